@@ -1,0 +1,87 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    // The device model and the RPC layer are generic over what is plugged in from other modules;
+    // their hot paths have to be specialised across the module boundary.
+    .unsafeFlags(["-cross-module-optimization"], .when(configuration: .release)),
+]
+
+let package = Package(
+    name: "iommud",
+    products: [
+        .executable(name: "iommuctl", targets: ["iommuctl"]),
+        .executable(name: "iommud", targets: ["iommud"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    ],
+    targets: [
+        // MARK: C
+
+        .target(name: "CLinux", cSettings: [.unsafeFlags(["-Wall", "-Wextra", "-Werror"])]),
+        .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+
+        // MARK: Leaves
+
+        .target(name: "SMMUv3", swiftSettings: strict),
+        .testTarget(name: "SMMUv3Tests", dependencies: ["SMMUv3"], swiftSettings: strict),
+
+        .target(name: "IOMMU", swiftSettings: strict),
+
+        .target(name: "JSONRPC", dependencies: ["CLinux"], swiftSettings: strict),
+        .testTarget(name: "JSONRPCTests", dependencies: ["JSONRPC"], swiftSettings: strict),
+
+        .target(
+            name: "Systemd",
+            dependencies: ["CSystemd", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "SystemdTests", dependencies: ["Systemd"], swiftSettings: strict),
+
+        // MARK: Backends
+
+        .target(name: "EmulatedIOMMU", dependencies: ["CLinux", "IOMMU", "SMMUv3"], swiftSettings: strict),
+        .testTarget(name: "EmulatedIOMMUTests", dependencies: ["EmulatedIOMMU"], swiftSettings: strict),
+
+        // MARK: Service
+
+        .target(
+            name: "IOMMUService",
+            dependencies: [
+                "CLinux", "EmulatedIOMMU", "IOMMU", "JSONRPC", "SMMUv3", "Systemd",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "TOMLKit", package: "TOMLKit"),
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(name: "IOMMUServiceTests", dependencies: ["IOMMUService"], swiftSettings: strict),
+
+        // MARK: Executables
+
+        .executableTarget(
+            name: "iommud",
+            dependencies: ["IOMMUService", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: strict
+        ),
+        .executableTarget(
+            name: "iommuctl",
+            dependencies: [
+                "CLinux", "IOMMUService", "JSONRPC",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "DaemonTests",
+            dependencies: ["CLinux", "JSONRPC", "iommuctl", "iommud"],
+            swiftSettings: strict
+        ),
+    ],
+    cLanguageStandard: .gnu11,
+    cxxLanguageStandard: .cxx17
+)

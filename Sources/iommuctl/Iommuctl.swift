@@ -1,0 +1,6 @@
+import ArgumentParser
+
+@main
+struct Iommuctl: ParsableCommand {
+    mutating func run() throws {}
+}

@@ -1,0 +1,6 @@
+import ArgumentParser
+
+@main
+struct Iommud: ParsableCommand {
+    mutating func run() throws {}
+}
