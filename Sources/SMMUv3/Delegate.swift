@@ -1,0 +1,89 @@
+/// The wired interrupts of the Non-secure programming interface (3.18).
+public enum Interrupt: UInt8, CaseIterable, Sendable {
+    /// The event queue went from empty to non-empty.
+    case eventQueue
+    /// The PRI queue went non-empty or overflowed.
+    case priQueue
+    /// A CMD_SYNC with CS = SIG_IRQ completed.
+    case commandSync
+    /// A Global Error became active.
+    case globalError
+}
+
+/// One stalled transaction that software has decided about.
+public struct StallResolution: Equatable, Sendable {
+    public var streamID: UInt32
+    public var STAG: UInt16
+    public var action: ResumeAction
+
+    /// - Parameters:
+    ///   - streamID: the stream that stalled.
+    ///   - STAG: its tag.
+    ///   - action: retry, or terminate with or without abort.
+    public init(streamID: UInt32, STAG: UInt16, action: ResumeAction) {
+        self.streamID = streamID
+        self.STAG = STAG
+        self.action = action
+    }
+}
+
+/// An ATS invalidation on its way to a device.
+public struct ATCInvalidation: Equatable, Sendable {
+    public var streamID: UInt32
+    public var substreamID: UInt32?
+    /// All substreams' global translations too.
+    public var global: Bool
+    /// First byte, aligned to the size.
+    public var address: UInt64
+    /// log2 of the bytes; 64 means everything.
+    public var log2Size: Int
+
+    /// - Parameters:
+    ///   - streamID: the device.
+    ///   - substreamID: its PASID, if any.
+    ///   - global: global flag.
+    ///   - address: first byte.
+    ///   - log2Size: log2 of the bytes.
+    public init(streamID: UInt32, substreamID: UInt32?, global: Bool, address: UInt64, log2Size: Int) {
+        self.streamID = streamID
+        self.substreamID = substreamID
+        self.global = global
+        self.address = address
+        self.log2Size = log2Size
+    }
+}
+
+/// The answer to a page request group on its way to a device.
+public struct PageRequestAnswer: Equatable, Sendable {
+    public var streamID: UInt32
+    public var substreamID: UInt32?
+    public var prgIndex: UInt16
+    public var response: PageResponse
+
+    /// - Parameters:
+    ///   - streamID: the device.
+    ///   - substreamID: its PASID, if the response carries one.
+    ///   - prgIndex: page request group.
+    ///   - response: success, invalid or failure.
+    public init(streamID: UInt32, substreamID: UInt32?, prgIndex: UInt16, response: PageResponse) {
+        self.streamID = streamID
+        self.substreamID = substreamID
+        self.prgIndex = prgIndex
+        self.response = response
+    }
+}
+
+/// What the SMMU tells the system around it: its interrupt pins and its link to the devices.
+///
+/// Calls come from inside register writes and translations; the receiver must not call back into the SMMU
+/// before that call has returned.
+public protocol SMMUDelegate: AnyObject {
+    /// An interrupt line pulses, or an MSI was written, whatever IRQ_CFG says.
+    func interruptRaised(_ interrupt: Interrupt)
+    /// A stalled transaction may be retried or is terminated.
+    func stallResolved(_ resolution: StallResolution)
+    /// A device must forget translations; false if it does not answer in time, which fails the next CMD_SYNC.
+    func invalidateTranslations(_ invalidation: ATCInvalidation) -> Bool
+    /// A page request group is answered.
+    func pageRequestAnswered(_ answer: PageRequestAnswer)
+}
