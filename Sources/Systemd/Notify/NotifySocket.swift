@@ -1,0 +1,30 @@
+import CSystemd
+
+/// The service manager at the end of `$NOTIFY_SOCKET`.
+///
+/// Without that variable every call does nothing and returns `false`, so a program need not know how it was started.
+public struct NotifySocket: ServiceNotifying {
+    /// Creates the notifier. It holds nothing: libsystemd reads the variable on each call.
+    public init() {}
+
+    /// Whether this process was started with a notification socket.
+    public var isPresent: Bool {
+        Environment.value("NOTIFY_SOCKET") != nil
+    }
+
+    @discardableResult
+    public func send(_ message: String, descriptors: [CInt]) throws(SystemdError) -> Bool {
+        let sent =
+            if descriptors.isEmpty {
+                sd_notify(0, message)
+            } else {
+                sd_pid_notify_with_fds(0, 0, message, descriptors, UInt32(descriptors.count))
+            }
+        return try SystemdError.check(sent, "notify the service manager") > 0
+    }
+
+    @discardableResult
+    public func barrier(timeoutMicroseconds: UInt64) throws(SystemdError) -> Bool {
+        try SystemdError.check(sd_notify_barrier(0, timeoutMicroseconds), "wait for the service manager") > 0
+    }
+}

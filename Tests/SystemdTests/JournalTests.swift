@@ -1,0 +1,91 @@
+import Foundation
+import Testing
+
+@testable import Systemd
+
+@Suite struct JournalTests {
+    @Test func standardFieldsComeFirst() throws {
+        let entry = JournalEntry(
+            "a device was bound", priority: .notice, id: MessageID(0x0123_4567_89ab_cdef, 0xf),
+            location: .init(file: "Bind.swift", line: 12, function: "bind()"), identifier: "iommud",
+            fields: [try #require(JournalField("IOMMUD_DEVICE", "0000:01:00.0"))])
+        #expect(
+            entry.allFields.map { String(decoding: $0.bytes, as: UTF8.self) } == [
+                "MESSAGE=a device was bound", "PRIORITY=5", "MESSAGE_ID=0123456789abcdef000000000000000f",
+                "SYSLOG_IDENTIFIER=iommud", "CODE_FILE=Bind.swift", "CODE_LINE=12", "CODE_FUNC=bind()",
+                "IOMMUD_DEVICE=0000:01:00.0",
+            ])
+    }
+
+    @Test func vectorsHoldTheFieldsByteForByte() {
+        let fields: [[UInt8]] = [Array("A=1".utf8), [], Array("B=x\n\0%s".utf8)]
+        let copies = Journal.withVectors(fields) { vectors in
+            vectors.map { Array(UnsafeRawBufferPointer(start: $0.iov_base, count: $0.iov_len)) }
+        }
+        #expect(copies == fields)
+    }
+
+    @Test func entriesAreTakenOrDroppedButNeverFormatted() throws {
+        try Journal().send(JournalEntry("%s %n test of the journal sink", priority: .debug))
+    }
+
+    @Test(arguments: ["A", "IOMMUD_SESSION", "X9_"])
+    func goodNames(name: String) {
+        #expect(JournalField(name, "v")?.name == name)
+    }
+
+    @Test(arguments: ["", "_PID", "9A", "lower", "Ä", "A B", String(repeating: "A", count: 65)])
+    func badNames(name: String) {
+        #expect(JournalField(name, "v") == nil)
+    }
+
+    @Test(arguments: [
+        ("session", "IOMMUD_", "IOMMUD_SESSION"), ("smmu-name", "IOMMUD_", "IOMMUD_SMMU_NAME"),
+        ("9lives", "", "F_9LIVES"), ("é", "", "F___"), (String(repeating: "x", count: 99), "IOMMUD_", nil),
+    ])
+    func namesAreMadeOfAnyText(text: String, prefix: String, expected: String?) {
+        let name = JournalField.name(from: text, prefix: prefix)
+        #expect(JournalField.isValidName(name))
+        if let expected { #expect(name == expected) }
+    }
+
+    @Test func messageIDsAreThirtyTwoDigits() {
+        let text = "0f0102030405060708090a0b0c0d0e0f"
+        #expect(MessageID(text)?.description == text)
+        #expect(MessageID(text.uppercased())?.description == text)
+        for bad in ["", "0f", text + "0", "+" + text.dropFirst(), text.dropLast() + "g"] {
+            #expect(MessageID(String(bad)) == nil)
+        }
+    }
+}
+
+@Suite struct JournalStreamTests {
+    @Test(arguments: ["", "1", "1:", ":2", "1:2:3", "a:b", "-1:2"])
+    func nonsenseIsNoStream(text: String) {
+        #expect(JournalStream(text) == nil)
+    }
+
+    @Test func aStreamIsItsDeviceAndInode() throws {
+        let file = open("/dev/null", O_RDONLY)
+        let other = open("/dev/zero", O_RDONLY)
+        defer { close(file) }
+        defer { close(other) }
+        var status = stat()
+        try #require(fstat(file, &status) == 0)
+        let stream = try #require(JournalStream("\(status.st_dev):\(status.st_ino)"))
+        #expect(stream.matches(descriptor: file))
+        #expect(!stream.matches(descriptor: other))
+        #expect(!stream.matches(descriptor: -1))
+    }
+
+    @Test func standardErrorIsComparedNotBelieved() async {
+        await #expect(processExitsWith: .success) {
+            setenv("JOURNAL_STREAM", "1:1", 1)
+            #expect(!JournalStream.isStandardError)
+            var status = stat()
+            try #require(fstat(STDERR_FILENO, &status) == 0)
+            setenv("JOURNAL_STREAM", "\(status.st_dev):\(status.st_ino)", 1)
+            #expect(JournalStream.isStandardError)
+        }
+    }
+}

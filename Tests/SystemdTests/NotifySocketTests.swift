@@ -1,0 +1,94 @@
+import Foundation
+import Testing
+
+@testable import Systemd
+
+/// Each test runs in a process of its own: `$NOTIFY_SOCKET` is the whole process's.
+@Suite struct NotifySocketTests {
+    @Test func withoutAServiceManagerNothingIsSent() async {
+        await #expect(processExitsWith: .success) {
+            unsetenv("NOTIFY_SOCKET")
+            #expect(NotifySocket().isPresent == false)
+            try #expect(NotifySocket().notify(.ready) == false)
+            try #expect(NotifySocket().barrier(timeoutMicroseconds: 0) == false)
+        }
+    }
+
+    @Test func notificationsOfOneCallComeAsOneMessage() async {
+        await #expect(processExitsWith: .success) {
+            let manager = try FakeServiceManager()
+            #expect(NotifySocket().isPresent)
+            try #expect(NotifySocket().notify(.ready, .status("serving 3 sessions")))
+            try #expect(manager.receive().text == "READY=1\nSTATUS=serving 3 sessions")
+        }
+    }
+
+    @Test func pathSocketsWorkToo() async {
+        await #expect(processExitsWith: .success) {
+            let path = "/tmp/notify-test-\(getpid())"
+            defer { unlink(path) }
+            let manager = try FakeServiceManager(path: path)
+            try #expect(NotifySocket().notify(.stopping))
+            try #expect(manager.receive().text == "STOPPING=1")
+        }
+    }
+
+    @Test func aSocketThatNobodyHoldsIsAnError() async {
+        await #expect(processExitsWith: .success) {
+            setenv("NOTIFY_SOCKET", "/nonexistent/notify", 1)
+            #expect(throws: SystemdError(errno: ENOENT, operation: "notify the service manager")) {
+                try NotifySocket().notify(.ready)
+            }
+        }
+    }
+
+    @Test func reloadingCarriesTheMonotonicClock() async {
+        await #expect(processExitsWith: .success) {
+            let manager = try FakeServiceManager()
+            let before = MonotonicClock.microseconds
+            try NotifySocket().notify(.reloadingNow())
+            let after = MonotonicClock.microseconds
+            let lines = try manager.receive().text.split(separator: "\n")
+            #expect(lines.first == "RELOADING=1")
+            let stamp = try #require(lines.last.flatMap { UInt64($0.dropFirst("MONOTONIC_USEC=".count)) })
+            #expect((before...after).contains(stamp))
+        }
+    }
+
+    @Test func descriptorsTravelWithTheMessage() async {
+        await #expect(processExitsWith: .success) {
+            let manager = try FakeServiceManager()
+            let files = [open("/dev/null", O_RDONLY), open("/dev/zero", O_RDONLY)]
+            let store = DescriptorStore(notifier: NotifySocket())
+            try #expect(store.store(files, name: "session-7", keepOnHangup: true))
+            let message = try manager.receive()
+            #expect(message.text == "FDSTORE=1\nFDNAME=session-7\nFDPOLL=0")
+            try #require(message.descriptors.count == 2)
+            #expect(isSameFile(message.descriptors[0], files[0]))
+            #expect(isSameFile(message.descriptors[1], files[1]))
+            #expect(fcntl(files[0], F_GETFD) >= 0, "the sender keeps its own")
+        }
+    }
+
+    @Test func barrierWaitsForTheManager() async {
+        await #expect(processExitsWith: .success) {
+            let manager = try FakeServiceManager()
+            let thread = Thread {
+                guard let message = try? manager.receive(waiting: true), message.text == "BARRIER=1" else { return }
+                for descriptor in message.descriptors { close(descriptor) }
+            }
+            thread.start()
+            try #expect(NotifySocket().barrier(timeoutMicroseconds: 60_000_000))
+        }
+    }
+
+    @Test func barrierThatNobodyAnswersTimesOut() async {
+        await #expect(processExitsWith: .success) {
+            let manager = try FakeServiceManager()
+            #expect(throws: SystemdError(errno: ETIMEDOUT, operation: "wait for the service manager")) {
+                try NotifySocket().barrier(timeoutMicroseconds: 1000)
+            }
+            try #expect(manager.receive().descriptors.count == 1)
+        }
+    }
+}

@@ -1,0 +1,81 @@
+import Foundation
+import Testing
+
+@testable import Systemd
+
+@Suite struct PassedDescriptorTests {
+    @Test func nothingIsPassedToAnOrdinaryProcess() async {
+        await #expect(processExitsWith: .success) {
+            unsetenv("LISTEN_PID")
+            try #expect(PassedDescriptor.take().isEmpty)
+        }
+    }
+
+    @Test func descriptorsMeantForAnotherProcessAreLeftAlone() async {
+        await #expect(processExitsWith: .success) {
+            setenv("LISTEN_PID", "1", 1)
+            setenv("LISTEN_FDS", "1", 1)
+            try #expect(PassedDescriptor.take().isEmpty)
+        }
+    }
+
+    @Test func malformedVariablesAreAnError() async {
+        await #expect(processExitsWith: .success) {
+            setenv("LISTEN_PID", "\(getpid())", 1)
+            setenv("LISTEN_FDS", "many", 1)
+            #expect(throws: SystemdError.self) { try PassedDescriptor.take() }
+        }
+    }
+
+    @Test func descriptorsComeWithNamesKindsAndCloseOnExec() async {
+        await #expect(processExitsWith: .success) {
+            // What the test process already has open from 3 on is passed too: fill the gaps, then append ours.
+            var filled = open("/dev/null", O_RDONLY)
+            while filled < 40 { filled = open("/dev/null", O_RDONLY) }
+            let socket = Glibc.socket(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0)
+            #expect(bindAbstract(socket) == 0 && listen(socket, 1) == 0)
+            let file = open("/dev/zero", O_RDONLY)
+            try #require(file == socket + 1)
+
+            let count = Int(file) - 2
+            let names = (0..<count).map { $0 == count - 2 ? "iommud.socket" : $0 == count - 1 ? "session-7" : "filler" }
+            setenv("LISTEN_PID", "\(getpid())", 1)
+            setenv("LISTEN_FDS", "\(count)", 1)
+            setenv("LISTEN_FDNAMES", names.joined(separator: ":"), 1)
+
+            let passed = try PassedDescriptor.take()
+            #expect(passed.count == count)
+            #expect(
+                passed.suffix(2) == [
+                    PassedDescriptor(descriptor: socket, name: "iommud.socket", kind: .unixListener),
+                    PassedDescriptor(descriptor: file, name: "session-7", kind: .other),
+                ])
+            #expect(fcntl(socket, F_GETFD) & FD_CLOEXEC != 0)
+            #expect(fcntl(file, F_GETFD) & FD_CLOEXEC != 0)
+            #expect(getenv("LISTEN_FDS") == nil)
+            try #expect(PassedDescriptor.take().isEmpty, "taken once")
+        }
+    }
+
+    @Test func kindsAreTold() throws {
+        var pair: [CInt] = [0, 0]
+        try #require(socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue), 0, &pair) == 0)
+        var ends: [CInt] = [0, 0]
+        try #require(pipe(&ends) == 0)
+        defer { for descriptor in pair + ends { close(descriptor) } }
+        #expect(PassedDescriptor.kind(of: pair[0]) == .socket)
+        #expect(PassedDescriptor.kind(of: ends[0]) == .fifo)
+        #expect(PassedDescriptor.kind(of: -1) == .other)
+    }
+}
+
+/// Binds to a fresh abstract address (an address of the family alone: the kernel chooses).
+private func bindAbstract(_ socket: CInt) -> CInt {
+    var address = sockaddr_un()
+    address.sun_family = sa_family_t(AF_UNIX)
+    return withUnsafePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+            bind(socket, $0, socklen_t(MemoryLayout<sa_family_t>.size))
+        }
+    }
+}
