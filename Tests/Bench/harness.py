@@ -1,0 +1,92 @@
+"""What every group of figures needs: rows, references, servers, clients and the load generator."""
+import json
+import os
+import pathlib
+import socket
+import statistics
+import subprocess
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+
+class Row:
+    """One line of the table: a ratio per round, and the bound it has to keep."""
+
+    def __init__(self, name, ratios, bound, at_least, note=""):
+        self.name, self.ratios, self.bound, self.at_least, self.note = name, ratios, bound, at_least, note
+
+    @property
+    def median(self):
+        return statistics.median(self.ratios)
+
+    @property
+    def kept(self):
+        return self.median >= self.bound if self.at_least else self.median <= self.bound
+
+    def text(self):
+        sign = "≥" if self.at_least else "≤"
+        span = f"{min(self.ratios):.2f}–{max(self.ratios):.2f}"
+        return f"{'ok  ' if self.kept else 'MISS'} {self.name:<58} {self.median:6.2f}  ({span})  {sign} {self.bound:<5} {self.note}"
+
+
+def compile_references(into):
+    flags = ["-O2", "-w"]
+    for source, extra in (("echo_limit.c", []), ("ujload.c", []), ("smmu_reference.c", []), ("jansson_srv.c", ["-ljansson"])):
+        subprocess.run(["gcc", *flags, "-o", into / source.split(".")[0], HERE / "Reference" / source, *extra], check=True)
+    absl = ["-labsl_base", "-labsl_throw_delegate", "-labsl_raw_logging_internal"]
+    subprocess.run(["g++", *flags, "-std=c++17", "-o", into / "iova_reference", HERE / "Reference" / "iova_reference.cpp", *absl], check=True)
+
+
+def pinned(*command, cpu="0"):
+    return ["taskset", "-c", cpu, *map(str, command)]
+
+
+class Server:
+    """A server on its own socket, pinned to the core that the load generator uses too."""
+
+    def __init__(self, command, path, wait_line):
+        self.path = str(path)
+        self.process = subprocess.Popen(pinned(*command), stdout=subprocess.PIPE if wait_line else None, stderr=subprocess.DEVNULL)
+        if wait_line:
+            self.process.stdout.readline()
+        else:
+            deadline = time.monotonic() + 10
+            while not os.path.exists(self.path) and time.monotonic() < deadline:
+                time.sleep(0.01)
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=10)
+
+
+class Client:
+    """A connection for preparing what is measured."""
+
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.file = self.socket.makefile("rw")
+
+    def call(self, method, **params):
+        self.file.write(json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}) + "\n")
+        self.file.flush()
+        reply = json.loads(self.file.readline())
+        if "error" in reply:
+            raise RuntimeError(f"{method}: {reply['error']}")
+        return reply["result"]
+
+
+def load(tools, server, requests, *, conns=1, depth=1, batch=1, secs=1.0, setup=()):
+    command = pinned(tools / "ujload", "--sock", server.path, "--pid", server.process.pid, "--secs", secs,
+                     "--conns", conns, "--depth", depth, "--batch", batch)
+    for line in setup:
+        command += ["--setup", line]
+    for line in requests:
+        command += ["--req", line]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def request(method, **params):
+    return json.dumps({"jsonrpc": "2.0", "id": "@id@", "method": method, "params": params}).replace('"@id@"', "@id@")
