@@ -1,0 +1,35 @@
+import Glibc
+import IOMMU
+
+/// Who counts as an administrator: uid 0, the daemon's own user and the members of a group.
+package struct Administrators: Sendable {
+    package static let groupName = "iommud-admin"
+
+    private let daemonUID: UInt32
+    private let groupID: UInt32?
+
+    package init(daemonUID: UInt32, groupID: UInt32?) {
+        self.daemonUID = daemonUID
+        self.groupID = groupID
+    }
+
+    /// As this process and the group database say now.
+    package static func current() -> Administrators {
+        Administrators(daemonUID: geteuid(), groupID: gid(ofGroup: groupName))
+    }
+
+    /// What the kernel says about a peer, with its role.
+    package func peer(uid: UInt32, gid: UInt32, pid: Int32, groups: [UInt32]) -> Peer {
+        let isMember = groupID.map { $0 == gid || groups.contains($0) } ?? false
+        let isAdmin = uid == 0 || uid == daemonUID || isMember
+        return Peer(identity: ClientIdentity(uid: uid, gid: gid, pid: pid, isAdmin: isAdmin), groups: groups)
+    }
+
+    private static func gid(ofGroup name: String) -> UInt32? {
+        var entry = group()
+        var found: UnsafeMutablePointer<group>?
+        var buffer = [CChar](repeating: 0, count: 16384)
+        let failure = getgrnam_r(name, &entry, &buffer, buffer.count, &found)
+        return failure == 0 && found != nil ? entry.gr_gid : nil
+    }
+}

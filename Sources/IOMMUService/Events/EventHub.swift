@@ -1,0 +1,56 @@
+import IOMMU
+
+/// Brings events to those who asked for them and may see them.
+package final class EventHub {
+    /// Whether a client may see events about a device that no session holds.
+    package typealias MaySee = (_ peer: Peer, _ device: String) -> Bool
+
+    private var clients: [ObjectIdentifier: Client] = [:]
+    private let maySee: MaySee
+    package private(set) var published: UInt64 = 0
+    package private(set) var lost: UInt64 = 0
+
+    package init(maySee: @escaping MaySee) { self.maySee = maySee }
+
+    package var subscribers: Int { clients.count }
+
+    /// A second call replaces the kinds and keeps the sequence.
+    package func subscribe(_ client: Client, kinds: EventKinds, sink: any NoticeSink, capacity: Int) {
+        if let present = client.subscription {
+            present.kinds = kinds
+        } else {
+            client.subscription = Subscription(kinds: kinds, sink: sink, capacity: capacity)
+        }
+        clients[ObjectIdentifier(client)] = client
+    }
+
+    package func unsubscribe(_ client: Client) {
+        clients.removeValue(forKey: ObjectIdentifier(client))
+        client.subscription = nil
+    }
+
+    package func publish(_ event: BackendEvent) {
+        guard !clients.isEmpty else { return }
+        publish(Event(event, time: Timestamp.now()))
+    }
+
+    package func publish(_ event: Event) {
+        published += 1
+        for client in clients.values {
+            guard let subscription = client.subscription, subscription.kinds.contains(event.kind),
+                reaches(event.audience, client)
+            else { continue }
+            if subscription.publish(event) { lost += 1 }
+        }
+    }
+
+    private func reaches(_ audience: Event.Audience, _ client: Client) -> Bool {
+        if client.peer.identity.isAdmin { return true }
+        switch audience {
+        case .context(let context): return ObjectIdentifier(client.session.context) == context
+        case .clients(let listed): return listed.contains(ObjectIdentifier(client))
+        case .device(let name): return maySee(client.peer, name)
+        case .administrators: return false
+        }
+    }
+}

@@ -1,0 +1,47 @@
+/// One figure, the same in `daemon.stats` and in the text that Prometheus reads.
+package struct Metric: Sendable, Equatable {
+    package enum Kind: String, Sendable {
+        /// Only grows while the daemon runs.
+        case counter
+        case gauge
+    }
+
+    /// Without the `iommud_` prefix.
+    package var name: String
+    package var kind: Kind
+    /// What it counts, in one sentence without a full stop.
+    package var help: String
+    package var value: UInt64
+    /// The one label and its value, such as ("method", "ioas.map").
+    package var label: Label?
+
+    package struct Label: Sendable, Equatable {
+        package var name: String
+        package var value: String
+
+        package init(name: String, value: String) {
+            self.name = name
+            self.value = value
+        }
+    }
+
+    package init(_ kind: Kind, _ name: String, _ help: String, _ value: UInt64, label: Label? = nil) {
+        self.name = name
+        self.kind = kind
+        self.help = help
+        self.value = value
+        self.label = label
+    }
+}
+
+/// Whatever has figures: asked when somebody wants to see them, so that counting costs nothing but the count.
+package final class MetricsRegistry {
+    private var sources: [() -> [Metric]] = []
+
+    package init() {}
+
+    package func add(_ source: @escaping () -> [Metric]) { sources.append(source) }
+
+    /// Every figure now; those of one name stand together.
+    package func read() -> [Metric] { sources.flatMap { $0() } }
+}

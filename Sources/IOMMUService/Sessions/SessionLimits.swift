@@ -1,0 +1,16 @@
+import IOMMU
+
+/// The quotas that sessions are made with.
+package struct SessionLimits: Sendable {
+    /// Named sessions of one user.
+    package var namedPerUser = 64
+    /// What one user's sessions hold together; what is not listed is unlimited.
+    package var perUser: [Account.Resource: UInt64] = [:]
+    package var context = ContextLimits()
+
+    package init() {}
+
+    func apply(to account: Account) {
+        for resource in Account.Resource.allCases { account.setLimit(perUser[resource] ?? .max, of: resource) }
+    }
+}

@@ -1,0 +1,169 @@
+import IOMMU
+
+/// Every session of the daemon, and whose it is.
+package final class SessionTable {
+    package typealias MakeContext = (_ owner: String, _ account: Account, _ limits: ContextLimits) -> any IOMMUContext
+
+    private struct Key: Hashable {
+        var uid: UInt32
+        var name: SessionName
+    }
+
+    private let makeContext: MakeContext
+    private var named: [Key: Session] = [:]
+    private var sessions: [UInt64: Session] = [:]
+    private var accounts: [UInt32: (account: Account, sessions: Int)] = [:]
+    private var lastSerial: UInt64 = 0
+
+    /// For contexts and accounts made from now on; accounts that exist get the new limits at once.
+    package var limits: SessionLimits {
+        didSet { for entry in accounts.values { limits.apply(to: entry.account) } }
+    }
+
+    /// Told after a session is gone, with the connections that were on it.
+    package var onClose: ((Session, [Client]) -> Void)?
+
+    package init(limits: SessionLimits, makeContext: @escaping MakeContext) {
+        self.limits = limits
+        self.makeContext = makeContext
+    }
+
+    package var count: Int { sessions.count }
+    package var namedCount: Int { named.count }
+
+    /// Every session, oldest first.
+    package var all: [Session] { sessions.values.sorted { $0.serial < $1.serial } }
+
+    // MARK: Connections
+
+    /// A new connection with its private session.
+    package func connect(_ peer: Peer) -> Client {
+        let client = Client(peer: peer, session: makeSession(name: nil, owner: peer.identity))
+        client.session.enter(client)
+        return client
+    }
+
+    /// The connection is gone: its private session goes with it, a named one stays.
+    package func disconnect(_ client: Client) {
+        let session = client.session
+        session.leave(client)
+        if session.name == nil { discard(session) }
+    }
+
+    // MARK: Named sessions
+
+    /// Moves the connection from its private session, which must be empty, to the named one.
+    package func attach(_ client: Client, name text: String, create: Bool) throws(IOMMUError) -> Session {
+        let name = try SessionName(text)
+        let key = Key(uid: client.peer.identity.uid, name: name)
+        let old = client.session
+        if let there = named[key], there === old { return there }
+        if old.name == nil, !old.context.isEmpty {
+            throw IOMMUError(
+                .EBUSY, "session_not_empty", "the private session of this connection still holds objects",
+                hint: "destroy them first, or attach right after connecting", ["session": .text(text)]
+            )
+        }
+        let session: Session
+        if let there = named[key] {
+            session = there
+        } else {
+            session = try makeNamed(key, owner: client.peer.identity, create: create)
+        }
+        session.enter(client)
+        client.session = session
+        old.leave(client)
+        if old.name == nil { discard(old) }
+        return session
+    }
+
+    /// The session a client may name: its own user's, or with `uid` another user's if it is an administrator.
+    package func find(_ text: String, uid: UInt32?, for peer: Peer) throws(IOMMUError) -> Session {
+        let owner = uid ?? peer.identity.uid
+        if owner != peer.identity.uid { try peer.requireAdmin(to: "touch the sessions of other users") }
+        guard let session = named[Key(uid: owner, name: try SessionName(text))] else {
+            throw Self.unknown(text)
+        }
+        return session
+    }
+
+    /// Destroys the session and all in it; its connections go on with a fresh private session each.
+    package func close(_ session: Session) {
+        let clients = session.clients
+        discard(session)
+        for client in clients {
+            session.leave(client)
+            client.session = makeSession(name: nil, owner: client.peer.identity)
+            client.session.enter(client)
+        }
+        onClose?(session, clients)
+    }
+
+    /// Frees everything, for the end of the daemon.
+    package func closeAll() {
+        for session in all { discard(session) }
+    }
+
+    /// The sessions a client may know of: its own user's, all for an administrator.
+    package func visible(to peer: Peer) -> [Session] {
+        peer.identity.isAdmin ? all : all.filter { $0.owner.uid == peer.identity.uid }
+    }
+
+    // MARK: Making and discarding
+
+    private func makeNamed(_ key: Key, owner: ClientIdentity, create: Bool) throws(IOMMUError) -> Session {
+        guard create else { throw Self.unknown(key.name.text) }
+        let held = named.keys.count { $0.uid == key.uid }
+        guard held < limits.namedPerUser else {
+            throw IOMMUError(
+                .EDQUOT, "too_many_sessions", "user \(key.uid) already has \(held) named sessions",
+                hint: "close one, or ask the administrator to raise limits.sessions", ["limit": .number(UInt64(limits.namedPerUser))]
+            )
+        }
+        let session = makeSession(name: key.name, owner: owner)
+        named[key] = session
+        return session
+    }
+
+    private func makeSession(name: SessionName?, owner: ClientIdentity) -> Session {
+        lastSerial += 1
+        let account = takeAccount(owner.uid)
+        let title = name.map { "session \($0.text) of user \(owner.uid)" } ?? "process \(owner.pid) of user \(owner.uid)"
+        let context = makeContext(title, account, limits.context)
+        let session = Session(serial: lastSerial, name: name?.text, owner: owner, context: context, account: account)
+        sessions[lastSerial] = session
+        return session
+    }
+
+    private func discard(_ session: Session) {
+        guard sessions.removeValue(forKey: session.serial) != nil else { return }
+        if let text = session.name, let name = try? SessionName(text) {
+            named.removeValue(forKey: Key(uid: session.owner.uid, name: name))
+        }
+        session.context.close()
+        releaseAccount(session.owner.uid)
+    }
+
+    private func takeAccount(_ uid: UInt32) -> Account {
+        if let entry = accounts[uid] {
+            accounts[uid] = (entry.account, entry.sessions + 1)
+            return entry.account
+        }
+        let account = Account(uid: uid)
+        limits.apply(to: account)
+        accounts[uid] = (account, 1)
+        return account
+    }
+
+    private func releaseAccount(_ uid: UInt32) {
+        guard let entry = accounts[uid] else { return }
+        accounts[uid] = entry.sessions > 1 ? (entry.account, entry.sessions - 1) : nil
+    }
+
+    private static func unknown(_ name: String) -> IOMMUError {
+        IOMMUError(
+            .ENOENT, "no_such_session", "there is no session \(name)",
+            hint: "session.list shows those there are", ["session": .text(name)]
+        )
+    }
+}

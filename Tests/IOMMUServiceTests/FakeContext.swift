@@ -1,0 +1,88 @@
+import IOMMU
+import IOMMUService
+
+/// A context in which only emptiness and closing mean something.
+final class FakeContext: IOMMUContext {
+    let owner: String
+    var objectIDs: [ObjectID] = []
+    private(set) var isClosed = false
+
+    init(owner: String) { self.owner = owner }
+
+    var isEmpty: Bool { objectIDs.isEmpty }
+    var mappedBytes: UInt64 { UInt64(objectIDs.count) * 4096 }
+
+    func objects() -> [ObjectDescription] { objectIDs.map { ObjectDescription(kind: "ioas", id: $0, users: 0) } }
+
+    func close() {
+        objectIDs = []
+        isClosed = true
+    }
+
+    func destroy(object: ObjectID) throws(IOMMUError) { throw refusal }
+    func importMemory(descriptor: Int32, name: String?) throws(IOMMUError) -> (memory: ObjectID, size: UInt64) {
+        throw refusal
+    }
+    func createMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> ObjectID { throw refusal }
+    func exportMemory(_ memory: ObjectID) throws(IOMMUError) -> Int32 { throw refusal }
+    func readMemory(_ memory: ObjectID, offset: UInt64, length: UInt64) throws(IOMMUError) -> [UInt8] { throw refusal }
+    func writeMemory(_ memory: ObjectID, offset: UInt64, bytes: [UInt8]) throws(IOMMUError) { throw refusal }
+    func closeMemory(_ memory: ObjectID) throws(IOMMUError) { throw refusal }
+
+    func allocateIOAS() throws(IOMMUError) -> ObjectID {
+        let id = ObjectID(objectIDs.count + 1)
+        objectIDs.append(id)
+        return id
+    }
+
+    func map(ioas: ObjectID, _ request: MapRequest) throws(IOMMUError) -> UInt64 { throw refusal }
+    func map(ioas: ObjectID, many requests: [MapRequest]) throws(IOMMUError) -> [UInt64] { throw refusal }
+    func unmap(ioas: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> UInt64 { throw refusal }
+    func copy(
+        from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?, access: Access
+    ) throws(IOMMUError) -> UInt64 { throw refusal }
+    func iovaRanges(ioas: ObjectID) throws(IOMMUError) -> (ranges: [AddressRange], alignment: UInt64) { throw refusal }
+    func allowIOVAs(ioas: ObjectID, ranges: [AddressRange]) throws(IOMMUError) { throw refusal }
+    func mappings(
+        ioas: ObjectID, from start: UInt64, limit: Int
+    ) throws(IOMMUError) -> (mappings: [MappingDescription], next: UInt64?) { throw refusal }
+    func setHugePages(ioas: ObjectID, _ enabled: Bool) throws(IOMMUError) { throw refusal }
+    func hugePages(ioas: ObjectID) throws(IOMMUError) -> Bool { throw refusal }
+
+    func bind(deviceNamed name: String) throws(IOMMUError) -> (device: ObjectID, group: UInt32) { throw refusal }
+    func unbind(device: ObjectID) throws(IOMMUError) { throw refusal }
+    func name(ofDevice device: ObjectID) throws(IOMMUError) -> String { throw refusal }
+    func hardwareInfo(device: ObjectID) throws(IOMMUError) -> HardwareInfo { throw refusal }
+    func attach(device: ObjectID, to pt: ObjectID, pasid: UInt32?) throws(IOMMUError) -> ObjectID { throw refusal }
+    func replace(device: ObjectID, with pt: ObjectID, pasid: UInt32?) throws(IOMMUError) -> ObjectID { throw refusal }
+    func detach(device: ObjectID, pasid: UInt32?) throws(IOMMUError) { throw refusal }
+    func allocateHWPT(_ request: HWPTRequest) throws(IOMMUError) -> ObjectID { throw refusal }
+    func setDirtyTracking(hwpt: ObjectID, enabled: Bool) throws(IOMMUError) { throw refusal }
+    func dirtyBitmap(hwpt: ObjectID, _ request: DirtyRequest) throws(IOMMUError) -> (bitmap: [UInt8], dirty: UInt64) {
+        throw refusal
+    }
+    func invalidate(target: ObjectID, type: String, entries: [(UInt64, UInt64)]) throws(IOMMUError) -> Int { throw refusal }
+    func allocateFaultQueue() throws(IOMMUError) -> ObjectID { throw refusal }
+    func readFaults(_ fault: ObjectID, max: Int) throws(IOMMUError) -> [PageFault] { throw refusal }
+    func respond(fault: ObjectID, _ responses: [FaultResponse]) throws(IOMMUError) -> Int { throw refusal }
+    func allocateVIOMMU(device: ObjectID, hwpt: ObjectID, type: String) throws(IOMMUError) -> ObjectID { throw refusal }
+    func allocateVDevice(viommu: ObjectID, device: ObjectID, virtualID: UInt64) throws(IOMMUError) -> ObjectID {
+        throw refusal
+    }
+    func allocateVEventQueue(viommu: ObjectID, type: String, depth: UInt32) throws(IOMMUError) -> ObjectID {
+        throw refusal
+    }
+    func readVirtualEvents(_ queue: ObjectID, max: Int) throws(IOMMUError) -> [VirtualEvent] { throw refusal }
+    func explain(deviceNamed name: String) throws(IOMMUError) -> DeviceExplanation { throw refusal }
+    func check(devices: [DeviceSelector], mappings: [CheckedMapping]) throws(IOMMUError) -> [LayoutProblem] {
+        throw refusal
+    }
+
+    private var refusal: IOMMUError { IOMMUError(.EOPNOTSUPP, "not_here", "this context has no hardware") }
+}
+
+extension Peer {
+    static func user(_ uid: UInt32, gid: UInt32? = nil, groups: [UInt32] = [], pid: Int32 = 100, admin: Bool = false) -> Peer {
+        Peer(identity: ClientIdentity(uid: uid, gid: gid ?? uid, pid: pid, isAdmin: admin), groups: groups)
+    }
+}
