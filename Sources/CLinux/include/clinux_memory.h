@@ -1,0 +1,88 @@
+#pragma once
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* memfds: what Swift's Glibc overlay does not import because it hides behind _GNU_SOURCE or computed macros. */
+
+#define CLINUX_SEAL_SEAL 0x1
+#define CLINUX_SEAL_SHRINK 0x2
+#define CLINUX_SEAL_GROW 0x4
+#define CLINUX_SEAL_WRITE 0x8
+#define CLINUX_SEAL_FUTURE_WRITE 0x10
+
+#define CLINUX_TMPFS_MAGIC 0x01021994
+#define CLINUX_HUGETLBFS_MAGIC 0x958458f6
+#define CLINUX_PROC_SUPER_MAGIC 0x9fa0
+
+/* A sealable memfd; -1 and errno. `huge` asks for the default huge page size. */
+static inline int clinux_memfd_create(const char *name, bool huge)
+{
+    unsigned int flags = 0x1u /* MFD_CLOEXEC */ | 0x2u /* MFD_ALLOW_SEALING */ | (huge ? 0x4u /* MFD_HUGETLB */ : 0);
+    return (int)syscall(SYS_memfd_create, name, flags);
+}
+
+/* The seals, or -1 and errno for a file that has none. */
+static inline int clinux_get_seals(int fd)
+{
+    return fcntl(fd, 1024 + 10 /* F_GET_SEALS */);
+}
+
+static inline int clinux_add_seals(int fd, int seals)
+{
+    return fcntl(fd, 1024 + 9 /* F_ADD_SEALS */, seals);
+}
+
+/* The file system's magic number, 0 if it cannot be had. */
+static inline uint64_t clinux_filesystem(int fd)
+{
+    struct statfs buffer;
+    if (fstatfs(fd, &buffer) != 0)
+        return 0;
+    return (uint64_t)(uint32_t)buffer.f_type;
+}
+
+static inline uint64_t clinux_block_size(int fd)
+{
+    struct statfs buffer;
+    if (fstatfs(fd, &buffer) != 0 || buffer.f_bsize <= 0)
+        return 4096;
+    return (uint64_t)buffer.f_bsize;
+}
+
+static inline int clinux_duplicate(int fd)
+{
+    return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+/* Address space without memory behind it until it is touched; NULL and errno. */
+static inline void *clinux_reserve(uint64_t bytes)
+{
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* A shared mapping of a whole file; NULL and errno. */
+static inline void *clinux_map_file(int fd, uint64_t bytes, bool writable)
+{
+    int protection = PROT_READ | (writable ? PROT_WRITE : 0);
+    void *p = mmap(NULL, bytes, protection, MAP_SHARED | MAP_NORESERVE, fd, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* Writes into our own mapping through the kernel: where a store would raise SIGBUS this returns EFAULT. */
+static inline ssize_t clinux_write_own_mapping(void *to, const void *from, size_t bytes)
+{
+    struct iovec local = {(void *)(uintptr_t)from, bytes}, remote = {to, bytes};
+    return syscall(SYS_process_vm_writev, getpid(), &local, 1ul, &remote, 1ul, 0ul);
+}

@@ -1,0 +1,119 @@
+import IOMMU
+
+/// The emulated host's physical memory.
+///
+/// | physical addresses (44 bits or more) | |
+/// |---|---|
+/// | 0x1_0000_0000, 64 GiB of address space | tables and queues of drivers |
+/// | 1 TiB to 15.5 TiB | windows on memory objects |
+/// | 15.5 TiB to 16 TiB | pages of processes |
+package final class Machine {
+    /// What the SMMUs are built over.
+    package let memory: MachineMemory
+    private let tables: TableRAM
+    private let windows: WindowTable
+    /// Where pages of processes appear.
+    package let processSpace: AddressRange
+
+    /// - Parameter outputAddressBits: the smallest OAS of the machine's SMMUs; below 44 everything moves down.
+    package init(outputAddressBits: Int = 44) throws(IOMMUError) {
+        guard let layout = Layout(bits: outputAddressBits) else {
+            throw IOMMUError(.EINVAL, "bad_output_size", "\(outputAddressBits) output address bits cannot be laid out")
+        }
+        tables = try TableRAM(base: layout.tables.start, size: layout.tables.length)
+        windows = WindowTable(space: layout.windows)
+        processSpace = layout.processes
+        memory = MachineMemory(
+            tables: tables.memory, tableBase: tables.base, tableSize: tables.size, windows: windows
+        )
+    }
+
+    /// Bytes of tables and queues in use.
+    package var tableBytes: UInt64 { tables.used }
+
+    // MARK: Client memory
+
+    /// Gives a memory object its physical addresses and tells it.
+    ///
+    /// - Returns: the physical address of its first byte.
+    /// - Throws: `ENOMEM` if no range is free.
+    @discardableResult
+    package func addWindow(for object: MemoryObject) throws(IOMMUError) -> UInt64 {
+        let base = try windows.add(object)
+        object.base = base
+        return base
+    }
+
+    /// Ends a window; unknown bases are ignored.
+    package func removeWindow(_ base: UInt64) { windows.remove(base) }
+
+    // MARK: Data of devices
+
+    /// Reads what a device reads; false if no client memory is there, or it was truncated.
+    package func read(_ address: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Bool {
+        var done = 0
+        while done < buffer.count {
+            guard let window = windows.find(address &+ UInt64(done)) else { return false }
+            let offset = address &+ UInt64(done) &- window.base
+            let count = min(buffer.count - done, Int(truncatingIfNeeded: window.last &- window.base &- offset) + 1)
+            let part = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + count])
+            guard window.object.copyOut(offset: offset, into: part) else { return false }
+            done += count
+        }
+        return true
+    }
+
+    /// Writes what a device writes; false if no writable client memory is there, or it was truncated.
+    package func write(_ address: UInt64, from buffer: UnsafeRawBufferPointer) -> Bool {
+        var done = 0
+        while done < buffer.count {
+            guard let window = windows.find(address &+ UInt64(done)) else { return false }
+            let offset = address &+ UInt64(done) &- window.base
+            let count = min(buffer.count - done, Int(truncatingIfNeeded: window.last &- window.base &- offset) + 1)
+            let part = UnsafeRawBufferPointer(rebasing: buffer[done..<done + count])
+            guard window.object.copyIn(offset: offset, from: part) else { return false }
+            done += count
+        }
+        return true
+    }
+
+    /// Whether client memory lies behind every byte, as far as windows tell.
+    package func hasMemory(_ address: UInt64) -> Bool { windows.find(address) != nil }
+}
+
+extension Machine: PageSource {
+    package func allocatePages(bytes: UInt64) throws(IOMMUError) -> UInt64 { try tables.allocate(bytes: bytes) }
+
+    package func freePages(_ address: UInt64, bytes: UInt64) { tables.free(address, bytes: bytes) }
+
+    /// An address outside table memory is a mistake of the caller; it can never reach outside the reservation.
+    @inline(__always)
+    package func pointer(_ tableAddress: UInt64) -> UnsafeMutableRawPointer {
+        let offset = tableAddress &- memory.tableBase
+        assert(offset < memory.tableSize)
+        return memory.tables + Int(truncatingIfNeeded: offset & (memory.tableSize &- 1))
+    }
+}
+
+/// How the physical address space is divided.
+private struct Layout {
+    let tables: AddressRange
+    let windows: AddressRange
+    let processes: AddressRange
+
+    init?(bits: Int) {
+        let unit = UInt64(1) << UInt64(min(max(bits, 32), 44) - 5)
+        let isWide = bits >= 44
+        guard
+            let tables = isWide
+                ? AddressRange(start: 1 << 32, length: 64 << 30)
+                : AddressRange(start: 8 * unit, length: min(8 * unit, 64 << 30)),
+            let windows = isWide
+                ? AddressRange(start: 1 << 40, last: 31 * unit - 1) : AddressRange(start: 16 * unit, last: 31 * unit - 1),
+            let processes = AddressRange(start: 31 * unit, length: unit)
+        else { return nil }
+        self.tables = tables
+        self.windows = windows
+        self.processes = processes
+    }
+}

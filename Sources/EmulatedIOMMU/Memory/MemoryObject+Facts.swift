@@ -1,0 +1,68 @@
+import CLinux
+import Glibc
+import IOMMU
+
+extension MemoryObject {
+    /// What a client's descriptor is, once it is known to be a memfd.
+    struct Facts {
+        let size: UInt64
+        let seals: Int32
+        let isWritable: Bool
+        let isHuge: Bool
+
+        /// - Throws: `EINVAL` for anything but a readable memfd that is not empty.
+        init(_ descriptor: Int32) throws(IOMMUError) {
+            seals = clinux_get_seals(descriptor)
+            var status = stat()
+            let mode = fcntl(descriptor, F_GETFL)
+            guard seals >= 0, mode >= 0, fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+                Facts.isAnonymous(descriptor, status)
+            else { throw Facts.notAMemfd }
+            guard mode & O_ACCMODE != O_WRONLY else {
+                throw IOMMUError(.EINVAL, "not_readable", "the memfd was opened for writing only", hint: "open it O_RDWR")
+            }
+            guard status.st_size > 0 else {
+                throw IOMMUError(.EINVAL, "empty_memory", "the memfd is empty", hint: "ftruncate() it to its size first")
+            }
+            size = UInt64(status.st_size)
+            isWritable = mode & O_ACCMODE == O_RDWR && seals & (CLINUX_SEAL_WRITE | CLINUX_SEAL_FUTURE_WRITE) == 0
+            isHuge = clinux_filesystem(descriptor) == UInt64(CLINUX_HUGETLBFS_MAGIC)
+        }
+
+        /// Files of a mounted tmpfs answer to F_GET_SEALS too; a memfd is on the kernel's own mount and has no name.
+        private static func isAnonymous(_ descriptor: Int32, _ status: stat) -> Bool {
+            guard status.st_nlink == 0 else { return false }
+            switch clinux_filesystem(descriptor) {
+            case UInt64(CLINUX_TMPFS_MAGIC): return status.st_dev == kernelMount
+            case UInt64(CLINUX_HUGETLBFS_MAGIC): return linkTarget(ofDescriptor: descriptor)?.hasPrefix("/memfd:") == true
+            default: return false
+            }
+        }
+
+        /// The device number that every memfd of ordinary pages has.
+        private static let kernelMount: dev_t? = {
+            let probe = clinux_memfd_create("iommud-probe", false)
+            guard probe >= 0 else { return nil }
+            defer { close(probe) }
+            var status = stat()
+            return fstat(probe, &status) == 0 ? status.st_dev : nil
+        }()
+
+        private static var notAMemfd: IOMMUError {
+            IOMMUError(
+                .EINVAL, "not_a_memfd", "only memfds can be imported",
+                hint: "create the memory with memfd_create(2); for guest memory use memory-backend-memfd"
+            )
+        }
+    }
+}
+
+/// What `/proc/self/fd/N` points at; nil without procfs.
+func linkTarget(ofDescriptor descriptor: Int32) -> String? {
+    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 4096) { buffer in
+        guard let start = buffer.baseAddress else { return nil }
+        let count = readlink("/proc/self/fd/\(descriptor)", start, buffer.count)
+        guard count > 0 else { return nil }
+        return String(decoding: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]), as: UTF8.self)
+    }
+}

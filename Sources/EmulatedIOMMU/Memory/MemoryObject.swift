@@ -1,0 +1,209 @@
+import CLinux
+import Glibc
+import IOMMU
+
+/// A memfd whose bytes devices reach.
+///
+/// A client could truncate its file at any time, and a mapping of the lost part would kill the daemon with SIGBUS. So
+/// only files that can no longer shrink are mapped; all others are read and written through the descriptor.
+package final class MemoryObject {
+    /// Bytes.
+    package let size: UInt64
+    /// False for what was opened read-only or is sealed against writes.
+    package let isWritable: Bool
+    package let isHuge: Bool
+    package let name: String?
+    /// Physical address of byte 0, once ``Machine/addWindow(for:)`` has given it one.
+    package internal(set) var base: UInt64 = 0
+    /// How many mappings, address spaces and device models use it.
+    package var mappings = 0
+    let descriptor: Int32
+    /// A mapping that loads and stores may touch; nil: go through the descriptor.
+    let pointer: UnsafeMutableRawPointer?
+    /// A mapping of huge pages that only the kernel may touch on our behalf.
+    private let guardedPointer: UnsafeMutableRawPointer?
+
+    private init(owning descriptor: Int32, size: UInt64, isWritable: Bool, isHuge: Bool, isFixed: Bool, name: String?) {
+        self.descriptor = descriptor
+        self.size = size
+        self.isWritable = isWritable
+        self.isHuge = isHuge
+        self.name = name
+        pointer = isFixed && !isHuge ? clinux_map_file(descriptor, size, isWritable) : nil
+        guardedPointer = isHuge && isWritable ? clinux_map_file(descriptor, size, true) : nil
+    }
+
+    deinit {
+        if let mapped = pointer ?? guardedPointer { munmap(mapped, Int(size)) }
+        close(descriptor)
+    }
+
+    // MARK: Making
+
+    /// Takes a client's memfd, and ownership of `descriptor` whatever happens.
+    ///
+    /// - Throws: `EINVAL` for anything but a memfd with content that can be read.
+    package static func importing(descriptor: Int32, name: String?) throws(IOMMUError) -> MemoryObject {
+        do throws(IOMMUError) {
+            let facts = try Facts(descriptor)
+            return MemoryObject(
+                owning: descriptor, size: facts.size, isWritable: facts.isWritable, isHuge: facts.isHuge,
+                isFixed: facts.seals & CLINUX_SEAL_SHRINK != 0, name: name
+            )
+        } catch {
+            close(descriptor)
+            throw error
+        }
+    }
+
+    /// A memfd of the daemon's own, of fixed size and filled with zeros.
+    ///
+    /// - Parameter huge: made of huge pages; `size` is a multiple of theirs then.
+    /// - Throws: `EINVAL` for the size, `ENOMEM` if it cannot be had.
+    package static func creating(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> MemoryObject {
+        guard size > 0, size <= UInt64(Int64.max) else {
+            throw IOMMUError(.EINVAL, "bad_size", "a memory object has at least one byte", ["size": .hex(size)])
+        }
+        let label = "iommud-" + String((name ?? "memory").prefix(64))
+        let descriptor = clinux_memfd_create(label, huge)
+        guard descriptor >= 0 else { throw refused(Glibc.errno, size: size, huge: huge) }
+        do throws(IOMMUError) {
+            try fix(descriptor, size: size, huge: huge)
+        } catch {
+            close(descriptor)
+            throw error
+        }
+        return MemoryObject(owning: descriptor, size: size, isWritable: true, isHuge: huge, isFixed: true, name: name)
+    }
+
+    /// The same memfd once more; the caller owns it.
+    package func duplicateDescriptor() throws(IOMMUError) -> Int32 {
+        let copy = clinux_duplicate(descriptor)
+        guard copy >= 0 else {
+            throw IOMMUError(.EMFILE, "no_descriptors", "the daemon has no descriptor left")
+        }
+        return copy
+    }
+
+    private static func fix(_ descriptor: Int32, size: UInt64, huge: Bool) throws(IOMMUError) {
+        if huge {
+            let pageSize = clinux_block_size(descriptor)
+            guard size % pageSize == 0 else {
+                throw IOMMUError(
+                    .EINVAL, "bad_size", "the size is not a multiple of the huge page size",
+                    ["size": .hex(size), "page_size": .hex(pageSize)]
+                )
+            }
+        }
+        guard ftruncate(descriptor, Int(size)) == 0 else { throw refused(Glibc.errno, size: size, huge: huge) }
+        // Huge pages that nobody reserved may be missing when they are touched; have them now or say so.
+        if huge {
+            let result = posix_fallocate(descriptor, 0, Int(size))
+            guard result == 0 else { throw refused(result, size: size, huge: true) }
+        }
+        guard clinux_add_seals(descriptor, CLINUX_SEAL_SHRINK | CLINUX_SEAL_GROW) == 0 else {
+            throw refused(Glibc.errno, size: size, huge: huge)
+        }
+    }
+
+    private static func refused(_ code: Int32, size: UInt64, huge: Bool) -> IOMMUError {
+        switch code {
+        case Glibc.EMFILE, Glibc.ENFILE:
+            IOMMUError(.EMFILE, "no_descriptors", "the daemon has no descriptor left")
+        case Glibc.EFBIG where !huge, Glibc.EINVAL where !huge:
+            IOMMUError(.EINVAL, "bad_size", "a memory object cannot be that large", ["size": .hex(size)])
+        case _ where huge:
+            IOMMUError(
+                .ENOMEM, "no_huge_pages", "the system has not enough free huge pages",
+                hint: "raise /proc/sys/vm/nr_hugepages, or create the memory without huge", ["size": .hex(size)]
+            )
+        default:
+            IOMMUError(.ENOMEM, "no_memory", "the memory object cannot be created", ["size": .hex(size)])
+        }
+    }
+
+    // MARK: Data
+
+    /// Reads bytes for a client.
+    ///
+    /// - Throws: `EINVAL` outside the object, `EIO` where the file has been truncated.
+    package func read(offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(IOMMUError) {
+        try check(offset: offset, count: buffer.count)
+        guard copyOut(offset: offset, into: buffer) else { throw truncated(offset) }
+    }
+
+    /// Writes bytes for a client.
+    ///
+    /// - Throws: `EINVAL` outside the object, `EPERM` if it is not writable, `EIO` where the file has been truncated.
+    package func write(offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(IOMMUError) {
+        try check(offset: offset, count: buffer.count)
+        guard isWritable else {
+            throw IOMMUError(.EPERM, "memory_read_only", "the memory object was imported read-only or sealed against writes")
+        }
+        guard copyIn(offset: offset, from: buffer) else { throw truncated(offset) }
+    }
+
+    private func check(offset: UInt64, count: Int) throws(IOMMUError) {
+        guard offset <= size, UInt64(count) <= size &- offset else {
+            throw IOMMUError(
+                .EINVAL, "outside_memory", "the range lies outside the memory object",
+                ["offset": .hex(offset), "length": .hex(UInt64(count)), "size": .hex(size)]
+            )
+        }
+    }
+
+    private func truncated(_ offset: UInt64) -> IOMMUError {
+        IOMMUError(.EIO, "memory_truncated", "the file behind the memory object has been truncated", ["offset": .hex(offset)])
+    }
+
+    /// False if a byte of it is not there.
+    func copyOut(offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Bool {
+        guard offset <= size, UInt64(buffer.count) <= size &- offset, let target = buffer.baseAddress else {
+            return buffer.isEmpty
+        }
+        if let pointer {
+            memcpy(target, pointer + Int(offset), buffer.count)
+            return true
+        }
+        return transferAll(buffer.count) { pread(descriptor, target + $0, buffer.count - $0, off_t(offset) + off_t($0)) }
+    }
+
+    /// False if a byte of it is not there or may not be written.
+    func copyIn(offset: UInt64, from buffer: UnsafeRawBufferPointer) -> Bool {
+        guard offset <= size, UInt64(buffer.count) <= size &- offset, let source = buffer.baseAddress else {
+            return buffer.isEmpty
+        }
+        guard isWritable else { return false }
+        if let pointer {
+            memcpy(pointer + Int(offset), source, buffer.count)
+            return true
+        }
+        if let guardedPointer {
+            return transferAll(buffer.count) {
+                clinux_write_own_mapping(guardedPointer + Int(offset) + $0, source + $0, buffer.count - $0)
+            }
+        }
+        // A write behind the end would make a truncated file grow again, with the client none the wiser.
+        guard isBacked(upTo: offset &+ UInt64(buffer.count)) else { return false }
+        return transferAll(buffer.count) { pwrite(descriptor, source + $0, buffer.count - $0, off_t(offset) + off_t($0)) }
+    }
+
+    private func isBacked(upTo end: UInt64) -> Bool {
+        var status = stat()
+        return fstat(descriptor, &status) == 0 && UInt64(max(status.st_size, 0)) >= end
+    }
+
+    /// Repeats a transfer until all bytes are through; it gets the number of bytes done.
+    private func transferAll(_ count: Int, _ transfer: (Int) -> Int) -> Bool {
+        var done = 0
+        while done < count {
+            let result = transfer(done)
+            if result > 0 {
+                done += result
+            } else if result == 0 || Glibc.errno != EINTR {
+                return false
+            }
+        }
+        return true
+    }
+}

@@ -1,0 +1,106 @@
+import CLinux
+import Glibc
+import IOMMU
+
+/// The part of physical memory that belongs to drivers: tables and queues.
+///
+/// One anonymous reservation, handed out in powers of two with natural alignment. Freed blocks are kept by size; the
+/// first few stay resident and are zeroed when they are used again, the others go back to the system at once.
+final class TableRAM {
+    let base: UInt64
+    let size: UInt64
+    let memory: UnsafeMutableRawPointer
+    /// Bytes handed out and not freed.
+    private(set) var used: UInt64 = 0
+    /// Bytes that may be handed out together.
+    private let limit: UInt64
+    private var next: UInt64 = 0
+    /// By order (log2 of 4 KiB pages): offsets of free blocks with unknown content, and of free blocks that read zero.
+    private var dirty: [[UInt64]]
+    private var clean: [[UInt64]]
+    private static let smallest = 12
+    private static let residentBlocksPerOrder = 2048
+
+    init(base: UInt64, size: UInt64) throws(IOMMUError) {
+        guard let memory = clinux_reserve(size) else {
+            throw IOMMUError(.ENOMEM, "no_table_memory", "the address space for translation tables cannot be reserved")
+        }
+        self.base = base
+        self.size = size
+        self.memory = memory
+        let installed = UInt64(max(sysconf(Int32(_SC_PHYS_PAGES)), 1)) << 12
+        limit = min(size, max(installed / 4, 256 << 20))
+        let orders = size.trailingZeroBitCount - TableRAM.smallest + 1
+        dirty = Array(repeating: [], count: orders)
+        clean = dirty
+    }
+
+    deinit { munmap(memory, Int(size)) }
+
+    func allocate(bytes: UInt64) throws(IOMMUError) -> UInt64 {
+        let order = bytes.trailingZeroBitCount - TableRAM.smallest
+        guard bytes.nonzeroBitCount == 1, order >= 0, order < clean.count else {
+            throw IOMMUError(.EINVAL, "bad_table_size", "tables are powers of two of at least 4096 bytes")
+        }
+        guard bytes <= limit &- used else { throw outOfMemory() }
+        let offset: UInt64
+        if let block = dirty[order].popLast() {
+            memset(memory + Int(block), 0, Int(bytes))
+            offset = block
+        } else if let block = clean[order].popLast() ?? split(to: order) {
+            offset = block
+        } else {
+            let start = (next &+ bytes &- 1) & ~(bytes &- 1)
+            guard start <= size, bytes <= size &- start else { throw outOfMemory() }
+            keepGap(from: next, to: start)
+            next = start &+ bytes
+            offset = start
+        }
+        used &+= bytes
+        return base &+ offset
+    }
+
+    func free(_ address: UInt64, bytes: UInt64) {
+        let order = bytes.trailingZeroBitCount - TableRAM.smallest
+        let offset = address &- base
+        guard bytes.nonzeroBitCount == 1, order >= 0, order < clean.count, offset < next,
+            offset & (bytes &- 1) == 0, used >= bytes
+        else { return assertionFailure("freeing what was not allocated") }
+        used &-= bytes
+        if order < 4, dirty[order].count < TableRAM.residentBlocksPerOrder {
+            dirty[order].append(offset)
+        } else {
+            madvise(memory + Int(offset), Int(bytes), MADV_DONTNEED)
+            clean[order].append(offset)
+        }
+    }
+
+    /// A block of `order` out of the smallest larger one that is free; the rest stays free.
+    private func split(to order: Int) -> UInt64? {
+        guard let from = (order + 1..<clean.count).first(where: { !clean[$0].isEmpty }),
+            let block = clean[from].popLast()
+        else { return nil }
+        for half in order..<from {
+            clean[half].append(block &+ (UInt64(1) << UInt64(half + TableRAM.smallest)))
+        }
+        return block
+    }
+
+    /// What alignment skipped is as good as any other untouched memory.
+    private func keepGap(from start: UInt64, to end: UInt64) {
+        var offset = start
+        while offset < end {
+            let order = offset.trailingZeroBitCount
+            clean[order - TableRAM.smallest].append(offset)
+            offset &+= UInt64(1) << UInt64(order)
+        }
+    }
+
+    private func outOfMemory() -> IOMMUError {
+        IOMMUError(
+            .ENOMEM, "no_table_memory", "no memory is left for translation tables",
+            hint: "map larger aligned pieces so that fewer tables are needed, or unmap some",
+            ["used": .number(used), "limit": .number(limit)]
+        )
+    }
+}
