@@ -71,7 +71,8 @@ public struct TerminalLogHandler: LogHandler {
     }
 
     private static func quoted(_ text: String) -> String {
-        let needsQuotes = text.isEmpty || text.unicodeScalars.contains { $0.value <= 0x20 || "\"=\\".unicodeScalars.contains($0) }
+        let special = "\"=\\".unicodeScalars
+        let needsQuotes = text.isEmpty || text.unicodeScalars.contains { $0.value <= 0x20 || special.contains($0) }
         return needsQuotes ? "\"" + escaped(text, quote: true) + "\"" : escaped(text)
     }
 

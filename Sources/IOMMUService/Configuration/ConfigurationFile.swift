@@ -1,0 +1,108 @@
+import Glibc
+import IOMMU
+import TOMLKit
+
+/// Reading of a configuration file.
+package enum ConfigurationFile {
+    /// What a service reads when nothing else is said. It need not exist.
+    package static let standardPath = "/etc/iommud/iommud.toml"
+
+    /// Bytes a file may have: far above any real one, far below what would hurt.
+    static let sizeLimit = 4 << 20
+
+    /// Reads a file.
+    ///
+    /// - Parameter path: nil: the standard file if there is one, else the built-in defaults.
+    package static func load(_ path: String?) throws(ConfigurationError) -> Configuration {
+        guard path != nil || access(standardPath, F_OK) == 0 else { return Configuration() }
+        let file = path ?? standardPath
+        return try parse(try text(of: file), file: file)
+    }
+
+    /// Reads text; `file` is what errors call it.
+    package static func parse(_ text: String, file: String) throws(ConfigurationError) -> Configuration {
+        var root = ConfigurationSection(file: file, path: "", table: try table(text, file: file))
+        var configuration = Configuration()
+        var daemon = try root.section("daemon")
+        var backend = try root.section("backend")
+        var limits = try root.section("limits")
+        let allow = try root.sections("allow")
+        let smmus = try root.sections("smmu")
+        let devices = try root.sections("device")
+        try root.finish()
+
+        configuration.daemon = try DaemonConfiguration(&daemon)
+        configuration.backend.type = try backend.choice("type") ?? .emulated
+        try backend.finish()
+        configuration.limits = try LimitsConfiguration(&limits)
+        configuration.access.rules = try each(allow ?? [], AllowRules.rule)
+        configuration.topology = try TopologyReader.read(smmus: smmus, devices: devices, file: file)
+        return configuration
+    }
+
+    /// `map` that keeps the error's type and lets the element be consumed.
+    static func each<Value>(
+        _ sections: [ConfigurationSection],
+        _ read: (inout ConfigurationSection) throws(ConfigurationError) -> Value
+    ) throws(ConfigurationError) -> [Value] {
+        var values: [Value] = []
+        for var section in sections { values.append(try read(&section)) }
+        return values
+    }
+
+    private static func table(_ text: String, file: String) throws(ConfigurationError) -> TOMLTable {
+        do {
+            return try TOMLTable(string: text)
+        } catch let error as TOMLParseError {
+            let begin = error.source.begin
+            throw ConfigurationError(
+                file: file, .position(line: begin.line, column: begin.column), error.description,
+                remedy: "correct the syntax (https://toml.io)")
+        } catch {
+            throw ConfigurationError(file: file, .file, "\(error)", remedy: "correct the syntax (https://toml.io)")
+        }
+    }
+
+    private static func text(of file: String) throws(ConfigurationError) -> String {
+        let bytes = try bytes(of: file)
+        if let text = String(validating: bytes, as: UTF8.self), !bytes.contains(0) { return text }
+        let place = firstBadByte(bytes)
+        throw ConfigurationError(file: file, place, "this is not UTF-8 text", remedy: "save the file as UTF-8")
+    }
+
+    private static func bytes(of file: String) throws(ConfigurationError) -> [UInt8] {
+        func failure(_ number: CInt) -> ConfigurationError {
+            let problem = "cannot read it: " + String(cString: strerror(number))
+            return ConfigurationError(
+                file: file, .file, problem, remedy: "check the path and its permissions", errno: number)
+        }
+        let descriptor = open(file, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw failure(errno) }
+        defer { close(descriptor) }
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while true {
+            let count = read(descriptor, &buffer, buffer.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw failure(errno) }
+            guard count > 0 else { return bytes }
+            bytes += buffer.prefix(count)
+            guard bytes.count <= sizeLimit else { throw failure(EFBIG) }
+        }
+    }
+
+    private static func firstBadByte(_ bytes: [UInt8]) -> ConfigurationError.Place {
+        var line = 1
+        for row in bytes.split(separator: 0x0a, omittingEmptySubsequences: false) {
+            if String(validating: row, as: UTF8.self) == nil || row.contains(0) {
+                let column = row.indices.first { index in
+                    row[index] == 0 || String(validating: row[row.startIndex...index], as: UTF8.self) == nil
+                }
+                // A character cut in the middle looks bad from its first byte on.
+                return .position(line: line, column: (column ?? row.startIndex) - row.startIndex + 1)
+            }
+            line += 1
+        }
+        return .file
+    }
+}

@@ -1,0 +1,230 @@
+import TOMLKit
+
+/// One table of the file while it is read: each key is asked for once, and what nobody asked for is an error.
+struct ConfigurationSection {
+    let file: String
+    /// Where the table is: `limits`, `device[3]`, empty for the whole file.
+    let path: String
+    private let table: TOMLTable
+    private var known: [String] = []
+
+    init(file: String, path: String, table: TOMLTable) {
+        self.file = file
+        self.path = path
+        self.table = table
+    }
+
+    func keyPath(_ key: String) -> String {
+        path.isEmpty ? key : path + "." + key
+    }
+
+    func error(_ key: String, _ problem: String, remedy: String) -> ConfigurationError {
+        ConfigurationError(file: file, .key(keyPath(key)), problem, remedy: remedy)
+    }
+
+    /// Refuses keys that nobody asked for.
+    func finish() throws(ConfigurationError) {
+        for key in table.keys where !known.contains(key) {
+            let close = known.min { Self.distance($0, key) < Self.distance($1, key) }
+            let remedy =
+                if let close, Self.distance(close, key) <= 2 {
+                    "did you mean \(close)?"
+                } else {
+                    "the keys known here are " + known.sorted().joined(separator: ", ")
+                }
+            throw error(key, "there is no such key", remedy: remedy)
+        }
+    }
+
+    private mutating func value(_ key: String) -> TOMLValue? {
+        known.append(key)
+        return table[key]?.tomlValue
+    }
+
+    private func wrongType(_ key: String, _ value: TOMLValue, wanted: String) -> ConfigurationError {
+        let type =
+            switch value.type {
+            case .table: "a table"
+            case .array: "an array"
+            case .string: "a string"
+            case .int: "an integer"
+            case .double: "a floating-point number"
+            case .bool: "a boolean"
+            case .date, .time, .dateTime: "a date or time"
+            }
+        return error(key, "this is \(type)", remedy: "write \(wanted)")
+    }
+
+    /// Levenshtein distance: how many letters are mistyped.
+    private static func distance(_ left: String, _ right: String) -> Int {
+        let right = Array(right)
+        var row = Array(0...right.count)
+        for (index, letter) in left.enumerated() {
+            var diagonal = row[0]
+            row[0] = index + 1
+            for column in right.indices {
+                let substituted = diagonal + (right[column] == letter ? 0 : 1)
+                diagonal = row[column + 1]
+                row[column + 1] = min(substituted, row[column] + 1, diagonal + 1)
+            }
+        }
+        return row[right.count]
+    }
+}
+
+// MARK: - Values
+
+extension ConfigurationSection {
+    mutating func string(_ key: String) throws(ConfigurationError) -> String? {
+        guard let value = value(key) else { return nil }
+        guard let string = value.string else { throw wrongType(key, value, wanted: "a string") }
+        return string
+    }
+
+    /// A string that is a file name: absolute, since the daemon's working directory is not the reader's.
+    mutating func path(_ key: String) throws(ConfigurationError) -> String? {
+        guard let path = try string(key) else { return nil }
+        guard path.hasPrefix("/"), path.utf8.count <= 4096 else {
+            throw error(key, "“\(path)” is not an absolute path", remedy: "write one that begins with /")
+        }
+        return path
+    }
+
+    /// A string that names something: 1 to 64 letters, digits and `. _ : -`.
+    mutating func name(_ key: String) throws(ConfigurationError) -> String? {
+        guard let name = try string(key) else { return nil }
+        let isGood = (1...64).contains(name.utf8.count) && name.utf8.allSatisfy { byte in
+            switch byte {
+            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2e, 0x5f, 0x3a, 0x2d: true
+            default: false
+            }
+        }
+        guard isGood else {
+            throw error(key, "“\(name)” is not a name", remedy: "use 1 to 64 letters, digits, dots, colons, _ and -")
+        }
+        return name
+    }
+
+    mutating func requiredName(_ key: String) throws(ConfigurationError) -> String {
+        guard let name = try name(key) else { throw missing(key) }
+        return name
+    }
+
+    func missing(_ key: String) -> ConfigurationError {
+        error(key, "this key is missing", remedy: "add it")
+    }
+
+    mutating func boolean(_ key: String) throws(ConfigurationError) -> Bool? {
+        guard let value = value(key) else { return nil }
+        guard let boolean = value.bool else { throw wrongType(key, value, wanted: "true or false") }
+        return boolean
+    }
+
+    mutating func choice<Choice>(_ key: String) throws(ConfigurationError) -> Choice?
+    where Choice: RawRepresentable<String> & CaseIterable {
+        guard let text = try string(key) else { return nil }
+        guard let choice = Choice(rawValue: text) else {
+            let choices = Choice.allCases.map { "“\($0.rawValue)”" }.joined(separator: ", ")
+            throw error(key, "“\(text)” is not one of the choices", remedy: "write one of \(choices)")
+        }
+        return choice
+    }
+
+    mutating func integer(_ key: String, in range: ClosedRange<Int>) throws(ConfigurationError) -> Int? {
+        guard let value = value(key) else { return nil }
+        guard let number = value.int else { throw wrongType(key, value, wanted: "an integer") }
+        return try checked(number, key, range)
+    }
+
+    /// One of a few numbers.
+    mutating func integer(_ key: String, among choices: [Int]) throws(ConfigurationError) -> Int? {
+        guard let value = value(key) else { return nil }
+        guard let number = value.int else { throw wrongType(key, value, wanted: "an integer") }
+        guard choices.contains(number) else {
+            let list = choices.map(String.init).joined(separator: ", ")
+            throw error(key, "\(number) is not one of the choices", remedy: "write one of \(list)")
+        }
+        return number
+    }
+
+    /// A number of bytes: an integer, or a string with a unit such as `"64 GiB"`.
+    mutating func bytes(_ key: String, in range: ClosedRange<Int>) throws(ConfigurationError) -> Int? {
+        guard let value = value(key) else { return nil }
+        if let number = value.int { return try checked(number, key, range) }
+        guard let text = value.string, let number = ByteCount.parse(text) else {
+            throw wrongType(key, value, wanted: "an integer, or a string such as \"64 GiB\"")
+        }
+        return try checked(number, key, range)
+    }
+
+    /// A 64-bit address: an integer, or a `"0x…"` string for what TOML's signed integers cannot hold.
+    mutating func address(_ key: String) throws(ConfigurationError) -> UInt64? {
+        guard let value = value(key) else { return nil }
+        if let number = value.int, let address = UInt64(exactly: number) { return address }
+        if let text = value.string, text.hasPrefix("0x"), !text.hasPrefix("0x+"),
+            let address = UInt64(text.dropFirst(2), radix: 16)
+        {
+            return address
+        }
+        throw wrongType(key, value, wanted: "an address: an integer of 0 or more, or a string such as \"0xfee00000\"")
+    }
+
+    private func checked(_ number: Int, _ key: String, _ range: ClosedRange<Int>) throws(ConfigurationError) -> Int {
+        guard range.contains(number) else {
+            throw error(
+                key, "\(number) is out of range",
+                remedy: "write a number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
+    }
+}
+
+// MARK: - Arrays and tables
+
+extension ConfigurationSection {
+    mutating func strings(_ key: String) throws(ConfigurationError) -> [String]? {
+        guard let value = value(key) else { return nil }
+        guard let array = value.array else { throw wrongType(key, value, wanted: "an array of strings") }
+        var strings: [String] = []
+        for (index, element) in array.enumerated() {
+            guard let string = element.string else {
+                throw wrongType("\(key)[\(index)]", element.tomlValue, wanted: "a string")
+            }
+            strings.append(string)
+        }
+        return strings
+    }
+
+    mutating func integers(_ key: String, in range: ClosedRange<Int>) throws(ConfigurationError) -> [Int]? {
+        guard let value = value(key) else { return nil }
+        guard let array = value.array else { throw wrongType(key, value, wanted: "an array of integers") }
+        var numbers: [Int] = []
+        for (index, element) in array.enumerated() {
+            let path = "\(key)[\(index)]"
+            guard let number = element.int else { throw wrongType(path, element.tomlValue, wanted: "an integer") }
+            numbers.append(try checked(number, path, range))
+        }
+        return numbers
+    }
+
+    /// The table under a key, an empty one if it is not there.
+    mutating func section(_ key: String) throws(ConfigurationError) -> ConfigurationSection {
+        let empty = ConfigurationSection(file: file, path: keyPath(key), table: TOMLTable())
+        guard let value = value(key) else { return empty }
+        guard let table = value.table else { throw wrongType(key, value, wanted: "a section, [\(keyPath(key))]") }
+        return ConfigurationSection(file: file, path: keyPath(key), table: table)
+    }
+
+    /// The tables of an array of tables; nil if it is not there.
+    mutating func sections(_ key: String) throws(ConfigurationError) -> [ConfigurationSection]? {
+        guard let value = value(key) else { return nil }
+        guard let array = value.array else { throw wrongType(key, value, wanted: "[[\(keyPath(key))]] for each") }
+        var sections: [ConfigurationSection] = []
+        for (index, element) in array.enumerated() {
+            let path = "\(key)[\(index)]"
+            guard let table = element.table else { throw wrongType(path, element.tomlValue, wanted: "a table") }
+            sections.append(ConfigurationSection(file: file, path: keyPath(path), table: table))
+        }
+        return sections
+    }
+}

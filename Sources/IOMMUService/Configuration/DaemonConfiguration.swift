@@ -1,0 +1,28 @@
+/// `[daemon]`: where the daemon lives and how it reports.
+package struct DaemonConfiguration: Sendable, Equatable {
+    package enum LogLevel: String, Sendable, CaseIterable {
+        case trace, debug, info, notice, warning, error, critical
+    }
+
+    /// Path of the socket. nil: `$XDG_RUNTIME_DIR/iommud.sock`, else `/tmp/iommud-$UID/iommud.sock`. A socket passed by
+    /// systemd, or `--socket`, wins.
+    package var socket: String?
+    /// Directory of what outlives a restart. nil: `$RUNTIME_DIRECTORY`, else beside the socket. `--state` wins.
+    package var state: String?
+    package var logLevel = LogLevel.info
+    /// Path of a Unix socket that answers HTTP with the metrics in Prometheus' text format. nil: none.
+    package var metrics: String?
+    /// How long SIGTERM lets requests that wait finish, in seconds.
+    package var drainSeconds = 10
+
+    package init() {}
+
+    init(_ section: inout ConfigurationSection) throws(ConfigurationError) {
+        socket = try section.path("socket")
+        state = try section.path("state")
+        logLevel = try section.choice("log_level") ?? logLevel
+        metrics = try section.path("metrics")
+        drainSeconds = try section.integer("drain_seconds", in: 0...3600) ?? drainSeconds
+        try section.finish()
+    }
+}

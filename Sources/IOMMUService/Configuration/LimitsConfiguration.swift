@@ -1,0 +1,139 @@
+import IOMMU
+
+/// `[limits]`: bounds on what clients can make the daemon do and hold.
+package struct LimitsConfiguration: Sendable, Equatable {
+    // MARK: Transport
+
+    /// Requests in one batch.
+    package var batch = 10_000
+    /// Bytes of one line.
+    package var messageBytes = 1 << 20
+    /// A client that has not read its replies for so long is dropped.
+    package var stalledClientSeconds = 30
+    package var connections = 4096
+    package var connectionsPerUID = 2048
+    /// Events that wait for one subscriber; later ones are counted as lost.
+    package var eventQueueDepth = 4096
+
+    // MARK: One user
+
+    /// Named sessions.
+    package var sessions = 256
+    package var objects = 1_048_576
+    package var mappings = 8_388_608
+    package var mappedBytes = 1 << 44
+    /// Bytes of memory objects that the daemon creates.
+    package var memoryBytes = 64 << 30
+    /// Descriptors that the daemon holds for the user: memory objects, address spaces, connections.
+    package var descriptors = 16_384
+
+    // MARK: One session
+
+    package var objectsPerSession = 65_536
+    package var mappingsPerSession = 4_194_304
+    package var vsmmusPerSession = 16
+    package var bondsPerSession = 65_536
+    package var queuesPerSession = 4096
+    /// Faults that wait in one fault queue.
+    package var faultQueueDepth = 4096
+
+    // MARK: One request
+
+    /// Bytes of one memory object.
+    package var memoryObjectBytes = 1 << 42
+    /// Bytes that one `memory.read`, `dma.read` or the like moves.
+    package var transferBytes = 512 << 10
+
+    // MARK: The daemon
+
+    /// Threads for work that may block.
+    package var workers = 4
+
+    package init() {}
+
+    /// The quotas of users and of their sessions.
+    package var sessionLimits: SessionLimits {
+        var limits = SessionLimits()
+        limits.namedPerUser = sessions
+        limits.perUser = [
+            .mappedBytes: UInt64(clamping: mappedBytes), .memoryBytes: UInt64(clamping: memoryBytes),
+            .mappings: UInt64(clamping: mappings), .objects: UInt64(clamping: objects),
+        ]
+        limits.context = contextLimits
+        return limits
+    }
+
+    private var contextLimits: ContextLimits {
+        var limits = ContextLimits()
+        limits.objects = objectsPerSession
+        limits.mappings = mappingsPerSession
+        limits.memorySize = UInt64(clamping: memoryObjectBytes)
+        limits.transfer = UInt64(clamping: transferBytes)
+        limits.faultQueueDepth = faultQueueDepth
+        limits.vsmmus = vsmmusPerSession
+        limits.bonds = bondsPerSession
+        limits.queues = queuesPerSession
+        return limits
+    }
+}
+
+extension LimitsConfiguration {
+    /// One key of the section: everything that reading, comparing and documenting it needs.
+    struct Key: Sendable {
+        enum Unit: Sendable { case count, bytes }
+
+        let name: String
+        let range: ClosedRange<Int>
+        let unit: Unit
+        /// Whether a reload can change it.
+        let isLive: Bool
+        let path: any WritableKeyPath<LimitsConfiguration, Int> & Sendable
+
+        init(
+            _ name: String, _ path: any WritableKeyPath<LimitsConfiguration, Int> & Sendable,
+            _ range: ClosedRange<Int>, unit: Unit = .count, isLive: Bool = true
+        ) {
+            self.name = name
+            self.path = path
+            self.range = range
+            self.unit = unit
+            self.isLive = isLive
+        }
+    }
+
+    static let keys: [Key] = [
+        Key("batch", \.batch, 1...1_000_000),
+        Key("message_bytes", \.messageBytes, 4096...(64 << 20), unit: .bytes),
+        Key("stalled_client_seconds", \.stalledClientSeconds, 1...86_400),
+        Key("connections", \.connections, 1...1_000_000),
+        Key("connections_per_uid", \.connectionsPerUID, 1...1_000_000),
+        Key("event_queue_depth", \.eventQueueDepth, 1...1_000_000),
+        Key("sessions", \.sessions, 0...1_000_000),
+        Key("objects", \.objects, 1...(1 << 32)),
+        Key("mappings", \.mappings, 1...(1 << 32)),
+        Key("mapped_bytes", \.mappedBytes, 4096...Int.max, unit: .bytes),
+        Key("memory_bytes", \.memoryBytes, 0...Int.max, unit: .bytes),
+        Key("descriptors", \.descriptors, 16...10_000_000),
+        Key("objects_per_session", \.objectsPerSession, 1...(1 << 32)),
+        Key("mappings_per_session", \.mappingsPerSession, 1...(1 << 32)),
+        Key("vsmmus_per_session", \.vsmmusPerSession, 0...65_536),
+        Key("bonds_per_session", \.bondsPerSession, 0...(1 << 32)),
+        Key("queues_per_session", \.queuesPerSession, 0...(1 << 32)),
+        Key("fault_queue_depth", \.faultQueueDepth, 1...1_000_000),
+        Key("memory_object_bytes", \.memoryObjectBytes, 4096...Int.max, unit: .bytes),
+        Key("transfer_bytes", \.transferBytes, 4096...(16 << 20), unit: .bytes),
+        Key("workers", \.workers, 1...256, isLive: false),
+    ]
+
+    init(_ section: inout ConfigurationSection) throws(ConfigurationError) {
+        for key in Self.keys {
+            let value =
+                switch key.unit {
+                case .count: try section.integer(key.name, in: key.range)
+                case .bytes: try section.bytes(key.name, in: key.range)
+                }
+            if let value { self[keyPath: key.path] = value }
+        }
+        try section.finish()
+    }
+}

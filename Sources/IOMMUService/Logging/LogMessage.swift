@@ -1,0 +1,69 @@
+import Logging
+import Systemd
+
+/// The log messages that have a `MESSAGE_ID`, so that programs can wait for them and `journalctl -x` can explain them.
+/// The explanations are in `systemd/iommud.catalog`.
+package enum LogMessage: CaseIterable, Sendable {
+    /// The daemon answers on its socket.
+    case ready
+    /// The daemon is stopping.
+    case stopping
+    /// The configuration cannot be used.
+    case configurationRejected
+    /// The configuration was read again.
+    case configurationReloaded
+    /// A client took a device.
+    case deviceBound
+    /// A client gave a device back.
+    case deviceUnbound
+    /// A request was refused.
+    case requestRefused
+    /// A client was disconnected.
+    case clientDropped
+    /// A named session survived a restart.
+    case sessionRestored
+    /// A named session could not be restored.
+    case sessionLost
+    /// Stored descriptors belonged to nothing.
+    case descriptorsDropped
+    /// A device accessed memory it may not.
+    case deviceFault
+
+    /// The identity of the message; never changes.
+    package var id: MessageID {
+        switch self {
+        case .ready: MessageID(0x5b91_38da_964c_46d7, 0x9106_ce96_75e7_f9bb)
+        case .stopping: MessageID(0xf453_a0d1_90de_4a9d, 0xb6e0_007f_08ff_3b4a)
+        case .configurationRejected: MessageID(0x234a_566f_ea73_4049, 0xb5f3_3e6f_5456_31c6)
+        case .configurationReloaded: MessageID(0x9d90_99f1_230e_426d, 0xba06_8347_2248_96e1)
+        case .deviceBound: MessageID(0xb525_8bbc_fc86_4c60, 0x8772_53e5_7532_cebc)
+        case .deviceUnbound: MessageID(0xa004_e230_622e_4312, 0xb9a2_fdca_6da9_bb8f)
+        case .requestRefused: MessageID(0x51dc_408f_aacc_43e2, 0xba77_3820_fa42_293f)
+        case .clientDropped: MessageID(0x0d5e_9b35_afdd_45e2, 0x8709_4291_f8e0_a40b)
+        case .sessionRestored: MessageID(0xef9b_d4f1_9017_41b8, 0x8ce1_c715_7912_7a89)
+        case .sessionLost: MessageID(0x838f_5e6b_f9de_437b, 0x8d16_0639_2ace_43b0)
+        case .descriptorsDropped: MessageID(0x9d47_d40b_72f2_400f, 0xad12_f731_1273_5ac4)
+        case .deviceFault: MessageID(0x5eed_a83d_2888_4f97, 0x811d_1374_6725_933b)
+        }
+    }
+}
+
+extension Logger {
+    /// Logs a message that has an identity.
+    ///
+    /// - Parameters:
+    ///   - kind: which message; sets `MESSAGE_ID`.
+    ///   - level: its severity.
+    ///   - text: one sentence for a person.
+    ///   - metadata: become fields, `session` → `IOMMUD_SESSION`.
+    package func log(
+        _ kind: LogMessage, level: Level, _ text: @autoclosure () -> Message,
+        _ metadata: @autoclosure () -> Metadata = [:], file: String = #fileID, function: String = #function,
+        line: UInt = #line
+    ) {
+        guard logLevel <= level else { return }
+        var fields = metadata()
+        fields["MESSAGE_ID"] = .string(kind.id.description)
+        log(level: level, text(), metadata: fields, file: file, function: function, line: line)
+    }
+}
