@@ -1,0 +1,51 @@
+/// One value (or object key) on the tape, in document order.
+struct JSONNode {
+    enum Kind: UInt8 {
+        case null, `false`, `true`
+        /// A number without fraction and exponent.
+        case integer
+        /// Any other number.
+        case real
+        case string
+        case array, object
+    }
+
+    /// Offset of the first byte: of the text between the quotes for a string, of the bracket for a container.
+    var start: UInt32
+    /// Bytes of a scalar's text; elements of an array; members of an object (a key node, then a value node each).
+    var length: UInt32
+    /// Index of the node after this value and all it contains.
+    var next: UInt32
+    var kind: Kind
+    /// The string still holds backslash escapes.
+    var escaped: Bool
+
+    @inline(__always)
+    init(_ kind: Kind, start: Int, length: Int, next: Int, escaped: Bool = false) {
+        self.start = UInt32(truncatingIfNeeded: start)
+        self.length = UInt32(truncatingIfNeeded: length)
+        self.next = UInt32(truncatingIfNeeded: next)
+        self.kind = kind
+        self.escaped = escaped
+    }
+}
+
+/// Why a text is not an acceptable JSON text, and at which byte.
+public struct JSONSyntaxError: Error, Equatable, Sendable {
+    /// What is wrong.
+    public enum Problem: String, Sendable {
+        case unexpectedEnd = "the text ends inside a value"
+        case unexpectedByte = "a byte that cannot stand here"
+        case badNumber = "a malformed number"
+        case badEscape = "a malformed escape sequence"
+        case loneSurrogate = "half of a surrogate pair"
+        case controlCharacter = "an unescaped control character in a string"
+        case invalidUTF8 = "invalid UTF-8"
+        case tooDeep = "nesting over 64 levels"
+        case trailingBytes = "more than one value"
+    }
+
+    public let problem: Problem
+    /// Byte offset from the start of the text.
+    public let offset: Int
+}

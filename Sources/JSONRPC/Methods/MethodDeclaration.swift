@@ -1,0 +1,106 @@
+/// Who may call a method.
+public enum Role: String, Sendable {
+    case user, admin
+}
+
+/// One way in which a method refuses.
+public struct MethodRefusal: Sendable {
+    /// Positive Linux errno.
+    public let errno: Int32
+    /// The `reason` slug.
+    public let reason: String
+    public let doc: String
+}
+
+/// All that is declared about a method, apart from what it does.
+public struct MethodDeclaration: Sendable {
+    public let name: StaticString
+    public let summary: String
+    public let role: Role
+    /// Whether the call changes state (and so has to be recorded, or refused to who may only look).
+    public let changesState: Bool
+    /// The descriptors it takes off the connection's queue: fewest to most.
+    public let descriptorsTaken: ClosedRange<Int>
+    /// Whether its reply may carry descriptors.
+    public let returnsDescriptors: Bool
+    public let parameters: [FieldSchema]
+    public let results: [FieldSchema]
+    /// The result is an object whose members are not declared.
+    public let hasFreeResult: Bool
+    public let refusals: [MethodRefusal]
+
+    /// The name as a string.
+    public var title: String { name.description }
+}
+
+/// Declares one method's parameters, result and refusals.
+public final class MethodBuilder {
+    private let parameters = ParameterBuilder(SlotAllocator())
+    private let results = ResultBuilder()
+    private var refusals: [MethodRefusal] = []
+    private var descriptorsTaken = 0...0
+    private var returnsDescriptors = false
+    private var hasFreeResult = false
+
+    init() {}
+
+    /// A parameter that has to be there.
+    public func param<Value>(_ name: StaticString, _ type: ParamType<Value>, _ doc: String) -> Param<Value> {
+        parameters.param(name, type, doc)
+    }
+
+    /// A parameter that means `default` when it is absent or `null`.
+    public func param<Value: DefaultableParameter>(
+        _ name: StaticString, _ type: ParamType<Value>, default value: Value, _ doc: String
+    ) -> Param<Value> {
+        parameters.param(name, type, default: value, doc)
+    }
+
+    /// A parameter that may be absent or `null`: both read as `nil`.
+    public func optional<Value>(_ name: StaticString, _ type: ParamType<Value>, _ doc: String) -> Param<Value?> {
+        parameters.optional(name, type, doc)
+    }
+
+    /// A result field that every reply has.
+    public func result<Kind>(_ name: StaticString, _ type: ResultType<Kind>, _ doc: String) -> Field<Kind> {
+        results.result(name, type, doc)
+    }
+
+    /// A result field that may be left out.
+    public func optionalResult<Kind>(_ name: StaticString, _ type: ResultType<Kind>, _ doc: String) -> Field<Kind> {
+        results.optionalResult(name, type, doc)
+    }
+
+    /// The result is an object whose members are not declared one by one: written with `call.replyFree`.
+    public func freeResult() { hasFreeResult = true }
+
+    /// The call takes descriptors off the connection's queue (`call.takeDescriptor()`).
+    public func takesDescriptors(_ count: ClosedRange<Int>) { descriptorsTaken = count }
+
+    /// The call takes exactly so many descriptors off the connection's queue (`call.takeDescriptor()`).
+    public func takesDescriptors(_ count: Int) { descriptorsTaken = count...count }
+
+    /// The reply may carry descriptors (`call.attach`): its result then says `"fds": N`.
+    public func sendsDescriptors() { returnsDescriptors = true }
+
+    /// A refusal that clients should know of.
+    public func refuses(_ errno: Int32, _ reason: String, _ doc: String) {
+        refusals.append(MethodRefusal(errno: errno, reason: reason, doc: doc))
+    }
+
+    func declaration(
+        _ name: StaticString, _ summary: String, role: Role, changesState: Bool
+    ) -> MethodDeclaration {
+        var fields = results.fields
+        if returnsDescriptors {
+            fields.append(
+                FieldSchema(
+                    "fds", .signed, required: false, slot: fields.count,
+                    doc: "Number of descriptors that come with the reply (SCM_RIGHTS)."))
+        }
+        return MethodDeclaration(
+            name: name, summary: summary, role: role, changesState: changesState, descriptorsTaken: descriptorsTaken,
+            returnsDescriptors: returnsDescriptors, parameters: parameters.fields, results: fields,
+            hasFreeResult: hasFreeResult, refusals: refusals)
+    }
+}

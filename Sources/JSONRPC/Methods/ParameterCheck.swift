@@ -1,0 +1,241 @@
+import Glibc
+
+extension SchemaProgram.Tables {
+    /// Checks one value against a type and leaves what it amounts to in `slot`; on refusal `failure` says why.
+    ///
+    /// Escapes in strings are resolved in place, so that readers afterwards find plain UTF-8.
+    func accept(_ node: Int, _ type: Int, _ source: ParameterSource, _ slot: inout ParameterSlot) -> Bool {
+        slot.node = UInt32(truncatingIfNeeded: node)
+        let record = types + type
+        switch record.pointee.kind {
+        case .unsignedOrHex, .unsigned, .id: return acceptInteger(node, record, source, &slot)
+        case .object: return acceptObject(node, record, source)
+        case .array: return acceptArray(node, record, source, &slot)
+        case .flags: return acceptFlags(node, record, source, &slot)
+        case .bool:
+            let kind = source.nodes[node].kind
+            slot.bits = kind == .true ? 1 : 0
+            return kind == .true || kind == .false || refuse(.wrongType, "it has to be true or false")
+        case .string, .choice, .base64, .hex: return acceptText(node, record, source, &slot)
+        case .nameOrID:
+            guard source.nodes[node].kind == .string else { return acceptInteger(node, record, source, &slot) }
+            unescape(node, source)
+            return true
+        case .signed, .number: return acceptNumber(node, record, source)
+        case .map: return acceptMap(node, record, source)
+        case .any: return true
+        }
+    }
+
+    @inline(never)
+    func refuse(_ reason: ParameterFailure.Reason, _ expected: @autoclosure () -> String) -> Bool {
+        failure.pointee.set(reason, expected: expected())
+        return false
+    }
+
+    // MARK: Numbers
+
+    @inline(__always)
+    private func acceptInteger(
+        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ source: ParameterSource,
+        _ slot: inout ParameterSlot
+    ) -> Bool {
+        let node = source.nodes[index]
+        let text = source.text + Int(node.start)
+        let value: JSONInteger
+        if node.kind == .integer {
+            value = .decimal(text, Int(node.length))
+        } else if node.kind == .string, type.pointee.kind == .unsignedOrHex {
+            unescape(index, source)
+            value = .hexadecimal(text, Int(source.nodes[index].length))
+        } else {
+            return refuse(.wrongType, Self.expectation(type.pointee))
+        }
+        guard case .unsigned(let bits) = value else { return refuse(value, type.pointee) }
+        if type.pointee.kind == .id || type.pointee.kind == .nameOrID {
+            slot.bits = min(bits, UInt64(UInt32.max))
+            return true
+        }
+        slot.bits = bits
+        guard bits >= type.pointee.low, bits <= type.pointee.high else {
+            return refuse(.outOfRange, "it has to be from \(type.pointee.low) to \(type.pointee.high)")
+        }
+        return true
+    }
+
+    private func refuse(_ value: JSONInteger, _ type: SchemaProgram.TypeRecord) -> Bool {
+        switch value {
+        case .negative: refuse(.negative, Self.expectation(type))
+        case .tooLarge: refuse(.over64Bits, "it has to fit 64 bits")
+        case .malformed, .unsigned: refuse(.badHex, "a string here has to be \"0x\" and hexadecimal digits")
+        }
+    }
+
+    private static func expectation(_ type: SchemaProgram.TypeRecord) -> String {
+        switch type.kind {
+        case .unsignedOrHex: "it has to be an unsigned integer or a \"0x…\" string"
+        case .nameOrID: "it has to be a name or an unsigned integer"
+        default: "it has to be an unsigned integer"
+        }
+    }
+
+    private func acceptNumber(
+        _ node: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ source: ParameterSource
+    ) -> Bool {
+        let kind = source.nodes[node].kind
+        let isNumber = kind == .integer || kind == .real && type.pointee.kind == .number
+        return isNumber || refuse(.wrongType, "it has to be a number")
+    }
+
+    // MARK: Text
+
+    @inline(__always)
+    private func unescape(_ index: Int, _ source: ParameterSource) {
+        guard source.nodes[index].escaped else { return }
+        let length = JSONBytes.unescape(source.text + Int(source.nodes[index].start), Int(source.nodes[index].length))
+        source.nodes[index].length = UInt32(truncatingIfNeeded: length)
+        source.nodes[index].escaped = false
+    }
+
+    private func acceptText(
+        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ source: ParameterSource,
+        _ slot: inout ParameterSlot
+    ) -> Bool {
+        guard source.nodes[index].kind == .string else { return refuse(.wrongType, "it has to be a string") }
+        unescape(index, source)
+        let text = source.text + Int(source.nodes[index].start)
+        let length = Int(source.nodes[index].length)
+        switch type.pointee.kind {
+        case .choice:
+            guard let choice = name(text, length, type) else { return refuseName(type) }
+            slot.bits = UInt64(choice)
+        case .hex:
+            guard case .unsigned = JSONInteger.hexadecimal(text, length) else {
+                return refuse(.badHex, "it has to be \"0x\" and hexadecimal digits")
+            }
+        case .base64:
+            guard let decoded = Base64.decodedLength(text, length) else {
+                return refuse(.badBase64, "it has to be base64 with padding")
+            }
+            slot.bits = UInt64(decoded)
+            guard slot.bits <= type.pointee.high else {
+                return refuse(.tooLong, "at most \(type.pointee.high) bytes are allowed")
+            }
+        default:
+            return acceptString(text, length, type)
+        }
+        return true
+    }
+
+    private func acceptString(
+        _ text: UnsafeMutablePointer<UInt8>, _ length: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
+    ) -> Bool {
+        guard UInt64(length) <= type.pointee.high else {
+            return refuse(.tooLong, "at most \(type.pointee.high) bytes are allowed")
+        }
+        guard type.pointee.first >= 0 else { return true }
+        let pattern = patterns + type.pointee.first
+        return pattern.pointee.accepts(UnsafeRawBufferPointer(start: text, count: length))
+            || refuse(.badFormat, "it has to match \(pattern.pointee.expression)")
+    }
+
+    @inline(__always)
+    private func name(
+        _ text: UnsafePointer<UInt8>, _ length: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
+    ) -> Int? {
+        for index in 0..<type.pointee.count {
+            let name = names[type.pointee.first &+ index]
+            if name.length == length, memcmp(name.text, text, length) == 0 { return index }
+        }
+        return nil
+    }
+
+    private func refuseName(_ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>) -> Bool {
+        let allowed = (0..<type.pointee.count).map { index in
+            let name = names[type.pointee.first + index]
+            return "\"" + String(decoding: UnsafeBufferPointer(start: name.text, count: name.length), as: UTF8.self) + "\""
+        }
+        return refuse(.unknownValue, "known are " + allowed.joined(separator: ", "))
+    }
+
+    // MARK: Containers
+
+    @inline(__always)
+    private func acceptFlags(
+        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ source: ParameterSource,
+        _ slot: inout ParameterSlot
+    ) -> Bool {
+        guard source.nodes[index].kind == .array else { return refuse(.wrongType, "it has to be an array of names") }
+        var bits: UInt64 = 0
+        var cursor = index &+ 1
+        var position = 0
+        while cursor < Int(source.nodes[index].next) {
+            let flag = acceptFlag(cursor, type, source)
+            guard flag >= 0 else {
+                failure.pointee.within(element: position)
+                return false
+            }
+            bits |= 1 &<< UInt64(flag)
+            cursor = Int(source.nodes[cursor].next)
+            position &+= 1
+        }
+        slot.bits = bits
+        return true
+    }
+
+    /// The number of the flag named at `index`, -1 if there is none.
+    @inline(__always)
+    private func acceptFlag(
+        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ source: ParameterSource
+    ) -> Int {
+        guard source.nodes[index].kind == .string else {
+            _ = refuse(.wrongType, "it has to be a string")
+            return -1
+        }
+        unescape(index, source)
+        let node = source.nodes[index]
+        if let flag = name(source.text + Int(node.start), Int(node.length), type) { return flag }
+        _ = refuseName(type)
+        return -1
+    }
+
+    private func acceptArray(
+        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ source: ParameterSource,
+        _ slot: inout ParameterSlot
+    ) -> Bool {
+        guard source.nodes[index].kind == .array else { return refuse(.wrongType, "it has to be an array") }
+        let count = UInt64(source.nodes[index].length)
+        var cursor = index &+ 1
+        var position = 0
+        while cursor < Int(source.nodes[index].next) {
+            var element = ParameterSlot(bits: 0, node: 0)
+            guard accept(cursor, type.pointee.first, source, &element) else {
+                failure.pointee.within(element: position)
+                return false
+            }
+            cursor = Int(source.nodes[cursor].next)
+            position &+= 1
+        }
+        guard count >= type.pointee.low, count <= type.pointee.high else {
+            return refuse(.wrongCount, "from \(type.pointee.low) to \(type.pointee.high) elements are allowed")
+        }
+        slot.bits = UInt64(type.pointee.first)
+        return true
+    }
+
+    private func acceptMap(
+        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ source: ParameterSource
+    ) -> Bool {
+        guard source.nodes[index].kind == .object else { return refuse(.wrongType, "it has to be an object") }
+        var cursor = index &+ 1
+        while cursor < Int(source.nodes[index].next) {
+            var member = ParameterSlot(bits: 0, node: 0)
+            guard accept(cursor &+ 1, type.pointee.first, source, &member) else {
+                failure.pointee.within(member: source.nodes[cursor].string(source.text))
+                return false
+            }
+            cursor = Int(source.nodes[cursor &+ 1].next)
+        }
+        return true
+    }
+}

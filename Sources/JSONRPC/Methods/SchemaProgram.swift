@@ -1,0 +1,140 @@
+/// Schemas of one method compiled to flat tables, so that checking touches no reference-counted object.
+final class SchemaProgram {
+    struct TypeRecord {
+        enum Kind: UInt8 {
+            case bool, id, unsigned, unsignedOrHex, signed, number, hex, string, choice, flags, base64, array, object,
+                map, nameOrID, any
+        }
+
+        var kind: Kind
+        /// Smallest and largest value, length or number of elements.
+        var low: UInt64 = 0
+        var high: UInt64 = .max
+        /// First field of an object, first name of a choice, type of an array's elements, pattern of a string.
+        var first = -1
+        var count = 0
+    }
+
+    struct FieldRecord {
+        let key: UnsafePointer<UInt8>
+        let keyLength: Int
+        let type: Int
+        let isRequired: Bool
+        let defaultBits: UInt64
+        /// Where the checked value goes.
+        let slot: Int
+    }
+
+    struct NameRecord {
+        let text: UnsafeMutablePointer<UInt8>
+        let length: Int
+    }
+
+    /// What checking needs, by pointer.
+    struct Tables {
+        let types: UnsafeMutablePointer<TypeRecord>
+        let fields: UnsafeMutablePointer<FieldRecord>
+        let names: UnsafeMutablePointer<NameRecord>
+        let patterns: UnsafeMutablePointer<StringPattern>
+        let failure: UnsafeMutablePointer<ParameterFailure>
+    }
+
+    let tables: Tables
+    let root: Int
+    /// Slots that one call needs.
+    let slotCount: Int
+    private let counts: (types: Int, names: Int, patterns: Int)
+
+    init(_ schema: TypeSchema) {
+        var compiler = SchemaCompiler()
+        root = compiler.add(schema)
+        slotCount = compiler.slotCount
+        counts = (compiler.types.count, compiler.names.count, compiler.patterns.count)
+        let failure = UnsafeMutablePointer<ParameterFailure>.allocate(capacity: 1)
+        failure.initialize(to: ParameterFailure())
+        tables = Tables(
+            types: Self.copy(compiler.types), fields: Self.copy(compiler.fields), names: Self.copy(compiler.names),
+            patterns: Self.copy(compiler.patterns), failure: failure)
+    }
+
+    deinit {
+        for index in 0..<counts.names { tables.names[index].text.deallocate() }
+        tables.patterns.deinitialize(count: counts.patterns)
+        tables.failure.deinitialize(count: 1)
+        tables.types.deallocate()
+        tables.fields.deallocate()
+        tables.names.deallocate()
+        tables.patterns.deallocate()
+        tables.failure.deallocate()
+    }
+
+    private static func copy<Record>(_ records: [Record]) -> UnsafeMutablePointer<Record> {
+        let memory = UnsafeMutablePointer<Record>.allocate(capacity: max(1, records.count))
+        for (index, record) in records.enumerated() { (memory + index).initialize(to: record) }
+        return memory
+    }
+}
+
+/// Flattens a schema tree.
+private struct SchemaCompiler {
+    var types: [SchemaProgram.TypeRecord] = []
+    var fields: [SchemaProgram.FieldRecord] = []
+    var names: [SchemaProgram.NameRecord] = []
+    var patterns: [StringPattern] = []
+    var slotCount = 0
+
+    mutating func add(_ schema: TypeSchema) -> Int {
+        let record = compile(schema)
+        types.append(record)
+        return types.count - 1
+    }
+
+    private mutating func compile(_ schema: TypeSchema) -> SchemaProgram.TypeRecord {
+        switch schema {
+        case .bool: return .init(kind: .bool)
+        case .id: return .init(kind: .id)
+        case .signed: return .init(kind: .signed)
+        case .number: return .init(kind: .number)
+        case .hex: return .init(kind: .hex)
+        case .nameOrID: return .init(kind: .nameOrID)
+        case .any: return .init(kind: .any)
+        case .unsigned(let range, let hex):
+            return .init(kind: hex ? .unsignedOrHex : .unsigned, low: range.lowerBound, high: range.upperBound)
+        case .string(let maximum, let pattern):
+            if let pattern { patterns.append(pattern) }
+            return .init(kind: .string, high: UInt64(maximum), first: pattern == nil ? -1 : patterns.count - 1)
+        case .choice(let names): return named(.choice, names)
+        case .flags(let names): return named(.flags, names)
+        case .base64(let maximum): return .init(kind: .base64, high: UInt64(maximum))
+        case .array(let element, let count):
+            return .init(
+                kind: .array, low: UInt64(count.lowerBound), high: UInt64(count.upperBound), first: add(element))
+        case .map(let element): return .init(kind: .map, first: add(element))
+        case .object(let members): return object(members)
+        }
+    }
+
+    private mutating func named(_ kind: SchemaProgram.TypeRecord.Kind, _ list: [String]) -> SchemaProgram.TypeRecord {
+        let first = names.count
+        for name in list {
+            let text = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, name.utf8.count))
+            for (index, byte) in name.utf8.enumerated() { text[index] = byte }
+            names.append(.init(text: text, length: name.utf8.count))
+        }
+        return .init(kind: kind, first: first, count: list.count)
+    }
+
+    /// The members of one object are adjacent: what they are made of comes first.
+    private mutating func object(_ members: [FieldSchema]) -> SchemaProgram.TypeRecord {
+        let memberTypes = members.map { add($0.type) }
+        let first = fields.count
+        for (member, type) in zip(members, memberTypes) {
+            fields.append(
+                .init(
+                    key: member.name.utf8Start, keyLength: member.name.utf8CodeUnitCount, type: type,
+                    isRequired: member.isRequired, defaultBits: member.defaultBits, slot: member.slot))
+            slotCount = max(slotCount, member.slot + 1)
+        }
+        return .init(kind: .object, first: first, count: members.count)
+    }
+}

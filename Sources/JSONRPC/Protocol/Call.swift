@@ -1,0 +1,158 @@
+import Glibc
+
+/// What a call is made of while its handler runs.
+struct CallState {
+    var source: ParameterSource
+    /// The id's bytes as the client wrote them; length 0 for a notification.
+    var id: UnsafeMutablePointer<UInt8>
+    var idLength: Int
+    var method: Int
+    var hasReplied: Bool
+}
+
+/// One request, as its handler sees it. Valid until the handler returns.
+public final class Call {
+    let state: UnsafeMutablePointer<CallState>
+    /// The client that calls.
+    public internal(set) unowned(unsafe) var connection: Connection
+    unowned(unsafe) let dispatcher: Dispatcher
+
+    init(dispatcher: Dispatcher, idle: Connection, state: CallState) {
+        self.dispatcher = dispatcher
+        connection = idle
+        self.state = .allocate(capacity: 1)
+        self.state.initialize(to: state)
+    }
+
+    deinit { state.deallocate() }
+
+    /// The declaration of the method called.
+    public var method: MethodDeclaration { dispatcher.declarations[state.pointee.method] }
+
+    /// Whether the client wants no reply.
+    public var isNotification: Bool { state.pointee.idLength == 0 }
+
+    /// The value of a declared parameter.
+    @inline(__always)
+    public subscript<Value>(parameter: Param<Value>) -> Value { state.pointee.source[parameter] }
+
+    // MARK: Replying
+
+    /// Writes the reply, whose result `body` sets field by field.
+    public func reply(_ body: (ResultWriter) throws -> Void) rethrows -> Outcome {
+        try replyFree { json in
+            try json.object { try body(ResultWriter(json: $0.json)) }
+        }
+    }
+
+    /// Writes a reply whose result has no fields.
+    public func reply() -> Outcome { reply { _ in } }
+
+    /// Writes the reply of a method declared with `freeResult()`: `body` writes exactly one JSON object.
+    public func replyFree(_ body: (JSONWriter) throws -> Void) rethrows -> Outcome {
+        state.pointee.hasReplied = true
+        guard state.pointee.idLength > 0 else {
+            connection.dropAttached()
+            return .reply
+        }
+        try connection.writeReply(
+            id: state.pointee.id, state.pointee.idLength, method: state.pointee.method, dispatcher, body)
+        return .reply
+    }
+
+    // MARK: Descriptors
+
+    /// Descriptors that the client has sent and no call has taken.
+    public var waitingDescriptors: Int { connection.waitingDescriptors }
+
+    /// Takes the oldest descriptor that the client has sent; EBADF if there is none.
+    public func takeDescriptor() throws -> Descriptor { try connection.takeDescriptor() }
+
+    /// Sends a descriptor with the reply that follows; it is closed once sent. EMFILE if too many are unsent.
+    public func attach(_ descriptor: consuming Descriptor) throws { try connection.attach(descriptor) }
+
+    // MARK: Parking
+
+    /// Puts the call aside to be answered later; the connection's next request waits for it.
+    ///
+    /// Return the result as `.later`. Parameters cannot be read once the handler has returned.
+    /// - Parameter onCancel: Called if the connection ends before the answer.
+    public func park(onCancel: @escaping () -> Void) -> ParkedCall {
+        let id = Array(UnsafeBufferPointer(start: state.pointee.id, count: state.pointee.idLength))
+        let parked = ParkedCall(connection, dispatcher, id: id, method: state.pointee.method, onCancel: onCancel)
+        state.pointee.hasReplied = true
+        connection.park(parked)
+        return parked
+    }
+}
+
+/// A call that waits for its answer. Used on the loop's thread only.
+public final class ParkedCall {
+    private weak var connection: Connection?
+    private let dispatcher: Dispatcher
+    private let id: [UInt8]
+    private let method: Int
+    private var onCancel: (() -> Void)?
+
+    init(
+        _ connection: Connection, _ dispatcher: Dispatcher, id: [UInt8], method: Int, onCancel: @escaping () -> Void
+    ) {
+        self.connection = connection
+        self.dispatcher = dispatcher
+        self.id = id
+        self.method = method
+        self.onCancel = onCancel
+    }
+
+    /// Whether an answer is still waited for.
+    public var isWaiting: Bool { onCancel != nil }
+
+    /// Sends a descriptor with the reply that follows; EMFILE if too many are unsent.
+    public func attach(_ descriptor: consuming Descriptor) throws {
+        guard isWaiting, let connection else { return }
+        try connection.attach(descriptor)
+    }
+
+    /// Answers with a result, which `body` sets field by field. `false` if the client has gone or has its answer.
+    @discardableResult
+    public func reply(_ body: (ResultWriter) throws -> Void = { _ in }) rethrows -> Bool {
+        try finish { connection in
+            try id.withUnsafeBufferPointer { id in
+                guard let base = id.baseAddress, !id.isEmpty else { return connection.dropAttached() }
+                try connection.writeReply(id: base, id.count, method: method, dispatcher) { json in
+                    try json.object { try body(ResultWriter(json: $0.json)) }
+                }
+            }
+        }
+    }
+
+    /// Answers with an error. `false` if the client has gone or has its answer.
+    @discardableResult
+    public func fail(_ error: any Error) -> Bool {
+        finish { connection in
+            connection.dropAttached()
+            dispatcher.refuse(RPCError(wrapping: error), cause: error, connection, id: id, method: method)
+        }
+    }
+
+    private func finish(_ write: (Connection) throws -> Void) rethrows -> Bool {
+        guard isWaiting, let connection, !connection.isEnded else { return false }
+        onCancel = nil
+        defer { connection.resume(self) }
+        try write(connection)
+        return true
+    }
+
+    /// The connection has ended.
+    func cancel() {
+        let cancelled = onCancel
+        onCancel = nil
+        cancelled?()
+    }
+
+    /// The handler threw after parking: its error is the answer.
+    func withdraw() {
+        onCancel = nil
+        connection?.resume(self)
+    }
+}

@@ -1,0 +1,179 @@
+import Glibc
+
+/// One client's conversation: its identity, the descriptors it has sent, its replies in order, the call it waits for.
+///
+/// Knows nothing of sockets: a transport feeds it lines and sends what gathers in its outbox.
+public final class Connection {
+    public let id: ConnectionID
+    /// The peer, if it came over a socket.
+    public let credentials: PeerCredentials?
+    /// Whether it may call methods of role `admin`.
+    public var isAdmin = false
+    /// Whether the client has gone. Replies and notifications go nowhere from then on.
+    public private(set) var isEnded = false
+
+    let limits: Limits
+    let outbox: UnsafeMutablePointer<Outbox>
+    private(set) var parked: ParkedCall?
+    var batch: BatchCursor?
+    /// No more requests are carried out: what is queued is sent, then the connection closes.
+    var isClosing = false
+    /// Bytes at the start of the input known to hold no line end.
+    var scanned = 0
+    /// Told when a parked call has been answered and the next request may run.
+    var onResume: ((Connection) -> Void)?
+    /// Told when a notification waits to be sent.
+    var onNotification: ((Connection) -> Void)?
+    let notifications: UnsafeMutablePointer<ByteBuffer>
+    private var received: [Int32] = []
+    /// Descriptors of the reply being made.
+    private var attached: [Int32] = []
+    /// Descriptors arrived beyond the limit since the last error about it.
+    var overflowed = 0
+
+    /// A conversation without a socket sends nothing by itself: `Transport` and tests take the bytes from `takeOutput()`.
+    public init(id: ConnectionID, credentials: PeerCredentials?, limits: Limits = Limits()) {
+        self.id = id
+        self.credentials = credentials
+        self.limits = limits
+        outbox = .allocate(capacity: 1)
+        outbox.initialize(to: Outbox())
+        notifications = .allocate(capacity: 1)
+        notifications.initialize(to: ByteBuffer(capacity: 0))
+    }
+
+    deinit {
+        end()
+        outbox.pointee.deallocate()
+        outbox.deinitialize(count: 1)
+        outbox.deallocate()
+        notifications.pointee.deallocate()
+        notifications.deallocate()
+    }
+
+    /// Whether the next request may be carried out now.
+    var canExecute: Bool {
+        parked == nil && !isClosing && outbox.pointee.pending < limits.outputHighWater
+    }
+
+    /// The client is gone: cancels the parked call and closes every descriptor held for the client.
+    public func end() {
+        guard !isEnded else { return }
+        isEnded = true
+        isClosing = true
+        let waiting = parked
+        parked = nil
+        waiting?.cancel()
+        for number in received { _ = close(number) }
+        received.removeAll()
+        dropAttached()
+        for attachment in outbox.pointee.attachments {
+            for number in attachment.descriptors { _ = close(number) }
+        }
+        outbox.pointee.attachments.removeAll()
+    }
+
+    /// Takes all bytes that wait to be sent. Not for connections with a transport.
+    public func takeOutput() -> [UInt8] {
+        mergeNotifications()
+        let box = outbox
+        let bytes = Array(UnsafeBufferPointer(start: box.pointee.bytes.pointee.base + box.pointee.head, count: box.pointee.pending))
+        box.pointee.didSend(bytes.count)
+        return bytes
+    }
+
+    // MARK: Parking
+
+    func park(_ call: ParkedCall) { parked = call }
+
+    /// The parked call is answered: the connection may go on.
+    func resume(_ call: ParkedCall) {
+        guard parked === call else { return }
+        parked = nil
+        onResume?(self)
+    }
+
+    // MARK: Descriptors
+
+    /// Queues a received descriptor; one beyond the limit is closed at once and answered with an error.
+    public func receive(_ descriptor: consuming Descriptor) {
+        guard received.count < limits.waitingDescriptors, !isClosing else {
+            if !isClosing { overflowed += 1 }
+            return
+        }
+        received.append(descriptor.take())
+    }
+
+    /// Descriptors received and not yet taken.
+    public var waitingDescriptors: Int { received.count }
+
+    func takeDescriptor() throws(RPCError) -> Descriptor {
+        guard !received.isEmpty else {
+            throw RPCError(
+                errno: EBADF, reason: "descriptor_missing",
+                message: "The call takes a descriptor, and none is waiting on this connection.",
+                hint: "Send the descriptor with the bytes of the request (SCM_RIGHTS).")
+        }
+        return Descriptor(adopting: received.removeFirst())
+    }
+
+    /// Takes over a descriptor that goes with the next reply.
+    func attach(_ descriptor: consuming Descriptor) throws(RPCError) {
+        let unsent = outbox.pointee.attachments.reduce(attached.count) { $0 + $1.descriptors.count }
+        guard unsent < limits.unsentDescriptors else {
+            throw RPCError(
+                errno: EMFILE, reason: "descriptors_unsent",
+                message: "At most \(limits.unsentDescriptors) descriptors may wait to be sent to one client.",
+                hint: "Receive the replies already made, then ask again.")
+        }
+        attached.append(descriptor.take())
+    }
+
+    /// Ties the attached descriptors to the reply that began at `mark` and is now complete.
+    func bindAttached(from mark: Int) {
+        guard !attached.isEmpty else { return }
+        let origin = outbox.pointee.sent &- outbox.pointee.head
+        outbox.pointee.attachments.append(
+            .init(position: origin + mark, end: origin + outbox.pointee.bytes.pointee.count, descriptors: attached))
+        attached.removeAll()
+    }
+
+    var attachedCount: Int { attached.count }
+
+    func dropAttached() {
+        for number in attached { _ = close(number) }
+        attached.removeAll()
+    }
+
+    // MARK: Notifications
+
+    /// Queues a notification, written by `body` as one JSON value; `false` if the client is so far behind that it is lost.
+    ///
+    /// Notifications keep their order and go between replies, never into one.
+    public func notify(_ body: (JSONWriter) -> Void) -> Bool {
+        guard !isClosing, notifications.pointee.count < limits.notificationBytes else { return false }
+        body(JSONWriter(notifications))
+        notifications.pointee.append(UInt8(ascii: "\n"))
+        onNotification?(self)
+        return true
+    }
+
+    /// Moves waiting notifications to the outbox, unless a batch's array is open or the client is far behind.
+    func mergeNotifications() {
+        guard notifications.pointee.count > 0, !outbox.pointee.isInBatch,
+            outbox.pointee.pending < limits.outputHighWater
+        else { return }
+        outbox.pointee.bytes.pointee.append(notifications.pointee.base, notifications.pointee.count)
+        notifications.pointee.clear(keepingAtMost: Outbox.usualCapacity)
+    }
+}
+
+/// Where a batch goes on that had to wait.
+struct BatchCursor {
+    /// Bytes of the whole line, without its end.
+    let lineLength: Int
+    /// Bytes up to and including the line end.
+    let consumed: Int
+    /// Where the next request begins; `lineLength` when none is left.
+    var offset: Int
+}

@@ -1,0 +1,307 @@
+import Glibc
+
+/// Carries out requests: parses lines, finds methods, checks parameters, runs handlers, writes replies.
+///
+/// One for each server, used on one thread.
+public final class Dispatcher {
+    /// What has been counted for one method.
+    public struct Statistics: Sendable {
+        /// Calls carried out or refused, notifications included.
+        public var calls: UInt64 = 0
+        /// Those of them answered with an error.
+        public var errors: UInt64 = 0
+    }
+
+    public let limits: Limits
+    /// Everything declared, in order of declaration.
+    public let declarations: [MethodDeclaration]
+    /// Told of every error reply: the method (`nil` if it is not known) and what the handler threw.
+    public var onRefusal: ((_ connection: Connection, _ method: String?, _ error: RPCError, _ cause: (any Error)?) -> Void)?
+
+    private let handlers: [(Call) throws -> Outcome]
+    private let programs: [SchemaProgram]
+    private let records: UnsafeMutablePointer<MethodRecord>
+    private let counters: UnsafeMutablePointer<Statistics>
+    private let index: MethodIndex
+    private let slots: UnsafeMutablePointer<ParameterSlot>
+    let parser: UnsafeMutablePointer<JSONParser>
+    private var call: Call?
+    private lazy var resultPrograms = declarations.map { SchemaProgram(.object($0.results)) }
+
+    /// What the request path needs of a method, by pointer.
+    private struct MethodRecord {
+        let tables: SchemaProgram.Tables
+        let root: UnsafeMutablePointer<SchemaProgram.TypeRecord>
+        let isAdmin: Bool
+    }
+
+    /// Binds a table of methods to what they act on.
+    public init<Context>(_ methods: MethodTable<Context>, context: Context, limits: Limits = Limits()) {
+        self.limits = limits
+        declarations = methods.declarations
+        handlers = methods.entries.map { entry in
+            let handler = entry.handler
+            return { call in try handler(call, context) }
+        }
+        programs = declarations.map { SchemaProgram(.object($0.parameters)) }
+        index = MethodIndex(declarations)
+        records = .allocate(capacity: max(1, programs.count))
+        counters = .allocate(capacity: max(1, programs.count))
+        counters.initialize(repeating: Statistics(), count: max(1, programs.count))
+        for (number, program) in programs.enumerated() {
+            (records + number).initialize(
+                to: MethodRecord(
+                    tables: program.tables, root: program.tables.types + program.root,
+                    isAdmin: declarations[number].role == .admin))
+        }
+        let slotCount = programs.map(\.slotCount).max() ?? 0
+        slots = .allocate(capacity: slotCount + 1)
+        slots.initialize(repeating: ParameterSlot(bits: 0, node: 0), count: slotCount + 1)
+        parser = .allocate(capacity: 1)
+        parser.initialize(to: JSONParser())
+    }
+
+    deinit {
+        parser.pointee.deallocate()
+        parser.deallocate()
+        index.deallocate()
+        slots.deallocate()
+        records.deallocate()
+        counters.deallocate()
+    }
+
+    /// Counters of each method, in order of declaration.
+    public var statistics: [Statistics] { (0..<declarations.count).map { counters[$0] } }
+}
+
+// MARK: - One request
+
+extension Dispatcher {
+    /// The members of a request that are looked at, as nodes; 0 if absent.
+    private struct Request {
+        var version = 0
+        var id = 0
+        var method = 0
+        var params = 0
+    }
+
+    /// Carries out the request at a node, or writes one error for what is none.
+    func execute(_ node: Int, _ text: UnsafeMutablePointer<UInt8>, _ connection: Connection) {
+        let nodes = parser.pointee.nodes
+        var request = Request()
+        guard nodes[node].kind == .object, read(nodes, node, text, &request) else {
+            return refuse(
+                invalidRequest("A request has to be an object whose members are each given once."), nodes, 0, text,
+                connection)
+        }
+        let version = nodes[request.version]
+        guard request.version != 0, version.kind == .string, version.length == 3,
+            JSONBytes.matches(text + Int(version.start), "2.0")
+        else { return refuse(invalidRequest("\"jsonrpc\" has to be \"2.0\"."), nodes, request.id, text, connection) }
+        guard request.method != 0, nodes[request.method].kind == .string else {
+            return refuse(invalidRequest("\"method\" has to be a string."), nodes, request.id, text, connection)
+        }
+        guard request.id == 0 || Self.isID(nodes[request.id].kind) else {
+            return refuse(
+                invalidRequest("\"id\" has to be a string, a number or null."), nodes, 0, text, connection)
+        }
+        run(request, nodes, text, connection)
+    }
+
+    @inline(__always)
+    private static func isID(_ kind: JSONNode.Kind) -> Bool {
+        kind == .string || kind == .integer || kind == .real || kind == .null
+    }
+
+    /// Finds the members; `false` if one of them is there twice.
+    @inline(__always)
+    private func read(
+        _ nodes: UnsafeMutablePointer<JSONNode>, _ node: Int, _ text: UnsafeMutablePointer<UInt8>,
+        _ request: inout Request
+    ) -> Bool {
+        var cursor = node &+ 1
+        let end = Int(nodes[node].next)
+        while cursor < end {
+            unescape(nodes, cursor, text)
+            let key = text + Int(nodes[cursor].start)
+            let value = cursor &+ 1
+            switch nodes[cursor].length {
+            case 2 where JSONBytes.matches(key, "id"): if !set(&request.id, value) { return false }
+            case 6 where JSONBytes.matches(key, "method"): if !set(&request.method, value) { return false }
+            case 6 where JSONBytes.matches(key, "params"): if !set(&request.params, value) { return false }
+            case 7 where JSONBytes.matches(key, "jsonrpc"): if !set(&request.version, value) { return false }
+            default: break
+            }
+            cursor = Int(nodes[value].next)
+        }
+        return true
+    }
+
+    @inline(__always)
+    private func set(_ member: inout Int, _ node: Int) -> Bool {
+        guard member == 0 else { return false }
+        member = node
+        return true
+    }
+
+    @inline(__always)
+    private func unescape(
+        _ nodes: UnsafeMutablePointer<JSONNode>, _ node: Int, _ text: UnsafeMutablePointer<UInt8>
+    ) {
+        guard nodes[node].escaped else { return }
+        let length = JSONBytes.unescape(text + Int(nodes[node].start), Int(nodes[node].length))
+        nodes[node].length = UInt32(truncatingIfNeeded: length)
+        nodes[node].escaped = false
+    }
+
+    private func run(
+        _ request: Request, _ nodes: UnsafeMutablePointer<JSONNode>, _ text: UnsafeMutablePointer<UInt8>,
+        _ connection: Connection
+    ) {
+        unescape(nodes, request.method, text)
+        let name = nodes[request.method]
+        let method = index.find(text + Int(name.start), Int(name.length))
+        let (id, idLength) = Self.idBytes(nodes, request.id, text)
+        guard method >= 0 else {
+            guard idLength > 0 else { return }
+            return refuseUnknown(name.string(text), connection, UnsafeBufferPointer(start: id, count: idLength))
+        }
+        counters[method].calls &+= 1
+        let tables = records[method].tables
+        let source = ParameterSource(slots: slots, nodes: nodes, text: text, program: tables)
+        guard accept(request.params, records + method, source) else {
+            let error = tables.failure.pointee.error(method: declarations[method].title)
+            return refuse(
+                error, cause: nil, connection, id: Array(UnsafeBufferPointer(start: id, count: idLength)),
+                method: method)
+        }
+        invoke(
+            CallState(source: source, id: id, idLength: idLength, method: method, hasReplied: false), connection)
+    }
+
+    /// The id as the client wrote it, quotes included; no bytes for a notification.
+    @inline(__always)
+    private static func idBytes(
+        _ nodes: UnsafeMutablePointer<JSONNode>, _ id: Int, _ text: UnsafeMutablePointer<UInt8>
+    ) -> (UnsafeMutablePointer<UInt8>, Int) {
+        guard id != 0 else { return (text, 0) }
+        let node = nodes[id]
+        let quote = node.kind == .string ? 1 : 0
+        return (text + (Int(node.start) &- quote), Int(node.length) &+ 2 &* quote)
+    }
+
+    @inline(__always)
+    private func accept(_ params: Int, _ record: UnsafeMutablePointer<MethodRecord>, _ source: ParameterSource) -> Bool {
+        let tables = record.pointee.tables
+        if params == 0 || source.nodes[params].kind == .null {
+            tables.clear(record.pointee.root, source)
+            return tables.requireAll(record.pointee.root, source)
+        }
+        guard source.nodes[params].kind == .object else {
+            return tables.refuse(.wrongType, "parameters are given by name, in an object")
+        }
+        return tables.acceptObject(params, record.pointee.root, source)
+    }
+
+    private func invoke(_ state: CallState, _ connection: Connection) {
+        let call = currentCall(state, connection)
+        call.connection = connection
+        call.state.pointee = state
+        let method = state.method
+        do {
+            if records[method].isAdmin, !connection.isAdmin { throw notAdmin(declarations[method].title) }
+            _ = try handlers[method](call)
+            if !call.state.pointee.hasReplied { _ = call.reply() }
+        } catch {
+            connection.dropAttached()
+            let id = Array(UnsafeBufferPointer(start: state.id, count: state.idLength))
+            refuse(RPCError(wrapping: error), cause: error, connection, id: id, method: method)
+            connection.parked?.withdraw()
+        }
+    }
+
+    @inline(__always)
+    private func currentCall(_ state: CallState, _ connection: Connection) -> Call {
+        if let call { return call }
+        let made = Call(dispatcher: self, idle: connection, state: state)
+        call = made
+        return made
+    }
+}
+
+// MARK: - Refusals
+
+extension Dispatcher {
+    func invalidRequest(_ why: String) -> RPCError {
+        RPCError(code: RPCError.invalidRequest, errno: EINVAL, reason: "invalid_request", message: why)
+    }
+
+    private func notAdmin(_ method: String) -> RPCError {
+        RPCError(
+            errno: EPERM, reason: "not_allowed", message: "\(method) is for administrators of the daemon only.",
+            hint: "Call it as root, as the daemon's own user, or as a member of the administrators' group.")
+    }
+
+    private func refuseUnknown(_ name: String, _ connection: Connection, _ id: UnsafeBufferPointer<UInt8>) {
+        let shown = String(name.prefix(128))
+        let error = RPCError(
+            code: RPCError.methodNotFound, errno: ENOSYS, reason: "unknown_method",
+            message: "There is no method \"\(shown)\".", hint: "rpc.discover lists all methods.")
+        guard let base = id.baseAddress else { return }
+        onRefusal?(connection, shown, error, nil)
+        connection.writeError(error, id: base, id.count, method: shown)
+    }
+
+    /// Refuses something that is no request; its id is echoed where it has one.
+    private func refuse(
+        _ error: RPCError, _ nodes: UnsafeMutablePointer<JSONNode>, _ id: Int, _ text: UnsafeMutablePointer<UInt8>,
+        _ connection: Connection
+    ) {
+        onRefusal?(connection, nil, error, nil)
+        guard id != 0, Self.isID(nodes[id].kind) else { return connection.writeError(error) }
+        let (bytes, length) = Self.idBytes(nodes, id, text)
+        connection.writeError(error, id: bytes, length, method: nil)
+    }
+
+    /// Refuses a line or a batch as a whole.
+    func refuse(_ error: RPCError, _ connection: Connection) {
+        onRefusal?(connection, nil, error, nil)
+        connection.writeError(error)
+    }
+
+    /// Refuses a call of a known method; nothing is written for a notification.
+    func refuse(_ error: RPCError, cause: (any Error)?, _ connection: Connection, id: [UInt8], method: Int) {
+        counters[method].errors &+= 1
+        let name = declarations[method].title
+        onRefusal?(connection, name, error, cause)
+        id.withUnsafeBufferPointer { id in
+            guard let base = id.baseAddress, !id.isEmpty else { return }
+            connection.writeError(error, id: base, id.count, method: name)
+        }
+    }
+
+    /// What is wrong with a written result, if it is not as declared.
+    func mismatch(_ bytes: ByteBuffer, from start: Int, method: Int) -> RPCError? {
+        guard !declarations[method].hasFreeResult else { return nil }
+        let length = bytes.count - start
+        var copy = ByteBuffer(capacity: length + 1)
+        defer { copy.deallocate() }
+        copy.append(bytes.base + start, length)
+        copy.append(0)
+        var parser = JSONParser()
+        defer { parser.deallocate() }
+        let program = resultPrograms[method]
+        let slots = UnsafeMutablePointer<ParameterSlot>.allocate(capacity: 4096)
+        defer { slots.deallocate() }
+        guard parser.parse(copy.base, length: length) else { return notAsDeclared("it is no JSON", method) }
+        let source = ParameterSource(slots: slots, nodes: parser.nodes, text: copy.base, program: program.tables)
+        guard !program.tables.acceptObject(0, program.tables.types + program.root, source) else { return nil }
+        return notAsDeclared(program.tables.failure.pointee.error(method: "result").message, method)
+    }
+
+    private func notAsDeclared(_ why: String, _ method: Int) -> RPCError {
+        RPCError(
+            code: RPCError.internalError, errno: EIO, reason: "reply_mismatch",
+            message: "The reply of \(declarations[method].title) is not as declared: \(why)")
+    }
+}

@@ -1,0 +1,81 @@
+/// What a connection has to send: bytes, and the descriptors that go with some of them.
+///
+/// Held by pointer, so that writing a reply needs neither reference counting nor exclusivity checks.
+struct Outbox {
+    /// Descriptors that leave together with the byte at `position`.
+    struct Attachment {
+        /// Counted from the first byte ever queued.
+        let position: Int
+        /// Where the reply that they belong to ends.
+        let end: Int
+        let descriptors: [Int32]
+    }
+
+    /// Kept between messages; more is given back.
+    static let usualCapacity = 16 << 10
+
+    let bytes: UnsafeMutablePointer<ByteBuffer>
+    /// Bytes sent since the connection began.
+    var sent = 0
+    /// First bytes of `bytes` that are already sent.
+    var head = 0
+    var attachments: [Attachment] = []
+    /// Inside the array of a batch's replies.
+    var isInBatch = false
+    /// Replies written in this batch.
+    var batchReplies = 0
+
+    init() {
+        bytes = .allocate(capacity: 1)
+        bytes.initialize(to: ByteBuffer(capacity: 1024))
+    }
+
+    func deallocate() {
+        bytes.pointee.deallocate()
+        bytes.deallocate()
+    }
+
+    var pending: Int { bytes.pointee.count &- head }
+
+    /// Begins the reply to the request with this id: everything up to the `result` or `error` member.
+    @inline(__always)
+    mutating func open(id: UnsafePointer<UInt8>, _ length: Int) {
+        if isInBatch {
+            bytes.pointee.append(batchReplies == 0 ? UInt8(ascii: "[") : UInt8(ascii: ","))
+            batchReplies &+= 1
+        }
+        bytes.pointee.append("{\"jsonrpc\":\"2.0\",\"id\":")
+        bytes.pointee.append(id, length)
+    }
+
+    /// Ends a reply.
+    @inline(__always)
+    mutating func close() {
+        bytes.pointee.append(UInt8(ascii: "}"))
+        if !isInBatch { bytes.pointee.append(UInt8(ascii: "\n")) }
+    }
+
+    /// Forgets a reply that was begun.
+    mutating func rollBack(to mark: Int) {
+        bytes.pointee.count = mark
+        if isInBatch { batchReplies &-= 1 }
+    }
+
+    mutating func beginBatch() {
+        isInBatch = true
+        batchReplies = 0
+    }
+
+    mutating func endBatch() {
+        isInBatch = false
+        if batchReplies > 0 { bytes.pointee.append("]\n") }
+    }
+
+    mutating func didSend(_ count: Int) {
+        sent &+= count
+        head &+= count
+        guard head == bytes.pointee.count else { return }
+        head = 0
+        bytes.pointee.clear(keepingAtMost: Self.usualCapacity)
+    }
+}
