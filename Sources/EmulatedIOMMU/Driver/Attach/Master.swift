@@ -1,0 +1,38 @@
+import IOMMU
+
+/// One device as the driver sees it: its streams, its CD table, and what it is attached to.
+package final class Master {
+    package unowned let driver: SMMUDriver
+    package let streamIDs: [UInt32]
+    /// 0: no PASIDs.
+    package let pasidBits: Int
+    package let canStall: Bool
+    package let canPRI: Bool
+    package let canATS: Bool
+    /// For the object model.
+    package weak var owner: AnyObject?
+    /// The device's ATS capability is on now.
+    package internal(set) var isATSEnabled = false
+    /// What transactions without a PASID go through.
+    package internal(set) var attachment = AttachTarget.blocked
+    /// What each attached PASID goes through.
+    package internal(set) var pasidAttachments: [UInt32: AttachTarget] = [:]
+    /// Made at the first stage 1.
+    var contexts: ContextTables?
+    /// The STEs point at the CD table.
+    var usesContexts = false
+
+    init(driver: SMMUDriver, streamIDs: [UInt32], pasidBits: Int, stall: Bool, pri: Bool, ats: Bool) {
+        (self.driver, self.streamIDs, self.pasidBits) = (driver, streamIDs, pasidBits)
+        (canStall, canPRI, canATS) = (stall, pri, ats)
+    }
+
+    /// What a PASID, or the device itself, goes through.
+    package func attachment(pasid: UInt32?) -> AttachTarget {
+        guard let pasid else { return attachment }
+        return pasidAttachments[pasid] ?? .blocked
+    }
+
+    /// The device can wait for pages.
+    package var canFault: Bool { canStall || (canPRI && canATS) }
+}

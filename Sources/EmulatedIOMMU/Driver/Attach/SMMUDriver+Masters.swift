@@ -1,0 +1,42 @@
+import IOMMU
+import SMMUv3
+
+extension SMMUDriver {
+    /// Takes a device on: its streams get STEs, which abort.
+    ///
+    /// - Throws: `EINVAL` for a StreamID the SMMU does not have, `EEXIST` if another device has it, `ENOMEM`.
+    package func makeMaster(
+        streamIDs: [UInt32], pasidBits: Int, stall: Bool, pri: Bool, ats: Bool
+    ) throws(IOMMUError) -> Master {
+        for (index, streamID) in streamIDs.enumerated() {
+            guard masters[streamID] == nil, !streamIDs[..<index].contains(streamID) else {
+                throw IOMMUError(
+                    .EEXIST, "stream_taken", "stream \(streamID) belongs to another device",
+                    ["stream_id": .number(UInt64(streamID))]
+                )
+            }
+        }
+        for streamID in streamIDs { try streams.prepare(streamID) }
+        let master = Master(
+            driver: self, streamIDs: streamIDs,
+            pasidBits: features.hasStage1 ? min(max(pasidBits, 0), features.substreamIDBits) : 0,
+            stall: stall && features.hasStall, pri: pri && features.hasPRI, ats: ats && features.hasATS
+        )
+        for streamID in streamIDs { masters[streamID] = master }
+        return master
+    }
+
+    /// Lets a device go: everything it had is detached first.
+    package func removeMaster(_ master: Master) {
+        for pasid in master.pasidAttachments.keys.sorted() { detach(master, pasid: pasid) }
+        detach(master, pasid: nil)
+        master.contexts?.destroy()
+        master.contexts = nil
+        for streamID in master.streamIDs { masters[streamID] = nil }
+    }
+
+    /// Detaching needs nothing that could be missing.
+    package func detach(_ master: Master, pasid: UInt32?) {
+        commit(PreparedAttachment(master: master, pasid: pasid, target: .blocked))
+    }
+}

@@ -1,0 +1,113 @@
+import SMMUv3
+
+/// The command queue as its producer: entries in queue memory, CMDQ_PROD, CMDQ_CONS.
+///
+/// Commands are collected and published together; ``sync()`` ends a batch and waits for it.
+package final class CommandQueue {
+    private let port: RegisterPort
+    private let words: UnsafeMutablePointer<UInt64>
+    /// CMDQ_BASE
+    let baseRegister: UInt64
+    private let indexMask: UInt32
+    private let wrapMask: UInt32
+    /// Next entry to write, with wrap bit.
+    private var producer: UInt32 = 0
+    /// CMDQ_CONS as last read.
+    private var consumer: UInt32 = 0
+    /// What CMDQ_PROD was last set to.
+    private var published: UInt32 = 0
+    private var trace = CommandTrace()
+    /// Entries that may wait in the queue; a test lowers it to force publication command by command.
+    package var slots: UInt32
+    /// Called after each publication; a test probes translations here.
+    package var observer: (() -> Void)?
+    /// Commands the SMMU refused.
+    package private(set) var errors: UInt64 = 0
+
+    /// - Parameters:
+    ///   - address: of 2^log2Size entries of 16 bytes, naturally aligned, mapped at `words`.
+    init(port: RegisterPort, address: UInt64, log2Size: Int, words: UnsafeMutablePointer<UInt64>) {
+        self.port = port
+        self.words = words
+        baseRegister = address | BaseRegister.allocate | UInt64(log2Size)
+        wrapMask = 1 << UInt32(log2Size)
+        indexMask = wrapMask - 1
+        slots = wrapMask
+    }
+
+    deinit { trace.deallocate() }
+
+    // MARK: Producing
+
+    @inline(__always)
+    func append(_ command: Command) { append(command.word0, command.word1) }
+
+    @inline(__always)
+    func append(_ word0: UInt64, _ word1: UInt64) {
+        if used >= slots { publish() }
+        let slot = Int(truncatingIfNeeded: producer & indexMask) &* 2
+        words[slot] = word0
+        words[slot &+ 1] = word1
+        producer = (producer &+ 1) & (indexMask | wrapMask)
+        trace.append(word0, word1)
+    }
+
+    /// Ends the batch with a CMD_SYNC; everything before it is complete on return.
+    @inline(__always)
+    func sync() {
+        append(UInt64(CommandOpcode.SYNC.rawValue), 0)
+        publish()
+    }
+
+    /// Entries written and not consumed.
+    @inline(__always)
+    private var used: UInt32 { (producer &- consumer) & (indexMask | wrapMask) }
+
+    /// Makes the written commands visible to the SMMU and waits until it has consumed them.
+    func publish() {
+        guard published != producer else { return }
+        published = producer
+        port.write(Register.CMDQ_PROD.rawValue, 4, UInt64(producer))
+        consumer = port.read(Register.CMDQ_CONS.rawValue) & QueueIndex.index
+        if consumer != producer { recover() }
+        observer?()
+    }
+
+    // MARK: Errors
+
+    /// The SMMU stopped at a command: acknowledge, take the command out of the way, go on (IHI 0070 7.1).
+    private func recover() {
+        // Every round gets at least one command further, but for the repeated CMD_SYNC.
+        var repeated = 0
+        for _ in 0...indexMask {
+            let cons = port.read(Register.CMDQ_CONS.rawValue)
+            consumer = cons & QueueIndex.index
+            guard consumer != producer else { return }
+            let gerror = port.read(.GERROR)
+            let active = (gerror ^ port.read(.GERRORN)) & GERROR.CMDQ_ERR
+            guard active != 0 else { return }
+            errors &+= 1
+            // A device did not answer an ATC_INV: the SYNC is tried again, then dropped.
+            let error = CommandError(rawValue: (cons >> 24) & 0x7f)
+            let isTimeout = error == .CERROR_ATC_INV_SYNC && repeated < 3
+            if isTimeout {
+                repeated += 1
+            } else {
+                let slot = Int(consumer & indexMask) * 2
+                words[slot] = UInt64(CommandOpcode.SYNC.rawValue)
+                words[slot + 1] = 0
+            }
+            port.write(.GERRORN, port.read(.GERRORN) ^ GERROR.CMDQ_ERR)
+        }
+    }
+
+    // MARK: Inspection
+
+    /// How many commands were ever issued: the sequence number of the last one.
+    package var issued: UInt64 { trace.issued }
+
+    /// What is still known of the commands after `sequence`, at most `limit`, oldest first.
+    package func commands(since sequence: UInt64, limit: Int) -> [(sequence: UInt64, command: Command)] {
+        trace.entries(since: sequence, limit: limit)
+    }
+}

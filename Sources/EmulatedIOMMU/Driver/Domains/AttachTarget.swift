@@ -1,0 +1,48 @@
+import IOMMU
+
+/// What a device, or one of its PASIDs, is to translate through.
+package enum AttachTarget {
+    /// All DMA is terminated.
+    case blocked
+    /// - faults: misses wait for software (stall or PRI) where the device can.
+    case paging(PagingDomain, faults: Bool)
+    case nested(NestedDomain, faults: Bool)
+    /// Only for a PASID.
+    case sva(SVADomain)
+
+    package var allowsFaults: Bool {
+        switch self {
+        case .blocked: false
+        case .paging(_, let faults), .nested(_, let faults): faults
+        case .sva: true
+        }
+    }
+
+    package var isBlocked: Bool {
+        if case .blocked = self { return true }
+        return false
+    }
+
+    package var pagingDomain: PagingDomain? {
+        if case .paging(let domain, _) = self { return domain }
+        return nil
+    }
+
+    package var nestedDomain: NestedDomain? {
+        if case .nested(let domain, _) = self { return domain }
+        return nil
+    }
+
+    package var svaDomain: SVADomain? {
+        if case .sva(let domain) = self { return domain }
+        return nil
+    }
+}
+
+/// How a paging domain translates.
+package enum PagingKind: Sendable, Equatable {
+    case stage1
+    case stage2
+    /// Stage 2 below guests' stage 1.
+    case nestParent
+}

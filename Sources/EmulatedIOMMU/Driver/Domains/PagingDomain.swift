@@ -1,0 +1,110 @@
+import IOMMU
+
+/// One IO page table with its tag: what an hwpt is to the driver.
+package final class PagingDomain {
+    unowned let driver: SMMUDriver
+    package let kind: PagingKind
+    package let table: PageTable
+    /// ASID of a stage 1, VMID of a stage 2. An ASID can move: see ``SMMUDriver/claimASID(_:)``.
+    package internal(set) var tag: UInt16
+    /// Made for dirty tracking: the CD lets the SMMU update the tables.
+    package let hasDirtyTracking: Bool
+    /// Made to sit on a PASID.
+    package let allowsPASID: Bool
+    /// Dirty state is being tracked now.
+    package internal(set) var isTrackingDirty = false
+    var users = DomainUsers()
+    var gather = InvalidationGather()
+    /// Guests' stage 1 contexts above this stage 2.
+    var viommuCount = 0
+
+    init(
+        driver: SMMUDriver, kind: PagingKind, table: PageTable, tag: UInt16, dirtyTracking: Bool, pasid: Bool
+    ) {
+        (self.driver, self.kind, self.table, self.tag) = (driver, kind, table, tag)
+        (hasDirtyTracking, allowsPASID) = (dirtyTracking, pasid)
+    }
+
+    /// 1 or 2.
+    package var stage: Int { kind == .stage1 ? 1 : 2 }
+    package var aperture: AddressRange { table.format.aperture }
+    /// One bit per leaf size in bytes.
+    package var pageSizes: UInt64 { table.format.pageSizes }
+    package var asid: UInt16? { kind == .stage1 ? tag : nil }
+    package var vmid: UInt16? { kind == .stage1 ? nil : tag }
+    /// How many (device, PASID) pairs translate through it, nested ones included.
+    package var userCount: Int { users.list.count }
+
+    /// Maps with the largest leaves that alignment allows, all or nothing. A miss is never cached, so that there is
+    /// nothing to invalidate.
+    ///
+    /// - Throws: `ENOMEM`, `EEXIST`, `EINVAL` for misalignment or beyond the aperture.
+    package func map(iova: UInt64, pa: UInt64, length: UInt64, access: IOMMU.Access, hugePages: Bool) throws(IOMMUError) {
+        try table.map(iova: iova, pa: pa, length: length, access: access, hugePages: hugePages)
+    }
+
+    /// Unmaps; the SMMU forgets at the next ``flush()``.
+    package func unmap(iova: UInt64, length: UInt64) {
+        table.unmap(iova: iova, length: length, gather: &gather)
+    }
+
+    /// Makes the SMMU and the devices forget what was unmapped: TLBI, ATC_INV, one CMD_SYNC.
+    package func flush() {
+        guard !gather.isEmpty else { return }
+        driver.invalidate(self)
+    }
+
+    /// What maps `iova`, by a walk of the tables in software.
+    package func translate(iova: UInt64) -> UInt64? { table.lookup(iova)?.address }
+
+    // MARK: Dirty tracking
+
+    /// `IOMMU_HWPT_SET_DIRTY_TRACKING`; turning it on forgets what was dirty.
+    ///
+    /// - Throws: `EOPNOTSUPP` if the domain was not made for it.
+    package func setDirtyTracking(_ on: Bool) throws(IOMMUError) {
+        guard hasDirtyTracking else { throw Self.noDirtyTracking }
+        guard on != isTrackingDirty else { return }
+        isTrackingDirty = on
+        table.startsClean = on
+        guard on else { return }
+        var nothing: DirtyBitmap?
+        table.readDirty(iova: 0, last: aperture.last, clear: true, into: &nothing, gather: &gather)
+        flush()
+    }
+
+    /// `IOMMU_HWPT_GET_DIRTY_BITMAP`
+    ///
+    /// - Parameters:
+    ///   - pageSize: bytes per bit, a power of two.
+    ///   - bitmap: at least one bit per page of the range; dirty bits are added.
+    /// - Returns: bits that were set.
+    /// - Throws: `EOPNOTSUPP`, `EINVAL`.
+    package func readDirty(
+        iova: UInt64, length: UInt64, pageSize: UInt64, clear: Bool, into bitmap: inout [UInt8]
+    ) throws(IOMMUError) -> UInt64 {
+        guard hasDirtyTracking else { throw Self.noDirtyTracking }
+        guard let range = AddressRange(start: iova, length: length), aperture.contains(range),
+            pageSize.nonzeroBitCount == 1, (length - 1) / pageSize < UInt64(bitmap.count) * 8
+        else {
+            throw IOMMUError(
+                .EINVAL, "bad_dirty_range", "the range must lie in the aperture and the bitmap must hold it",
+                ["iova": .hex(iova), "length": .hex(length), "page_size": .hex(pageSize)]
+            )
+        }
+        let count = bitmap.withUnsafeMutableBufferPointer { bytes in
+            var map: DirtyBitmap? = DirtyBitmap(bytes: bytes, start: iova, pageShift: pageSize.trailingZeroBitCount)
+            table.readDirty(iova: iova, last: range.last, clear: clear, into: &map, gather: &gather)
+            return map?.count ?? 0
+        }
+        flush()
+        return count
+    }
+
+    private static var noDirtyTracking: IOMMUError {
+        IOMMUError(
+            .EOPNOTSUPP, "no_dirty_tracking", "the hwpt was not allocated for dirty tracking",
+            hint: "allocate it with the flag dirty_tracking"
+        )
+    }
+}

@@ -1,0 +1,181 @@
+import IOMMU
+import SMMUv3
+
+extension SMMUDriver {
+    /// Makes an empty IO page table with an ASID or VMID of its own.
+    ///
+    /// - Parameters:
+    ///   - dirtyTracking: stage 1 only.
+    ///   - pasid: it may sit on a PASID.
+    /// - Throws: `EOPNOTSUPP` for what the SMMU cannot do, `ENOSPC` without a tag, `ENOMEM`.
+    package func makePagingDomain(
+        _ kind: PagingKind, dirtyTracking: Bool, pasid: Bool
+    ) throws(IOMMUError) -> PagingDomain {
+        try check(kind, dirtyTracking: dirtyTracking, pasid: pasid)
+        let tags = kind == .stage1 ? asids : vmids
+        let tag = UInt16(truncatingIfNeeded: try tags.take())
+        do {
+            let table = try makeTable(kind, dirtyTracking: dirtyTracking)
+            let domain = PagingDomain(
+                driver: self, kind: kind, table: table, tag: tag, dirtyTracking: dirtyTracking, pasid: pasid
+            )
+            installBreakBeforeMake(domain)
+            if kind == .stage1 { stage1Domains[tag] = domain }
+            return domain
+        } catch {
+            tags.release(UInt32(tag))
+            throw error
+        }
+    }
+
+    private func check(_ kind: PagingKind, dirtyTracking: Bool, pasid: Bool) throws(IOMMUError) {
+        let hasStage = kind == .stage1 ? features.hasStage1 : features.hasStage2
+        guard hasStage, kind != .nestParent || features.hasNesting else {
+            throw IOMMUError(.EOPNOTSUPP, "no_stage", "\(name) does not have the stages of translation for it")
+        }
+        guard !dirtyTracking || (kind == .stage1 && features.hasHardwareDirty) else {
+            throw IOMMUError(
+                .EOPNOTSUPP, "no_dirty_tracking", "\(name) tracks dirty pages only in stage 1 tables, with HTTU"
+            )
+        }
+        guard !pasid || (kind == .stage1 && features.substreamIDBits > 0) else {
+            throw IOMMUError(.EOPNOTSUPP, "no_pasid", "only a stage 1 of an SMMU with SubstreamIDs can sit on a PASID")
+        }
+    }
+
+    private func makeTable(_ kind: PagingKind, dirtyTracking: Bool) throws(IOMMUError) -> PageTable {
+        let isStage1 = kind == .stage1
+        let format = PageTableFormat(
+            stage: isStage1 ? 1 : 2, granuleBits: features.granuleBits,
+            inputBits: isStage1 ? features.virtualAddressBits : features.outputAddressBits,
+            outputBits: features.outputAddressBits
+        )
+        return try PageTable(
+            format: format,
+            attributes: isStage1
+                ? .stage1(tracksDirty: dirtyTracking) : .stage2(forceWriteBack: usesForcedWriteBack(kind)),
+            memory: memory
+        )
+    }
+
+    /// Splitting a block needs its old translation gone before the table comes, unless BBML says otherwise.
+    private func installBreakBeforeMake(_ domain: PagingDomain) {
+        guard features.blockChangeLevel < 2 else { return }
+        domain.table.breakBeforeMake = { [unowned self, unowned domain] _, _ in invalidateAll(domain) }
+    }
+
+    /// Frees a domain that nothing uses: the tag only after its TLB entries are gone.
+    package func destroy(_ domain: PagingDomain) {
+        assert(domain.users.isEmpty, "a domain in use is destroyed")
+        invalidateAll(domain)
+        domain.gather.releaseTables(to: memory)
+        domain.table.destroy()
+        if domain.kind == .stage1 {
+            stage1Domains[domain.tag] = nil
+            asids.release(UInt32(domain.tag))
+        } else {
+            vmids.release(UInt32(domain.tag))
+        }
+    }
+
+    // MARK: Shared virtual addressing
+
+    /// - Parameter claimed: the ASID to use, from ``claimASID(_:)``; nil takes a free one.
+    /// - Throws: `ENODEV` without stage 1 or SubstreamIDs, `ENOSPC`, `ENOMEM`.
+    package func makeSVADomain(claimed: UInt16? = nil) throws(IOMMUError) -> SVADomain {
+        guard features.hasStage1, features.substreamIDBits > 0 else {
+            throw IOMMUError(.ENODEV, "no_sva", "\(name) cannot share address spaces of processes")
+        }
+        let asid: UInt16
+        if let claimed { asid = claimed } else { asid = UInt16(truncatingIfNeeded: try asids.take()) }
+        do {
+            return SVADomain(driver: self, asid: asid, table: try makeTable(.stage1, dirtyTracking: false))
+        } catch {
+            if claimed == nil { asids.release(UInt32(asid)) }
+            throw error
+        }
+    }
+
+    /// Frees a domain without users; its ASID only after its TLB entries are gone.
+    package func destroy(_ domain: SVADomain) {
+        assert(domain.users.isEmpty, "an address space in use is destroyed")
+        queue.append(.TLBI_NH_ASID(asid: domain.asid))
+        queue.sync()
+        domain.gather.releaseTables(to: memory)
+        domain.table.destroy()
+        asids.release(UInt32(domain.asid))
+    }
+
+    /// Takes the ASID that the CPUs use for an address space (BTM). A stage 1 domain that has it moves to another:
+    /// its CDs are rewritten on every device, and the old ASID is invalidated before it is used again.
+    ///
+    /// Give it to ``makeSVADomain(claimed:)``, or back with ``unclaimASID(_:)``.
+    /// - Throws: `ENOSPC` if the domain has nowhere to go, `EBUSY` if another address space has the ASID; then
+    ///   everything is as before.
+    package func claimASID(_ asid: UInt16) throws(IOMMUError) {
+        if asids.take(UInt32(asid)) { return }
+        guard let domain = stage1Domains[asid] else {
+            throw IOMMUError(
+                .EBUSY, "asid_taken", "ASID \(asid) cannot be given to another address space",
+                ["asid": .number(UInt64(asid))]
+            )
+        }
+        let moved = UInt16(truncatingIfNeeded: try asids.take())
+        domain.tag = moved
+        stage1Domains[asid] = nil
+        stage1Domains[moved] = domain
+        // One word of each CD changes: hitless.
+        rewriteContexts(of: domain)
+        queue.append(.TLBI_NH_ASID(asid: asid))
+        queue.sync()
+    }
+
+    /// Gives back a claimed ASID that no domain was made with.
+    package func unclaimASID(_ asid: UInt16) { asids.release(UInt32(asid)) }
+
+    /// Writes the CDs of every user anew.
+    private func rewriteContexts(of domain: PagingDomain) {
+        for user in domain.users.list {
+            guard let contexts = user.master.contexts else { continue }
+            let faults = user.master.attachment(pasid: user.pasid).allowsFaults
+            contexts.write(
+                pagingContext(domain, master: user.master, faults: faults), at: user.pasid ?? 0, medium: medium,
+                streamIDs: user.master.streamIDs
+            )
+        }
+    }
+
+    /// Writes the CDs of every user anew and forgets the ASID.
+    func rewriteContexts(of domain: SVADomain) {
+        for user in domain.users.list {
+            guard let contexts = user.master.contexts, let pasid = user.pasid else { continue }
+            contexts.write(
+                svaContext(domain, master: user.master), at: pasid, medium: medium, streamIDs: user.master.streamIDs
+            )
+        }
+        queue.append(.TLBI_NH_ASID(asid: domain.asid))
+        for user in domain.users.list { appendATC(user, start: 0, end: 0) }
+        queue.sync()
+    }
+
+    // MARK: Nesting
+
+    /// - Throws: `EINVAL` if the parent is not a nest parent of this SMMU, `EOPNOTSUPP` without nesting.
+    package func makeViommu(parent: PagingDomain) throws(IOMMUError) -> DriverVIOMMU {
+        guard features.hasNesting else {
+            throw IOMMUError(.EOPNOTSUPP, "no_nesting", "\(name) does not have both stages of translation")
+        }
+        guard parent.kind == .nestParent, parent.driver === self else {
+            throw IOMMUError(
+                .EINVAL, "not_nest_parent", "the hwpt is not a nest parent of \(name)",
+                hint: "allocate it with the flag nest_parent for a device of this SMMU"
+            )
+        }
+        return DriverVIOMMU(driver: self, parent: parent)
+    }
+
+    /// - Throws: `EIO` for a bit that is not the guest's to set.
+    package func makeNestedDomain(_ viommu: DriverVIOMMU, vste: (UInt64, UInt64)) throws(IOMMUError) -> NestedDomain {
+        NestedDomain(viommu: viommu, vste: try NestedDomain.validate(vste))
+    }
+}

@@ -1,0 +1,21 @@
+import SMMUv3
+
+/// Stores into table memory, CFGI through the command queue.
+final class TableMedium: EntryMedium {
+    private let memory: TableMemory
+    private let queue: CommandQueue
+
+    init(memory: TableMemory, queue: CommandQueue) { (self.memory, self.queue) = (memory, queue) }
+
+    func store(_ value: UInt64, at address: UInt64) { memory.store(value, at: address) }
+
+    func synchronize(_ scope: EntryScope) {
+        switch scope {
+        case .ste(let streamID): queue.append(.CFGI_STE(streamID: streamID))
+        case .cd(let streamIDs, let substreamID):
+            // Leaf = 0 also drops a cached level 1 descriptor; it costs no more.
+            for streamID in streamIDs { queue.append(.CFGI_CD(streamID: streamID, substreamID: substreamID, leaf: false)) }
+        }
+        queue.sync()
+    }
+}

@@ -1,0 +1,119 @@
+import IOMMU
+import SMMUv3
+
+extension SMMUDriver {
+    /// Takes in what the SMMU has recorded: after an interrupt, outside of any call into the SMMU.
+    ///
+    /// Bounded: what arrives while it runs without end is left to the next call.
+    package func service() {
+        guard !isServicing else { return }
+        isServicing = true
+        defer { isServicing = false }
+        serviceEvents()
+        servicePageRequests()
+    }
+
+    /// What is still known of the records after `sequence`, at most `limit`, oldest first.
+    package func events(since sequence: UInt64, limit: Int) -> [(sequence: UInt64, record: EventRecord)] {
+        eventTrace.entries(since: sequence, limit: limit)
+    }
+
+    /// How many records were ever taken in.
+    package var recordedEvents: UInt64 { eventTrace.recorded }
+
+    /// Retries what waits (`success`), or ends it with an abort or an invalid page response.
+    package func respond(to fault: DriverFault.Tag, success: Bool) {
+        switch fault {
+        case .stall(let streamID, let stag):
+            queue.append(.RESUME(streamID: streamID, stag: stag, action: success ? .retry : .terminate(abort: true)))
+        case .pri(let streamID, let pasid, let group):
+            queue.append(
+                .PRI_RESP(
+                    streamID: streamID, substreamID: pasid, prgIndex: group, response: success ? .Success : .InvalidRequest
+                )
+            )
+        }
+        // A SYNC would wait for nothing: neither command has a completion.
+        queue.publish()
+    }
+
+    // MARK: Event queue
+
+    private func serviceEvents() {
+        for _ in 0..<eventQueue.capacity * 2 {
+            guard let words = eventQueue.pop() else { break }
+            let record = EventRecord(word0: words[0], word1: words[1], word2: words[2], word3: words[3])
+            eventQueue.advance()
+            eventTrace.append(record)
+            handle(record)
+        }
+        // Stalled transactions are never lost: their records come once there is room.
+        _ = eventQueue.acknowledgeOverflow()
+    }
+
+    private func handle(_ record: EventRecord) {
+        let master = masters[record.StreamID]
+        guard record.type?.isTranslationFault == true, record.Stall else {
+            events?.driver(self, event: record, from: master)
+            return
+        }
+        let tag = DriverFault.Tag.stall(streamID: record.StreamID, stag: record.STAG)
+        guard let master, let events, master.attachment(pasid: record.substream).allowsFaults else {
+            respond(to: tag, success: false)
+            self.events?.driver(self, event: record, from: master)
+            return
+        }
+        var permissions: DriverFault.Permissions = record.InD ? .execute : record.RnW ? .read : .write
+        if record.PnU { permissions.insert(.privileged) }
+        events.driver(
+            self,
+            fault: DriverFault(
+                pasid: record.substream, address: record.InputAddr, permissions: permissions, last: true,
+                groupID: UInt32(record.STAG), tag: tag, record: record
+            ),
+            from: master
+        )
+    }
+
+    // MARK: PRI queue
+
+    private func servicePageRequests() {
+        guard let priQueue else { return }
+        for _ in 0..<priQueue.capacity * 2 {
+            guard let words = priQueue.pop() else { break }
+            let request = (words[0], words[1])
+            priQueue.advance()
+            handle(request)
+        }
+        if priQueue.acknowledgeOverflow() { events?.driverLostPageRequests(self) }
+    }
+
+    /// IHI 0070 8.2: StreamID [31:0], SubstreamID [51:32], Priv, Exec, Read, Write [61:58], Last [62], SSV [63];
+    /// PRG index [72:64], page address [127:76].
+    private func handle(_ request: (UInt64, UInt64)) {
+        let streamID = UInt32(truncatingIfNeeded: request.0)
+        let pasid = request.0 >> 63 != 0 ? UInt32(request.0 >> 32 & 0xf_ffff) : nil
+        let group = UInt16(request.1 & 0x1ff)
+        let last = request.0 >> 62 & 1 != 0
+        var permissions: DriverFault.Permissions = []
+        if request.0 >> 60 & 1 != 0 { permissions.insert(.read) }
+        if request.0 >> 61 & 1 != 0 { permissions.insert(.write) }
+        // Neither read nor write: a stop marker, which wants no answer.
+        guard !permissions.isEmpty else { return }
+        if request.0 >> 59 & 1 != 0 { permissions.insert(.execute) }
+        if request.0 >> 58 & 1 != 0 { permissions.insert(.privileged) }
+        let tag = DriverFault.Tag.pri(streamID: streamID, pasid: pasid, group: group)
+        guard let master = masters[streamID], let events, master.attachment(pasid: pasid).allowsFaults else {
+            if last { respond(to: tag, success: false) }
+            return
+        }
+        events.driver(
+            self,
+            fault: DriverFault(
+                pasid: pasid, address: request.1 & ~0xfff, permissions: permissions, last: last, groupID: UInt32(group),
+                tag: tag
+            ),
+            from: master
+        )
+    }
+}

@@ -1,0 +1,107 @@
+import IOMMU
+import SMMUv3
+
+/// The slice of an SMMU that one guest sees: its VMID and its virtual StreamIDs.
+package final class DriverVIOMMU {
+    unowned let driver: SMMUDriver
+    /// The guest's physical address space.
+    package let parent: PagingDomain
+    private var masters: [UInt32: Master] = [:]
+
+    init(driver: SMMUDriver, parent: PagingDomain) {
+        (self.driver, self.parent) = (driver, parent)
+        parent.viommuCount += 1
+    }
+
+    deinit { parent.viommuCount -= 1 }
+
+    /// The parent's.
+    package var vmid: UInt16 { parent.tag }
+
+    // MARK: Virtual StreamIDs
+
+    /// - Throws: `EEXIST` if the id or the device is taken, `EINVAL` for a device of another SMMU, `EOPNOTSUPP` for
+    ///   a device that does not have exactly one stream.
+    package func setVDevice(virtualID: UInt32, master: Master) throws(IOMMUError) {
+        guard master.driver === driver else {
+            throw IOMMUError(.EINVAL, "other_smmu", "the device is behind another SMMU than the viommu")
+        }
+        guard master.streamIDs.count == 1 else {
+            throw IOMMUError(
+                .EOPNOTSUPP, "several_streams", "a device with \(master.streamIDs.count) streams cannot have a virtual StreamID"
+            )
+        }
+        guard masters[virtualID] == nil else {
+            throw IOMMUError(
+                .EEXIST, "virtual_id_taken", "another device of the viommu has this virtual StreamID",
+                ["virt_id": .number(UInt64(virtualID))]
+            )
+        }
+        guard self.virtualID(of: master) == nil else {
+            throw IOMMUError(.EEXIST, "vdevice_exists", "the device has a virtual StreamID in this viommu already")
+        }
+        masters[virtualID] = master
+    }
+
+    package func removeVDevice(virtualID: UInt32) { masters[virtualID] = nil }
+
+    package func master(virtualID: UInt32) -> Master? { masters[virtualID] }
+
+    package func virtualID(of master: Master) -> UInt32? { masters.first { $0.value === master }?.key }
+
+    // MARK: Events
+
+    /// A record of one of the guest's devices as the guest is to see it; nil if that kind is not for guests or the
+    /// device has no virtual StreamID.
+    package func virtualized(_ record: EventRecord, of master: Master) -> EventRecord? {
+        switch record.type {
+        case .C_BAD_STE, .F_STREAM_DISABLED, .C_BAD_SUBSTREAMID, .C_BAD_CD, .F_TRANSLATION, .F_ADDR_SIZE, .F_ACCESS,
+            .F_PERMISSION:
+            guard let virtualID = virtualID(of: master) else { return nil }
+            var copy = record
+            copy.StreamID = virtualID
+            return copy
+        default: return nil
+        }
+    }
+
+    // MARK: Invalidation
+
+    /// Runs a guest's invalidation commands in order, as far as the first bad one.
+    ///
+    /// - Returns: how many were run: all.
+    /// - Throws: `EIO` with `handled` for an opcode that is not a guest's, or an unknown virtual StreamID.
+    package func invalidate(entries: [(UInt64, UInt64)]) throws(IOMMUError) -> Int {
+        var done = 0
+        defer { if done > 0 { driver.queue.sync() } }
+        for entry in entries {
+            driver.queue.append(try rewritten(Command(word0: entry.0, word1: entry.1), handled: done))
+            done += 1
+        }
+        return done
+    }
+
+    /// The guest's command with the host's VMID or StreamID.
+    func rewritten(_ command: Command, handled: Int) throws(IOMMUError) -> Command {
+        var host = command
+        switch command.opcode {
+        case .TLBI_NSNH_ALL: return .TLBI_NH_ALL(vmid: vmid)
+        case .TLBI_NH_ALL, .TLBI_NH_ASID, .TLBI_NH_VA, .TLBI_NH_VAA: host.VMID = vmid
+        case .ATC_INV, .CFGI_CD, .CFGI_CD_ALL:
+            guard let master = masters[command.StreamID], let streamID = master.streamIDs.first else {
+                throw IOMMUError(
+                    .EIO, "unknown_virtual_id", "no device of the viommu has this virtual StreamID",
+                    ["virt_id": .number(UInt64(command.StreamID)), "handled": .number(UInt64(handled))]
+                )
+            }
+            host.StreamID = streamID
+        default:
+            throw IOMMUError(
+                .EIO, "bad_command", "a guest cannot issue this command",
+                hint: "TLBI_NSNH_ALL, TLBI_NH_VA, TLBI_NH_VAA, TLBI_NH_ALL, TLBI_NH_ASID, ATC_INV, CFGI_CD and CFGI_CD_ALL are accepted",
+                ["command": .words([command.word0, command.word1]), "handled": .number(UInt64(handled))]
+            )
+        }
+        return host
+    }
+}

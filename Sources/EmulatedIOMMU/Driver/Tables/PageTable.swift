@@ -1,0 +1,117 @@
+import IOMMU
+
+/// One VMSAv8-64 table tree in table memory, stage 1 or stage 2.
+///
+/// Every table knows how many of its entries are live, so that an empty one is taken out of the tree at once. Memory
+/// of tables taken out goes to the gather that made them obsolete, and is used again only after the invalidation.
+package final class PageTable {
+    package let format: PageTableFormat
+    /// Physical address of the root.
+    package let root: UInt64
+    let memory: TableMemory
+    let attributes: LeafAttributes
+    /// The table that the last walk down to the lowest level ended in, and the input address bits it serves.
+    let recent: UnsafeMutablePointer<Recent>
+    /// New writable leaves start clean.
+    var startsClean = false
+    /// Told the block that is about to be replaced by a table while it is invalid; nil where BBML = 2.
+    var breakBeforeMake: ((_ start: UInt64, _ bytes: UInt64) -> Void)?
+    /// Empty tables for splitting blocks.
+    var spareTables: [UInt64] = []
+    static let spareCount = 4
+    /// Address bits of a descriptor.
+    static let addressMask: UInt64 = 0x0000_ffff_ffff_f000
+
+    struct Recent {
+        /// Input address above the lowest level's index; all ones matches nothing.
+        var tag: UInt64 = .max
+        var table: UInt64 = 0
+    }
+
+    init(format: PageTableFormat, attributes: LeafAttributes, memory: TableMemory) throws(IOMMUError) {
+        (self.format, self.attributes, self.memory) = (format, attributes, memory)
+        root = try memory.allocate(bytes: format.rootAllocation)
+        recent = .allocate(capacity: 1)
+        recent.initialize(to: Recent())
+        refillSpareTables()
+    }
+
+    deinit { recent.deallocate() }
+
+    // MARK: Descriptors
+
+    /// Address of the table or of the leaf that a descriptor names.
+    @inline(__always)
+    func address(in descriptor: UInt64, level: Int) -> UInt64 {
+        let address = descriptor & Self.addressMask
+        // With 64 KiB the bits [15:12] hold address bits [51:48].
+        return format.granuleBits == 16 ? (address & ~0xffff) | (address & 0xf000) << 36 : address
+    }
+
+    /// The address bits of a descriptor.
+    @inline(__always)
+    func addressBits(_ address: UInt64) -> UInt64 {
+        format.granuleBits == 16 ? (address & 0xffff_ffff_0000) | (address >> 36 & 0xf000) : address
+    }
+
+    @inline(__always)
+    func isTable(_ descriptor: UInt64, level: Int) -> Bool { level < 3 && descriptor & 3 == LeafAttributes.table }
+
+    @inline(__always)
+    func isLeaf(_ descriptor: UInt64, level: Int) -> Bool { descriptor & 3 == (level == 3 ? 3 : 1) }
+
+    @inline(__always)
+    func index(_ iova: UInt64, level: Int) -> UInt64 {
+        let bits = level == format.startLevel ? format.rootIndexBits : format.granuleBits &- 3
+        return (iova &>> UInt64(format.shift(level))) & ((1 &<< UInt64(bits)) &- 1)
+    }
+
+    /// Entries of a table at `level`.
+    @inline(__always)
+    func entries(level: Int) -> UInt64 {
+        1 &<< UInt64(level == format.startLevel ? format.rootIndexBits : format.granuleBits &- 3)
+    }
+
+    // MARK: Reading
+
+    /// What maps `iova`, by a walk in software.
+    package func lookup(_ iova: UInt64) -> (address: UInt64, pageSize: UInt64, descriptor: UInt64)? {
+        guard format.aperture.contains(iova) else { return nil }
+        var table = root
+        for level in format.startLevel...3 {
+            let descriptor = memory.load(table &+ index(iova, level: level) &* 8)
+            if isTable(descriptor, level: level) {
+                table = address(in: descriptor, level: level)
+            } else if isLeaf(descriptor, level: level) {
+                let size = UInt64(1) << UInt64(format.shift(level))
+                return ((address(in: descriptor, level: level) & ~(size - 1)) | (iova & (size - 1)), size, descriptor)
+            } else {
+                return nil
+            }
+        }
+        return nil
+    }
+
+    // MARK: End of life
+
+    /// Frees everything; only when nothing can walk or cache the tree any more.
+    func destroy() {
+        recent.pointee = Recent()
+        for table in spareTables { memory.put(table) }
+        spareTables = []
+        release(table: root, level: format.startLevel)
+        memory.release(root, bytes: format.rootAllocation)
+    }
+
+    /// Frees what hangs below a table; at most four levels deep.
+    private func release(table: UInt64, level: Int) {
+        guard level < 3 else { return }
+        let words = memory.pointer(table)
+        for index in 0..<Int(entries(level: level)) where isTable(words[index], level: level) {
+            let child = address(in: words[index], level: level)
+            release(table: child, level: level + 1)
+            memory.count(of: child).pointee = 0
+            memory.release(child, bytes: memory.tableBytes)
+        }
+    }
+}

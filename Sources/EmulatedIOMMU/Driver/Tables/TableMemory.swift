@@ -1,0 +1,134 @@
+import Glibc
+import IOMMU
+
+/// Table RAM as the page tables use it: words by address, live entries per table, and a stock of empty tables.
+///
+/// Hot: everything is reached through pointers that never change, without a call to the page source.
+final class TableMemory {
+    /// Any address of the linear memory, and where it is mapped.
+    private let anchor: UInt64
+    private let origin: UnsafeMutableRawPointer
+    /// Lowest address that tables can have.
+    private let base: UInt64
+    private static let span: UInt64 = 128 << 30
+    private let source: any PageSource
+    /// Live entries of each table, by 4 KiB page number from `base`; the zero pages of it cost nothing.
+    private let counts: UnsafeMutablePointer<UInt16>
+    private let stock: UnsafeMutablePointer<Stock>
+    /// Bytes of one table: the granule.
+    let tableBytes: UInt64
+
+    /// Empty tables, linked through their first word, which is therefore an invalid descriptor.
+    private struct Stock {
+        var head: UInt64 = 0
+        var count = 0
+    }
+
+    /// More than this stays in stock only while reserved.
+    private static let kept = 256
+
+    init(source: any PageSource, tableBytes: UInt64) throws(IOMMUError) {
+        let first = try source.allocatePages(bytes: tableBytes)
+        let origin = source.pointer(first)
+        // What comes later can lie on either side of the first page, within the 64 GiB that a machine gives to tables.
+        let base = first & ~(Self.span / 2 - 1)
+        guard let counts = calloc(Int(Self.span >> 12), 2) else {
+            source.freePages(first, bytes: tableBytes)
+            throw IOMMUError(.ENOMEM, "out_of_memory", "no memory for the driver's table accounting")
+        }
+        (self.source, self.tableBytes, self.origin, self.base, anchor) = (source, tableBytes, origin, base, first)
+        self.counts = counts.assumingMemoryBound(to: UInt16.self)
+        stock = .allocate(capacity: 1)
+        stock.initialize(to: Stock())
+        put(first)
+    }
+
+    deinit {
+        trim(to: 0)
+        free(counts)
+        stock.deallocate()
+    }
+
+    // MARK: Words
+
+    @inline(__always)
+    func pointer(_ address: UInt64) -> UnsafeMutablePointer<UInt64> {
+        (origin + Int(truncatingIfNeeded: address &- anchor)).assumingMemoryBound(to: UInt64.self)
+    }
+
+    @inline(__always)
+    func load(_ address: UInt64) -> UInt64 { pointer(address).pointee }
+
+    @inline(__always)
+    func store(_ value: UInt64, at address: UInt64) { pointer(address).pointee = value }
+
+    /// Live entries of a table.
+    @inline(__always)
+    func count(of table: UInt64) -> UnsafeMutablePointer<UInt16> {
+        counts + Int(truncatingIfNeeded: (table &- base) &>> 12)
+    }
+
+    // MARK: Stock of empty tables
+
+    /// Makes the next `tables` calls of ``take()`` succeed.
+    @inline(__always)
+    func reserve(_ tables: Int) throws(IOMMUError) {
+        guard stock.pointee.count < tables else { return }
+        try fill(tables)
+    }
+
+    private func fill(_ tables: Int) throws(IOMMUError) {
+        let before = stock.pointee.count
+        while stock.pointee.count < tables {
+            do {
+                try put(allocate(bytes: tableBytes))
+            } catch {
+                trim(to: before)
+                throw error
+            }
+        }
+    }
+
+    /// An empty table; only after ``reserve(_:)``.
+    @inline(__always)
+    func take() -> UInt64 {
+        let table = stock.pointee.head
+        let words = pointer(table)
+        stock.pointee.head = words.pointee
+        stock.pointee.count &-= 1
+        words.pointee = 0
+        return table
+    }
+
+    /// Takes back a table whose words are all zero.
+    @inline(__always)
+    func put(_ table: UInt64) {
+        pointer(table).pointee = stock.pointee.head
+        stock.pointee.head = table
+        stock.pointee.count &+= 1
+    }
+
+    /// Returns to the source what a large operation left over.
+    @inline(__always)
+    func settle() {
+        if stock.pointee.count > Self.kept { trim(to: Self.kept) }
+    }
+
+    private func trim(to tables: Int) {
+        while stock.pointee.count > tables { source.freePages(take(), bytes: tableBytes) }
+    }
+
+    // MARK: Other memory
+
+    /// Zeroed memory for tables and queues.
+    func allocate(bytes: UInt64) throws(IOMMUError) -> UInt64 {
+        let address = try source.allocatePages(bytes: bytes)
+        guard address >= base, address - base < Self.span else {
+            source.freePages(address, bytes: bytes)
+            throw IOMMUError(.ENOMEM, "out_of_memory", "the table memory of this SMMU is exhausted")
+        }
+        return address
+    }
+
+    func release(_ address: UInt64, bytes: UInt64) { source.freePages(address, bytes: bytes) }
+}

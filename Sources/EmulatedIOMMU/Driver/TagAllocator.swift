@@ -1,0 +1,66 @@
+import IOMMU
+
+/// Gives out ASIDs, VMIDs or PASIDs.
+package protocol TagSource: AnyObject {
+    /// - Throws: `ENOSPC` when none is free; a tag is never shared.
+    func take() throws(IOMMUError) -> UInt32
+    /// - Returns: whether the tag was free and is now taken.
+    func take(_ tag: UInt32) -> Bool
+    func release(_ tag: UInt32)
+}
+
+/// Lowest free first, bounded by what the ID registers allow.
+package final class TagAllocator: TagSource {
+    /// What is given out, for refusals: "asid", "vmid", "pasid".
+    package let kind: String
+    private let range: ClosedRange<UInt32>
+    /// One bit per tag; grown as needed.
+    private var words: [UInt64] = []
+    /// No word before this one has a free bit.
+    private var firstOpenWord = 0
+    package private(set) var inUse = 0
+
+    /// - Parameters:
+    ///   - kind: "asid", "vmid", "pasid".
+    ///   - bits: width of the tag, at most 20; tag 0 is never given out.
+    package init(kind: String, bits: Int) {
+        self.kind = kind
+        range = 1...max(1, (UInt32(1) << UInt32(min(max(bits, 1), 20))) - 1)
+    }
+
+    package func take() throws(IOMMUError) -> UInt32 {
+        var index = firstOpenWord
+        while index < words.count, words[index] == .max { index += 1 }
+        firstOpenWord = index
+        // Tag 0 is taken for good.
+        if index == words.count { words.append(index == 0 ? 1 : 0) }
+        let tag = UInt32(index * 64 + (~words[index]).trailingZeroBitCount)
+        guard tag <= range.upperBound else {
+            throw IOMMUError(
+                .ENOSPC, "\(kind)_exhausted", "all \(range.count) \(kind.uppercased())s are in use",
+                hint: "release an object that holds one"
+            )
+        }
+        words[index] |= 1 << UInt64(tag % 64)
+        inUse += 1
+        return tag
+    }
+
+    package func take(_ tag: UInt32) -> Bool {
+        guard range.contains(tag) else { return false }
+        let index = Int(tag / 64)
+        while words.count <= index { words.append(words.isEmpty ? 1 : 0) }
+        guard words[index] >> UInt64(tag % 64) & 1 == 0 else { return false }
+        words[index] |= 1 << UInt64(tag % 64)
+        inUse += 1
+        return true
+    }
+
+    package func release(_ tag: UInt32) {
+        let index = Int(tag / 64)
+        guard range.contains(tag), index < words.count, words[index] >> UInt64(tag % 64) & 1 == 1 else { return }
+        words[index] &= ~(1 << UInt64(tag % 64))
+        firstOpenWord = min(firstOpenWord, index)
+        inUse -= 1
+    }
+}
