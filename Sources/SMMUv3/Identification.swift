@@ -62,9 +62,9 @@ extension Identification {
         return stages | tags | devices | tables
     }
 
-    /// CMDQS, EVENTQS and PRIQS 19, SSIDSIZE and SIDSIZE 16.
+    /// CMDQS, EVENTQS and PRIQS 16, SSIDSIZE and SIDSIZE 16.
     private static var laboratoryIDR1: UInt32 {
-        let queues: UInt32 = 19 << 21 | 19 << 16 | 19 << 11
+        let queues: UInt32 = 16 << 21 | 16 << 16 | 16 << 11
         return queues | 16 << 6 | 16
     }
 

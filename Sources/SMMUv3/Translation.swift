@@ -37,16 +37,8 @@ public struct Output: Equatable, Sendable {
 
 /// What a translation lets the stream do there, and with which memory type.
 public struct OutputAttributes: Equatable, Sendable {
-    /// MAIR-format attribute byte (0x00-0x0f Device, else Normal outer | inner).
-    public var memoryAttributes: UInt8
-    /// Shareability: 0 none, 2 outer, 3 inner.
-    public var shareability: UInt8
-    /// Reads are permitted at this privilege.
-    public var isReadable: Bool
-    /// Writes are permitted at this privilege.
-    public var isWritable: Bool
-    /// Instruction fetches are permitted at this privilege.
-    public var isExecutable: Bool
+    /// [7:0] MAIR byte, [9:8] shareability, [10] read, [11] write, [12] execute.
+    @usableFromInline let packed: UInt32
 
     /// - Parameters:
     ///   - memoryAttributes: MAIR-format byte.
@@ -54,16 +46,29 @@ public struct OutputAttributes: Equatable, Sendable {
     ///   - isReadable: reads permitted.
     ///   - isWritable: writes permitted.
     ///   - isExecutable: fetches permitted.
-    @inlinable
     public init(
         memoryAttributes: UInt8, shareability: UInt8, isReadable: Bool, isWritable: Bool, isExecutable: Bool
     ) {
-        self.memoryAttributes = memoryAttributes
-        self.shareability = shareability
-        self.isReadable = isReadable
-        self.isWritable = isWritable
-        self.isExecutable = isExecutable
+        let permissions: UInt32 = (isReadable ? 1 : 0) | (isWritable ? 2 : 0) | (isExecutable ? 4 : 0)
+        self.init(memoryAttributes: memoryAttributes, shareability: shareability, permissions: permissions)
     }
+
+    /// `permissions` is read = 1, write = 2, execute = 4.
+    @inline(__always)
+    init(memoryAttributes: UInt8, shareability: UInt8, permissions: UInt32) {
+        packed = UInt32(memoryAttributes) | UInt32(shareability & 3) << 8 | (permissions & 7) << 10
+    }
+
+    /// MAIR-format attribute byte (0x00-0x0f Device, else Normal outer | inner).
+    @inlinable public var memoryAttributes: UInt8 { UInt8(truncatingIfNeeded: packed) }
+    /// Shareability: 0 none, 2 outer, 3 inner.
+    @inlinable public var shareability: UInt8 { UInt8(truncatingIfNeeded: packed >> 8) & 3 }
+    /// Reads are permitted at this privilege.
+    @inlinable public var isReadable: Bool { packed & 1 << 10 != 0 }
+    /// Writes are permitted at this privilege.
+    @inlinable public var isWritable: Bool { packed & 1 << 11 != 0 }
+    /// Instruction fetches are permitted at this privilege.
+    @inlinable public var isExecutable: Bool { packed & 1 << 12 != 0 }
 }
 
 /// Why a transaction ended without an event; the raw value is the slug that clients see.
@@ -88,6 +93,8 @@ public enum Termination: String, Equatable, Sendable, CaseIterable {
     case atsNoAccess = "ats_no_access"
     /// An ATS Translated transaction that ATSCHK refuses without an event.
     case atsTranslatedForbidden = "ats_translated_forbidden"
-    /// CMD_RESUME or CMD_STALL_TERM ended a stall, or no stall tag was free.
-    case stallTerminated = "stall_terminated"
+    /// As many transactions as IDR5.STALL_MAX are stalled already.
+    case stallCapacity = "stall_capacity"
+    /// SMMUEN = 0 and the address exceeds the OAS (3.4).
+    case addressBeyondOAS = "address_beyond_oas"
 }

@@ -1,0 +1,204 @@
+extension SMMU {
+    /// Transactions while the SMMU is disabled, and those of ATS.
+    func translateSpecially(_ transaction: Transaction) -> Translation {
+        switch transaction.addressType {
+        case .untranslated: translateDisabled(transaction)
+        case .translated: translateTranslated(transaction)
+        case .translationRequest: answerTranslationRequest(transaction)
+        }
+    }
+
+    /// SMMUEN = 0: GBPA decides (6.3.14, 3.4).
+    private func translateDisabled(_ transaction: Transaction) -> Translation {
+        if registers.GBPA & GBPA.ABORT != 0 {
+            return .terminated(.gbpaAbort)
+        }
+        guard transaction.address >> UInt64(features.OAS) == 0 else {
+            return .terminated(.addressBeyondOAS)
+        }
+        return .ok(bypass(transaction.address))
+    }
+
+    // MARK: Translated transactions
+
+    /// An access at an address that the device translated before (3.9.1.3).
+    private func translateTranslated(_ transaction: Transaction) -> Translation {
+        guard features.ATS, registers.isEnabled(CR0.SMMUEN) else {
+            return forbid(transaction)
+        }
+        guard registers.isEnabled(CR0.ATSCHK) else {
+            return passTranslated(transaction)
+        }
+        // Without PASIDTT a Translated transaction counts as unprivileged data without a substream.
+        var plain = transaction
+        plain.substreamID = nil
+        plain.privileged = false
+        plain.access = transaction.access == .write ? .write : .read
+        switch findSTE(plain, Live.self) {
+        case .failed(let event):
+            recordATSError(event)
+            return .terminated(.atsTranslatedForbidden)
+        case .faulted: return .terminated(.atsTranslatedForbidden)
+        case .found(let ste):
+            guard ste.word0.bit(3) else {
+                return .terminated(.steAbort)
+            }
+            switch effectiveEATS(ste) {
+            case 0b00: return forbid(transaction)
+            case 0b10: return translateSplit(plain, ste)
+            default: return passTranslated(transaction)
+            }
+        }
+    }
+
+    private func passTranslated(_ transaction: Transaction) -> Translation {
+        guard transaction.address >> UInt64(features.OAS) == 0 else {
+            return .terminated(.addressBeyondOAS)
+        }
+        return .ok(bypass(transaction.address))
+    }
+
+    private func forbid(_ transaction: Transaction) -> Translation {
+        var event = Self.event(.F_TRANSL_FORBIDDEN, transaction)
+        event.RnW = transaction.access != .write
+        event.InputAddr = transaction.address
+        return terminate(event, transaction)
+    }
+
+    /// Split-stage ATS: the address is an IPA that stage 2 translates.
+    private func translateSplit(_ transaction: Transaction, _ ste: StreamTableEntry) -> Translation {
+        var context = StreamContext()
+        prepareSplit(&context, ste)
+        var request = Request(address: transaction.address, access: transaction.access, privileged: false)
+        override(&request, context.PRIVCFG, context.INSTCFG)
+        do throws(Fault) {
+            let required = TLBPermissions.required(request.access, privileged: request.privileged)
+            if let entry = findEntry(&context, request.address) {
+                let output = entry.pointee.output
+                if output & required == required, !(request.isWrite && output & TLBPermissions.writableClean != 0) {
+                    tlb.statistics.hits &+= 1
+                    return .ok(self.output(entry.pointee, request))
+                }
+                try refuse(output, required, &context, request)
+            }
+            return .ok(try walk(&context, request, Live.self))
+        } catch {
+            return finish(error, transaction, &context)
+        }
+    }
+
+    private func prepareSplit(_ context: inout StreamContext, _ ste: StreamTableEntry) {
+        context.decode(ste, features)
+        context.machine = spaces.machine(world: .NS_EL1, vmid: UInt16(truncatingIfNeeded: ste.S2VMID))
+        context.mode = .stage2
+        refreshTags(&context)
+    }
+
+    /// STE.EATS as the rest of the configuration lets it be (5.2 EATS).
+    private func effectiveEATS(_ ste: StreamTableEntry) -> UInt64 {
+        guard features.ATS, ste.Config != StreamConfiguration.bypass.rawValue, ste.EATS != 0b11 else {
+            return 0b00
+        }
+        return ste.EATS == 0b10 && !registers.isEnabled(CR0.ATSCHK) ? 0b00 : ste.EATS
+    }
+
+    private func recordATSError(_ event: EventRecord) {
+        guard registers.CR2 & CR2.REC_CFG_ATS != 0,
+            event.type != .C_BAD_STREAMID || registers.CR2 & CR2.RECINVSID != 0
+        else {
+            return
+        }
+        _ = record(event)
+    }
+
+    // MARK: Translation Requests
+
+    /// The Translation Completion of a request (3.9.1.2): its permissions are those of the output.
+    private func answerTranslationRequest(_ transaction: Transaction) -> Translation {
+        guard features.ATS, registers.isEnabled(CR0.SMMUEN) else {
+            return refuseRequest(transaction)
+        }
+        let ste: StreamTableEntry
+        switch findSTE(transaction, Live.self) {
+        case .failed(let event):
+            recordATSError(event)
+            return .terminated(.atsCompleterAbort)
+        case .faulted: return .terminated(.atsCompleterAbort)
+        case .found(let found): ste = found
+        }
+        guard ste.word0.bit(3) else {
+            return .terminated(.atsUnsupportedRequest)
+        }
+        let EATS = effectiveEATS(ste)
+        guard EATS != 0 else {
+            return refuseRequest(transaction)
+        }
+        switch makeContext(transaction) {
+        case .failed(let event):
+            recordATSError(event)
+            return .terminated(.atsCompleterAbort)
+        case .faulted(let fault, var context): return complete(fault, transaction, &context)
+        case .aborted: return .terminated(.atsUnsupportedRequest)
+        case .context(let context): return complete(transaction, context, isSplit: EATS == 0b10)
+        }
+    }
+
+    private func refuseRequest(_ transaction: Transaction) -> Translation {
+        var event = Self.event(.F_BAD_ATS_TREQ, transaction)
+        event.InputAddr = transaction.address & ~0xfff
+        _ = record(event)
+        return .terminated(.atsUnsupportedRequest)
+    }
+
+    /// Grants what the tables permit of what was asked: a write that may not be becomes a read.
+    private func complete(
+        _ transaction: Transaction, _ context: UnsafeMutablePointer<StreamContext>, isSplit: Bool
+    ) -> Translation {
+        var request = Request(
+            address: transaction.address, access: transaction.access, privileged: transaction.privileged)
+        override(&request, context.pointee.PRIVCFG, context.pointee.INSTCFG)
+        if !context.pointee.hasTwoPrivileges {
+            request.privileged = true
+        }
+        do throws(Fault) {
+            if context.pointee.adjustsAddress {
+                try adjust(&request, context)
+            }
+            return .ok(try grant(context, request, isSplit: isSplit))
+        } catch {
+            guard error.type == .F_PERMISSION, error.purpose == .IN, request.access != .read else {
+                return complete(error, transaction, context)
+            }
+            request.access = .read
+            do throws(Fault) {
+                return .ok(try grant(context, request, isSplit: isSplit))
+            } catch {
+                return complete(error, transaction, context)
+            }
+        }
+    }
+
+    private func grant(
+        _ context: UnsafePointer<StreamContext>, _ request: Request, isSplit: Bool
+    ) throws(Fault) -> Output {
+        let full = try walk(context, request, Live.self)
+        guard isSplit, context.pointee.mode == .nested else {
+            return full
+        }
+        // The device gets the IPA, with the permissions of both stages.
+        let first = try walkStage1(context, request, Live.self)
+        let size = min(full.pageSize, 1 << first.log2Size)
+        let IPA = first.output | request.address & ((1 << first.log2Size) - 1)
+        return Output(address: IPA, pageSize: size, attributes: full.attributes, isCached: false)
+    }
+
+    private func complete(
+        _ fault: Fault, _ transaction: Transaction, _ context: UnsafePointer<StreamContext>
+    ) -> Translation {
+        if fault.type == .F_WALK_EABT {
+            recordATSError(event(fault, transaction, context))
+            return .terminated(.atsCompleterAbort)
+        }
+        return .terminated(.atsNoAccess)
+    }
+}

@@ -1,0 +1,135 @@
+extension SMMU {
+    /// What `translate` would answer, without any side effect: nothing is cached, updated, recorded or stalled.
+    ///
+    /// - Parameters:
+    ///   - transaction: what a client device would ask for; ATS requests are answered as ordinary accesses.
+    ///   - trace: whether to list the table accesses; then the tables are walked even if the TLB has the answer.
+    public func inspect(_ transaction: Transaction, trace: Bool) -> Inspection {
+        steps = []
+        defer { steps = [] }
+        guard registers.isEnabled(CR0.SMMUEN) else {
+            return Inspection(translation: translateSpecially(untranslated(transaction)), isCached: false)
+        }
+        var context = StreamContext()
+        switch resolve(transaction, &context, Dry.self) {
+        case .aborted: return Inspection(translation: .terminated(.steAbort), isCached: false)
+        case .failed(let event): return Inspection(translation: .fault(event, recorded: wouldRecord(event)), isCached: false)
+        case .faulted(let fault):
+            return Inspection(
+                translation: foretell(fault, transaction, &context), isCached: false, steps: trace ? steps : [])
+        case .success: break
+        }
+        return inspect(transaction, &context, trace: trace)
+    }
+
+    private func inspect(
+        _ transaction: Transaction, _ context: UnsafePointer<StreamContext>, trace: Bool
+    ) -> Inspection {
+        // What the look for a CD traced is not part of the walk of the address.
+        var request = Request(
+            address: transaction.address, access: transaction.access, privileged: transaction.privileged)
+        override(&request, context.pointee.PRIVCFG, context.pointee.INSTCFG)
+        if !context.pointee.hasTwoPrivileges {
+            request.privileged = true
+        }
+        var isCached = false
+        do throws(Fault) {
+            if context.pointee.adjustsAddress {
+                try adjust(&request, context)
+            }
+            var answer: Output?
+            if let entry = findEntry(context, request.address) {
+                let required = TLBPermissions.required(request.access, privileged: request.privileged)
+                let output = entry.pointee.output
+                isCached = true
+                if output & required == required, !(request.isWrite && output & TLBPermissions.writableClean != 0) {
+                    answer = self.output(entry.pointee, request)
+                } else {
+                    try refuse(output, required, context, request)
+                    isCached = false
+                }
+            }
+            if let answer {
+                if trace {
+                    _ = try? walk(context, request, Dry.self)
+                }
+                return Inspection(translation: .ok(answer), isCached: true, steps: trace ? steps : [])
+            }
+            let output = try walk(context, request, Dry.self)
+            return Inspection(translation: .ok(output), isCached: false, steps: trace ? steps : [])
+        } catch {
+            return Inspection(
+                translation: foretell(error, transaction, context), isCached: isCached, steps: trace ? steps : [])
+        }
+    }
+
+    private func untranslated(_ transaction: Transaction) -> Transaction {
+        var plain = transaction
+        plain.addressType = .untranslated
+        return plain
+    }
+
+    private func foretell(
+        _ fault: Fault, _ transaction: Transaction, _ context: UnsafePointer<StreamContext>
+    ) -> Translation {
+        let event = event(fault, transaction, context)
+        guard fault.type != .F_WALK_EABT else {
+            return .fault(event, recorded: wouldRecord(event))
+        }
+        if fault.isStage2 ? context.pointee.stage2Stalls : context.pointee.stalls {
+            var stalling = event
+            stalling.Stall = true
+            return .stalled(STAG: 0, event: stalling)
+        }
+        let isRecorded = fault.isStage2 ? context.pointee.stage2Records : context.pointee.records
+        return .fault(event, recorded: isRecorded && wouldRecord(event))
+    }
+
+    private func wouldRecord(_ event: EventRecord) -> Bool {
+        if event.type == .C_BAD_STREAMID && registers.CR2 & CR2.RECINVSID == 0 {
+            return false
+        }
+        guard case .writable = eventQueueState else {
+            return false
+        }
+        return true
+    }
+
+    /// Notes a table access of a walk that only looks.
+    @inline(never)
+    func trace(stage: Int, level: Int8, table: UInt64, index: UInt64, descriptor: UInt64) {
+        steps.append(
+            WalkStep(stage: stage, level: Int(level), table: table, index: index, descriptor: descriptor))
+    }
+
+    // MARK: Structures
+
+    /// The STE that a walk of the tables finds now, whatever is cached; nil if there is none.
+    public func lookupSTE(streamID: UInt32) -> StreamTableEntry? {
+        guard case .at(let address) = locateSTE(streamID) else {
+            return nil
+        }
+        return loadStructure(address).map { StreamTableEntry($0) }
+    }
+
+    /// The CD that a walk of the tables finds now, whatever is cached; nil if there is none.
+    public func lookupCD(streamID: UInt32, substreamID: UInt32) -> ContextDescriptor? {
+        guard let ste = lookupSTE(streamID: streamID), !ste.isIllegal(features), ste.translatesStage1 else {
+            return nil
+        }
+        let substreams = features.SSIDSIZE == 0 ? 0 : ste.S1CDMax
+        guard UInt64(substreamID) >> substreams == 0 else {
+            return nil
+        }
+        var context = StreamContext()
+        context.decode(ste, features)
+        context.mode = ste.translatesStage2 ? .nested : .stage1
+        defer { steps = [] }
+        // The tag of no address space: the stage 2 entries of the TLB are not asked.
+        let transaction = Transaction(streamID: streamID, substreamID: substreamID, address: 0, access: .read)
+        guard case .found(let cd) = fetchCD(ste, index: substreamID, &context, transaction, Dry.self) else {
+            return nil
+        }
+        return cd
+    }
+}

@@ -1,0 +1,134 @@
+/// What translates a transaction of one stream and substream, decoded from its STE and CD.
+struct StreamContext {
+    /// Which stages a transaction passes.
+    enum Mode: UInt8 {
+        case bypass
+        case stage1
+        case stage2
+        case nested
+    }
+
+    /// StreamID and SubstreamID; `.max` if the entry is empty.
+    var key: UInt64 = .max
+    /// The configuration epoch in which it was decoded.
+    var epoch: UInt64 = 0
+    /// The tag epoch in which the tags below were fetched.
+    var tagEpoch: UInt64 = 0
+    /// Tag of the TLB entries that this context inserts: stage 1 or nested, else stage 2.
+    var tag: UInt64 = 0
+    var globalTag: UInt64 = 0
+    var stage2Tag: UInt64 = 0
+    var mode = Mode.bypass
+    var world = StreamWorld.NS_EL1
+    /// Special treatment before the TLB look-up: TBI, E0PD.
+    var adjustsAddress = false
+    /// Bits 0 and 1: CD.TBI0 and TBI1.
+    var ignoresTopByte: UInt8 = 0
+    /// Bits 0 and 1: CD.E0PD0 and E0PD1.
+    var hidesFromUnprivileged: UInt8 = 0
+    /// STE.PRIVCFG and INSTCFG, 0 if they do not apply.
+    var PRIVCFG: UInt8 = 0
+    var INSTCFG: UInt8 = 0
+
+    // MARK: Stage 1
+
+    var table0 = WalkParameters()
+    var table1 = WalkParameters()
+    var MAIR: UInt64 = 0
+    var space = 0
+    var machine = 0
+    var ASET = false
+    var aborts = true
+    var records = true
+    var stalls = false
+    var updatesAccessFlag = false
+    var updatesDirtyState = false
+    var ignoresAccessFlag = false
+    var WXN = false
+    var PAN = false
+    var EPAN = false
+    /// Bits 0 and 1: CD.HAD0 and HAD1.
+    var ignoresHierarchy: UInt8 = 0
+
+    // MARK: Stage 2
+
+    var table2 = WalkParameters()
+    var stage2Records = true
+    var stage2Stalls = false
+    var stage2UpdatesAccessFlag = false
+    var stage2UpdatesDirtyState = false
+    var stage2IgnoresAccessFlag = false
+    var protectsWalks = false
+    var forcesWriteBack = false
+
+    /// Whether a privilege level exists below EL2.
+    @inline(__always)
+    var hasTwoPrivileges: Bool { world != .NS_EL2 }
+
+    @inline(__always)
+    static func key(streamID: UInt32, substreamID: UInt32?) -> UInt64 {
+        let substream = substreamID.map { UInt64($0) | 1 << 32 } ?? 0
+        return UInt64(streamID) << 32 ^ substream << 1 ^ substream >> 32
+    }
+}
+
+// MARK: - Decoding
+
+extension StreamContext {
+    /// What an STE contributes.
+    mutating func decode(_ ste: StreamTableEntry, _ features: Features) {
+        if features.overridesPermissions {
+            PRIVCFG = UInt8(truncatingIfNeeded: ste.PRIVCFG)
+            INSTCFG = UInt8(truncatingIfNeeded: ste.INSTCFG)
+        }
+        guard ste.translatesStage2 else {
+            return
+        }
+        let granule = WalkParameters.granuleBits(TG0: ste.S2TG)
+        let inputBits = 64 - Int(ste.S2T0SZ)
+        table2 = WalkParameters(
+            base: ste.S2TTB, granuleBits: granule, inputBits: inputBits,
+            startLevel: ste.stage2StartLevel(features, granuleBits: granule),
+            outputBits: Features.addressBits(ste.S2PS, limit: features.OAS), OAS: features.OAS)
+        (stage2Records, stage2Stalls) = (ste.S2R, ste.S2S)
+        stage2UpdatesAccessFlag = ste.S2HA
+        stage2UpdatesDirtyState = ste.S2HA && ste.S2HD
+        stage2IgnoresAccessFlag = ste.S2AFFD
+        protectsWalks = ste.S2PTW
+        forcesWriteBack = features.FWB && ste.S2FWB
+    }
+
+    /// What a CD contributes.
+    mutating func decode(_ cd: ContextDescriptor, _ features: Features) {
+        let outputBits = Features.addressBits(cd.IPS, limit: features.OAS)
+        if cd.EPD0 && hasTwoPrivileges {
+            table0.isDisabled = true
+        } else {
+            table0 = WalkParameters(
+                base: cd.TTB0, granuleBits: WalkParameters.granuleBits(TG0: cd.TG0), inputBits: 64 - Int(cd.T0SZ),
+                startLevel: nil, outputBits: outputBits, OAS: features.OAS)
+        }
+        if cd.EPD1 || !hasTwoPrivileges {
+            table1.isDisabled = true
+        } else {
+            table1 = WalkParameters(
+                base: cd.TTB1, granuleBits: WalkParameters.granuleBits(TG1: cd.TG1), inputBits: 64 - Int(cd.T1SZ),
+                startLevel: nil, outputBits: outputBits, OAS: features.OAS)
+        }
+        MAIR = cd.MAIR0 | cd.MAIR1 << 32
+        (aborts, records, stalls, ASET) = (cd.A, cd.R, cd.S, cd.ASET)
+        updatesAccessFlag = cd.HA
+        updatesDirtyState = cd.HA && cd.HD
+        ignoresAccessFlag = cd.AFFD
+        (WXN, PAN, EPAN) = (cd.WXN, cd.PAN && hasTwoPrivileges, cd.EPAN && features.EPAN)
+        let twoTables = hasTwoPrivileges
+        ignoresTopByte = (cd.TBI0 ? 1 : 0) | (cd.TBI1 && twoTables ? 2 : 0)
+        if features.HAD {
+            ignoresHierarchy = (cd.HAD0 ? 1 : 0) | (cd.HAD1 && twoTables ? 2 : 0)
+        }
+        if features.E0PD && twoTables {
+            hidesFromUnprivileged = (cd.E0PD0 ? 1 : 0) | (cd.E0PD1 ? 2 : 0)
+        }
+        adjustsAddress = ignoresTopByte | hidesFromUnprivileged != 0
+    }
+}

@@ -1,0 +1,66 @@
+/// What stopped a transaction, before A, R and S decide what becomes of it.
+struct Fault: Error {
+    let type: EventType
+    let isStage2: Bool
+    let purpose: EventClass
+    /// IPA of a stage 2 fault, or the physical address whose fetch aborted.
+    let address: UInt64
+    /// The access to the stage 1 table was a write (TTRnW = 0).
+    let isTableWrite: Bool
+
+    @inline(__always)
+    init(
+        _ type: EventType, isStage2: Bool = false, purpose: EventClass = .IN, address: UInt64 = 0,
+        isTableWrite: Bool = false
+    ) {
+        self.type = type
+        self.isStage2 = isStage2
+        self.purpose = purpose
+        self.address = address
+        self.isTableWrite = isTableWrite
+    }
+}
+
+/// The access that a walk is made for.
+struct Request {
+    /// Input address, top byte already ignored where TBI says so.
+    var address: UInt64
+    var access: Access
+    /// After STE overrides, and always true in a regime without privileges.
+    var privileged: Bool
+
+    @inline(__always)
+    var isWrite: Bool { access == .write }
+}
+
+/// A leaf that a stage of translation found.
+struct Mapping {
+    /// Output address of the first byte of the page.
+    var output: UInt64
+    /// `TLBPermissions` of the stage.
+    var permissions: UInt64
+    var log2Size: UInt64
+    var memoryAttributes: UInt8
+    var shareability: UInt8
+    var level: Int8
+    var granuleBits: UInt8
+    var isGlobal: Bool
+}
+
+/// Whether a walk changes anything: a compile-time parameter.
+protocol WalkMode {
+    /// Caches are filled and tables updated; otherwise steps are traced.
+    static var isLive: Bool { get }
+}
+
+/// A walk for a transaction.
+enum Live: WalkMode {
+    @inline(__always)
+    static var isLive: Bool { true }
+}
+
+/// A walk that only looks.
+enum Dry: WalkMode {
+    @inline(__always)
+    static var isLive: Bool { false }
+}
