@@ -1,0 +1,98 @@
+# iommud: build, try, test, measure, install. `make help` lists the targets.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+SYSCONFDIR ?= /etc
+
+bindir = $(PREFIX)/bin
+unitdir = $(PREFIX)/lib/systemd/system
+sharedir = $(PREFIX)/share/iommud
+docdir = $(PREFIX)/share/doc/iommud
+
+swift_release = swift build -c release --static-swift-stdlib
+release_dir = .build/release
+
+build_packages = libsystemd-dev pkg-config
+run_packages = python3
+test_packages = python3 socat jq systemd
+bench_packages = python3 gcc g++ libabsl-dev libjansson-dev util-linux
+
+# Installs the Debian packages that are missing, by name; elsewhere it says what is needed and goes on.
+define need
+	@missing=; for package in $(1); do \
+	    dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null | grep -qx installed || missing="$$missing $$package"; \
+	done; \
+	if [ -n "$$missing" ] && command -v apt-get >/dev/null; then \
+	    echo "installing$$missing"; \
+	    as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
+	    $$as_root apt-get install -y -q --no-install-recommends $$missing >/dev/null || \
+	    { $$as_root apt-get update -q >/dev/null && $$as_root apt-get install -y -q --no-install-recommends $$missing >/dev/null; }; \
+	elif [ -n "$$missing" ]; then echo "this needs what Debian calls$$missing"; fi
+endef
+
+.PHONY: all build help run test bench install uninstall clean deps
+
+all: build
+
+help:
+	@echo 'make build      release binaries in $(release_dir)'
+	@echo 'make run        start the daemon on an emulated machine and show one DMA through the SMMU, step by step'
+	@echo 'make test       everything that can be tested here: unit tests, the daemon over its socket, the README, the units'
+	@echo 'make bench      speed, as ratios to reference programs in the same run'
+	@echo 'make install    binaries, configuration and units (DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR))'
+	@echo 'make deps       the Debian packages that all of this needs, where they are missing'
+	@echo 'make clean      remove what was built'
+
+deps:
+	$(call need,$(sort $(build_packages) $(run_packages) $(test_packages) $(bench_packages)))
+
+build:
+	$(call need,$(build_packages))
+	$(swift_release) --product iommud
+	$(swift_release) --product iommuctl
+
+run: build
+	$(call need,$(run_packages))
+	@Tests/Support/with-daemon --bin $(release_dir) -- $(release_dir)/iommuctl demo
+
+test:
+	$(call need,$(sort $(build_packages) $(test_packages)))
+	swift build --build-tests
+	swift test --skip-build
+	Tests/Support/check-readme --bin .build/debug
+	Tests/Support/check-units
+
+bench:
+	$(call need,$(sort $(build_packages) $(bench_packages)))
+	$(swift_release)
+	python3 Tests/Bench/run.py --build $(release_dir)
+
+# Units name the installed path of the daemon; a configuration that is there already stays.
+install: build
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(SYSCONFDIR)/iommud $(DESTDIR)$(sharedir)/drop-ins
+	install -d $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(DESTDIR)$(docdir)
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/catalog
+	install -m 755 $(release_dir)/iommud $(release_dir)/iommuctl $(DESTDIR)$(bindir)
+	sed -e 's|/usr/bin/iommud|$(bindir)/iommud|' -e 's|/usr/share/doc/iommud|$(docdir)|' systemd/iommud.service \
+	    > $(DESTDIR)$(unitdir)/iommud.service
+	sed -e 's|/usr/share/doc/iommud|$(docdir)|' systemd/iommud.socket > $(DESTDIR)$(unitdir)/iommud.socket
+	chmod 644 $(DESTDIR)$(unitdir)/iommud.service $(DESTDIR)$(unitdir)/iommud.socket
+	install -m 644 systemd/drop-ins/*.conf $(DESTDIR)$(sharedir)/drop-ins
+	install -m 644 systemd/sysusers.d/iommud.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/iommud.conf
+	install -m 644 systemd/tmpfiles.d/iommud.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/iommud.conf
+	install -m 644 systemd/iommud.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/iommud.catalog
+	install -m 644 Config/lab.toml $(DESTDIR)$(sharedir)
+	install -m 644 Config/iommud.toml $(DESTDIR)$(sharedir)/iommud.toml.example
+	test -e $(DESTDIR)$(SYSCONFDIR)/iommud/iommud.toml || \
+	    install -m 644 Config/iommud.toml $(DESTDIR)$(SYSCONFDIR)/iommud/iommud.toml
+	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(docdir)
+
+uninstall:
+	rm -f $(DESTDIR)$(bindir)/iommud $(DESTDIR)$(bindir)/iommuctl
+	rm -f $(DESTDIR)$(unitdir)/iommud.service $(DESTDIR)$(unitdir)/iommud.socket
+	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/iommud.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/iommud.conf
+	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/catalog/iommud.catalog
+	rm -rf $(DESTDIR)$(sharedir) $(DESTDIR)$(docdir)
+
+clean:
+	swift package clean
