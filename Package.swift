@@ -34,7 +34,7 @@ let package = Package(
         .target(name: "IOMMU", swiftSettings: strict),
 
         .target(name: "JSONRPC", dependencies: ["CLinux"], swiftSettings: strict),
-        .testTarget(name: "JSONRPCTests", dependencies: ["JSONRPC"], swiftSettings: strict),
+        .testTarget(name: "JSONRPCTests", dependencies: ["CLinux", "JSONRPC"], swiftSettings: strict),
 
         .target(
             name: "Systemd",

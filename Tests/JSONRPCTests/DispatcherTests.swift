@@ -1,96 +1,6 @@
-import Glibc
 import Testing
 
 @testable import JSONRPC
-
-/// What the methods under test act on.
-final class Workbench {
-    var parked: [ParkedCall] = []
-    var cancelled = 0
-    var calls: [String] = []
-}
-
-enum Direction: String, ParameterChoice { case read, write }
-
-func workbenchMethods() -> MethodTable<Workbench> {
-    var methods = MethodTable<Workbench>()
-    methods.declare("ioas.map", "Map.", changesState: true) { m in
-        let ioas = m.param("ioas", .id, "The IOAS.")
-        let offset = m.param("offset", .address, default: 0, "Offset.")
-        let length = m.param("length", .address, "Length.")
-        let iova = m.optional("iova", .address, "Where.")
-        let access = m.param("access", .flags(["read", "write"]), "Access.")
-        let place = m.result("iova", .hex, "Where.")
-        let names = m.result("access", .flags(["read", "write"]), "Access.")
-        m.refuses(ENOENT, "unknown_ioas", "No such IOAS.")
-        return { call, bench in
-            bench.calls.append("map \(call[ioas]) \(call[offset]) \(call[length])")
-            guard call[ioas] != 99 else {
-                throw RPCError(errno: ENOENT, reason: "unknown_ioas", message: "No IOAS 99.")
-                    .with("ioas", .count(99))
-            }
-            return call.reply {
-                $0.set(place, call[iova] ?? 0x1000)
-                $0.set(names, bits: call[access].bits)
-            }
-        }
-    }
-    methods.declare("sum", "Add up nested values.") { m in
-        struct Pair {
-            let direction: Param<Direction>
-            let value: Param<UInt64?>
-        }
-        let pairs = m.param(
-            "pairs",
-            .array(of: .object { Pair(direction: $0.param("direction", .choice(Direction.self), "Sign."),
-                                      value: $0.optional("value", .address, "Value.")) }, count: 1...1000),
-            "Pairs.")
-        let words = m.optional("words", .array(of: .array(of: .address, count: 2...2)), "Words.")
-        let total = m.result("total", .count, "Sum.")
-        let seen = m.result("seen", .array(of: .object { ($0.result("v", .hex, "Value."), $0.result("d", .string, "Direction.")) }), "All.")
-        return { call, _ in
-            var sum = 0
-            call[pairs].forEach { element, f in
-                let value = Int(element[f.value] ?? 0)
-                sum += element[f.direction] == .write ? value : -value
-            }
-            call[words]?.forEach { pair in pair.forEach { sum += Int($0) } }
-            return call.reply { r in
-                r.set(total, sum)
-                r.set(seen) { list in
-                    call[pairs].forEach { element, f in
-                        list.append { o, kind in
-                            o.set(kind.0, element[f.value] ?? 0)
-                            o.set(kind.1, element[f.direction].rawValue)
-                        }
-                    }
-                }
-            }
-        }
-    }
-    methods.declare("park", "Wait.") { m in
-        let name = m.optional("name", .string(maximumBytes: 8), "Name.")
-        let answer = m.result("answer", .string, "Answer.")
-        _ = answer
-        return { call, bench in
-            bench.calls.append("park \(call[name] ?? "-")")
-            let parked = call.park { bench.cancelled += 1 }
-            bench.parked.append(parked)
-            return .later(parked)
-        }
-    }
-    methods.declare("lie", "Reply otherwise than declared.") { m in
-        _ = m.result("value", .count, "Value.")
-        return { call, _ in call.reply() }
-    }
-    methods.declare("admin", "For administrators.", role: .admin) { _ in { call, _ in call.reply() } }
-    methods.declare("crash", "Fail with an error of no known form.") { _ in
-        struct Odd: Error {}
-        return { _, _ in throw Odd() }
-    }
-    methods.declareDiscovery(title: "bench", version: "1")
-    return methods
-}
 
 @Suite struct DispatcherTests {
     let bench = Workbench()
@@ -151,6 +61,6 @@ func workbenchMethods() -> MethodTable<Workbench> {
 
     @Test func describesItself() throws {
         let document = try call("rpc.discover", "{}")
-        #expect(document["result"]?["methods"]?.arrayValue?.count == 7)
+        #expect(document["result"]?["methods"]?.arrayValue?.count == workbenchMethods().declarations.count)
     }
 }

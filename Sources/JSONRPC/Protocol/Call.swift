@@ -115,7 +115,7 @@ public final class ParkedCall {
 
     /// Answers with a result, which `body` sets field by field. `false` if the client has gone or has its answer.
     @discardableResult
-    public func reply(_ body: (ResultWriter) throws -> Void = { _ in }) rethrows -> Bool {
+    public func reply(_ body: (ResultWriter) throws -> Void) rethrows -> Bool {
         try finish { connection in
             try id.withUnsafeBufferPointer { id in
                 guard let base = id.baseAddress, !id.isEmpty else { return connection.dropAttached() }
@@ -125,6 +125,10 @@ public final class ParkedCall {
             }
         }
     }
+
+    /// Answers with a result that has no fields. `false` if the client has gone or has its answer.
+    @discardableResult
+    public func reply() -> Bool { reply { _ in } }
 
     /// Answers with an error. `false` if the client has gone or has its answer.
     @discardableResult

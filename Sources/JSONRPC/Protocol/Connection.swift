@@ -30,6 +30,10 @@ public final class Connection {
     private var attached: [Int32] = []
     /// Descriptors arrived beyond the limit since the last error about it.
     var overflowed = 0
+    /// The kernel could not hand over all descriptors of a message since the last error about it.
+    var areDescriptorsLost = false
+    /// Asks the kernel for a pidfd of the process that connected.
+    var openPeerPidfd: (() -> Descriptor?)?
 
     /// A conversation without a socket sends nothing by itself: `Transport` and tests take the bytes from `takeOutput()`.
     public init(id: ConnectionID, credentials: PeerCredentials?, limits: Limits = Limits()) {
@@ -61,16 +65,14 @@ public final class Connection {
         guard !isEnded else { return }
         isEnded = true
         isClosing = true
+        openPeerPidfd = nil
         let waiting = parked
         parked = nil
         waiting?.cancel()
         for number in received { _ = close(number) }
         received.removeAll()
         dropAttached()
-        for attachment in outbox.pointee.attachments {
-            for number in attachment.descriptors { _ = close(number) }
-        }
-        outbox.pointee.attachments.removeAll()
+        outbox.pointee.dropAttachments()
     }
 
     /// Takes all bytes that wait to be sent. Not for connections with a transport.
@@ -81,6 +83,9 @@ public final class Connection {
         box.pointee.didSend(bytes.count)
         return bytes
     }
+
+    /// A pidfd of the process that connected (Linux 6.5), which cannot be confused with a later process of the same pid.
+    public func peerPidfd() -> Descriptor? { openPeerPidfd?() }
 
     // MARK: Parking
 
@@ -157,6 +162,8 @@ public final class Connection {
         onNotification?(self)
         return true
     }
+
+    var hasNotifications: Bool { notifications.pointee.count > 0 }
 
     /// Moves waiting notifications to the outbox, unless a batch's array is open or the client is far behind.
     func mergeNotifications() {

@@ -10,7 +10,7 @@ extension Dispatcher {
     func consume(_ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ connection: Connection) -> Int {
         var offset = 0
         while connection.canExecute {
-            reportOverflow(connection)
+            reportLostDescriptors(connection)
             if connection.batch != nil {
                 guard resumeBatch(bytes + offset, connection) else { break }
                 offset &+= finishBatch(connection)
@@ -149,14 +149,24 @@ extension Dispatcher {
         connection.isClosing = true
     }
 
-    private func reportOverflow(_ connection: Connection) {
-        guard connection.overflowed > 0, connection.batch == nil else { return }
-        let error = RPCError(
-            errno: EMFILE, reason: "too_many_descriptors",
-            message: "At most \(limits.waitingDescriptors) descriptors may wait on a connection; "
-                + "\(connection.overflowed) more were closed.",
-            hint: "Send each descriptor with the request that takes it.")
-        connection.overflowed = 0
-        refuse(error, connection)
+    private func reportLostDescriptors(_ connection: Connection) {
+        guard connection.overflowed > 0 || connection.areDescriptorsLost, connection.batch == nil else { return }
+        if connection.overflowed > 0 {
+            let error = RPCError(
+                errno: EMFILE, reason: "too_many_descriptors",
+                message: "At most \(limits.waitingDescriptors) descriptors may wait on a connection; "
+                    + "\(connection.overflowed) more were closed.",
+                hint: "Send each descriptor with the request that takes it.")
+            connection.overflowed = 0
+            refuse(error, connection)
+        }
+        if connection.areDescriptorsLost {
+            connection.areDescriptorsLost = false
+            let error = RPCError(
+                errno: EMFILE, reason: "descriptors_lost",
+                message: "Not all descriptors sent could be received: the daemon has too many files open.",
+                hint: "Close what is not needed, or raise the daemon's LimitNOFILE.")
+            refuse(error, connection)
+        }
     }
 }

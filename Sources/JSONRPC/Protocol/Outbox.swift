@@ -1,3 +1,5 @@
+import Glibc
+
 /// What a connection has to send: bytes, and the descriptors that go with some of them.
 ///
 /// Held by pointer, so that writing a reply needs neither reference counting nor exclusivity checks.
@@ -74,8 +76,24 @@ struct Outbox {
     mutating func didSend(_ count: Int) {
         sent &+= count
         head &+= count
-        guard head == bytes.pointee.count else { return }
+        guard head == bytes.pointee.count else { return compact() }
         head = 0
         bytes.pointee.clear(keepingAtMost: Self.usualCapacity)
+    }
+
+    /// Moves what is left to the front once what was sent is the larger part.
+    private mutating func compact() {
+        guard head > Self.usualCapacity, head > pending else { return }
+        bytes.pointee.removeFirst(head)
+        head = 0
+    }
+
+    /// The first attachment has been sent: the receiver has descriptors of its own now.
+    mutating func dropFirstAttachment() {
+        for number in attachments.removeFirst().descriptors { _ = Glibc.close(number) }
+    }
+
+    mutating func dropAttachments() {
+        while !attachments.isEmpty { dropFirstAttachment() }
     }
 }

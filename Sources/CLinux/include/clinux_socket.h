@@ -1,0 +1,53 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+/* What the CMSG_* and AF_UNIX macros would say: Swift cannot import them. */
+
+/* Descriptors that one message can carry (SCM_MAX_FD of the kernel). */
+#define CLINUX_SCM_MAX_FD 253
+
+struct clinux_received {
+    ssize_t bytes;   /* as of recvmsg(2); -1: see error */
+    int error;       /* errno, 0 if none */
+    int fd_count;    /* descriptors in the caller's array, close-on-exec */
+    bool truncated;  /* MSG_CTRUNC: descriptors were lost */
+};
+
+/* Receives bytes and at most CLINUX_SCM_MAX_FD descriptors. */
+struct clinux_received clinux_receive(int socket, void *buffer, size_t size, int *fds);
+
+/* Sends bytes, and with the first of them `fd_count` descriptors. Returns the bytes sent or -errno; no SIGPIPE. */
+ssize_t clinux_send(int socket, const void *buffer, size_t size, const int *fds, int fd_count);
+
+/* The next connection, non-blocking and close-on-exec, or -errno. */
+int clinux_accept(int listener);
+
+struct clinux_peer {
+    int32_t pid;
+    uint32_t uid;
+    uint32_t gid;
+};
+
+/* Who connected (SO_PEERCRED): 0 or -errno. */
+int clinux_peer_credentials(int socket, struct clinux_peer *peer);
+
+/* The supplementary groups of who connected (SO_PEERGROUPS): their number, or -errno. */
+int clinux_peer_groups(int socket, uint32_t *groups, int capacity);
+
+/* A pidfd of who connected (SO_PEERPIDFD, Linux 6.5), or -errno. */
+int clinux_peer_pidfd(int socket);
+
+/* A Unix stream socket, close-on-exec, non-blocking if asked for; or -errno. */
+int clinux_unix_socket(bool nonblocking);
+
+/* 0 or -errno; a path that does not fit sun_path is -ENAMETOOLONG. */
+int clinux_unix_bind(int socket, const char *path);
+int clinux_unix_connect(int socket, const char *path);

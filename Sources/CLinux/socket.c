@@ -1,0 +1,153 @@
+#define _GNU_SOURCE
+#include "clinux_socket.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+union control {
+    struct cmsghdr header;
+    char bytes[CMSG_SPACE(CLINUX_SCM_MAX_FD * sizeof(int))];
+};
+
+struct clinux_received clinux_receive(int socket, void *buffer, size_t size, int *fds)
+{
+    struct iovec part = {.iov_base = buffer, .iov_len = size};
+    union control control;
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    struct clinux_received received = {0};
+
+    do {
+        received.bytes = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    } while (received.bytes < 0 && errno == EINTR);
+    if (received.bytes < 0) {
+        received.error = errno;
+        return received;
+    }
+    if (message.msg_controllen == 0)
+        return received;
+    received.truncated = (message.msg_flags & MSG_CTRUNC) != 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(fds + received.fd_count, CMSG_DATA(c), count * sizeof(int));
+        received.fd_count += (int)count;
+    }
+    return received;
+}
+
+ssize_t clinux_send(int socket, const void *buffer, size_t size, const int *fds, int fd_count)
+{
+    ssize_t sent;
+
+    if (fd_count <= 0) {
+        do {
+            sent = send(socket, buffer, size, MSG_NOSIGNAL);
+        } while (sent < 0 && errno == EINTR);
+        return sent < 0 ? -errno : sent;
+    }
+    if (fd_count > CLINUX_SCM_MAX_FD)
+        return -EINVAL;
+
+    union control control;
+    struct iovec part = {.iov_base = (void *)buffer, .iov_len = size};
+    struct msghdr message = {
+        .msg_iov = &part,
+        .msg_iovlen = 1,
+        .msg_control = &control,
+        .msg_controllen = CMSG_SPACE((size_t)fd_count * sizeof(int))};
+    memset(&control, 0, sizeof control);
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN((size_t)fd_count * sizeof(int));
+    memcpy(CMSG_DATA(&control.header), fds, (size_t)fd_count * sizeof(int));
+    do {
+        sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+    } while (sent < 0 && errno == EINTR);
+    return sent < 0 ? -errno : sent;
+}
+
+int clinux_accept(int listener)
+{
+    int socket = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return socket < 0 ? -errno : socket;
+}
+
+int clinux_peer_credentials(int socket, struct clinux_peer *peer)
+{
+    struct ucred credentials;
+    socklen_t size = sizeof credentials;
+
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
+        return -errno;
+    peer->pid = credentials.pid;
+    peer->uid = credentials.uid;
+    peer->gid = credentials.gid;
+    return 0;
+}
+
+int clinux_peer_groups(int socket, uint32_t *groups, int capacity)
+{
+    socklen_t size = (socklen_t)((size_t)capacity * sizeof *groups);
+
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
+        return -errno;
+    return (int)(size / sizeof *groups);
+}
+
+int clinux_peer_pidfd(int socket)
+{
+    int pidfd = -1;
+    socklen_t size = sizeof pidfd;
+
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0)
+        return -errno;
+    return pidfd;
+}
+
+int clinux_unix_socket(bool nonblocking)
+{
+    int s = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0), 0);
+    return s < 0 ? -errno : s;
+}
+
+static int address(struct sockaddr_un *to, const char *path)
+{
+    size_t length = strlen(path);
+
+    if (length >= sizeof to->sun_path)
+        return -ENAMETOOLONG;
+    memset(to, 0, sizeof *to);
+    to->sun_family = AF_UNIX;
+    memcpy(to->sun_path, path, length + 1);
+    return 0;
+}
+
+int clinux_unix_bind(int socket, const char *path)
+{
+    struct sockaddr_un to;
+    int error = address(&to, path);
+
+    if (error)
+        return error;
+    return bind(socket, (const struct sockaddr *)&to, sizeof to) < 0 ? -errno : 0;
+}
+
+int clinux_unix_connect(int socket, const char *path)
+{
+    struct sockaddr_un to;
+    int error = address(&to, path);
+
+    if (error)
+        return error;
+    return connect(socket, (const struct sockaddr *)&to, sizeof to) < 0 ? -errno : 0;
+}

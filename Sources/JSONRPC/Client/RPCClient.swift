@@ -1,0 +1,156 @@
+import CLinux
+import Glibc
+
+/// A blocking client of one server: for command-line tools and tests.
+public final class RPCClient {
+    /// The connected socket.
+    public let socket: Int32
+    private var input: [UInt8] = []
+    private var scanned = 0
+    private var received: [Int32] = []
+    private var lastID = 0
+    private var waitingNotifications: [JSONValue] = []
+
+    /// Connects.
+    ///
+    /// - Parameter timeoutMilliseconds: How long to wait for a reply before ETIMEDOUT; 0 waits for ever.
+    public init(path: String, timeoutMilliseconds: Int = 0) throws(SystemError) {
+        let socket = clinux_unix_socket(false)
+        guard socket >= 0 else { throw SystemError(errno: -socket, "socket") }
+        let result = clinux_unix_connect(socket, path)
+        guard result == 0 else {
+            _ = close(socket)
+            throw SystemError(errno: -result, "connect \(path)")
+        }
+        self.socket = socket
+        if timeoutMilliseconds > 0 { setTimeout(timeoutMilliseconds) }
+    }
+
+    /// Takes over a connected socket.
+    public init(adopting socket: Int32) { self.socket = socket }
+
+    deinit {
+        for number in received { _ = close(number) }
+        _ = close(socket)
+    }
+
+    private func setTimeout(_ milliseconds: Int) {
+        var time = timeval(tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000)
+        _ = setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout.size(ofValue: time)))
+    }
+
+    // MARK: Calls
+
+    /// Calls a method and waits for its result; a refusal is thrown as `RPCError`, a broken connection as `SystemError`.
+    ///
+    /// - Parameter descriptors: Sent along; they stay the caller's.
+    public func call(
+        _ method: String, _ params: JSONValue = .object([]), descriptors: [Int32] = []
+    ) throws -> JSONValue {
+        lastID += 1
+        let request = JSONValue.members([
+            ("jsonrpc", .string("2.0")), ("id", .integer(lastID)), ("method", .string(method)), ("params", params),
+        ])
+        try send(line: request.text, descriptors: descriptors)
+        while true {
+            let message = try nextMessage()
+            if message["method"] != nil {
+                waitingNotifications.append(message)
+            } else if message["id"] == .integer(lastID) || message["id"] == .null {
+                return try Self.result(of: message)
+            }
+        }
+    }
+
+    /// The next notification of the server, waited for if none has come.
+    public func nextNotification() throws -> JSONValue {
+        if !waitingNotifications.isEmpty { return waitingNotifications.removeFirst() }
+        while true {
+            let message = try nextMessage()
+            if message["method"] != nil { return message }
+        }
+    }
+
+    /// The descriptors that have come with replies and were not taken yet; the caller closes them.
+    public func takeDescriptors() -> [Int32] {
+        defer { received.removeAll() }
+        return received
+    }
+
+    private func nextMessage() throws -> JSONValue {
+        guard let line = try receiveLine() else {
+            throw SystemError(errno: ECONNRESET, "the server closed the connection")
+        }
+        return try JSONValue(parsing: line)
+    }
+
+    private static func result(of reply: JSONValue) throws -> JSONValue {
+        if let error = reply["error"] { throw RPCError(reply: error) }
+        return reply["result"] ?? .null
+    }
+
+    // MARK: Lines
+
+    /// Sends one line, to which the line end is added.
+    public func send(line: String, descriptors: [Int32] = []) throws(SystemError) {
+        try send(bytes: Array(line.utf8) + [UInt8(ascii: "\n")], descriptors: descriptors)
+    }
+
+    /// Sends bytes as they are; the descriptors go with the first of them.
+    public func send(bytes: [UInt8], descriptors: [Int32] = []) throws(SystemError) {
+        var sent = 0
+        while sent < bytes.count {
+            let attached = sent == 0 ? descriptors : []
+            let result = bytes.withUnsafeBytes { raw in
+                clinux_send(
+                    socket, raw.baseAddress.map { $0 + sent }, raw.count - sent, attached, Int32(attached.count))
+            }
+            guard result >= 0 else { throw SystemError(errno: Int32(-result), "send") }
+            sent += result
+        }
+    }
+
+    /// Says that nothing more will be sent; replies still come.
+    public func finishSending() { _ = shutdown(socket, Int32(SHUT_WR)) }
+
+    /// The next line without its end; `nil` when the server has closed.
+    public func receiveLine() throws(SystemError) -> [UInt8]? {
+        while true {
+            if let end = input[scanned...].firstIndex(of: UInt8(ascii: "\n")) {
+                let line = Array(input[..<end])
+                input.removeSubrange(...end)
+                scanned = 0
+                return line
+            }
+            scanned = input.count
+            guard try receiveMore() else { return nil }
+        }
+    }
+
+    private func receiveMore() throws(SystemError) -> Bool {
+        var buffer = [UInt8](repeating: 0, count: 64 << 10)
+        var fds = [Int32](repeating: -1, count: Int(CLINUX_SCM_MAX_FD))
+        let result = clinux_receive(socket, &buffer, buffer.count, &fds)
+        guard result.bytes >= 0 else {
+            throw SystemError(errno: result.error == EAGAIN ? ETIMEDOUT : result.error, "receive")
+        }
+        received += fds.prefix(Int(result.fd_count))
+        input += buffer.prefix(result.bytes)
+        return result.bytes > 0
+    }
+}
+
+extension RPCError {
+    /// The refusal that the `error` member of a reply tells of.
+    init(reply: JSONValue) {
+        let code = reply["code"]?.intValue ?? Self.internalError
+        let data = reply["data"]
+        self.init(
+            code: code, errno: (-4095 ... -1).contains(code) ? Int32(-code) : EINVAL,
+            reason: data?["reason"]?.stringValue ?? "unknown",
+            message: reply["message"]?.stringValue ?? "the server gave no message",
+            hint: data?["hint"]?.stringValue)
+        let known = ["errno", "reason", "hint"]
+        for member in data?.objectValue ?? [] where !known.contains(member.key) { set(member.key, member.value) }
+    }
+}

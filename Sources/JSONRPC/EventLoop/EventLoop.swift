@@ -1,0 +1,172 @@
+import CLinux
+import Glibc
+
+/// Who wants to know that a descriptor is ready.
+public protocol EventHandler: AnyObject {
+    func ready(_ events: EventMask)
+}
+
+/// Conditions of a descriptor. Errors and hang-ups are always reported.
+public struct EventMask: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+
+    public static let input = EventMask(rawValue: EPOLLIN.rawValue)
+    public static let output = EventMask(rawValue: EPOLLOUT.rawValue)
+    public static let error = EventMask(rawValue: EPOLLERR.rawValue)
+    /// Both directions are shut down: the peer is gone.
+    public static let hangUp = EventMask(rawValue: EPOLLHUP.rawValue)
+}
+
+/// One thread's epoll loop: descriptors, timers, signals, and messages of other threads.
+///
+/// Everything below `run()` belongs to the thread that calls it; nothing here is Sendable, so that the compiler keeps it
+/// there. Other threads speak to the loop through a `Mailbox` only.
+///
+/// A turn: wait, handle what is ready, run due timers, then the end-of-turn work in the order it was added.
+public final class EventLoop {
+    /// Names one registered descriptor.
+    public struct Registration: Equatable {
+        fileprivate let index: Int
+        fileprivate let generation: UInt32
+        fileprivate let descriptor: Int32
+    }
+
+    private struct Slot {
+        var handler: (any EventHandler)?
+        var generation: UInt32 = 0
+    }
+
+    private static let eventsPerTurn = 256
+
+    private let epoll: Int32
+    private var slots: [Slot] = []
+    private var freeSlots: [Int] = []
+    private let events: UnsafeMutablePointer<epoll_event>
+    private var endOfTurn: [() -> Bool] = []
+    private var isStopped = false
+    private var timers = TimerQueue()
+
+    public init() throws(SystemError) {
+        epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+        guard epoll >= 0 else { throw .current("epoll_create1") }
+        events = .allocate(capacity: Self.eventsPerTurn)
+    }
+
+    deinit {
+        _ = close(epoll)
+        events.deallocate()
+    }
+
+    // MARK: Descriptors
+
+    /// Watches a descriptor. The loop keeps the handler until it is unregistered.
+    public func register(
+        _ descriptor: Int32, for interest: EventMask, _ handler: any EventHandler
+    ) throws(SystemError) -> Registration {
+        let index = freeSlots.popLast() ?? slots.count
+        if index == slots.count { slots.append(Slot()) }
+        slots[index].handler = handler
+        let registration = Registration(index: index, generation: slots[index].generation, descriptor: descriptor)
+        guard control(EPOLL_CTL_ADD, registration, interest) == 0 else {
+            let error = SystemError.current("epoll_ctl add")
+            free(index)
+            throw error
+        }
+        return registration
+    }
+
+    /// Changes what a descriptor is watched for.
+    public func modify(_ registration: Registration, for interest: EventMask) {
+        guard isCurrent(registration) else { return }
+        _ = control(EPOLL_CTL_MOD, registration, interest)
+    }
+
+    /// Stops watching a descriptor; to be called before it is closed. No event of it is delivered afterwards.
+    public func unregister(_ registration: Registration) {
+        guard isCurrent(registration) else { return }
+        _ = control(EPOLL_CTL_DEL, registration, [])
+        free(registration.index)
+    }
+
+    private func isCurrent(_ registration: Registration) -> Bool {
+        slots[registration.index].generation == registration.generation
+    }
+
+    private func free(_ index: Int) {
+        slots[index].handler = nil
+        slots[index].generation &+= 1
+        freeSlots.append(index)
+    }
+
+    private func control(_ operation: Int32, _ registration: Registration, _ interest: EventMask) -> Int32 {
+        let key = UInt64(registration.generation) << 32 | UInt64(registration.index)
+        var event = epoll_event(events: interest.rawValue, data: epoll_data_t(u64: key))
+        return epoll_ctl(epoll, operation, registration.descriptor, &event)
+    }
+
+    // MARK: Timers
+
+    /// Calls `body` once, not before `nanoseconds` from now.
+    @discardableResult
+    public func schedule(after nanoseconds: UInt64, _ body: @escaping () -> Void) -> TimerID {
+        timers.add(at: Clock.now &+ nanoseconds, body)
+    }
+
+    /// Forgets a timer that has not fired.
+    public func cancel(_ timer: TimerID) { timers.cancel(timer) }
+
+    // MARK: Running
+
+    /// Adds work for the end of every turn; it returns whether more of it waits, so that the loop does not sleep.
+    public func atEndOfTurn(_ body: @escaping () -> Bool) { endOfTurn.append(body) }
+
+    /// Runs turns until `stop()`.
+    public func run() throws(SystemError) {
+        isStopped = false
+        var isBusy = false
+        while !isStopped { isBusy = try turn(waiting: !isBusy) }
+    }
+
+    /// Lets `run()` return at the end of the turn.
+    public func stop() { isStopped = true }
+
+    /// One turn; without `waiting` it only handles what is ready now. Returns whether work is left.
+    @discardableResult
+    public func turn(waiting: Bool) throws(SystemError) -> Bool {
+        let timeout = waiting ? timers.millisecondsToNext() : 0
+        let count = epoll_wait(epoll, events, Int32(Self.eventsPerTurn), timeout)
+        guard count >= 0 || errno == EINTR else { throw .current("epoll_wait") }
+        for index in 0..<max(0, Int(count)) { deliver(events[index]) }
+        runDueTimers()
+        var isBusy = false
+        for body in endOfTurn { isBusy = body() || isBusy }
+        return isBusy
+    }
+
+    /// A timer set by another one waits for the next turn, so that timers cannot keep the loop from its descriptors.
+    private func runDueTimers() {
+        guard !timers.isEmpty else { return }
+        let time = Clock.now
+        let newest = timers.newest
+        while let body = timers.takeDue(time, upTo: newest) { body() }
+    }
+
+    private func deliver(_ event: epoll_event) {
+        let index = Int(event.data.u64 & 0xffff_ffff)
+        let generation = UInt32(truncatingIfNeeded: event.data.u64 >> 32)
+        // An earlier event of the same turn may have unregistered it.
+        guard slots[index].generation == generation, let handler = slots[index].handler else { return }
+        handler.ready(EventMask(rawValue: event.events))
+    }
+}
+
+/// The monotonic clock.
+public enum Clock {
+    /// Nanoseconds since some point that does not change while the machine runs.
+    public static var now: UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+    }
+}

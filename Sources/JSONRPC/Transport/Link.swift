@@ -1,0 +1,247 @@
+import CLinux
+import Glibc
+
+/// One connected socket: moves bytes and descriptors between it and its connection's conversation.
+final class Link: EventHandler {
+    let connection: Connection
+    private let socket: Int32
+    private unowned let server: Server
+    private var registration: EventLoop.Registration?
+    private var interest: EventMask = .input
+    /// What was received and has to wait.
+    private var input = ByteBuffer(capacity: 0)
+    /// The client sends no more.
+    private var isInputEnded = false
+    /// The client receives no more: replies go nowhere.
+    private var isOutputBroken = false
+    private var isMarkedUnsent = false
+    private var isMarkedRunnable = false
+    /// The last error is sent; what the client still sends is thrown away until it has noticed.
+    private var isLingering = false
+    private(set) var isBlocked = false
+    /// When the client last took bytes, while it is blocked.
+    private(set) var lastProgress: UInt64 = 0
+
+    init(_ socket: consuming Descriptor, _ connection: Connection, _ server: Server) {
+        self.socket = socket.take()
+        self.connection = connection
+        self.server = server
+    }
+
+    deinit {
+        input.deallocate()
+        _ = Glibc.close(socket)
+    }
+
+    func start() -> Bool {
+        guard let registered = try? server.loop.register(socket, for: .input, self) else { return false }
+        registration = registered
+        connection.openPeerPidfd = { [socket] in
+            let pidfd = clinux_peer_pidfd(socket)
+            return pidfd >= 0 ? Descriptor(adopting: pidfd) : nil
+        }
+        connection.onResume = { [weak self] _ in
+            guard let self else { return }
+            self.markRunnable()
+            self.markUnsent()
+        }
+        connection.onNotification = { [weak self] _ in self?.markUnsent() }
+        return true
+    }
+
+    /// Ends the connection: cancels what waits, closes what is held, tells the service.
+    func end() {
+        guard let registration else { return }
+        self.registration = nil
+        server.loop.unregister(registration)
+        if !connection.isEnded { server.connectionEnded(connection) }
+        _ = shutdown(socket, Int32(SHUT_RDWR))
+        server.remove(self)
+    }
+
+    /// All is sent. A client that may still be sending is given time to read the last error: closing on it at once would
+    /// turn that into ECONNRESET or EPIPE.
+    private func close() {
+        guard connection.isClosing, !isInputEnded, !isOutputBroken, let registration else { return end() }
+        isLingering = true
+        server.connectionEnded(connection)
+        _ = shutdown(socket, Int32(SHUT_WR))
+        interest = .input
+        server.loop.modify(registration, for: .input)
+        server.loop.schedule(after: Self.lingerNanoseconds) { [weak self] in self?.end() }
+    }
+
+    private static let lingerNanoseconds: UInt64 = 1_000_000_000
+
+    /// Takes no more requests than have already arrived, answers those, then closes.
+    func finish() {
+        isInputEnded = true
+        markRunnable()
+        markUnsent()
+    }
+
+    private func markRunnable() {
+        guard !isMarkedRunnable, registration != nil else { return }
+        isMarkedRunnable = true
+        server.markRunnable(self)
+    }
+
+    // MARK: Input
+
+    func ready(_ events: EventMask) {
+        if !events.isDisjoint(with: [.hangUp, .error]), !interest.contains(.input) {
+            // The peer is gone: what it waits for is cancelled, and replies have nowhere to go.
+            return end()
+        }
+        if !events.isDisjoint(with: [.input, .hangUp, .error]), interest.contains(.input) { receive() }
+        if events.contains(.output), registration != nil { markUnsent() }
+    }
+
+    /// One read; the loop comes back if there is more, so that no client holds up the others.
+    private func receive() {
+        if isLingering {
+            _ = read(into: server.scratch, Server.readBytes)
+        } else if input.count == 0 {
+            guard let count = read(into: server.scratch, Server.readBytes) else { return }
+            process(server.scratch, count)
+        } else {
+            input.reserve(Server.readBytes)
+            guard let count = read(into: input.end, input.capacity - input.count) else { return }
+            input.count += count
+            processInput()
+        }
+    }
+
+    /// Bytes read; `nil` if there were none, or the connection ended.
+    private func read(into buffer: UnsafeMutablePointer<UInt8>, _ size: Int) -> Int? {
+        withUnsafeTemporaryAllocation(of: Int32.self, capacity: Int(CLINUX_SCM_MAX_FD)) { fds -> Int? in
+            let received = clinux_receive(socket, buffer, size, fds.baseAddress)
+            for index in 0..<Int(received.fd_count) { connection.receive(Descriptor(adopting: fds[index])) }
+            if received.truncated { connection.areDescriptorsLost = true }
+            if received.bytes > 0 { return received.bytes }
+            if received.bytes < 0, received.error == EAGAIN { return nil }
+            if received.bytes < 0 {
+                end()
+                return nil
+            }
+            endOfInput()
+            return nil
+        }
+    }
+
+    /// The client has shut down its side: a last line needs no line end to be complete.
+    private func endOfInput() {
+        isInputEnded = true
+        if isLingering {
+            end()
+        } else if input.count > 0 {
+            input.append(UInt8(ascii: "\n"))
+            processInput()
+        } else {
+            settle()
+        }
+    }
+
+    private func process(_ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
+        let done = server.dispatcher.consume(bytes, count, connection)
+        if done < count, registration != nil { input.append(bytes + done, count - done) }
+        settle()
+    }
+
+    private func processInput() {
+        let done = server.dispatcher.consume(input.base, input.count, connection)
+        input.removeFirst(done)
+        if input.count == 0 { input.clear(keepingAtMost: 0) }
+        settle()
+    }
+
+    /// Goes on with what has been received, if it may.
+    func proceed() {
+        isMarkedRunnable = false
+        guard registration != nil, !isLingering else { return }
+        input.count > 0 ? processInput() : settle()
+    }
+
+    /// After anything has changed: reads on or pauses, sends, or closes when all is done.
+    private func settle() {
+        guard registration != nil, !isLingering else { return }
+        if connection.outbox.pointee.pending > 0 || connection.hasNotifications { markUnsent() }
+        if isFinished { return isMarkedUnsent ? () : close() }
+        updateInterest()
+    }
+
+    /// Nothing is left to carry out or to send.
+    private var isFinished: Bool {
+        guard connection.outbox.pointee.pending == 0 || isOutputBroken else { return false }
+        if connection.isClosing { return true }
+        guard isInputEnded, !isMarkedRunnable, connection.canExecute, connection.batch == nil else { return false }
+        // All complete lines have been carried out; a drain leaves the beginning of another alone.
+        return true
+    }
+
+    private func updateInterest() {
+        var wanted: EventMask = isBlocked ? .output : []
+        if !isInputEnded, connection.canExecute { wanted.insert(.input) }
+        guard wanted != interest, let registration else { return }
+        interest = wanted
+        server.loop.modify(registration, for: wanted)
+    }
+
+    // MARK: Output
+
+    private func markUnsent() {
+        guard !isMarkedUnsent, registration != nil else { return }
+        isMarkedUnsent = true
+        server.markUnsent(self)
+    }
+
+    /// Sends what it can of what waits.
+    func flush() {
+        isMarkedUnsent = false
+        guard registration != nil, !isLingering else { return }
+        connection.mergeNotifications()
+        let before = connection.outbox.pointee.sent
+        let couldExecute = connection.canExecute
+        sendAll()
+        noteProgress(connection.outbox.pointee.sent != before)
+        if !couldExecute, connection.canExecute { markRunnable() }
+        if isFinished { return close() }
+        updateInterest()
+    }
+
+    private func sendAll() {
+        let outbox = connection.outbox
+        while outbox.pointee.pending > 0 {
+            let result = isOutputBroken ? outbox.pointee.pending : sendSome(outbox)
+            if result == -Int(EAGAIN) || result == -Int(ETOOMANYREFS) { return }
+            if result < 0 {
+                isOutputBroken = true
+                continue
+            }
+            outbox.pointee.didSend(result)
+        }
+        if isOutputBroken { outbox.pointee.dropAttachments() }
+    }
+
+    /// One send: of bytes up to the next reply with descriptors, or of that reply with them.
+    private func sendSome(_ outbox: UnsafeMutablePointer<Outbox>) -> Int {
+        let start = outbox.pointee.bytes.pointee.base + outbox.pointee.head
+        guard let next = outbox.pointee.attachments.first else {
+            return clinux_send(socket, start, outbox.pointee.pending, nil, 0)
+        }
+        let distance = next.position - outbox.pointee.sent
+        guard distance <= 0 else { return clinux_send(socket, start, distance, nil, 0) }
+        let length = next.end - outbox.pointee.sent
+        let result = clinux_send(socket, start, length, next.descriptors, Int32(next.descriptors.count))
+        if result > 0 { outbox.pointee.dropFirstAttachment() }
+        return result
+    }
+
+    private func noteProgress(_ hasProgressed: Bool) {
+        let wasBlocked = isBlocked
+        isBlocked = connection.outbox.pointee.pending > 0
+        guard isBlocked else { return }
+        if hasProgressed || !wasBlocked { lastProgress = Clock.now }
+        server.watchStalls()
+    }
+}

@@ -1,0 +1,172 @@
+import CLinux
+import Glibc
+
+/// Serves a dispatcher's methods on Unix sockets.
+///
+/// Within a turn of the loop all ready connections are read and their requests carried out; then `beforeSending` runs once; then
+/// all replies leave, in one write for each connection.
+public final class Server {
+    let loop: EventLoop
+    public let dispatcher: Dispatcher
+    let limits: Limits
+    /// A client has connected: the place to decide about `isAdmin` and to make its state.
+    public var onConnect: ((Connection) -> Void)?
+    /// A connection has ended, whoever ended it: the place to tear its state down.
+    public var onDisconnect: ((Connection) -> Void)?
+    /// Runs before the replies of a turn leave: what must be durable before a client hears of it is written here.
+    public var beforeSending: (() -> Void)?
+
+    /// Where every read goes first; only what cannot be carried out at once is kept for its connection.
+    let scratch: UnsafeMutablePointer<UInt8>
+    static let readBytes = 64 << 10
+
+    private var acceptors: [Acceptor] = []
+    private var links: [Link?] = []
+    private var generations: [UInt32] = []
+    private var freeIndices: [Int] = []
+    private var runnable: [Link] = []
+    private var unsent: [Link] = []
+    private var stallCheck: TimerID?
+    private var isDraining = false
+
+    public init(loop: EventLoop, dispatcher: Dispatcher) {
+        self.loop = loop
+        self.dispatcher = dispatcher
+        limits = dispatcher.limits
+        scratch = .allocate(capacity: Self.readBytes + ByteBuffer.slack)
+        loop.atEndOfTurn { [weak self] in self?.finishTurn() ?? false }
+    }
+
+    deinit { scratch.deallocate() }
+
+    /// Begins to accept connections.
+    public func listen(on listener: UnixListener) throws(SystemError) {
+        let acceptor = Acceptor(listener, self)
+        try acceptor.start()
+        acceptors.append(acceptor)
+    }
+
+    /// Connections at this moment.
+    public var connectionCount: Int { links.count - freeIndices.count }
+
+    /// The connection of that name, if it still exists.
+    public func connection(_ id: ConnectionID) -> Connection? {
+        let index = Int(id.index)
+        guard index < links.count, let link = links[index], link.connection.id == id, !link.connection.isEnded else { return nil }
+        return link.connection
+    }
+
+    /// Ends a connection at once.
+    public func end(_ id: ConnectionID) {
+        guard connection(id) != nil else { return }
+        links[Int(id.index)]?.end()
+    }
+
+    /// Stops accepting, lets every connection finish what it has sent and waits for, then calls `done`. After `deadline`
+    /// nanoseconds what is left is ended.
+    public func drain(within deadline: UInt64, done: @escaping () -> Void) {
+        guard !isDraining else { return }
+        isDraining = true
+        for acceptor in acceptors { acceptor.stop() }
+        acceptors.removeAll()
+        onDrained = done
+        for link in links { link?.finish() }
+        loop.schedule(after: deadline) { [weak self] in self?.endAll() }
+        reportIfDrained()
+    }
+
+    private var onDrained: (() -> Void)?
+
+    private func endAll() {
+        for link in links { link?.end() }
+        reportIfDrained()
+    }
+
+    private func reportIfDrained() {
+        guard isDraining, connectionCount == 0, let done = onDrained else { return }
+        onDrained = nil
+        done()
+    }
+}
+
+// MARK: - Connections
+
+extension Server {
+    var isFull: Bool { connectionCount >= limits.connections }
+
+    /// Takes over an accepted socket.
+    func add(_ socket: consuming Descriptor) {
+        let index = freeIndices.popLast() ?? links.count
+        if index == links.count {
+            links.append(nil)
+            generations.append(0)
+        }
+        let id = ConnectionID(index: UInt32(index), generation: generations[index])
+        generations[index] &+= 1
+        let credentials = PeerCredentials(of: socket.number)
+        let connection = Connection(id: id, credentials: credentials, limits: limits)
+        let link = Link(socket, connection, self)
+        guard link.start() else {
+            freeIndices.append(index)
+            return
+        }
+        links[index] = link
+        onConnect?(connection)
+    }
+
+    /// The conversation is over, though its socket may linger.
+    func connectionEnded(_ connection: Connection) {
+        connection.end()
+        onDisconnect?(connection)
+    }
+
+    func remove(_ link: Link) {
+        let index = Int(link.connection.id.index)
+        links[index] = nil
+        freeIndices.append(index)
+        for acceptor in acceptors { acceptor.resume() }
+        reportIfDrained()
+    }
+
+    /// The connection may go on with what it has already sent.
+    func markRunnable(_ link: Link) { runnable.append(link) }
+
+    /// The connection has something to send at the end of the turn.
+    func markUnsent(_ link: Link) { unsent.append(link) }
+
+    private func finishTurn() -> Bool {
+        while !runnable.isEmpty {
+            let ready = runnable
+            runnable.removeAll(keepingCapacity: true)
+            for link in ready { link.proceed() }
+        }
+        guard !unsent.isEmpty else { return false }
+        beforeSending?()
+        let ready = unsent
+        unsent.removeAll(keepingCapacity: true)
+        for link in ready { link.flush() }
+        return !runnable.isEmpty || !unsent.isEmpty
+    }
+
+    /// Once a second while any client does not read: drops those that have made no progress for too long.
+    func watchStalls() {
+        guard stallCheck == nil else { return }
+        stallCheck = loop.schedule(after: 1_000_000_000) { [weak self] in self?.checkStalls() }
+    }
+
+    private func checkStalls() {
+        stallCheck = nil
+        let now = Clock.now
+        let patience = UInt64(max(0, limits.stalledClientSeconds)) &* 1_000_000_000
+        var isAnyBlocked = false
+        for case let link? in links where link.isBlocked {
+            if now &- link.lastProgress >= patience {
+                link.end()
+            } else {
+                isAnyBlocked = true
+                link.flush()
+            }
+        }
+        if isAnyBlocked { watchStalls() }
+    }
+}

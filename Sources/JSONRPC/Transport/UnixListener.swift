@@ -1,0 +1,102 @@
+import CLinux
+import Glibc
+
+/// A listening Unix stream socket.
+public final class UnixListener {
+    /// The socket, non-blocking.
+    public let descriptor: Int32
+    /// Where it is bound; `nil` for one that was passed in.
+    public let path: String?
+    private var identity: (device: UInt64, inode: UInt64)?
+    private var isClosed = false
+
+    /// Takes over a listening socket that somebody else made (socket activation).
+    public init(adopting descriptor: Int32) throws(SystemError) {
+        self.descriptor = descriptor
+        path = nil
+        let flags = fcntl(descriptor, F_GETFL)
+        guard flags >= 0, fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) == 0 else {
+            throw .current("fcntl on the passed socket")
+        }
+        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+    }
+
+    /// Binds and listens. A socket file on which nobody answers any more is replaced.
+    ///
+    /// - Parameters:
+    ///   - mode: Permissions of the socket file, before the umask.
+    ///   - privateDirectory: Make the directory (mode 0700) if it is missing, and insist that it is ours alone.
+    public init(path: String, mode: mode_t = 0o666, privateDirectory: Bool = false) throws(SystemError) {
+        let directory = Self.directory(of: path)
+        if privateDirectory { try Self.ensurePrivate(directory) }
+        let socket = clinux_unix_socket(true)
+        guard socket >= 0 else { throw SystemError(errno: -socket, "socket") }
+        descriptor = socket
+        self.path = path
+        do throws(SystemError) {
+            // Whoever starts at the same moment must not take our fresh socket for a stale one.
+            let lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+            guard lock >= 0 else { throw SystemError.current("open \(directory)") }
+            defer { _ = close(lock) }
+            guard flock(lock, LOCK_EX) == 0 else { throw SystemError.current("flock \(directory)") }
+            _ = fchmod(socket, mode)
+            try Self.bind(socket, path)
+            guard listen(socket, SOMAXCONN) == 0 else { throw SystemError.current("listen on \(path)") }
+        } catch {
+            _ = close(socket)
+            throw error
+        }
+        identity = Self.identity(of: path)
+    }
+
+    deinit { shutDown() }
+
+    /// Stops listening and removes the socket file, if it is still this one.
+    public func shutDown() {
+        guard !isClosed else { return }
+        isClosed = true
+        _ = close(descriptor)
+        guard let path, let identity, let now = Self.identity(of: path), now == identity else { return }
+        _ = unlink(path)
+    }
+
+    private static func directory(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    private static func ensurePrivate(_ directory: String) throws(SystemError) {
+        guard mkdir(directory, 0o700) != 0 else { return }
+        guard errno == EEXIST else { throw .current("mkdir \(directory)") }
+        var status = stat()
+        guard lstat(directory, &status) == 0 else { throw .current("stat \(directory)") }
+        guard status.st_mode & S_IFMT == S_IFDIR, status.st_uid == geteuid(), status.st_mode & 0o022 == 0 else {
+            throw SystemError(errno: EPERM, "\(directory) is not a directory that only this user can write to")
+        }
+    }
+
+    private static func bind(_ socket: Int32, _ path: String) throws(SystemError) {
+        var result = clinux_unix_bind(socket, path)
+        if result == -EADDRINUSE, isStale(path) {
+            _ = unlink(path)
+            result = clinux_unix_bind(socket, path)
+        }
+        guard result == 0 else { throw SystemError(errno: -result, "bind \(path)") }
+    }
+
+    /// Whether the path is a socket on which nobody answers.
+    private static func isStale(_ path: String) -> Bool {
+        var status = stat()
+        guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return false }
+        let probe = clinux_unix_socket(true)
+        guard probe >= 0 else { return false }
+        defer { _ = close(probe) }
+        return clinux_unix_connect(probe, path) == -ECONNREFUSED
+    }
+
+    private static func identity(of path: String) -> (device: UInt64, inode: UInt64)? {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return nil }
+        return (UInt64(status.st_dev), UInt64(status.st_ino))
+    }
+}
