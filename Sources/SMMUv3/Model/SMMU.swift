@@ -59,9 +59,8 @@ public final class SMMU<Memory: PhysicalMemory> {
         contextDescriptors = ConfigurationCache(capacity: geometry.configurationEntries, filler: ContextDescriptor())
         contexts = .allocate(capacity: Self.contextCount)
         contexts.initialize(repeating: StreamContext(), count: Self.contextCount)
-        if features.broadcast {
-            registers.CR2 = CR2.PTM
-        }
+        // Both reset values are UNKNOWN by architecture: errors show, and broadcasts are ignored until software asks.
+        registers.CR2 = CR2.RECINVSID | (features.broadcast ? CR2.PTM : 0)
     }
 
     deinit {
