@@ -81,6 +81,16 @@ let package = Package(
             dependencies: ["CLinux", "JSONRPC", "iommuctl", "iommud"],
             swiftSettings: strict
         ),
+
+        // MARK: Benchmarks
+
+        .target(name: "CBenchReference", path: "Tests/Bench/CReference"),
+        .executableTarget(
+            name: "iommud-bench",
+            dependencies: ["CBenchReference", "CLinux", "EmulatedIOMMU", "IOMMU", "SMMUv3"],
+            path: "Tests/Bench/Runner",
+            swiftSettings: strict
+        ),
     ],
     cLanguageStandard: .gnu11,
     cxxLanguageStandard: .cxx17

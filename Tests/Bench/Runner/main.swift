@@ -1,0 +1,16 @@
+/// In-process figures, one JSON line each; `run.py` sets them against the references.
+///
+/// Usage: iommud-bench smmu SECONDS | backend
+
+let arguments = CommandLine.arguments
+
+switch arguments.dropFirst().first {
+case "smmu":
+    let seconds = arguments.dropFirst(2).first.flatMap(Double.init) ?? 0.5
+    try TranslateBench().run(seconds: seconds)
+    try TableBench().run(seconds: seconds)
+case "backend":
+    try TableBench().dirty()
+default:
+    print("usage: iommud-bench smmu SECONDS | backend")
+}
