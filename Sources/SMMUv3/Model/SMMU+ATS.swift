@@ -102,7 +102,7 @@ extension SMMU {
         return ste.EATS == 0b10 && !registers.isEnabled(CR0.ATSCHK) ? 0b00 : ste.EATS
     }
 
-    private func recordATSError(_ event: EventRecord) {
+    func recordATSError(_ event: EventRecord) {
         guard registers.CR2 & CR2.REC_CFG_ATS != 0,
             event.type != .C_BAD_STREAMID || registers.CR2 & CR2.RECINVSID != 0
         else {

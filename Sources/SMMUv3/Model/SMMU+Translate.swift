@@ -202,6 +202,6 @@ extension SMMU {
             attributes: TLBAttributes.pack(
                 memory: mapping.memoryAttributes, shareability: mapping.shareability,
                 granuleBits: mapping.granuleBits, level: mapping.level))
-        tlb.insert(entry) { spaces.isLive($0) }
+        tlb.insert(entry) { spaces.liveTags() }
     }
 }

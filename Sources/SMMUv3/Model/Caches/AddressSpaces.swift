@@ -101,12 +101,8 @@ struct AddressSpaces {
         UInt64(machines[machine].stage2) << 32
     }
 
-    /// Whether a look-up could still ask for a tag.
-    func isLive(_ tag: UInt64) -> Bool {
-        liveTags().contains(tag)
-    }
-
-    private func liveTags() -> Set<UInt64> {
+    /// The tags that a look-up could still ask for.
+    func liveTags() -> Set<UInt64> {
         var tags = Set(spaces.indices.map { tag(space: $0) })
         for machine in machines.indices {
             tags.formUnion([

@@ -105,7 +105,7 @@ extension SMMU {
     }
 
     /// Forgets the stage 1 entries of a machine at an address: those of an ASID, or of all, and the global ones.
-    private func removeAddress(machine: Int, asid: UInt16?, _ range: AddressRange) {
+    func removeAddress(machine: Int, asid: UInt16?, _ range: AddressRange) {
         guard let asid else {
             let generation = UInt64(spaces.machines[machine].stage1)
             tlb.remove { entry in
@@ -123,7 +123,7 @@ extension SMMU {
         }
     }
 
-    private func remove(tag: UInt64, _ range: AddressRange) {
+    func remove(tag: UInt64, _ range: AddressRange) {
         tlb.remove(tag: tag, address: range.first, last: range.last, TG: range.TG, TTL: range.TTL)
     }
 }
@@ -135,8 +135,11 @@ struct AddressRange {
     let TG: UInt64
     let TTL: UInt64
 
-    init(first: UInt64, last: UInt64) {
-        (self.first, self.last, TG, TTL) = (first, last, 0, 0)
+    /// `length` bytes from `address`, whole 4 KiB pages, at least one; a range that wraps ends at the top.
+    init(address: UInt64, length: UInt64) {
+        first = address & ~0xfff
+        let (end, overflow) = address.addingReportingOverflow(max(length, 1) - 1)
+        (last, TG, TTL) = (overflow ? .max : end | 0xfff, 0, 0)
     }
 
     /// The range of a command, nil if its parameters are Reserved.

@@ -113,8 +113,8 @@ struct TLB: ~Copyable {
         return nil
     }
 
-    /// Caches a translation; `isLive` tells which tags can still match when the TLB has to grow.
-    mutating func insert(_ entry: TLBEntry, isLive: (UInt64) -> Bool) {
+    /// Caches a translation; `liveTags` gives the tags that can still match when the TLB has to grow.
+    mutating func insert(_ entry: TLBEntry, liveTags: () -> Set<UInt64>) {
         sizes |= 1 << entry.log2Size
         while true {
             let set = set(page: entry.page, tag: entry.tag)
@@ -128,7 +128,7 @@ struct TLB: ~Copyable {
                 statistics.evictions &+= 1
                 return
             }
-            grow(isLive: isLive)
+            grow(keeping: liveTags())
         }
     }
 
@@ -196,15 +196,15 @@ struct TLB: ~Copyable {
         }
     }
 
-    private mutating func grow(isLive: (UInt64) -> Bool) {
+    private mutating func grow(keeping liveTags: Set<UInt64>) {
         let old = sets
         let oldCount = entryCount
         entryCount *= 2
         hashShift = Self.shift(entryCount)
         sets = .allocate(capacity: entryCount)
         sets.initialize(repeating: TLBEntry(), count: entryCount)
-        for index in 0..<oldCount where old[index].tag != 0 && isLive(old[index].tag) {
-            insert(old[index], isLive: isLive)
+        for index in 0..<oldCount where old[index].tag != 0 && liveTags.contains(old[index].tag) {
+            insert(old[index]) { liveTags }
         }
         old.deallocate()
     }

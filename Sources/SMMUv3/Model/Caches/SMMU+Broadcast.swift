@@ -1,0 +1,70 @@
+/// A TLB invalidation that a CPU broadcasts to everything that shares its tables (3.17).
+public enum BroadcastInvalidation: Equatable, Sendable {
+    /// TLBI VAE1IS, or RVAE1IS over a range: `length` bytes from `address`.
+    case address(UInt64, length: UInt64, asid: UInt16, vmid: UInt16)
+    /// TLBI VAAE1IS, or RVAAE1IS over a range.
+    case addressAllASIDs(UInt64, length: UInt64, vmid: UInt16)
+    /// TLBI ASIDE1IS.
+    case asid(UInt16, vmid: UInt16)
+    /// TLBI VMALLE1IS: stage 1 of a VMID.
+    case stage1(vmid: UInt16)
+    /// TLBI VMALLS12E1IS: both stages of a VMID.
+    case stage1And2(vmid: UInt16)
+    /// TLBI IPAS2E1IS.
+    case intermediateAddress(UInt64, length: UInt64, vmid: UInt16)
+    /// TLBI ALLE1IS.
+    case all
+}
+
+extension SMMU {
+    /// Whether broadcasts are heard: IDR0.BTM = 1 and CR2.PTM = 0.
+    public var participatesInBroadcast: Bool {
+        features.broadcast && registers.CR2 & CR2.PTM == 0
+    }
+
+    /// Takes part in a broadcast invalidation; without BTM, or with PTM, nothing happens.
+    ///
+    /// Entries of contexts with CD.ASET = 1 ignore the forms that match an ASID.
+    public func broadcastInvalidate(_ invalidation: BroadcastInvalidation) {
+        guard participatesInBroadcast else {
+            return
+        }
+        switch invalidation {
+        case .address(let address, let length, let asid, let vmid):
+            forEachMachine(vmid) { machine in
+                let range = AddressRange(address: address, length: length)
+                if let space = spaces.existingSpace(machine: machine, asid: asid), !spaces.spaces[space].ASET {
+                    remove(tag: spaces.tag(space: space), range)
+                }
+                if hasGlobalEntries {
+                    remove(tag: spaces.globalTag(machine: machine, ASET: false), range)
+                }
+            }
+        case .addressAllASIDs(let address, let length, let vmid):
+            forEachMachine(vmid) { removeAddress(machine: $0, asid: nil, AddressRange(address: address, length: length)) }
+        case .asid(let asid, let vmid):
+            forEachMachine(vmid) { machine in
+                if let space = spaces.existingSpace(machine: machine, asid: asid), !spaces.spaces[space].ASET {
+                    spaces.renew(space: space)
+                }
+            }
+        case .stage1(let vmid): forEachMachine(vmid) { spaces.renew(machine: $0, stage2: false) }
+        case .stage1And2(let vmid): forEachMachine(vmid) { spaces.renew(machine: $0, stage2: true) }
+        case .intermediateAddress(let address, let length, let vmid):
+            forEachMachine(vmid) {
+                remove(tag: spaces.stage2Tag(machine: $0), AddressRange(address: address, length: length))
+            }
+        case .all:
+            for machine in spaces.machines.indices where spaces.machines[machine].world == .NS_EL1 {
+                spaces.renew(machine: machine, stage2: true)
+            }
+        }
+        markUnrecordedStalls()
+    }
+
+    private func forEachMachine(_ vmid: UInt16, _ body: (Int) -> Void) {
+        for machine in spaces.machines(world: .NS_EL1, vmid: features.stage2 ? vmid : 0) {
+            body(machine)
+        }
+    }
+}
