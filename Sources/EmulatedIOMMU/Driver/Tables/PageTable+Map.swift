@@ -6,7 +6,23 @@ extension PageTable {
     /// - Parameters:
     ///   - hugePages: false: only pages of the granule.
     /// - Throws: `ENOMEM` before anything is written, `EEXIST` where something is mapped already.
+    @inline(__always)
     package func map(iova: UInt64, pa: UInt64, length: UInt64, access: IOMMU.Access, hugePages: Bool) throws(IOMMUError) {
+        if isStandard, length == 4096, (iova | pa) & 4095 == 0, iova <= format.aperture.last,
+            pa >> UInt64(truncatingIfNeeded: format.outputBits) == 0
+        {
+            try memory.reserve(3)
+            guard mapPage(iova, addressAndAttributes: pa | attributes.bits(access, clean: startsClean) | 3) else {
+                throw occupied(iova)
+            }
+            return
+        }
+        try mapRange(iova: iova, pa: pa, length: length, access: access, hugePages: hugePages)
+    }
+
+    private func mapRange(
+        iova: UInt64, pa: UInt64, length: UInt64, access: IOMMU.Access, hugePages: Bool
+    ) throws(IOMMUError) {
         guard (iova | pa | length) & (format.granule &- 1) == 0, length > 0 else { throw misaligned(iova, pa, length) }
         let (last, wraps) = iova.addingReportingOverflow(length &- 1)
         let (paLast, paWraps) = pa.addingReportingOverflow(length &- 1)
@@ -14,15 +30,6 @@ extension PageTable {
             throw outside(iova, pa, length)
         }
         let leaf = attributes.bits(access, clean: startsClean)
-        if length == format.granule {
-            try memory.reserve(3)
-            let table = lowestTable(iova)
-            let slot = memory.pointer(table &+ index(iova, level: 3) &* 8)
-            guard table != 0, slot.pointee == 0 else { throw occupied(iova) }
-            slot.pointee = addressBits(pa) | leaf | 3
-            memory.count(of: table).pointee &+= 1
-            return
-        }
         try memory.reserve(tablesNeeded(iova: iova, pa: pa, last: last, hugePages: hugePages))
         defer { memory.settle() }
         var done: UInt64 = 0
@@ -75,7 +82,7 @@ extension PageTable {
         let tag = iova &>> UInt64(format.shift(2))
         if recent.pointee.tag == tag { return recent.pointee.table }
         let table = self.table(for: iova, level: 3)
-        if table != 0, format.startLevel < 3 { recent.pointee = Recent(tag: tag, table: table) }
+        if table != 0, format.startLevel < 3 { (recent.pointee.tag, recent.pointee.table) = (tag, table) }
         return table
     }
 

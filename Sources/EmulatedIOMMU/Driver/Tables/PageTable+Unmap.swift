@@ -4,7 +4,15 @@ extension PageTable {
     /// Clears what maps a range; holes are passed over, and a block that the range cuts is split first.
     ///
     /// Cannot fail: the tables that splitting needs were set aside.
+    @inline(__always)
     func unmap(iova: UInt64, length: UInt64, gather: inout InvalidationGather) {
+        if isStandard, length == 4096, iova & 4095 == 0, iova <= format.aperture.last, unmapPage(iova, gather: &gather) {
+            return
+        }
+        unmapRange(iova: iova, length: length, gather: &gather)
+    }
+
+    private func unmapRange(iova: UInt64, length: UInt64, gather: inout InvalidationGather) {
         guard length > 0, format.aperture.contains(iova) else { return }
         let (end, wraps) = iova.addingReportingOverflow(length &- 1)
         defer { if spareTables.count < Self.spareCount { refillSpareTables() } }
@@ -42,7 +50,7 @@ extension PageTable {
             split(descriptor, at: start, level: level, in: table, gather: &gather)
             return address
         }
-        if level == 3 { recent.pointee = Recent(tag: address &>> UInt64(format.shift(2)), table: table) }
+        if level == 3 { (recent.pointee.tag, recent.pointee.table) = (address &>> UInt64(format.shift(2)), table) }
         return clear(from: address, last: last, table: table, level: level, gather: &gather)
     }
 

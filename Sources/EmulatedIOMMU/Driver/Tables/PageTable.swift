@@ -10,10 +10,18 @@ package final class PageTable {
     package let root: UInt64
     let memory: TableMemory
     let attributes: LeafAttributes
+    /// 4 KiB granule from level 0: single pages take a path where every shift is a constant.
+    let isStandard: Bool
+    /// ``TableMemory/origin`` and ``TableMemory/countOrigin``, one load closer.
+    let origin: UnsafeMutableRawPointer
+    let countOrigin: UnsafeMutablePointer<UInt16>
     /// The table that the last walk down to the lowest level ended in, and the input address bits it serves.
     let recent: UnsafeMutablePointer<Recent>
     /// New writable leaves start clean.
-    var startsClean = false
+    var startsClean: Bool {
+        get { recent.pointee.startsClean }
+        set { recent.pointee.startsClean = newValue }
+    }
     /// Told the block that is about to be replaced by a table while it is invalid; nil where BBML = 2.
     var breakBeforeMake: ((_ start: UInt64, _ bytes: UInt64) -> Void)?
     /// Empty tables for splitting blocks.
@@ -26,11 +34,14 @@ package final class PageTable {
         /// Input address above the lowest level's index; all ones matches nothing.
         var tag: UInt64 = .max
         var table: UInt64 = 0
+        var startsClean = false
     }
 
     init(format: PageTableFormat, attributes: LeafAttributes, memory: TableMemory) throws(IOMMUError) {
         (self.format, self.attributes, self.memory) = (format, attributes, memory)
         root = try memory.allocate(bytes: format.rootAllocation)
+        isStandard = format.granuleBits == 12 && format.startLevel == 0
+        (origin, countOrigin) = (memory.origin, memory.countOrigin)
         recent = .allocate(capacity: 1)
         recent.initialize(to: Recent())
         refillSpareTables()
@@ -96,7 +107,7 @@ package final class PageTable {
 
     /// Frees everything; only when nothing can walk or cache the tree any more.
     func destroy() {
-        recent.pointee = Recent()
+        recent.pointee.tag = .max
         for table in spareTables { memory.put(table) }
         spareTables = []
         release(table: root, level: format.startLevel)

@@ -5,15 +5,16 @@ import IOMMU
 ///
 /// Hot: everything is reached through pointers that never change, without a call to the page source.
 final class TableMemory {
-    /// Any address of the linear memory, and where it is mapped.
-    private let anchor: UInt64
-    private let origin: UnsafeMutableRawPointer
+    /// Where physical address 0 would be mapped; only addresses of table memory lead anywhere.
+    let origin: UnsafeMutableRawPointer
     /// Lowest address that tables can have.
     private let base: UInt64
     private static let span: UInt64 = 128 << 30
     private let source: any PageSource
-    /// Live entries of each table, by 4 KiB page number from `base`; the zero pages of it cost nothing.
+    /// Live entries of each table, by 4 KiB page number from `base`; its zero pages cost nothing.
     private let counts: UnsafeMutablePointer<UInt16>
+    /// The count of the page at physical address 0 would be here.
+    let countOrigin: UnsafeMutablePointer<UInt16>
     private let stock: UnsafeMutablePointer<Stock>
     /// Bytes of one table: the granule.
     let tableBytes: UInt64
@@ -25,19 +26,20 @@ final class TableMemory {
     }
 
     /// More than this stays in stock only while reserved.
-    private static let kept = 256
+    private static let kept = 2048
 
     init(source: any PageSource, tableBytes: UInt64) throws(IOMMUError) {
         let first = try source.allocatePages(bytes: tableBytes)
-        let origin = source.pointer(first)
         // What comes later can lie on either side of the first page, within the 64 GiB that a machine gives to tables.
         let base = first & ~(Self.span / 2 - 1)
         guard let counts = calloc(Int(Self.span >> 12), 2) else {
             source.freePages(first, bytes: tableBytes)
             throw IOMMUError(.ENOMEM, "out_of_memory", "no memory for the driver's table accounting")
         }
-        (self.source, self.tableBytes, self.origin, self.base, anchor) = (source, tableBytes, origin, base, first)
+        (self.source, self.tableBytes, self.base) = (source, tableBytes, base)
+        origin = source.pointer(first) - Int(first)
         self.counts = counts.assumingMemoryBound(to: UInt16.self)
+        countOrigin = self.counts - Int(base >> 12)
         stock = .allocate(capacity: 1)
         stock.initialize(to: Stock())
         put(first)
@@ -53,7 +55,7 @@ final class TableMemory {
 
     @inline(__always)
     func pointer(_ address: UInt64) -> UnsafeMutablePointer<UInt64> {
-        (origin + Int(truncatingIfNeeded: address &- anchor)).assumingMemoryBound(to: UInt64.self)
+        (origin + Int(truncatingIfNeeded: address)).assumingMemoryBound(to: UInt64.self)
     }
 
     @inline(__always)
@@ -65,7 +67,7 @@ final class TableMemory {
     /// Live entries of a table.
     @inline(__always)
     func count(of table: UInt64) -> UnsafeMutablePointer<UInt16> {
-        counts + Int(truncatingIfNeeded: (table &- base) &>> 12)
+        countOrigin + Int(truncatingIfNeeded: table &>> 12)
     }
 
     // MARK: Stock of empty tables
