@@ -1,0 +1,50 @@
+import IOMMU
+import SMMUv3
+
+extension EmulatedBackend {
+    package var features: [String] {
+        [
+            "nested", "dirty_tracking", "page_faults", "pasid", "sva", "queues", "dma", "smmu_inspection", "vsmmu",
+            "device_hotplug",
+        ]
+    }
+
+    package var topology: TopologyState {
+        TopologyState(
+            smmus: smmus.map {
+                TopologyState.SMMU(name: $0.name, features: $0.featureNames, idr: $0.driver.features.idr)
+            },
+            groups: groups.all.map { describe($0.element) },
+            devices: devices.map { device in
+                var description = device.description
+                description.reserved = device.reservedRegions
+                return TopologyState.Device(
+                    description: description, group: device.group.id, boundBy: device.boundBy?.owner)
+            })
+    }
+
+    private func describe(_ group: DeviceGroup) -> TopologyState.Group {
+        let incoherent = group.devices.filter { !$0.description.coherent }
+        let viable = incoherent.isEmpty
+        return TopologyState.Group(
+            id: group.id, devices: group.devices.map(\.name), viable: viable,
+            reason: viable ? nil : "not cache-coherent: " + incoherent.map(\.name).joined(separator: ", "))
+    }
+}
+
+extension EmulatedSMMU {
+    /// What the ID registers offer, for `topology.list`.
+    package var featureNames: [String] {
+        let features = driver.features
+        let names: [(Bool, String)] = [
+            (features.hasStage1, "stage1"), (features.hasStage2, "stage2"),
+            (features.hasStage1 && features.hasStage2, "nested"),
+            (features.hasTwoLevelStreamTable, "two_level_stream_table"),
+            (features.hasTwoLevelContextTable, "two_level_context_table"), (features.hasStall, "stall"),
+            (features.hasPRI, "pri"), (features.hasATS, "ats"), (features.hasHardwareDirty, "dirty_tracking"),
+            (features.hasRangeInvalidation, "range_invalidation"), (features.hasBroadcastTLB, "btm"),
+            (features.substreamIDBits > 0, "pasid"),
+        ]
+        return names.filter(\.0).map(\.1)
+    }
+}

@@ -1,0 +1,72 @@
+import IOMMU
+import SMMUv3
+
+/// Takes the page faults of one PASID of a device that no fault queue of a context serves.
+package protocol PageFaultHandler: AnyObject {
+    /// The handler answers through `device.driver.respond(to:success:)`, now or later, exactly once per last fault.
+    func handle(_ fault: DriverFault, from device: EmulatedDevice)
+}
+
+/// A device of the emulated machine, bound or not.
+package final class EmulatedDevice {
+    package let description: DeviceDescription
+    package let smmu: EmulatedSMMU
+    package let master: Master
+    package let group: DeviceGroup
+    /// The context that has bound it.
+    package internal(set) weak var boundBy: EmulatedContext?
+    /// Its object in that context; set as long as ``boundBy`` is.
+    package internal(set) weak var handle: DeviceObject?
+    /// Set once it has been unplugged: whoever still holds it answers ENODEV.
+    package internal(set) var isRemoved = false
+    /// PASIDs that shared virtual addressing holds on this device, with who resolves their faults.
+    package var sharedPASIDs: [UInt32: any PageFaultHandler] = [:]
+    private var endingHooks: [(owner: ObjectIdentifier, action: (EmulatedDevice, Ending) -> Void)] = []
+
+    package var name: String { description.name }
+    package var driver: SMMUDriver { smmu.driver }
+
+    init(_ description: DeviceDescription, smmu: EmulatedSMMU, master: Master, group: DeviceGroup) {
+        self.description = description
+        self.smmu = smmu
+        self.master = master
+        self.group = group
+        master.owner = self
+    }
+
+    /// Every region of IOVAs that the device cannot use, the MSI window of its bus included.
+    package var reservedRegions: [ReservedRegion] {
+        guard description.bus == .pci, let window = ReservedRegion.softwareMSIWindow else { return description.reserved }
+        return description.reserved + [ReservedRegion(range: window, kind: .softwareMSI)]
+    }
+
+    /// How many bits a PASID of this device has: what the device and its SMMU both can; 0: none.
+    package var pasidBits: Int { min(description.pasidBits, driver.features.substreamIDBits) }
+
+    /// Accesses without a PASID, or with this one, are terminated from now on.
+    func block(key: UInt32) { driver.detach(master, pasid: key == DeviceGroup.ridKey ? nil : key) }
+
+    // MARK: Endings
+
+    /// Why whoever uses the device has to stop.
+    package enum Ending: Sendable {
+        case unbound
+        /// Unplugged: from now on every call answers ENODEV.
+        case removed
+    }
+
+    /// Runs `action`, once, when the device is unbound or unplugged, before it is detached.
+    package func onEnding(of owner: AnyObject, _ action: @escaping (EmulatedDevice, Ending) -> Void) {
+        endingHooks.append((ObjectIdentifier(owner), action))
+    }
+
+    package func forgetEndingHook(of owner: AnyObject) {
+        endingHooks.removeAll { $0.owner == ObjectIdentifier(owner) }
+    }
+
+    func runEndingHooks(_ ending: Ending) {
+        let hooks = endingHooks
+        endingHooks = []
+        for hook in hooks { hook.action(self, ending) }
+    }
+}

@@ -1,0 +1,26 @@
+import IOMMU
+import SMMUv3
+
+/// One emulated SMMUv3 with the driver that owns it.
+package final class EmulatedSMMU {
+    package let description: SMMUDescription
+    package let smmu: SMMU<MachineMemory>
+    package let driver: SMMUDriver
+
+    package var name: String { description.name }
+
+    /// Brings the device up: the driver has probed it and enabled translation on return.
+    init(_ description: SMMUDescription, machine: Machine) throws(IOMMUError) {
+        self.description = description
+        do {
+            smmu = try SMMU(memory: machine.memory, identification: try Identification(description))
+        } catch {
+            throw IOMMUError(
+                .EINVAL, "smmu_not_modelled",
+                "SMMU \(description.name) cannot have \(error.field) = \(error.value): \(error.explanation)",
+                ["smmu": .text(description.name), "field": .text(error.field)]
+            )
+        }
+        driver = try SMMUDriver(name: description.name, smmu: smmu, pages: machine)
+    }
+}

@@ -1,0 +1,177 @@
+/// The mappings of an IOAS in the order of their addresses.
+///
+/// A B+ tree over raw memory: everything is O(log n), and the widest hole of every subtree is known, so that a free
+/// range is found without a walk over the areas. Areas never overlap.
+final class AreaMap {
+    /// More levels than 2⁶⁴ addresses can fill.
+    static let maxHeight = 24
+
+    private(set) var count = 0
+    /// nil: empty. A leaf if `height` is 0, else a branch.
+    var root: UnsafeMutableRawPointer?
+    /// Levels of branches above the leaves.
+    var height = 0
+    /// The way that the last ``descend(to:)`` took: the branches from the root down, and which subtree of each.
+    let pathNodes = UnsafeMutablePointer<UnsafeMutableRawPointer>.allocate(capacity: AreaMap.maxHeight)
+    let pathSlots = UnsafeMutablePointer<Int>.allocate(capacity: AreaMap.maxHeight)
+
+    init() {}
+
+    deinit {
+        if let root { deallocate(root, level: height) }
+        pathNodes.deallocate()
+        pathSlots.deallocate()
+    }
+
+    var isEmpty: Bool { count == 0 }
+
+    func removeAll() {
+        if let root { deallocate(root, level: height) }
+        root = nil
+        height = 0
+        count = 0
+    }
+
+    /// Depth is bounded by ``maxHeight``.
+    private func deallocate(_ node: UnsafeMutableRawPointer, level: Int) {
+        guard level > 0 else { return AreaLeaf(raw: node).deallocate() }
+        let branch = AreaBranch(raw: node)
+        for index in 0..<branch.count { deallocate(branch.node(at: index), level: level - 1) }
+        branch.deallocate()
+    }
+
+    // MARK: Look-up
+
+    /// How many of the ascending `keys` are not above `key`; `count` is at least 1.
+    @inline(__always)
+    static func rank(_ keys: UnsafeMutablePointer<UInt64>, _ count: Int, _ key: UInt64) -> Int {
+        var base = 0
+        var remaining = count
+        while remaining > 1 {
+            let half = remaining >> 1
+            base = keys[base &+ half] <= key ? base &+ half : base
+            remaining &-= half
+        }
+        return keys[base] <= key ? base &+ 1 : base
+    }
+
+    /// The leaf in which an area that starts at `address` is or would be; remembers the way.
+    @inline(__always)
+    func descend(to address: UInt64) -> AreaLeaf? {
+        guard var node = root else { return nil }
+        for level in 0..<height {
+            let branch = AreaBranch(raw: node)
+            let slot = max(Self.rank(branch.firsts, branch.count, address) &- 1, 0)
+            pathNodes[level] = node
+            pathSlots[level] = slot
+            node = branch.node(at: slot)
+        }
+        return AreaLeaf(raw: node)
+    }
+
+    func area(containing address: UInt64) -> Area? {
+        guard var node = root else { return nil }
+        for _ in 0..<height {
+            let branch = AreaBranch(raw: node)
+            node = branch.node(at: max(Self.rank(branch.firsts, branch.count, address) &- 1, 0))
+        }
+        let leaf = AreaLeaf(raw: node)
+        let index = Self.rank(leaf.starts, leaf.count, address) &- 1
+        guard index >= 0, leaf.lasts[index] >= address else { return nil }
+        return leaf.area(at: index)
+    }
+
+    /// A place between changes: any insertion or removal ends its validity.
+    struct Position {
+        fileprivate var leaf: AreaLeaf
+        fileprivate var index: Int
+
+        var area: Area { leaf.area(at: index) }
+        var start: UInt64 { leaf.starts[index] }
+        var last: UInt64 { leaf.lasts[index] }
+
+        var next: Position? {
+            if index + 1 < leaf.count { return Position(leaf: leaf, index: index + 1) }
+            return leaf.next.map { Position(leaf: $0, index: 0) }
+        }
+    }
+
+    /// The first area that ends at or after `address`.
+    @inline(__always)
+    func first(endingAtOrAfter address: UInt64) -> Position? {
+        guard let leaf = descend(to: address) else { return nil }
+        let index = max(Self.rank(leaf.starts, leaf.count, address) &- 1, 0)
+        let position = Position(leaf: leaf, index: index)
+        return leaf.lasts[index] >= address ? position : position.next
+    }
+
+    /// Some area that shares an address with start...last.
+    func firstOverlap(start: UInt64, last: UInt64) -> Area? {
+        guard let position = first(endingAtOrAfter: start), position.start <= last else { return nil }
+        return position.area
+    }
+
+    // MARK: Changes
+
+    /// - Returns: the area in the way, and nothing changes; nil once `area` is in.
+    @inline(__always)
+    func insert(_ area: Area) -> Area? {
+        guard let leaf = descend(to: area.start) else {
+            let leaf = AreaLeaf.allocate()
+            leaf.insert(area, at: 0)
+            root = leaf.raw
+            count = 1
+            return nil
+        }
+        let index = Self.rank(leaf.starts, leaf.count, area.start)
+        if index > 0, leaf.lasts[index - 1] >= area.start { return leaf.area(at: index - 1) }
+        if index < leaf.count {
+            if leaf.starts[index] <= area.last { return leaf.area(at: index) }
+        } else if let next = leaf.next, next.starts[0] <= area.last {
+            return next.area(at: 0)
+        }
+        count += 1
+        if leaf.count < AreaLeaf.capacity {
+            leaf.insert(area, at: index)
+            propagate(summary(of: leaf), from: height - 1)
+        } else {
+            split(leaf, inserting: area, at: index)
+        }
+        return nil
+    }
+
+    /// - Returns: nil, and nothing changes, if no area starts there.
+    @inline(__always)
+    func remove(start: UInt64) -> Area? {
+        guard let leaf = descend(to: start) else { return nil }
+        let index = Self.rank(leaf.starts, leaf.count, start) &- 1
+        guard index >= 0, leaf.starts[index] == start else { return nil }
+        let area = leaf.area(at: index)
+        leaf.remove(at: index)
+        count -= 1
+        if leaf.count < AreaLeaf.capacity / 4, height > 0 || leaf.count == 0 {
+            shrink(leaf)
+        } else {
+            propagate(summary(of: leaf), from: height - 1)
+        }
+        return area
+    }
+
+    @inline(__always)
+    func summary(of leaf: AreaLeaf) -> AreaSubtree {
+        AreaSubtree(first: leaf.starts[0], last: leaf.lasts[leaf.count - 1], maxGap: leaf.maxGap, node: leaf.raw)
+    }
+
+    /// Tells the branches of the remembered way, upwards from `level`, what a subtree looks like now.
+    @inline(__always)
+    func propagate(_ subtree: AreaSubtree, from level: Int) {
+        var subtree = subtree
+        var level = level
+        while level >= 0 {
+            let branch = AreaBranch(raw: pathNodes[level])
+            guard branch.update(subtree, at: pathSlots[level]) else { return }
+            subtree = branch.summary
+            level -= 1
+        }
+    }
+}

@@ -1,0 +1,98 @@
+import IOMMU
+
+/// What may be attached where, before anything is prepared.
+enum AttachRules {
+    /// Under which key of the group an attachment is kept.
+    ///
+    /// - Throws: `EOPNOTSUPP` for a device without PASIDs, `EINVAL` for a PASID it does not have.
+    static func key(_ device: EmulatedDevice, pasid: UInt32?) throws(IOMMUError) -> UInt32 {
+        guard let pasid else { return DeviceGroup.ridKey }
+        guard device.group.devices.allSatisfy({ $0.pasidBits > 0 }) else {
+            throw IOMMUError(
+                .EOPNOTSUPP, "no_pasid", "device \(device.name) has no PASIDs", ["name": .text(device.name)])
+        }
+        let bits = device.group.devices.map(\.pasidBits).min() ?? 0
+        guard pasid != DeviceGroup.ridKey, pasid >> UInt32(bits) == 0 else {
+            throw IOMMUError(
+                .EINVAL, "bad_pasid", "device \(device.name) has the PASIDs 1 to \((UInt32(1) << UInt32(bits)) - 1)",
+                ["name": .text(device.name), "pasid": .number(UInt64(pasid))])
+        }
+        return pasid
+    }
+
+    /// - Throws: what the iommufd uAPI says about this hwpt on this device and PASID.
+    static func check(_ hwpt: HWPT, on device: EmulatedDevice, key: UInt32) throws(IOMMUError) {
+        guard hwpt.smmu === device.smmu else {
+            throw IOMMUError(
+                .EINVAL, "other_smmu", "hwpt \(hwpt.id) is a table of \(hwpt.smmu.name), the device is behind \(device.smmu.name)",
+                hint: "attach the IOAS, or allocate an hwpt with this device",
+                ["hwpt": .number(UInt64(hwpt.id)), "name": .text(device.name)])
+        }
+        if key == DeviceGroup.ridKey {
+            try checkRID(hwpt, on: device)
+        } else {
+            try checkPASID(hwpt, on: device, pasid: key)
+        }
+        if let nested = hwpt as? NestedHWPT, nested.translates {
+            for member in device.group.devices where member.handle?.vdevice?.viommu !== nested.viommu {
+                throw IOMMUError(
+                    .ENOENT, "vdevice_required", "device \(member.name) has no virtual StreamID in viommu \(nested.viommu.id)",
+                    hint: "vdevice.alloc comes before a stage 1 of the guest",
+                    ["viommu": .number(UInt64(nested.viommu.id)), "name": .text(member.name)])
+            }
+        }
+    }
+
+    private static func checkRID(_ hwpt: HWPT, on device: EmulatedDevice) throws(IOMMUError) {
+        let group = device.group
+        let hasPASIDs = group.attachments.keys.contains { $0 != DeviceGroup.ridKey }
+        let isStage1 = !hwpt.isNested && hwpt.paging.domain.stage == 1
+        if !isStage1, hasPASIDs || group.devices.contains(where: { !$0.sharedPASIDs.isEmpty }) {
+            throw IOMMUError(
+                .EBUSY, "pasids_in_use", "PASIDs of device \(device.name) are in use, which needs a stage 1 below it",
+                hint: "detach the PASIDs and unbind shared address spaces first",
+                ["hwpt": .number(UInt64(hwpt.id)), "name": .text(device.name)])
+        }
+        if hasPASIDs, !hwpt.paging.flags.contains(.pasid) {
+            throw IOMMUError(
+                .EINVAL, "not_pasid_compatible", "hwpt \(hwpt.id) cannot sit beside attached PASIDs",
+                hint: "allocate it with the flag pasid",
+                ["hwpt": .number(UInt64(hwpt.id)), "name": .text(device.name)])
+        }
+    }
+
+    private static func checkPASID(_ hwpt: HWPT, on device: EmulatedDevice, pasid: UInt32) throws(IOMMUError) {
+        guard !hwpt.isNested, hwpt.paging.flags.contains(.pasid) else {
+            throw IOMMUError(
+                .EINVAL, "not_pasid_compatible", "hwpt \(hwpt.id) was not allocated for PASIDs",
+                hint: "allocate it with the flag pasid",
+                ["hwpt": .number(UInt64(hwpt.id)), "pasid": .number(UInt64(pasid))])
+        }
+        if let below = device.group.attachments[DeviceGroup.ridKey]?.hwpt,
+            below.isNested || !below.paging.flags.contains(.pasid) {
+            throw IOMMUError(
+                .EINVAL, "rid_not_pasid_compatible",
+                "device \(device.name) itself is attached to hwpt \(below.id), which was not allocated for PASIDs",
+                hint: "replace it by an hwpt with the flag pasid",
+                ["hwpt": .number(UInt64(below.id)), "pasid": .number(UInt64(pasid))])
+        }
+        if device.group.devices.contains(where: { $0.sharedPASIDs[pasid] != nil }) {
+            throw IOMMUError(
+                .EBUSY, "pasid_taken", "PASID \(pasid) of device \(device.name) belongs to a shared address space",
+                hint: "take another; sva.list shows those in use",
+                ["name": .text(device.name), "pasid": .number(UInt64(pasid))])
+        }
+    }
+
+    static func wrongKind(_ object: SessionObject) -> IOMMUError {
+        IOMMUError(
+            .EINVAL, "wrong_kind", "object \(object.id) is a \(object.kind.rawValue): nothing to attach a device to",
+            hint: "an ioas or an hwpt is expected", ["pt": .number(UInt64(object.id)), "kind": .text(object.kind.rawValue)])
+    }
+
+    static func unknownPT(_ id: ObjectID, _ errno: Errno) -> IOMMUError {
+        IOMMUError(
+            errno, "unknown_pt", "there is no object \(id) in this session", hint: "session.objects lists what there is",
+            ["pt": .number(UInt64(id))])
+    }
+}

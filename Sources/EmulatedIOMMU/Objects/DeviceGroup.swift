@@ -1,0 +1,33 @@
+import IOMMU
+
+/// Devices that the fabric cannot tell apart: they are owned and attached together.
+package final class DeviceGroup {
+    package let id: UInt32
+    /// What the topology calls it; nil for a group of one device.
+    package let name: String?
+    package internal(set) var devices: [EmulatedDevice] = []
+    /// The context that holds at least one of the devices.
+    package internal(set) weak var owner: EmulatedContext?
+    /// What is attached per PASID; ``ridKey`` stands for accesses without one. An absent key means blocked.
+    var attachments: [UInt32: GroupAttachment] = [:]
+
+    /// PASID 0 is what accesses without a PASID use.
+    static let ridKey: UInt32 = 0
+
+    init(id: UInt32, name: String?) {
+        self.id = id
+        self.name = name
+    }
+}
+
+/// A group, or one PASID of it, attached to an hwpt.
+final class GroupAttachment {
+    var hwpt: HWPT
+    /// The devices that asked for it, in order; the group is detached with the last of them.
+    var devices: [DeviceObject]
+
+    init(hwpt: HWPT, devices: [DeviceObject]) {
+        self.hwpt = hwpt
+        self.devices = devices
+    }
+}

@@ -1,0 +1,128 @@
+import IOMMU
+
+/// The dry run of a guest layout.
+extension EmulatedContext {
+    /// More problems than this are not listed.
+    private static let maxProblems = 10_000
+
+    package func check(
+        devices selectors: [DeviceSelector], mappings: [CheckedMapping]
+    ) throws(IOMMUError) -> [LayoutProblem] {
+        var problems: [LayoutProblem] = []
+        let devices = checkDevices(selectors, &problems)
+        let ranges = checkShapes(mappings, devices, &problems)
+        checkOverlaps(ranges, &problems)
+        for device in devices { checkRegions(of: device, ranges, &problems) }
+        return problems.count <= Self.maxProblems ? problems : Array(problems.prefix(Self.maxProblems))
+    }
+
+    // MARK: Devices
+
+    private func checkDevices(_ selectors: [DeviceSelector], _ problems: inout [LayoutProblem]) -> [EmulatedDevice] {
+        var devices: [EmulatedDevice] = []
+        for selector in selectors {
+            do {
+                let device = try device(selector)
+                if devices.contains(where: { $0 === device }) { continue }
+                devices.append(device)
+                if device.boundBy !== self, let problem = bindingProblem(of: device) {
+                    problems.append(LayoutProblem(error: problem, device: device.name))
+                }
+            } catch {
+                problems.append(LayoutProblem(error: error, device: selector.text))
+            }
+        }
+        return devices
+    }
+
+    private func device(_ selector: DeviceSelector) throws(IOMMUError) -> EmulatedDevice {
+        switch selector {
+        case .name(let name): try backend.device(named: name)
+        case .id(let id): try device(id)
+        }
+    }
+
+    // MARK: Mappings
+
+    private struct Candidate {
+        let range: AddressRange
+        let index: Int
+    }
+
+    /// The well-formed ones, by address.
+    private func checkShapes(
+        _ mappings: [CheckedMapping], _ devices: [EmulatedDevice], _ problems: inout [LayoutProblem]
+    ) -> [Candidate] {
+        let apertures = devices.map { ($0, $0.driver.features.hasStage1 ? $0.driver.features.virtualAddressBits
+            : $0.driver.features.outputAddressBits) }
+        let granule = devices.map { UInt64(1) << UInt64($0.driver.features.granuleBits) }.max() ?? IOAS.pageSize
+        var candidates: [Candidate] = []
+        for (index, mapping) in mappings.enumerated() {
+            func report(_ errno: Errno, _ reason: String, _ message: String, _ device: String? = nil) {
+                let error = IOMMUError(
+                    errno, reason, message, ["iova": .hex(mapping.iova), "length": .hex(mapping.length)])
+                problems.append(LayoutProblem(error: error, mapping: index, device: device))
+            }
+            guard mapping.length > 0 else {
+                report(.EINVAL, "zero_length", "a mapping has at least one byte")
+                continue
+            }
+            guard let range = AddressRange(start: mapping.iova, length: mapping.length), range.last < .max else {
+                report(.EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space")
+                continue
+            }
+            if (mapping.iova | mapping.length) & (granule - 1) != 0 {
+                report(.EINVAL, "misaligned", "iova and length have to be multiples of \(granule) bytes")
+            }
+            for (device, bits) in apertures where bits < 64 && range.last >> UInt64(bits) != 0 {
+                report(.EINVAL, "iova_reserved", "the hardware translates addresses of \(bits) bits", device.name)
+            }
+            candidates.append(Candidate(range: range, index: index))
+        }
+        return candidates.sorted { ($0.range.start, $0.index) < ($1.range.start, $1.index) }
+    }
+
+    /// Each mapping that overlaps an earlier one, by address.
+    private func checkOverlaps(_ candidates: [Candidate], _ problems: inout [LayoutProblem]) {
+        var widest: Candidate?
+        for candidate in candidates {
+            if let other = widest, other.range.last >= candidate.range.start {
+                let error = IOMMUError(
+                    .EEXIST, "mappings_overlap", "mappings \(other.index) and \(candidate.index) overlap",
+                    [
+                        "iova": .hex(candidate.range.start), "length": .hex(candidate.range.length),
+                        "other": .number(UInt64(other.index)),
+                    ])
+                problems.append(LayoutProblem(error: error, mapping: candidate.index))
+            }
+            if candidate.range.last >= widest?.range.last ?? 0 { widest = candidate }
+        }
+    }
+
+    private func checkRegions(of device: EmulatedDevice, _ candidates: [Candidate], _ problems: inout [LayoutProblem]) {
+        for region in device.reservedRegions {
+            for candidate in candidates where candidate.range.overlaps(region.range) {
+                guard problems.count <= Self.maxProblems else { return }
+                let error = IOMMUError(
+                    .EADDRINUSE, "mapping_in_reserved_region",
+                    "mapping \(candidate.index) meets a \(region.kind.rawValue) region of \(device.name)",
+                    hint: "leave the region out of the guest's layout",
+                    [
+                        "iova": .hex(candidate.range.start), "length": .hex(candidate.range.length),
+                        "region_start": .hex(region.range.start), "region_last": .hex(region.range.last),
+                        "region_type": .text(region.kind.rawValue),
+                    ])
+                problems.append(LayoutProblem(error: error, mapping: candidate.index, device: device.name))
+            }
+        }
+    }
+}
+
+extension DeviceSelector {
+    var text: String {
+        switch self {
+        case .name(let name): name
+        case .id(let id): "\(id)"
+        }
+    }
+}

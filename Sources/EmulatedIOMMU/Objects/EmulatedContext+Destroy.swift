@@ -1,0 +1,59 @@
+import IOMMU
+
+extension EmulatedContext {
+    package func destroy(object id: ObjectID) throws(IOMMUError) {
+        guard let object = table[id] else {
+            throw IOMMUError(
+                .ENOENT, "unknown_object", "there is no object \(id) in this session",
+                hint: "session.objects lists what there is", ["id": .number(UInt64(id))])
+        }
+        guard !(object is DeviceObject) else {
+            throw IOMMUError(
+                .EBUSY, "device_bound", "object \(id) is a bound device", hint: "device.unbind ends it",
+                ["id": .number(UInt64(id)), "kind": .text(object.kind.rawValue)])
+        }
+        guard object.users == 0 else {
+            let holders = table.all.filter { $0.references.contains { $0 === object } }
+            let names = holders.prefix(4).map { "\($0.kind.rawValue) \($0.id)" }.joined(separator: ", ")
+            throw IOMMUError(
+                .EBUSY, "object_in_use", "\(object.kind.rawValue) \(id) is used by \(names)",
+                hint: "end those first; session.objects shows the whole graph",
+                ["id": .number(UInt64(id)), "kind": .text(object.kind.rawValue), "users": .number(UInt64(object.users))])
+        }
+        release(object)
+    }
+
+    private func release(_ object: SessionObject) {
+        switch object {
+        case let ioas as IOAS:
+            _ = unmapAll(ioas)
+            table.remove(ioas)
+            releaseObject()
+        case let hwpt as HWPT: release(hwpt)
+        case let vdevice as VDevice: release(vdevice)
+        case let queue as VEventQueue:
+            queue.viommu.eventQueue = nil
+            table.remove(queue)
+            releaseObject()
+        case let viommu as VIOMMU:
+            viommu.hwpt.viommuCount -= 1
+            table.remove(viommu)
+            releaseObject()
+        case let object:
+            table.remove(object)
+            releaseObject()
+        }
+    }
+
+    /// Everything in the iommufd id space, users before what they use: the devices first, which end blocked.
+    func destroyAll() {
+        for case let device as DeviceObject in table.all { unbind(device) }
+        for case let vdevice as VDevice in table.all { release(vdevice as SessionObject) }
+        for case let queue as VEventQueue in table.all { release(queue as SessionObject) }
+        for case let hwpt as NestedHWPT in table.all { release(hwpt as SessionObject) }
+        for case let viommu as VIOMMU in table.all { release(viommu as SessionObject) }
+        for case let hwpt as PagingHWPT in table.all { release(hwpt as SessionObject) }
+        for case let ioas as IOAS in table.all { release(ioas as SessionObject) }
+        for object in table.all { release(object) }
+    }
+}

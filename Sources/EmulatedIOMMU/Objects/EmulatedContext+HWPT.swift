@@ -1,0 +1,176 @@
+import IOMMU
+
+extension EmulatedContext {
+    private static let pagingFlags: [HWPTFlags] = [
+        [], .nestParent, .dirtyTracking, .pasid, [.dirtyTracking, .pasid],
+    ]
+
+    package func allocateHWPT(_ request: HWPTRequest) throws(IOMMUError) -> ObjectID {
+        let device = try device(request.device)
+        guard let target = table[request.pt] else { throw AttachRules.unknownPT(request.pt, .EINVAL) }
+        let faultQueue: FaultQueue?
+        if let fault = request.fault {
+            faultQueue = try table.object(fault, .fault, as: FaultQueue.self)
+        } else {
+            faultQueue = nil
+        }
+        switch target {
+        case let ioas as IOAS:
+            try checkPaging(request, on: device)
+            return try makeHWPT(
+                over: ioas, on: device.smmu, flags: request.flags, faultQueue: faultQueue, isAutomatic: false).id
+        case let viommu as VIOMMU:
+            return try makeNested(in: viommu, for: device, request, faultQueue)
+        case is PagingHWPT:
+            throw IOMMUError(
+                .EOPNOTSUPP, "nest_through_viommu", "an SMMUv3 nests only through a viommu",
+                hint: "viommu.alloc on that hwpt, then hwpt.alloc with the viommu as pt",
+                ["pt": .number(UInt64(request.pt))])
+        default:
+            throw AttachRules.wrongKind(target)
+        }
+    }
+
+    private func checkPaging(_ request: HWPTRequest, on device: EmulatedDevice) throws(IOMMUError) {
+        let features = device.driver.features
+        if request.vste != nil {
+            throw unsupported("data_without_viommu", "a table over an IOAS takes no data", request)
+        }
+        guard Self.pagingFlags.contains(request.flags) else {
+            throw unsupported("flags_unsupported", "this combination of flags is not possible", request)
+        }
+        if request.flags.contains(.nestParent), request.fault != nil {
+            throw unsupported("flags_unsupported", "a nest parent reports no page faults", request)
+        }
+        if request.flags.contains(.nestParent), !features.hasStage1 || !features.hasStage2 {
+            throw unsupported("no_nesting", "\(device.smmu.name) does not implement both stages", request)
+        }
+        if request.flags.contains(.dirtyTracking), !features.hasHardwareDirty {
+            throw unsupported("no_dirty_tracking", "\(device.smmu.name) does not keep dirty state", request)
+        }
+        if request.flags.contains(.pasid), !features.hasStage1 || features.substreamIDBits == 0 {
+            throw unsupported("no_pasid", "\(device.smmu.name) has no substreams", request)
+        }
+    }
+
+    private func unsupported(_ reason: String, _ message: String, _ request: HWPTRequest) -> IOMMUError {
+        IOMMUError(
+            .EOPNOTSUPP, reason, message,
+            ["pt": .number(UInt64(request.pt)), "flags": .number(UInt64(request.flags.rawValue))])
+    }
+
+    /// A fully formed hwpt, linked to its IOAS with every present mapping in it.
+    ///
+    /// - Throws: `EADDRINUSE` for a mapping that it cannot translate, `ENOMEM`, `ENOSPC`, `EDQUOT`.
+    func makeHWPT(
+        over ioas: IOAS, on smmu: EmulatedSMMU, flags: HWPTFlags, faultQueue: FaultQueue?, isAutomatic: Bool
+    ) throws(IOMMUError) -> PagingHWPT {
+        let kind: PagingKind = flags.contains(.nestParent) ? .nestParent : smmu.driver.features.hasStage1 ? .stage1 : .stage2
+        try chargeObject()
+        let domain: PagingDomain
+        do {
+            domain = try smmu.driver.makePagingDomain(
+                kind, dirtyTracking: flags.contains(.dirtyTracking), pasid: flags.contains(.pasid))
+        } catch {
+            releaseObject()
+            throw error
+        }
+        let hwpt: PagingHWPT
+        do {
+            try ioas.checkMappings(areMultiplesOf: ioas.requiredAlignment(with: domain))
+            try ioas.check(Reservation.outside(domain.aperture, owner: domain))
+            try populate(domain, from: ioas)
+            hwpt = PagingHWPT(
+                ioas: ioas, smmu: smmu, domain: domain, flags: flags, isAutomatic: isAutomatic, faultQueue: faultQueue)
+        } catch {
+            smmu.driver.destroy(domain)
+            releaseObject()
+            throw error
+        }
+        table.insert(hwpt)
+        ioas.link(hwpt)
+        ioas.add(Reservation.outside(domain.aperture, owner: hwpt))
+        return hwpt
+    }
+
+    private func populate(_ domain: PagingDomain, from ioas: IOAS) throws(IOMMUError) {
+        var position = ioas.areas.first(endingAtOrAfter: 0)
+        while let current = position {
+            let area = current.area
+            let physical = try memory(area.memory).base &+ area.offset
+            try domain.map(
+                iova: area.start, pa: physical, length: area.length, access: area.access, hugePages: ioas.usesHugePages)
+            position = current.next
+        }
+    }
+
+    // MARK: Destruction
+
+    /// Nothing uses it any more.
+    func release(_ hwpt: HWPT) {
+        table.remove(hwpt)
+        if let paging = hwpt as? PagingHWPT {
+            paging.ioas.unlink(paging)
+            paging.smmu.driver.destroy(paging.domain)
+        }
+        hwpt.release()
+        releaseObject()
+    }
+
+    // MARK: Dirty tracking
+
+    private func pagingHWPT(_ id: ObjectID) throws(IOMMUError) -> PagingHWPT {
+        let hwpt = try table.object(id, .hwpt, as: PagingHWPT.self)
+        guard hwpt.flags.contains(.dirtyTracking) else {
+            throw IOMMUError(
+                .EOPNOTSUPP, "no_dirty_tracking", "hwpt \(id) was not allocated for dirty tracking",
+                hint: "allocate it with the flag dirty_tracking", ["hwpt": .number(UInt64(id))])
+        }
+        return hwpt
+    }
+
+    package func setDirtyTracking(hwpt id: ObjectID, enabled: Bool) throws(IOMMUError) {
+        try pagingHWPT(id).domain.setDirtyTracking(enabled)
+    }
+
+    package func dirtyBitmap(
+        hwpt id: ObjectID, _ request: DirtyRequest
+    ) throws(IOMMUError) -> (bitmap: [UInt8], dirty: UInt64) {
+        let hwpt = try pagingHWPT(id)
+        func refusal(_ errno: Errno, _ reason: String, _ message: String) -> IOMMUError {
+            hwpt.ioas.refusal(errno, reason, message, request.iova, request.length)
+                .with("hwpt", .number(UInt64(id))).with("page_size", .hex(request.pageSize))
+        }
+        guard request.pageSize.nonzeroBitCount == 1 else {
+            throw refusal(.EINVAL, "bad_page_size", "a page size is a power of two")
+        }
+        guard request.length > 0, (request.iova | request.length) & (request.pageSize - 1) == 0 else {
+            throw refusal(.EINVAL, "misaligned", "iova and length have to be multiples of page_size, and length not 0")
+        }
+        guard let range = AddressRange(start: request.iova, length: request.length) else {
+            throw refusal(.EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space")
+        }
+        let pages = request.length / request.pageSize
+        guard (pages + 7) / 8 <= limits.transfer else {
+            throw refusal(.EMSGSIZE, "transfer_too_large", "the bitmap would have more than \(limits.transfer) bytes")
+        }
+        guard isContiguous(hwpt.ioas, range) else {
+            throw refusal(.EINVAL, "not_mapped", "part of the range is not mapped")
+        }
+        var bitmap = [UInt8](repeating: 0, count: Int((pages + 7) / 8))
+        let dirty = try hwpt.domain.readDirty(
+            iova: request.iova, length: request.length, pageSize: request.pageSize, clear: request.clear, into: &bitmap)
+        return (bitmap, dirty)
+    }
+
+    private func isContiguous(_ ioas: IOAS, _ range: AddressRange) -> Bool {
+        var next = range.start
+        var position = ioas.areas.first(endingAtOrAfter: next)
+        while let current = position, current.start <= next {
+            guard current.last < range.last else { return true }
+            next = current.last + 1
+            position = current.next
+        }
+        return false
+    }
+}

@@ -1,0 +1,228 @@
+import IOMMU
+
+extension EmulatedContext {
+    @inline(__always)
+    func ioas(_ id: ObjectID) throws(IOMMUError) -> IOAS { try table.object(id, .ioas, as: IOAS.self) }
+
+    package func allocateIOAS() throws(IOMMUError) -> ObjectID {
+        try chargeObject()
+        let ioas = IOAS()
+        table.insert(ioas)
+        return ioas.id
+    }
+
+    // MARK: Map
+
+    package func map(ioas id: ObjectID, _ request: MapRequest) throws(IOMMUError) -> UInt64 {
+        try map(try ioas(id), request)
+    }
+
+    @inline(__always)
+    private func map(_ ioas: IOAS, _ request: MapRequest) throws(IOMMUError) -> UInt64 {
+        let memory = try memory(request.memory)
+        guard !request.access.isEmpty else {
+            throw IOMMUError(
+                .EINVAL, "no_access", "a mapping allows reading, writing or both", ["ioas": .number(UInt64(ioas.id))])
+        }
+        guard memory.isWritable || !request.access.contains(.write) else {
+            throw IOMMUError(
+                .EPERM, "memory_not_writable", "memory object \(request.memory) cannot be written",
+                hint: "map it for reading, or pass a writable descriptor without F_SEAL_WRITE",
+                ["ioas": .number(UInt64(ioas.id)), "memory": .number(UInt64(request.memory))])
+        }
+        try ioas.checkShape(iova: request.iova ?? 0, length: request.length, offset: request.offset)
+        try checkRange(of: memory, id: request.memory, offset: request.offset, length: request.length)
+        return try enter(
+            ioas, memory, id: request.memory, offset: request.offset, length: request.length, fixed: request.iova,
+            access: request.access)
+    }
+
+    /// Chooses the IOVA where none is given, charges the account and enters the mapping everywhere.
+    @inline(__always)
+    private func enter(
+        _ ioas: IOAS, _ memory: MemoryObject, id: ObjectID, offset: UInt64, length: UInt64, fixed: UInt64?,
+        access: IOMMU.Access
+    ) throws(IOMMUError) -> UInt64 {
+        let physical = memory.base &+ offset
+        let iova: UInt64
+        if let fixed {
+            try ioas.checkUsable(iova: fixed, length: length)
+            iova = fixed
+        } else {
+            iova = try ioas.allocate(length: length, physical: physical)
+        }
+        try chargeMapping(bytes: length)
+        do {
+            let area = Area(start: iova, last: iova &+ (length &- 1), offset: offset, memory: id, access: access)
+            try ioas.insert(area, physical: physical)
+        } catch {
+            releaseMappings(1, bytes: length)
+            throw error
+        }
+        memory.mappings += 1
+        return iova
+    }
+
+    private func chargeMapping(bytes: UInt64) throws(IOMMUError) {
+        guard mappingCount < limits.mappings else {
+            throw IOMMUError(
+                .EDQUOT, "quota_exceeded", "this session would hold more than \(limits.mappings) mappings",
+                hint: "unmap some, map larger ranges, or ask the administrator to raise limits.mappings",
+                ["limit": .number(UInt64(limits.mappings))])
+        }
+        try account.charge(1, of: .mappings)
+        do {
+            try account.charge(bytes, of: .mappedBytes)
+        } catch {
+            account.release(1, of: .mappings)
+            throw error
+        }
+        mappingCount += 1
+        mappedBytes &+= bytes
+    }
+
+    private func releaseMappings(_ count: Int, bytes: UInt64) {
+        mappingCount -= count
+        mappedBytes &-= bytes
+        account.release(UInt64(count), of: .mappings)
+        account.release(bytes, of: .mappedBytes)
+    }
+
+    package func map(ioas id: ObjectID, many requests: [MapRequest]) throws(IOMMUError) -> [UInt64] {
+        let ioas = try ioas(id)
+        var iovas: [UInt64] = []
+        iovas.reserveCapacity(requests.count)
+        do {
+            for request in requests { iovas.append(try map(ioas, request)) }
+        } catch {
+            for iova in iovas.reversed() { remove(at: iova, from: ioas) }
+            ioas.flush()
+            throw error.with("index", .number(UInt64(iovas.count)))
+        }
+        return iovas
+    }
+
+    /// Takes out one mapping; the caller flushes.
+    @inline(__always)
+    private func remove(at iova: UInt64, from ioas: IOAS) {
+        guard let area = ioas.areas.first(endingAtOrAfter: iova)?.area else { return }
+        ioas.remove(area)
+        memories[area.memory]?.mappings -= 1
+        releaseMappings(1, bytes: area.length)
+    }
+
+    // MARK: Unmap
+
+    package func unmap(ioas id: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> UInt64 {
+        let ioas = try ioas(id)
+        if iova == 0, length == .max { return unmapAll(ioas) }
+        guard length > 0 else {
+            throw ioas.refusal(.EINVAL, "zero_length", "nothing is named to be unmapped", iova, length)
+        }
+        let (last, overflow) = iova.addingReportingOverflow(length - 1)
+        guard !overflow else {
+            throw ioas.refusal(.EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space", iova, length)
+        }
+        let extent = try ioas.extent(start: iova, last: last)
+        var next = extent.first.start
+        for remaining in stride(from: extent.count, to: 0, by: -1) {
+            remove(at: next, from: ioas)
+            if remaining > 1, let position = ioas.areas.first(endingAtOrAfter: next) { next = position.start }
+        }
+        ioas.flush()
+        return extent.bytes
+    }
+
+    func unmapAll(_ ioas: IOAS) -> UInt64 {
+        var bytes: UInt64 = 0
+        var position = ioas.areas.first(endingAtOrAfter: 0)
+        while let current = position {
+            let area = current.area
+            for hwpt in ioas.hwpts { hwpt.domain.unmap(iova: area.start, length: area.length) }
+            memories[area.memory]?.mappings -= 1
+            bytes &+= area.length
+            position = current.next
+        }
+        ioas.flush()
+        releaseMappings(ioas.areas.count, bytes: bytes)
+        ioas.areas.removeAll()
+        ioas.hint = AllocationHint()
+        return bytes
+    }
+
+    // MARK: Copy
+
+    package func copy(
+        from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?,
+        access: IOMMU.Access
+    ) throws(IOMMUError) -> UInt64 {
+        let (from, to) = (try ioas(source), try ioas(destination))
+        guard !access.isEmpty else {
+            throw IOMMUError(
+                .EINVAL, "no_access", "a mapping allows reading, writing or both", ["ioas": .number(UInt64(destination))])
+        }
+        let pieces = try pieces(of: from, iova: iova, length: length, access: access)
+        guard let start = pieces.first else { return iova }
+        try to.checkShape(iova: fixed ?? 0, length: length, offset: start.offset)
+        for piece in pieces { try to.checkShape(iova: 0, length: piece.length, offset: piece.offset) }
+        let physical = (try memory(start.memory)).base &+ start.offset
+        let target: UInt64
+        if let fixed {
+            try to.checkUsable(iova: fixed, length: length)
+            target = fixed
+        } else {
+            target = try to.allocate(length: length, physical: physical)
+        }
+        var next = target
+        do {
+            for piece in pieces {
+                _ = try enter(
+                    to, try memory(piece.memory), id: piece.memory, offset: piece.offset, length: piece.length,
+                    fixed: next, access: access)
+                next &+= piece.length
+            }
+        } catch {
+            var undone = target
+            for piece in pieces where undone < next {
+                remove(at: undone, from: to)
+                undone &+= piece.length
+            }
+            to.flush()
+            throw error
+        }
+        return target
+    }
+
+    /// What is mapped there, cut to the range: `ENOENT` for a hole, `EPERM` for writing what is read-only.
+    private func pieces(
+        of ioas: IOAS, iova: UInt64, length: UInt64, access: IOMMU.Access
+    ) throws(IOMMUError) -> [Area] {
+        guard length > 0 else {
+            throw ioas.refusal(.EINVAL, "zero_length", "a mapping has at least one byte", iova, length)
+        }
+        let (last, overflow) = iova.addingReportingOverflow(length - 1)
+        guard !overflow else {
+            throw ioas.refusal(.EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space", iova, length)
+        }
+        var pieces: [Area] = []
+        var next = iova
+        var position = ioas.areas.first(endingAtOrAfter: iova)
+        while true {
+            guard var area = position?.area, area.start <= next else {
+                throw ioas.refusal(.ENOENT, "not_mapped", "the source range has a hole", next, last &- next &+ 1)
+            }
+            guard !access.contains(.write) || area.access.contains(.write) else {
+                throw ioas.refusal(
+                    .EPERM, "copy_adds_write", "a read-only mapping cannot be copied as a writable one", area.start,
+                    area.length)
+            }
+            area.offset &+= next &- area.start
+            area.start = next
+            area.last = min(area.last, last)
+            pieces.append(area)
+            guard area.last < last else { return pieces }
+            next = area.last &+ 1
+            position = position?.next
+        }
+    }
+}

@@ -1,0 +1,50 @@
+import IOMMU
+
+extension EmulatedContext {
+    /// What no reserved region and no table's reach takes, whatever is allowed or mapped.
+    package func iovaRanges(ioas id: ObjectID) throws(IOMMUError) -> (ranges: [AddressRange], alignment: UInt64) {
+        let ioas = try ioas(id)
+        return (ioas.usable, ioas.alignment)
+    }
+
+    package func allowIOVAs(ioas id: ObjectID, ranges: [AddressRange]) throws(IOMMUError) {
+        try ioas(id).allow(ranges)
+    }
+
+    package func mappings(
+        ioas id: ObjectID, from start: UInt64, limit: Int
+    ) throws(IOMMUError) -> (mappings: [MappingDescription], next: UInt64?) {
+        let ioas = try ioas(id)
+        guard limit > 0 else {
+            throw IOMMUError(.EINVAL, "bad_limit", "a limit is at least 1", ["ioas": .number(UInt64(id))])
+        }
+        var mappings: [MappingDescription] = []
+        var position = ioas.areas.first(endingAtOrAfter: start)
+        while let current = position {
+            let area = current.area
+            guard mappings.count < limit else { return (mappings, area.start) }
+            mappings.append(
+                MappingDescription(
+                    iova: area.start, length: area.length, memory: area.memory, offset: area.offset, access: area.access))
+            position = current.next
+        }
+        return (mappings, nil)
+    }
+
+    package func hugePages(ioas id: ObjectID) throws(IOMMUError) -> Bool { try ioas(id).usesHugePages }
+
+    package func setHugePages(ioas id: ObjectID, _ enabled: Bool) throws(IOMMUError) {
+        let ioas = try ioas(id)
+        guard enabled != ioas.usesHugePages else { return }
+        if !enabled {
+            guard ioas.hwpts.isEmpty || ioas.areas.isEmpty else {
+                throw IOMMUError(
+                    .EINVAL, "already_mapped", "ioas \(id) has hardware tables with mappings in them already",
+                    hint: "turn huge_pages off before mapping", ["ioas": .number(UInt64(id))])
+            }
+            try ioas.checkMappings(areMultiplesOf: IOAS.pageSize)
+        }
+        ioas.usesHugePages = enabled
+        ioas.updateAlignment()
+    }
+}

@@ -1,0 +1,128 @@
+import Glibc
+import IOMMU
+
+extension EmulatedContext {
+    package func importMemory(
+        descriptor: Int32, name: String?
+    ) throws(IOMMUError) -> (memory: ObjectID, size: UInt64) {
+        do {
+            try chargeObject()
+        } catch {
+            _ = Glibc.close(descriptor)
+            throw error
+        }
+        do {
+            let memory = try MemoryObject.importing(descriptor: descriptor, name: name)
+            try checkSize(memory.size)
+            try machine.addWindow(for: memory)
+            return (memories.insert(memory), memory.size)
+        } catch {
+            releaseObject()
+            throw error
+        }
+    }
+
+    package func createMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> ObjectID {
+        guard size > 0 else {
+            throw IOMMUError(.EINVAL, "zero_length", "a memory object has at least one byte", ["size": .hex(size)])
+        }
+        try checkSize(size)
+        try chargeObject()
+        do {
+            return memories.insert(try makeMemory(size: size, name: name, huge: huge))
+        } catch {
+            releaseObject()
+            throw error
+        }
+    }
+
+    private func makeMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> MemoryObject {
+        try account.charge(size, of: .memoryBytes)
+        do {
+            let memory = try MemoryObject.creating(size: size, name: name, huge: huge)
+            try machine.addWindow(for: memory)
+            createdMemories.insert(ObjectIdentifier(memory))
+            return memory
+        } catch {
+            account.release(size, of: .memoryBytes)
+            throw error
+        }
+    }
+
+    private func checkSize(_ size: UInt64) throws(IOMMUError) {
+        guard size <= limits.memorySize else {
+            throw IOMMUError(
+                .EFBIG, "memory_too_large", "a memory object may have at most \(limits.memorySize) bytes",
+                ["size": .hex(size), "limit": .hex(limits.memorySize)])
+        }
+    }
+
+    package func exportMemory(_ memory: ObjectID) throws(IOMMUError) -> Int32 {
+        try self.memory(memory).duplicateDescriptor()
+    }
+
+    package func readMemory(
+        _ memory: ObjectID, offset: UInt64, length: UInt64
+    ) throws(IOMMUError) -> [UInt8] {
+        let object = try self.memory(memory)
+        try checkTransfer(length)
+        try checkRange(of: object, id: memory, offset: offset, length: length)
+        var bytes = [UInt8](repeating: 0, count: Int(length))
+        var failure: IOMMUError?
+        bytes.withUnsafeMutableBytes { buffer in
+            do throws(IOMMUError) { try object.read(offset: offset, into: buffer) } catch { failure = error }
+        }
+        if let failure { throw failure.with("memory", .number(UInt64(memory))) }
+        return bytes
+    }
+
+    package func writeMemory(_ memory: ObjectID, offset: UInt64, bytes: [UInt8]) throws(IOMMUError) {
+        let object = try self.memory(memory)
+        try checkTransfer(UInt64(bytes.count))
+        try checkRange(of: object, id: memory, offset: offset, length: UInt64(bytes.count))
+        var failure: IOMMUError?
+        bytes.withUnsafeBytes { buffer in
+            do throws(IOMMUError) { try object.write(offset: offset, from: buffer) } catch { failure = error }
+        }
+        if let failure { throw failure.with("memory", .number(UInt64(memory))) }
+    }
+
+    /// `EMSGSIZE` for more than one call may move.
+    package func checkTransfer(_ length: UInt64) throws(IOMMUError) {
+        guard length <= limits.transfer else {
+            throw IOMMUError(
+                .EMSGSIZE, "transfer_too_large", "one call moves at most \(limits.transfer) bytes",
+                hint: "split it", ["length": .hex(length), "limit": .hex(limits.transfer)])
+        }
+    }
+
+    /// `EINVAL` for bytes that the memory object does not have.
+    @inline(__always)
+    func checkRange(of object: MemoryObject, id: ObjectID, offset: UInt64, length: UInt64) throws(IOMMUError) {
+        let (end, overflow) = offset.addingReportingOverflow(length)
+        guard !overflow, end <= object.size else {
+            throw IOMMUError(
+                .EINVAL, "outside_memory",
+                "the range does not lie inside memory object \(id), which has \(object.size) bytes",
+                ["memory": .number(UInt64(id)), "offset": .hex(offset), "length": .hex(length), "size": .hex(object.size)])
+        }
+    }
+
+    package func closeMemory(_ memory: ObjectID) throws(IOMMUError) {
+        let object = try self.memory(memory)
+        guard object.mappings == 0 else {
+            throw IOMMUError(
+                .EBUSY, "memory_mapped", "memory object \(memory) is mapped \(object.mappings) times",
+                hint: "unmap it first; ioas.mappings shows where",
+                ["memory": .number(UInt64(memory)), "mappings": .number(UInt64(object.mappings))])
+        }
+        release(object, id: memory)
+    }
+
+    func release(_ object: MemoryObject, id: ObjectID) {
+        memories.remove(id)
+        machine.removeWindow(object.base)
+        if createdMemories.remove(ObjectIdentifier(object)) != nil { account.release(object.size, of: .memoryBytes) }
+        releaseObject()
+    }
+}

@@ -1,0 +1,191 @@
+import IOMMU
+
+extension EmulatedContext {
+    private static let virtualType = "arm_smmuv3"
+    private static let maxInvalidations = 1 << 19
+
+    // MARK: Nested hwpts
+
+    func makeNested(
+        in viommu: VIOMMU, for device: EmulatedDevice, _ request: HWPTRequest, _ faultQueue: FaultQueue?
+    ) throws(IOMMUError) -> ObjectID {
+        let members: KeyValuePairs<String, IOMMUError.Value> = [
+            "pt": .number(UInt64(request.pt)), "name": .text(device.name),
+        ]
+        guard request.flags.isEmpty else {
+            throw IOMMUError(.EOPNOTSUPP, "flags_unsupported", "a nested stage 1 takes no flags", members)
+        }
+        guard let vste = request.vste else {
+            throw IOMMUError(
+                .EOPNOTSUPP, "data_required", "a nested stage 1 needs the guest's STE", hint: "pass data.ste", members)
+        }
+        guard viommu.hwpt.smmu === device.smmu else {
+            throw IOMMUError(.EINVAL, "other_smmu", "the viommu is a slice of another SMMU than the device's", members)
+        }
+        try chargeObject()
+        do {
+            let domain = try device.driver.makeNestedDomain(viommu.driver, vste: vste)
+            let hwpt = NestedHWPT(viommu: viommu, domain: domain, vste: vste, faultQueue: faultQueue)
+            table.insert(hwpt)
+            return hwpt.id
+        } catch {
+            releaseObject()
+            throw error
+        }
+    }
+
+    package func invalidate(
+        target id: ObjectID, type: String, entries: [(UInt64, UInt64)]
+    ) throws(IOMMUError) -> Int {
+        let members: KeyValuePairs<String, IOMMUError.Value> = ["target": .number(UInt64(id))]
+        guard let target = table[id] else { throw AttachRules.unknownPT(id, .ENOENT).with("target", .number(UInt64(id))) }
+        guard let viommu = target as? VIOMMU else {
+            if target is NestedHWPT {
+                throw IOMMUError(
+                    .EOPNOTSUPP, "invalidate_through_viommu", "an SMMUv3 takes invalidations for a whole viommu",
+                    hint: "name the viommu", members)
+            }
+            throw IOMMUError(.EINVAL, "wrong_kind", "object \(id) is a \(target.kind.rawValue), not a viommu", members)
+        }
+        guard type == Self.virtualType else {
+            throw IOMMUError(.EINVAL, "wrong_type", "entries of a viommu on an SMMUv3 have the type arm_smmuv3", members)
+        }
+        guard entries.count <= Self.maxInvalidations else {
+            throw IOMMUError(.EINVAL, "too_many_entries", "at most \(Self.maxInvalidations) entries fit a call", members)
+        }
+        do {
+            return try viommu.driver.invalidate(entries: entries)
+        } catch {
+            throw error.with("target", .number(UInt64(id)))
+        }
+    }
+
+    // MARK: Virtual IOMMUs
+
+    package func allocateVIOMMU(device id: ObjectID, hwpt: ObjectID, type: String) throws(IOMMUError) -> ObjectID {
+        let device = try device(id)
+        guard type == Self.virtualType else {
+            throw IOMMUError(.EOPNOTSUPP, "wrong_type", "viommus on an SMMUv3 have the type arm_smmuv3", ["type": .text(type)])
+        }
+        guard device.driver.features.hasStage1, device.driver.features.hasStage2 else {
+            throw IOMMUError(.EOPNOTSUPP, "no_nesting", "\(device.smmu.name) does not implement both stages")
+        }
+        guard let object = table[hwpt] as? HWPT else { throw ObjectTable.unknown(hwpt, .hwpt) }
+        guard let parent = object as? PagingHWPT, parent.flags.contains(.nestParent) else {
+            throw IOMMUError(
+                .EINVAL, "not_a_nest_parent", "hwpt \(hwpt) was not allocated to nest in",
+                hint: "allocate it with the flag nest_parent", ["hwpt": .number(UInt64(hwpt))])
+        }
+        guard parent.smmu === device.smmu else {
+            throw IOMMUError(
+                .EINVAL, "other_smmu", "hwpt \(hwpt) is a table of another SMMU than the device's",
+                ["hwpt": .number(UInt64(hwpt)), "device": .number(UInt64(id))])
+        }
+        try chargeObject()
+        do {
+            let viommu = VIOMMU(hwpt: parent, driver: try device.driver.makeViommu(parent: parent.domain))
+            table.insert(viommu)
+            return viommu.id
+        } catch {
+            releaseObject()
+            throw error
+        }
+    }
+
+    package func allocateVDevice(
+        viommu id: ObjectID, device: ObjectID, virtualID: UInt64
+    ) throws(IOMMUError) -> ObjectID {
+        let viommu = try table.object(id, .viommu, as: VIOMMU.self)
+        let object = try deviceObject(device)
+        let members: KeyValuePairs<String, IOMMUError.Value> = [
+            "viommu": .number(UInt64(id)), "device": .number(UInt64(device)), "virt_id": .number(virtualID),
+        ]
+        guard viommu.hwpt.smmu === object.device.smmu else {
+            throw IOMMUError(.EINVAL, "other_smmu", "the viommu is a slice of another SMMU than the device's", members)
+        }
+        guard virtualID <= UInt64(UInt32.max) else {
+            throw IOMMUError(.EINVAL, "bad_virtual_id", "a virtual StreamID has 32 bits", members)
+        }
+        guard object.device.description.streamIDs.count == 1 else {
+            throw IOMMUError(
+                .EOPNOTSUPP, "several_streams", "device \(object.device.name) has more than one StreamID", members)
+        }
+        guard object.vdevice == nil else {
+            throw IOMMUError(.EEXIST, "vdevice_exists", "device \(object.device.name) has a vdevice already", members)
+        }
+        let virtualID = UInt32(truncatingIfNeeded: virtualID)
+        guard viommu.vdevices[virtualID] == nil else {
+            throw IOMMUError(.EEXIST, "virtual_id_taken", "another device of the viommu has that virtual StreamID", members)
+        }
+        try chargeObject()
+        do {
+            try viommu.driver.setVDevice(virtualID: virtualID, master: object.device.master)
+        } catch {
+            releaseObject()
+            throw error
+        }
+        let vdevice = VDevice(viommu: viommu, device: object, virtualID: virtualID)
+        viommu.vdevices[virtualID] = vdevice
+        object.vdevice = vdevice
+        table.insert(vdevice)
+        return vdevice.id
+    }
+
+    func release(_ vdevice: VDevice) {
+        vdevice.viommu.driver.removeVDevice(virtualID: vdevice.virtualID)
+        vdevice.viommu.vdevices[vdevice.virtualID] = nil
+        vdevice.device.vdevice = nil
+        table.remove(vdevice)
+        releaseObject()
+    }
+
+    // MARK: Virtual events
+
+    package func allocateVEventQueue(
+        viommu id: ObjectID, type: String, depth: UInt32
+    ) throws(IOMMUError) -> ObjectID {
+        let members: KeyValuePairs<String, IOMMUError.Value> = [
+            "viommu": .number(UInt64(id)), "depth": .number(UInt64(depth)),
+        ]
+        guard depth > 0, depth <= VEventQueue.maxDepth else {
+            throw IOMMUError(.EINVAL, "bad_depth", "a depth is between 1 and \(VEventQueue.maxDepth)", members)
+        }
+        let viommu = try table.object(id, .viommu, as: VIOMMU.self)
+        guard type == Self.virtualType else {
+            throw IOMMUError(.EOPNOTSUPP, "wrong_type", "event queues on an SMMUv3 have the type arm_smmuv3", members)
+        }
+        guard viommu.eventQueue == nil else {
+            throw IOMMUError(.EEXIST, "veventq_exists", "viommu \(id) has an event queue of this type already", members)
+        }
+        try chargeObject()
+        let queue = VEventQueue(viommu: viommu, depth: depth)
+        viommu.eventQueue = queue
+        table.insert(queue)
+        return queue.id
+    }
+
+    package func readVirtualEvents(_ queue: ObjectID, max: Int) throws(IOMMUError) -> [VirtualEvent] {
+        let queue = try table.object(queue, .veventq, as: VEventQueue.self)
+        guard max > 0 else {
+            throw IOMMUError(.EINVAL, "bad_limit", "at least one event is read", ["veventq": .number(UInt64(queue.id))])
+        }
+        return queue.read(max: max)
+    }
+
+    // MARK: Faults
+
+    package func allocateFaultQueue() throws(IOMMUError) -> ObjectID {
+        try chargeObject()
+        let queue = FaultQueue(depth: limits.faultQueueDepth)
+        table.insert(queue)
+        return queue.id
+    }
+
+    package func readFaults(_ fault: ObjectID, max: Int) throws(IOMMUError) -> [PageFault] {
+        try table.object(fault, .fault, as: FaultQueue.self).read(max: max)
+    }
+
+    package func respond(fault: ObjectID, _ responses: [FaultResponse]) throws(IOMMUError) -> Int {
+        try table.object(fault, .fault, as: FaultQueue.self).respond(responses)
+    }
+}

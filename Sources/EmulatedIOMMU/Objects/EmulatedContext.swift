@@ -1,0 +1,113 @@
+import IOMMU
+
+/// The iommufd operations of one session on the emulated backend: what one open of `/dev/iommu` can do.
+package final class EmulatedContext: IOMMUContext {
+    package unowned let backend: EmulatedBackend
+    package var machine: Machine { backend.machine }
+    package var executor: any WorkExecutor { backend.executor }
+    /// What other sessions are told when this one holds something.
+    package let owner: String
+    package let account: Account
+    package let limits: ContextLimits
+
+    /// The iommufd id space.
+    package internal(set) var table = ObjectTable()
+    package var memories = IDTable<MemoryObject>()
+    /// Those that count against `memory_bytes`; imported ones belong to the client.
+    var createdMemories: Set<ObjectIdentifier> = []
+    package internal(set) var mappedBytes: UInt64 = 0
+    /// In all IOASes together.
+    package internal(set) var mappingCount = 0
+    package private(set) var isClosed = false
+    /// What other parts of the backend keep for this context, in the order in which it is torn down.
+    package var companions: [any ContextCompanion] = []
+
+    init(backend: EmulatedBackend, owner: String, account: Account, limits: ContextLimits) {
+        self.backend = backend
+        self.owner = owner
+        self.account = account
+        self.limits = limits
+    }
+
+    package func emit(_ kind: BackendEvent.Kind, device: String? = nil, _ members: [IOMMUError.Member]) {
+        backend.emit(BackendEvent(kind, context: ObjectIdentifier(self), device: device, members))
+    }
+
+    // MARK: Devices for other parts of the backend
+
+    /// The device behind a device object: `ENOENT` for an unknown id, `ENODEV` once it has been unplugged.
+    package func device(_ id: ObjectID) throws(IOMMUError) -> EmulatedDevice {
+        try deviceObject(id).device
+    }
+
+    func deviceObject(_ id: ObjectID) throws(IOMMUError) -> DeviceObject {
+        let object = try table.object(id, .device, as: DeviceObject.self)
+        guard !object.device.isRemoved else {
+            throw IOMMUError(
+                .ENODEV, "device_removed", "device \(object.device.name) has been removed",
+                hint: "device.unbind frees its object", ["device": .number(UInt64(id)), "name": .text(object.device.name)])
+        }
+        return object
+    }
+
+    /// `ENOENT` for an unknown id.
+    @inline(__always)
+    package func memory(_ id: ObjectID) throws(IOMMUError) -> MemoryObject {
+        guard let memory = memories[id] else {
+            throw IOMMUError(
+                .ENOENT, "unknown_memory", "there is no memory object \(id) in this session",
+                hint: "session.objects lists what there is", ["memory": .number(UInt64(id))])
+        }
+        return memory
+    }
+
+    // MARK: Quotas
+
+    /// Takes room for one more object of any kind; `EDQUOT` if there is none.
+    package func chargeObject() throws(IOMMUError) {
+        guard table.count + memories.count + companions.reduce(0, { $0 + $1.objectCount }) < limits.objects else {
+            throw IOMMUError(
+                .EDQUOT, "quota_exceeded", "this session would hold more than \(limits.objects) objects",
+                hint: "destroy some, or ask the administrator to raise limits.objects_per_session",
+                ["limit": .number(UInt64(limits.objects))])
+        }
+        try account.charge(1, of: .objects)
+    }
+
+    package func releaseObject() { account.release(1, of: .objects) }
+
+    // MARK: Objects
+
+    package var isEmpty: Bool {
+        table.isEmpty && memories.isEmpty && companions.allSatisfy { $0.objectCount == 0 }
+    }
+
+    package func objects() -> [ObjectDescription] {
+        table.all.map(\.description) + memories.all.map { describe($0.element, id: $0.id) }
+            + companions.flatMap { $0.objects() }
+    }
+
+    private func describe(_ memory: MemoryObject, id: ObjectID) -> ObjectDescription {
+        var state: [IOMMUError.Member] = [.init("size", .hex(memory.size))]
+        if let name = memory.name { state.append(.init("name", .text(name))) }
+        state.append(.init("writable", .number(memory.isWritable ? 1 : 0)))
+        return ObjectDescription(kind: "memory", id: id, users: memory.mappings, state: state)
+    }
+
+    package func close() {
+        guard !isClosed else { return }
+        isClosed = true
+        for companion in companions { companion.close() }
+        companions = []
+        destroyAll()
+        for (id, memory) in memories.all { release(memory, id: id) }
+    }
+}
+
+/// What another part of the backend keeps for a context: bonds, queues, bare SMMU models.
+package protocol ContextCompanion: AnyObject {
+    var objectCount: Int { get }
+    func objects() -> [ObjectDescription]
+    /// Frees everything; the context's devices are still attached.
+    func close()
+}

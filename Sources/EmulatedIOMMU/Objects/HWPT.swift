@@ -1,0 +1,114 @@
+import IOMMU
+
+/// A hardware page table: what a device can be attached to.
+package class HWPT: SessionObject {
+    let smmu: EmulatedSMMU
+    /// Where page faults of what is attached go; nil: they fail the access.
+    let faultQueue: FaultQueue?
+    /// How many (device, PASID) pairs are attached to it.
+    var attachedCount = 0
+
+    init(smmu: EmulatedSMMU, faultQueue: FaultQueue?) {
+        self.smmu = smmu
+        self.faultQueue = faultQueue
+        super.init(.hwpt)
+        faultQueue?.hwptCount += 1
+    }
+
+    /// The table that follows an IOAS: itself, or the stage 2 below.
+    var paging: PagingHWPT { preconditionFailure("every kind of hwpt says so") }
+    /// How the driver is told to attach a device to it.
+    var target: AttachTarget { .blocked }
+    var isNested: Bool { false }
+
+    /// One more or one fewer (device, PASID) uses it.
+    func attachmentsChanged(by count: Int) { attachedCount += count }
+
+    /// Gives back what the driver holds for it. Nothing refers to it any more.
+    func release() { faultQueue?.hwptCount -= 1 }
+}
+
+/// One hardware table that follows an IOAS.
+package final class PagingHWPT: HWPT {
+    let ioas: IOAS
+    let domain: PagingDomain
+    /// Made by an attach to the IOAS, and gone with its last device.
+    let isAutomatic: Bool
+    let flags: HWPTFlags
+    /// Nested attachments that pass through it, viommus on it.
+    var nestedAttachedCount = 0
+    var viommuCount = 0
+
+    init(
+        ioas: IOAS, smmu: EmulatedSMMU, domain: PagingDomain, flags: HWPTFlags, isAutomatic: Bool, faultQueue: FaultQueue?
+    ) {
+        self.ioas = ioas
+        self.domain = domain
+        self.flags = flags
+        self.isAutomatic = isAutomatic
+        super.init(smmu: smmu, faultQueue: faultQueue)
+    }
+
+    override var paging: PagingHWPT { self }
+    override var target: AttachTarget { .paging(domain, faults: faultQueue != nil) }
+    package override var users: Int { attachedCount + nestedAttachedCount + viommuCount }
+    override var references: [SessionObject] { faultQueue.map { [ioas, $0] } ?? [ioas] }
+
+    override var state: [IOMMUError.Member] {
+        var names: [String] = []
+        if flags.contains(.nestParent) { names.append("nest_parent") }
+        if flags.contains(.dirtyTracking) { names.append("dirty_tracking") }
+        if flags.contains(.pasid) { names.append("pasid") }
+        return [
+            .init("smmu", .text(smmu.name)),
+            .init("stage", .number(UInt64(domain.stage))),
+            .init("automatic", .number(isAutomatic ? 1 : 0)),
+            .init("flags", .text(names.joined(separator: ","))),
+            .init("attached", .number(UInt64(attachedCount))),
+        ]
+    }
+}
+
+/// A guest's stage 1 over the stage 2 of its viommu.
+package final class NestedHWPT: HWPT {
+    let viommu: VIOMMU
+    let domain: NestedDomain
+    /// Words 0 and 1 of the guest's STE.
+    let vste: (UInt64, UInt64)
+
+    init(viommu: VIOMMU, domain: NestedDomain, vste: (UInt64, UInt64), faultQueue: FaultQueue?) {
+        self.viommu = viommu
+        self.domain = domain
+        self.vste = vste
+        super.init(smmu: viommu.hwpt.smmu, faultQueue: faultQueue)
+        viommu.nestedCount += 1
+    }
+
+    override var paging: PagingHWPT { viommu.hwpt }
+    override var target: AttachTarget { .nested(domain, faults: faultQueue != nil) }
+    override var isNested: Bool { true }
+    package override var users: Int { attachedCount }
+    override var references: [SessionObject] { faultQueue.map { [viommu, $0] } ?? [viommu] }
+
+    /// V = 1 and Config = 0b1x1: the guest's stage 1 translates.
+    var translates: Bool { vste.0 & 1 == 1 && (vste.0 >> 1) & 0b111 == 0b101 }
+
+    override var state: [IOMMUError.Member] {
+        [
+            .init("smmu", .text(smmu.name)),
+            .init("stage", .text("nested")),
+            .init("ste", .words([vste.0, vste.1])),
+            .init("attached", .number(UInt64(attachedCount))),
+        ]
+    }
+
+    override func attachmentsChanged(by count: Int) {
+        super.attachmentsChanged(by: count)
+        viommu.hwpt.nestedAttachedCount += count
+    }
+
+    override func release() {
+        viommu.nestedCount -= 1
+        super.release()
+    }
+}

@@ -1,0 +1,50 @@
+import IOMMU
+
+/// Sets of addresses as sorted, disjoint ranges.
+extension AddressRange {
+    /// The whole 64-bit space.
+    static var everything: AddressRange { AddressRange(start: 0, last: .max) ?? AddressRange(anyAddress: 0) }
+
+    private init(anyAddress address: UInt64) {
+        // start == last never fails.
+        self = AddressRange(start: address, last: address).unsafelyUnwrapped
+    }
+
+    /// What none of the ranges holds; they may overlap and come in any order.
+    static func complement(of ranges: [AddressRange]) -> [AddressRange] {
+        var free: [AddressRange] = []
+        var next: UInt64 = 0
+        for range in ranges.sorted(by: { $0.start < $1.start }) {
+            if range.start > next, let gap = AddressRange(start: next, last: range.start - 1) { free.append(gap) }
+            guard range.last < .max else { return free }
+            next = max(next, range.last + 1)
+        }
+        if let rest = AddressRange(start: next, last: .max) { free.append(rest) }
+        return free
+    }
+
+    /// What both hold; both are sorted and disjoint.
+    static func intersection(_ one: [AddressRange], _ other: [AddressRange]) -> [AddressRange] {
+        var common: [AddressRange] = []
+        var (left, right) = (0, 0)
+        while left < one.count, right < other.count {
+            let start = max(one[left].start, other[right].start)
+            let last = min(one[left].last, other[right].last)
+            if let range = AddressRange(start: start, last: last) { common.append(range) }
+            if one[left].last < other[right].last { left += 1 } else { right += 1 }
+        }
+        return common
+    }
+
+    /// The range, among sorted disjoint ones, that holds `address`.
+    @inline(__always)
+    static func range(of address: UInt64, in ranges: [AddressRange]) -> AddressRange? {
+        var (low, high) = (0, ranges.count)
+        while low < high {
+            let middle = (low + high) >> 1
+            if ranges[middle].last < address { low = middle + 1 } else { high = middle }
+        }
+        guard low < ranges.count, ranges[low].start <= address else { return nil }
+        return ranges[low]
+    }
+}

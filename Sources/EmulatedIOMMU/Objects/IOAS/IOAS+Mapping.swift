@@ -1,0 +1,125 @@
+import IOMMU
+
+extension IOAS {
+    /// `EINVAL`, `EOVERFLOW`: whether a range of that shape can be mapped at all.
+    @inline(__always)
+    func checkShape(iova: UInt64, length: UInt64, offset: UInt64) throws(IOMMUError) {
+        guard length > 0 else { throw refusal(.EINVAL, "zero_length", "a mapping has at least one byte", iova, length) }
+        let (last, overflow) = iova.addingReportingOverflow(length - 1)
+        guard !overflow, last < .max else {
+            throw refusal(.EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space", iova, length)
+        }
+        guard (iova | length | offset) & (alignment - 1) == 0 else {
+            throw refusal(
+                .EINVAL, "misaligned", "iova, length and offset have to be multiples of \(alignment) bytes", iova, length
+            ).with("alignment", .hex(alignment)).with("offset", .hex(offset))
+        }
+    }
+
+    /// `EINVAL` for IOVAs that nobody may use; the range does not wrap.
+    @inline(__always)
+    func checkUsable(iova: UInt64, length: UInt64) throws(IOMMUError) {
+        let last = iova &+ (length &- 1)
+        if let range = AddressRange.range(of: iova, in: usable), last <= range.last { return }
+        throw unusable(iova: iova, last: last)
+    }
+
+    private func unusable(iova: UInt64, last: UInt64) -> IOMMUError {
+        let error = refusal(
+            .EINVAL, "iova_reserved", "the range meets IOVAs that cannot be mapped", iova, last &- iova &+ 1,
+            hint: "ioas.iova_ranges lists what is usable")
+        guard let range = AddressRange(start: iova, last: last), let reservation = reservation(overlapping: range) else {
+            return error
+        }
+        let region = reservation.range
+        let named = error.with("region_start", .hex(region.start)).with("region_last", .hex(region.last))
+        switch reservation.cause {
+        case .aperture: return named.with("region_type", .text("outside_aperture"))
+        case .region(let kind, let device):
+            return named.with("region_type", .text(kind.rawValue)).with("region_device", .text(device))
+        }
+    }
+
+    func refusal(
+        _ errno: Errno, _ reason: String, _ message: String, _ iova: UInt64, _ length: UInt64, hint: String? = nil
+    ) -> IOMMUError {
+        IOMMUError(
+            errno, reason, message, hint: hint,
+            ["ioas": .number(UInt64(id)), "iova": .hex(iova), "length": .hex(length)])
+    }
+
+    // MARK: Map
+
+    /// Enters a range whose shape has been checked, in the map and in every hwpt.
+    ///
+    /// - Throws: `EEXIST`, or what an hwpt says; then nothing has changed.
+    @inline(__always)
+    func insert(_ area: Area, physical: UInt64) throws(IOMMUError) {
+        if let other = areas.insert(area) {
+            throw refusal(
+                .EEXIST, "already_mapped",
+                "the range overlaps the mapping of \(other.length) bytes at 0x\(String(other.start, radix: 16))",
+                area.start, area.length, hint: "unmap that first"
+            ).with("mapping_iova", .hex(other.start)).with("mapping_length", .hex(other.length))
+        }
+        var index = 0
+        do {
+            while index < hwpts.count {
+                try hwpts[index].domain.map(
+                    iova: area.start, pa: physical, length: area.length, access: area.access, hugePages: usesHugePages)
+                index += 1
+            }
+        } catch {
+            _ = areas.remove(start: area.start)
+            for undone in 0..<index {
+                hwpts[undone].domain.unmap(iova: area.start, length: area.length)
+                hwpts[undone].domain.flush()
+            }
+            throw error.with("ioas", .number(UInt64(id))).with("iova", .hex(area.start))
+        }
+    }
+
+    // MARK: Unmap
+
+    /// What an unmap of start...last takes: whole mappings only.
+    ///
+    /// - Throws: `ENOENT` if nothing is there or a mapping would be cut; nothing changes.
+    @inline(__always)
+    func extent(start: UInt64, last: UInt64) throws(IOMMUError) -> (first: AreaMap.Position, count: Int, bytes: UInt64) {
+        guard let first = areas.first(endingAtOrAfter: start), first.start <= last else {
+            throw refusal(.ENOENT, "not_mapped", "nothing is mapped there", start, last &- start &+ 1)
+        }
+        guard first.start >= start else { throw cut(first.area, start, last) }
+        var count = 0
+        var bytes: UInt64 = 0
+        var position: AreaMap.Position? = first
+        while let current = position, current.start <= last {
+            guard current.last <= last else { throw cut(current.area, start, last) }
+            count += 1
+            bytes &+= current.last &- current.start &+ 1
+            position = current.last == last ? nil : current.next
+        }
+        return (first, count, bytes)
+    }
+
+    private func cut(_ area: Area, _ start: UInt64, _ last: UInt64) -> IOMMUError {
+        refusal(
+            .ENOENT, "would_split_mapping",
+            "the range cuts the mapping of \(area.length) bytes at 0x\(String(area.start, radix: 16))",
+            start, last &- start &+ 1, hint: "unmap whole mappings"
+        ).with("mapping_iova", .hex(area.start)).with("mapping_length", .hex(area.length))
+    }
+
+    /// Takes one area out of every hwpt, and out of the map; ``flush()`` has to follow before it is forgotten.
+    @inline(__always)
+    func remove(_ area: Area) {
+        _ = areas.remove(start: area.start)
+        for hwpt in hwpts { hwpt.domain.unmap(iova: area.start, length: area.length) }
+        hint.freed(from: area.start)
+    }
+
+    @inline(__always)
+    func flush() {
+        for hwpt in hwpts { hwpt.domain.flush() }
+    }
+}

@@ -1,0 +1,196 @@
+import IOMMU
+
+/// A map from IOVA to memory, and the hardware tables that follow it.
+package final class IOAS: SessionObject {
+    /// The smallest page of a mapping where large ones are off, and of every hwpt of this backend or less.
+    static let pageSize: UInt64 = 4096
+
+    let areas = AreaMap()
+    private(set) var hwpts = ContiguousArray<PagingHWPT>()
+    var usesHugePages = true
+    /// What every IOVA, length and offset is a multiple of (bytes); see ``requiredAlignment(with:)``.
+    private(set) var alignment: UInt64 = 1
+    private var reservations: [Reservation] = []
+    /// Sorted; empty: everything. They steer only the choice of IOVAs.
+    private(set) var allowed: [AddressRange] = []
+    /// What no reservation takes, sorted.
+    private(set) var usable: [AddressRange]
+    /// Where automatic IOVAs come from: `usable` within `allowed`.
+    private(set) var allocatable: [AddressRange]
+    var hint = AllocationHint()
+
+    init() {
+        usable = [.everything]
+        allocatable = usable
+        super.init(.ioas)
+    }
+
+    package override var users: Int { hwpts.count }
+
+    override var state: [IOMMUError.Member] {
+        [
+            .init("mappings", .number(UInt64(areas.count))),
+            .init("huge_pages", .number(usesHugePages ? 1 : 0)),
+            .init("alignment", .hex(alignment)),
+        ]
+    }
+
+    // MARK: Hwpts
+
+    /// The largest over the hwpts of each one's smallest page; without any, 1, or a page where large ones are off.
+    func requiredAlignment(with another: PagingDomain? = nil) -> UInt64 {
+        var alignment = usesHugePages ? 1 : Self.pageSize
+        for hwpt in hwpts { alignment = max(alignment, hwpt.domain.smallestPage) }
+        if let another { alignment = max(alignment, another.smallestPage) }
+        return alignment
+    }
+
+    func updateAlignment() { alignment = requiredAlignment() }
+
+    func link(_ hwpt: PagingHWPT) {
+        hwpts.append(hwpt)
+        updateAlignment()
+        changed()
+    }
+
+    func unlink(_ hwpt: PagingHWPT) {
+        hwpts.removeAll { $0 === hwpt }
+        removeReservations(of: hwpt)
+        updateAlignment()
+    }
+
+    /// `EADDRINUSE` if a mapping is not a multiple of `alignment`.
+    func checkMappings(areMultiplesOf alignment: UInt64) throws(IOMMUError) {
+        guard alignment > self.alignment else { return }
+        var position = areas.first(endingAtOrAfter: 0)
+        while let current = position {
+            let area = current.area
+            guard (area.start | area.length | area.offset) & (alignment - 1) == 0 else {
+                throw IOMMUError(
+                    .EADDRINUSE, "mapping_misaligned",
+                    "a mapping of ioas \(id) is not a multiple of the \(alignment) bytes that the hardware maps",
+                    hint: "unmap it and map it again on page boundaries",
+                    [
+                        "ioas": .number(UInt64(id)), "iova": .hex(area.start), "length": .hex(area.length),
+                        "alignment": .hex(alignment),
+                    ])
+            }
+            position = current.next
+        }
+    }
+
+    // MARK: Reservations
+
+    /// `EADDRINUSE` if a mapping, or an allowed range, lies in one of them; nothing changes.
+    func check(_ new: [Reservation]) throws(IOMMUError) {
+        for reservation in new {
+            let range = reservation.range
+            if let area = areas.firstOverlap(start: range.start, last: range.last) {
+                throw reservation.collision(
+                    "the mapping of ioas \(id) at 0x\(String(area.start, radix: 16))", "mapping_in_reserved_region",
+                    hint: "unmap it and map that memory elsewhere; ioas.check tells all such places at once"
+                ).with("ioas", .number(UInt64(id))).with("iova", .hex(area.start)).with("length", .hex(area.length))
+            }
+            if let range = allowed.first(where: { $0.overlaps(range) }) {
+                throw reservation.collision(
+                    "the allowed range of ioas \(id) from 0x\(String(range.start, radix: 16))", "allowed_range_narrowed",
+                    hint: "take the region out of ioas.allow_iovas"
+                ).with("ioas", .number(UInt64(id))).with("start", .hex(range.start)).with("last", .hex(range.last))
+            }
+        }
+    }
+
+    func add(_ new: [Reservation]) {
+        guard !new.isEmpty else { return }
+        reservations.append(contentsOf: new)
+        changed()
+    }
+
+    func removeReservations(of owner: AnyObject) {
+        reservations.removeAll { $0.owner === owner }
+        changed()
+    }
+
+    func reservation(overlapping range: AddressRange) -> Reservation? {
+        reservations.first { $0.range.overlaps(range) }
+    }
+
+    // MARK: Allowed ranges
+
+    /// `EINVAL` for a range of one byte or less or an overlap, `EADDRINUSE` if one meets a reservation.
+    func allow(_ ranges: [AddressRange]) throws(IOMMUError) {
+        let sorted = ranges.sorted { $0.start < $1.start }
+        for (index, range) in sorted.enumerated() {
+            guard range.start < range.last, index == 0 || sorted[index - 1].last < range.start else {
+                throw IOMMUError(
+                    .EINVAL, "bad_allowed_ranges", "allowed ranges have more than one byte and do not overlap",
+                    ["ioas": .number(UInt64(id)), "start": .hex(range.start), "last": .hex(range.last)])
+            }
+        }
+        for range in sorted {
+            if let reservation = reservation(overlapping: range) {
+                throw reservation.collision(
+                    "the range from 0x\(String(range.start, radix: 16))", "allowed_range_reserved",
+                    hint: "ioas.iova_ranges lists what is usable"
+                ).with("ioas", .number(UInt64(id))).with("start", .hex(range.start)).with("last", .hex(range.last))
+            }
+        }
+        allowed = sorted
+        changed()
+    }
+
+    private func changed() {
+        usable = AddressRange.complement(of: reservations.map(\.range))
+        allocatable = allowed.isEmpty ? usable : AddressRange.intersection(usable, allowed)
+        hint = AllocationHint()
+    }
+}
+
+/// IOVAs that an IOAS may not use while somebody is attached to it.
+struct Reservation {
+    enum Cause {
+        /// Beyond what an hwpt can translate.
+        case aperture
+        case region(ReservedRegion.Kind, device: String)
+    }
+
+    let range: AddressRange
+    let owner: AnyObject
+    let cause: Cause
+
+    /// That `what` collides with this reservation.
+    func collision(_ what: String, _ reason: String, hint: String) -> IOMMUError {
+        let first = String(range.start, radix: 16), last = String(range.last, radix: 16)
+        switch cause {
+        case .aperture:
+            return IOMMUError(
+                .EADDRINUSE, reason, "\(what) lies in 0x\(first)-0x\(last), which the hardware table cannot translate",
+                hint: hint, ["region_start": .hex(range.start), "region_last": .hex(range.last)])
+        case .region(let kind, let device):
+            return IOMMUError(
+                .EADDRINUSE, reason, "\(what) lies in 0x\(first)-0x\(last), which is \(kind.rawValue) for \(device)",
+                hint: hint,
+                [
+                    "region_start": .hex(range.start), "region_last": .hex(range.last),
+                    "region_type": .text(kind.rawValue), "region_device": .text(device),
+                ])
+        }
+    }
+
+    /// Everything but the aperture.
+    static func outside(_ aperture: AddressRange, owner: AnyObject) -> [Reservation] {
+        AddressRange.complement(of: [aperture]).map { Reservation(range: $0, owner: owner, cause: .aperture) }
+    }
+
+    /// What the device cannot use.
+    static func regions(of device: EmulatedDevice, owner: AnyObject) -> [Reservation] {
+        device.reservedRegions.map {
+            Reservation(range: $0.range, owner: owner, cause: .region($0.kind, device: device.name))
+        }
+    }
+}
+
+extension PagingDomain {
+    /// Bytes.
+    var smallestPage: UInt64 { pageSizes & (0 &- pageSizes) }
+}

@@ -1,0 +1,67 @@
+import IOMMU
+
+/// The kinds of the iommufd id space.
+package enum ObjectKind: String, Sendable {
+    case ioas
+    case hwpt
+    case device
+    case fault
+    case viommu
+    case vdevice
+    case veventq
+}
+
+/// Something in the iommufd id space of a context.
+package class SessionObject {
+    package let kind: ObjectKind
+    /// Given by the table that holds it; 0 before.
+    package fileprivate(set) var id: ObjectID = 0
+
+    init(_ kind: ObjectKind) { self.kind = kind }
+
+    /// How many references other objects of the context hold; it cannot be destroyed before that is 0.
+    package var users: Int { 0 }
+    /// What it holds, once per reference.
+    var references: [SessionObject] { [] }
+    /// What else `session.objects` shows of it.
+    var state: [IOMMUError.Member] { [] }
+
+    final var description: ObjectDescription {
+        ObjectDescription(
+            kind: kind.rawValue, id: id, users: users,
+            refersTo: references.map { ObjectDescription.Reference(kind: $0.kind.rawValue, id: $0.id) }, state: state)
+    }
+}
+
+/// The iommufd id space of a context.
+package struct ObjectTable {
+    private var table = IDTable<SessionObject>()
+
+    package init() {}
+
+    package var count: Int { table.count }
+    package var isEmpty: Bool { table.isEmpty }
+    var all: [SessionObject] { table.all.map(\.element) }
+
+    mutating func insert(_ object: SessionObject) { object.id = table.insert(object) }
+
+    mutating func remove(_ object: SessionObject) { table.remove(object.id) }
+
+    @inline(__always)
+    package subscript(id: ObjectID) -> SessionObject? { table[id] }
+
+    /// `ENOENT` for an id that is unknown or of another kind, as in iommufd.
+    @inline(__always)
+    func object<Object: SessionObject>(
+        _ id: ObjectID, _ kind: ObjectKind, as type: Object.Type
+    ) throws(IOMMUError) -> Object {
+        guard let object = table[id] as? Object else { throw Self.unknown(id, kind) }
+        return object
+    }
+
+    static func unknown(_ id: ObjectID, _ kind: ObjectKind) -> IOMMUError {
+        IOMMUError(
+            .ENOENT, "unknown_\(kind.rawValue)", "there is no \(kind.rawValue) \(id) in this session",
+            hint: "session.objects lists what there is", [kind.rawValue: .number(UInt64(id))])
+    }
+}

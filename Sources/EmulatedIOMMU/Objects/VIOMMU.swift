@@ -1,0 +1,41 @@
+import IOMMU
+
+/// A slice of an SMMU that a virtual machine drives: its VMID, its virtual StreamIDs, its events.
+package final class VIOMMU: SessionObject {
+    let hwpt: PagingHWPT
+    let driver: DriverVIOMMU
+    var nestedCount = 0
+    /// By virtual StreamID.
+    var vdevices: [UInt32: VDevice] = [:]
+    var eventQueue: VEventQueue?
+
+    init(hwpt: PagingHWPT, driver: DriverVIOMMU) {
+        self.hwpt = hwpt
+        self.driver = driver
+        super.init(.viommu)
+        hwpt.viommuCount += 1
+    }
+
+    package override var users: Int { nestedCount + vdevices.count + (eventQueue == nil ? 0 : 1) }
+    override var references: [SessionObject] { [hwpt] }
+    override var state: [IOMMUError.Member] {
+        [.init("type", .text("arm_smmuv3")), .init("smmu", .text(hwpt.smmu.name))]
+    }
+}
+
+/// A device as a virtual machine sees it.
+package final class VDevice: SessionObject {
+    let viommu: VIOMMU
+    let device: DeviceObject
+    let virtualID: UInt32
+
+    init(viommu: VIOMMU, device: DeviceObject, virtualID: UInt32) {
+        self.viommu = viommu
+        self.device = device
+        self.virtualID = virtualID
+        super.init(.vdevice)
+    }
+
+    override var references: [SessionObject] { [viommu, device] }
+    override var state: [IOMMUError.Member] { [.init("virt_id", .number(UInt64(virtualID)))] }
+}
