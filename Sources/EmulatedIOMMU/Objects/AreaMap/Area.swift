@@ -1,15 +1,24 @@
 import IOMMU
 
 /// One mapping of an IOAS: a range of IOVAs and the bytes of a memory object behind it.
-struct Area: Equatable {
+package struct Area: Equatable {
     /// First byte and, inclusive, the last.
-    var start: UInt64
-    var last: UInt64
+    package var start: UInt64
+    package var last: UInt64
     /// Where in the memory object the range begins.
-    var offset: UInt64
+    package var offset: UInt64
     /// Id in the context's table; a memory object outlives its mappings.
-    var memory: ObjectID
-    var access: IOMMU.Access
+    package var memory: ObjectID
+    package var access: IOMMU.Access
 
-    var length: UInt64 { last &- start &+ 1 }
+    package init(start: UInt64, last: UInt64, offset: UInt64, memory: ObjectID, access: IOMMU.Access) {
+        self.start = start
+        self.last = last
+        self.offset = offset
+        self.memory = memory
+        self.access = access
+    }
+
+    /// Bytes; 0 stands for the whole 64-bit space.
+    package var length: UInt64 { last &- start &+ 1 }
 }

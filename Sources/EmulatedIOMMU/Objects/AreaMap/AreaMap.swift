@@ -2,11 +2,11 @@
 ///
 /// A B+ tree over raw memory: everything is O(log n), and the widest hole of every subtree is known, so that a free
 /// range is found without a walk over the areas. Areas never overlap.
-final class AreaMap {
+package final class AreaMap {
     /// More levels than 2⁶⁴ addresses can fill.
     static let maxHeight = 24
 
-    private(set) var count = 0
+    package private(set) var count = 0
     /// nil: empty. A leaf if `height` is 0, else a branch.
     var root: UnsafeMutableRawPointer?
     /// Levels of branches above the leaves.
@@ -15,7 +15,7 @@ final class AreaMap {
     let pathNodes = UnsafeMutablePointer<UnsafeMutableRawPointer>.allocate(capacity: AreaMap.maxHeight)
     let pathSlots = UnsafeMutablePointer<Int>.allocate(capacity: AreaMap.maxHeight)
 
-    init() {}
+    package init() {}
 
     deinit {
         if let root { deallocate(root, level: height) }
@@ -23,9 +23,9 @@ final class AreaMap {
         pathSlots.deallocate()
     }
 
-    var isEmpty: Bool { count == 0 }
+    package var isEmpty: Bool { count == 0 }
 
-    func removeAll() {
+    package func removeAll() {
         if let root { deallocate(root, level: height) }
         root = nil
         height = 0
@@ -69,7 +69,7 @@ final class AreaMap {
         return AreaLeaf(raw: node)
     }
 
-    func area(containing address: UInt64) -> Area? {
+    package func area(containing address: UInt64) -> Area? {
         guard var node = root else { return nil }
         for _ in 0..<height {
             let branch = AreaBranch(raw: node)
@@ -115,7 +115,7 @@ final class AreaMap {
 
     /// - Returns: the area in the way, and nothing changes; nil once `area` is in.
     @inline(__always)
-    func insert(_ area: Area) -> Area? {
+    package func insert(_ area: Area) -> Area? {
         guard let leaf = descend(to: area.start) else {
             let leaf = AreaLeaf.allocate()
             leaf.insert(area, at: 0)
@@ -142,7 +142,7 @@ final class AreaMap {
 
     /// - Returns: nil, and nothing changes, if no area starts there.
     @inline(__always)
-    func remove(start: UInt64) -> Area? {
+    package func remove(start: UInt64) -> Area? {
         guard let leaf = descend(to: start) else { return nil }
         let index = Self.rank(leaf.starts, leaf.count, start) &- 1
         guard index >= 0, leaf.starts[index] == start else { return nil }
