@@ -20,7 +20,7 @@ extension EmulatedBackend {
     package func removeDevice(named name: String) throws(IOMMUError) {
         let device = try self.device(named: name)
         let context = device.boundBy
-        device.runEndingHooks(.removed)
+        device.runRemovalHooks()
         if let context, let object = device.handle {
             for key in object.attachments.keys.sorted(by: >) { context.detach(object, key: key) }
             if let vdevice = object.vdevice { context.release(vdevice) }

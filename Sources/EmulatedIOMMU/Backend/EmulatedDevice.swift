@@ -21,7 +21,9 @@ package final class EmulatedDevice {
     package internal(set) var isRemoved = false
     /// PASIDs that shared virtual addressing holds on this device, with who resolves their faults.
     package var sharedPASIDs: [UInt32: any PageFaultHandler] = [:]
-    private var endingHooks: [(owner: ObjectIdentifier, action: (EmulatedDevice, Ending) -> Void)] = []
+    /// Accelerator queues that are open, over all sessions.
+    package var openQueues = 0
+    private var removalHooks: [(owner: ObjectIdentifier, action: (EmulatedDevice) -> Void)] = []
 
     package var name: String { description.name }
     package var driver: SMMUDriver { smmu.driver }
@@ -46,27 +48,20 @@ package final class EmulatedDevice {
     /// Accesses without a PASID, or with this one, are terminated from now on.
     func block(key: UInt32) { driver.detach(master, pasid: key == DeviceGroup.ridKey ? nil : key) }
 
-    // MARK: Endings
+    // MARK: Removal
 
-    /// Why whoever uses the device has to stop.
-    package enum Ending: Sendable {
-        case unbound
-        /// Unplugged: from now on every call answers ENODEV.
-        case removed
+    /// Runs `action`, once, when the device is unplugged, before it is detached.
+    package func onRemoval(of owner: AnyObject, _ action: @escaping (EmulatedDevice) -> Void) {
+        removalHooks.append((ObjectIdentifier(owner), action))
     }
 
-    /// Runs `action`, once, when the device is unbound or unplugged, before it is detached.
-    package func onEnding(of owner: AnyObject, _ action: @escaping (EmulatedDevice, Ending) -> Void) {
-        endingHooks.append((ObjectIdentifier(owner), action))
+    package func forgetRemovalHook(of owner: AnyObject) {
+        removalHooks.removeAll { $0.owner == ObjectIdentifier(owner) }
     }
 
-    package func forgetEndingHook(of owner: AnyObject) {
-        endingHooks.removeAll { $0.owner == ObjectIdentifier(owner) }
-    }
-
-    func runEndingHooks(_ ending: Ending) {
-        let hooks = endingHooks
-        endingHooks = []
-        for hook in hooks { hook.action(self, ending) }
+    func runRemovalHooks() {
+        let hooks = removalHooks
+        removalHooks = []
+        for hook in hooks { hook.action(self) }
     }
 }

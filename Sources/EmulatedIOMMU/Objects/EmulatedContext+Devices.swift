@@ -53,7 +53,7 @@ extension EmulatedContext {
     func unbind(_ object: DeviceObject) {
         let device = object.device
         if !device.isRemoved {
-            device.runEndingHooks(.unbound)
+            for companion in companions { companion.release(device: device) }
             for key in object.attachments.keys.sorted(by: >) { detach(object, key: key) }
             if let vdevice = object.vdevice { release(vdevice) }
             leaveGroup(device)

@@ -108,6 +108,8 @@ package final class EmulatedContext: IOMMUContext {
 package protocol ContextCompanion: AnyObject {
     var objectCount: Int { get }
     func objects() -> [ObjectDescription]
+    /// The session gives the device back: whatever is bound to it ends. The device is still attached.
+    func release(device: EmulatedDevice)
     /// Frees everything; the context's devices are still attached.
     func close()
 }
