@@ -8,6 +8,10 @@ package final class EmulatedBackend: IOMMUBackend {
     package let smmus: [EmulatedSMMU]
     package let executor: any WorkExecutor
     package var eventHandler: ((BackendEvent) -> Void)?
+    /// Address spaces that devices share with processes.
+    package private(set) lazy var sva = SVAManager(machine: machine, executor: executor, smmus: smmus) { [unowned self] in
+        emit($0)
+    }
 
     /// In the order they were added.
     package internal(set) var devices: [EmulatedDevice] = []
@@ -28,7 +32,7 @@ package final class EmulatedBackend: IOMMUBackend {
                     .EEXIST, "smmu_exists", "there are two SMMUs named \(description.name)",
                     ["smmu": .text(description.name)])
             }
-            smmus.append(try EmulatedSMMU(description, machine: machine))
+            smmus.append(try EmulatedSMMU(description, machine: machine, executor: executor))
         }
         self.smmus = smmus
         for smmu in smmus { smmu.driver.events = self }

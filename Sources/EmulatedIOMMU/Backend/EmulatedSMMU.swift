@@ -6,11 +6,13 @@ package final class EmulatedSMMU {
     package let description: SMMUDescription
     package let smmu: SMMU<MachineMemory>
     package let driver: SMMUDriver
+    /// The devices behind it.
+    package let engine: DMAEngine
 
     package var name: String { description.name }
 
     /// Brings the device up: the driver has probed it and enabled translation on return.
-    init(_ description: SMMUDescription, machine: Machine) throws(IOMMUError) {
+    init(_ description: SMMUDescription, machine: Machine, executor: any WorkExecutor) throws(IOMMUError) {
         self.description = description
         do {
             smmu = try SMMU(memory: machine.memory, identification: try Identification(description))
@@ -21,6 +23,8 @@ package final class EmulatedSMMU {
                 ["smmu": .text(description.name), "field": .text(error.field)]
             )
         }
-        driver = try SMMUDriver(name: description.name, smmu: smmu, pages: machine)
+        let driver = try SMMUDriver(name: description.name, smmu: smmu, pages: machine)
+        self.driver = driver
+        engine = DMAEngine(smmu: smmu, machine: machine, executor: executor) { [unowned driver] in driver.service() }
     }
 }

@@ -77,8 +77,18 @@ package final class Machine {
         return true
     }
 
-    /// Whether client memory lies behind every byte, as far as windows tell.
-    package func hasMemory(_ address: UInt64) -> Bool { windows.find(address) != nil }
+    /// Whether writable client memory lies behind every byte.
+    package func canWrite(_ address: UInt64, length: UInt64) -> Bool {
+        var done: UInt64 = 0
+        while done < length {
+            guard let window = windows.find(address &+ done), window.object.isWritable else { return false }
+            let offset = address &+ done &- window.base
+            let count = min(length - done, window.last &- window.base &- offset &+ 1)
+            guard window.object.isPresent(offset: offset, length: count) else { return false }
+            done += count
+        }
+        return true
+    }
 }
 
 extension Machine: PageSource {

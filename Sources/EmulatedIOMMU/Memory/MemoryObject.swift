@@ -188,6 +188,12 @@ package final class MemoryObject {
         return transferAll(buffer.count) { pwrite(descriptor, source + $0, buffer.count - $0, off_t(offset) + off_t($0)) }
     }
 
+    /// Whether the file still has all of these bytes.
+    func isPresent(offset: UInt64, length: UInt64) -> Bool {
+        guard offset <= size, length <= size &- offset else { return false }
+        return pointer != nil || isBacked(upTo: offset &+ length)
+    }
+
     private func isBacked(upTo end: UInt64) -> Bool {
         var status = stat()
         return fstat(descriptor, &status) == 0 && UInt64(max(status.st_size, 0)) >= end

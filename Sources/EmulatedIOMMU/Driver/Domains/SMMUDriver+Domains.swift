@@ -89,7 +89,8 @@ extension SMMUDriver {
         let asid: UInt16
         if let claimed { asid = claimed } else { asid = UInt16(truncatingIfNeeded: try asids.take()) }
         do {
-            return SVADomain(driver: self, asid: asid, table: try makeTable(.stage1, dirtyTracking: false))
+            let table = try makeTable(.stage1, dirtyTracking: false)
+            return SVADomain(driver: self, asid: asid, isASIDShared: claimed != nil, table: table)
         } catch {
             if claimed == nil { asids.release(UInt32(asid)) }
             throw error

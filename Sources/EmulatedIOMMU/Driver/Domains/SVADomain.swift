@@ -5,6 +5,8 @@ import SMMUv3
 package final class SVADomain {
     unowned let driver: SMMUDriver
     package let asid: UInt16
+    /// The ASID is the CPUs' (BTM): their invalidations by ASID concern it (CD.ASET = 0).
+    let isASIDShared: Bool
     /// Filled by whoever manages the address space.
     package let table: PageTable
     /// false once the address space has ended.
@@ -12,8 +14,8 @@ package final class SVADomain {
     var users = DomainUsers()
     var gather = InvalidationGather()
 
-    init(driver: SMMUDriver, asid: UInt16, table: PageTable) {
-        (self.driver, self.asid, self.table) = (driver, asid, table)
+    init(driver: SMMUDriver, asid: UInt16, isASIDShared: Bool, table: PageTable) {
+        (self.driver, self.asid, self.isASIDShared, self.table) = (driver, asid, isASIDShared, table)
     }
 
     package var userCount: Int { users.list.count }

@@ -85,8 +85,13 @@ extension SMMUDriver {
     }
 
     func svaContext(_ domain: SVADomain, master: Master) -> ContextDescriptor {
-        guard domain.isLive else { return quiescedContext(asid: domain.asid) }
+        guard domain.isLive else {
+            var context = quiescedContext(asid: domain.asid)
+            context.ASET = !domain.isASIDShared
+            return context
+        }
         var context = liveContext(domain.table, asid: domain.asid)
+        context.ASET = !domain.isASIDShared
         context.S = features.forcesStall || master.canStall
         return context
     }
@@ -116,6 +121,5 @@ extension SMMUDriver {
         return context
     }
 
-    /// Every stage 2 or none, so that two of them never differ in how they read attributes.
-    func usesForcedWriteBack(_ kind: PagingKind) -> Bool { kind != .stage1 && features.hasStage2ForceWriteBack }
+    func usesForcedWriteBack(_ kind: PagingKind) -> Bool { kind == .nestParent && features.hasStage2ForceWriteBack }
 }

@@ -1,0 +1,37 @@
+#pragma once
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Other processes' address spaces: what takes credentials, ioctls and system calls that Swift cannot express. */
+
+/* One VMA. */
+struct clinux_vma {
+    uint64_t start;
+    /* Exclusive. */
+    uint64_t end;
+    bool readable;
+    bool writable;
+    /* Bytes of its name that were returned, without the terminator. */
+    uint32_t name_length;
+};
+
+/* The VMA that covers `address`, or the next one if `or_next`. 0, or an errno: ENOENT none, ESRCH the mm is gone,
+ * ENOTTY a kernel without PROCMAP_QUERY. `name` (may be NULL) receives its name without terminator. */
+int clinux_query_vma(int maps, uint64_t address, bool or_next, struct clinux_vma *vma, char *name, uint32_t capacity);
+
+/* Whether the mm that a writable /proc/PID/mem holds still has users: 1 or 0, or -errno. Takes no lock of that mm. */
+int clinux_probe_mm(int mem);
+
+/* kcmp(KCMP_VM): 0 the same mm, > 0 different, -errno not known. */
+int clinux_compare_mm(pid_t first, pid_t second);
+
+/* open() with the access rights of another user and without CAP_SYS_PTRACE, so that the kernel itself decides whether
+ * that user may look into a process. The descriptor, or -errno; -ENOTSUP if the identity cannot be taken on. */
+int clinux_open_as(const char *path, int flags, uid_t uid, gid_t gid);
+
+/* Whether this thread has CAP_SYS_PTRACE. */
+bool clinux_can_ptrace(void);

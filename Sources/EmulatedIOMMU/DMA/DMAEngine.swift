@@ -1,0 +1,322 @@
+import IOMMU
+import SMMUv3
+
+/// The devices behind one SMMU: their accesses, and what the SMMU sends back to them.
+///
+/// An access that meets a stall or asks for a page is parked and goes on when the SMMU says so. The engine takes the
+/// place of the SMMU's delegate and passes everything on to the one it found there, the driver.
+package final class DMAEngine: SMMUDelegate {
+    private struct StallKey: Hashable {
+        let streamID: UInt32
+        let tag: UInt16
+    }
+
+    private struct RequestKey: Hashable {
+        let streamID: UInt32
+        let index: UInt16
+    }
+
+    /// An access that waits for CMD_RESUME, and what the SMMU has reported of it.
+    private struct Stalled {
+        let access: DeviceAccess
+        let record: EventRecord
+        let address: UInt64
+    }
+
+    let smmu: SMMU<MachineMemory>
+    let machine: Machine
+    private let executor: any WorkExecutor
+    /// Lets the driver look at its event and PRI queues; it may answer faults at once.
+    private let serviceInterrupts: () -> Void
+    private weak var driver: (any SMMUDelegate)?
+    private var stalled: [StallKey: Stalled] = [:]
+    private var requested: [RequestKey: DeviceAccess] = [:]
+    private var transferring: [DeviceAccess] = []
+    private var nextRequest: UInt16 = 0
+    private var ready: [DeviceAccess] = []
+    /// Verdicts of the SMMU; passed on when it is no longer on the call stack.
+    private var settled: [(access: DeviceAccess, result: Result<DeviceOutcome, IOMMUError>)] = []
+    private var isPumping = false
+    private var isPumpScheduled = false
+    private var hasInterrupt = false
+    /// Moves data of processes, which may block.
+    package weak var processTransfers: (any ProcessTransferring)?
+
+    /// - Parameters:
+    ///   - executor: brings the engine back to the owning thread after callbacks that nobody pumps for.
+    ///   - serviceInterrupts: what the CPU does when an interrupt line was raised.
+    package init(
+        smmu: SMMU<MachineMemory>, machine: Machine, executor: any WorkExecutor, serviceInterrupts: @escaping () -> Void
+    ) {
+        self.smmu = smmu
+        self.machine = machine
+        self.executor = executor
+        self.serviceInterrupts = serviceInterrupts
+        driver = smmu.delegate
+        smmu.delegate = self
+    }
+
+    // MARK: Accesses
+
+    /// Starts an access; its `result` is set on return unless it has to wait.
+    package func start(_ access: DeviceAccess) {
+        ready.append(access)
+        pump()
+    }
+
+    /// Goes on with everything that no longer waits. Callers that answer faults call it afterwards.
+    package func pump() {
+        guard !isPumping else { return }
+        isPumping = true
+        defer { isPumping = false }
+        repeat {
+            while hasInterrupt {
+                hasInterrupt = false
+                serviceInterrupts()
+            }
+            let verdicts = settled
+            settled.removeAll()
+            for verdict in verdicts { verdict.access.finish(verdict.result) }
+            let batch = ready
+            ready.removeAll(keepingCapacity: true)
+            for access in batch where access.result == nil { step(access) }
+        } while hasInterrupt || !ready.isEmpty || !settled.isEmpty
+    }
+
+    /// For callbacks out of the SMMU, which must not be called back before they have returned.
+    private func schedulePump() {
+        guard !isPumping, !isPumpScheduled else { return }
+        isPumpScheduled = true
+        executor.perform(key: 0) {
+        } completion: { [weak self] in
+            self?.isPumpScheduled = false
+            self?.pump()
+        }
+    }
+
+    /// Ends an access that waits; what the SMMU says about it later is ignored.
+    package func terminate(_ access: DeviceAccess, with error: IOMMUError) {
+        stalled = stalled.filter { $0.value.access !== access }
+        requested = requested.filter { $0.value !== access }
+        access.finish(.failure(error))
+    }
+
+    /// Ends all accesses of a stream (and PASID) that wait.
+    package func terminateAll(streamID: UInt32, pasid: UInt32?, with error: IOMMUError) {
+        let waiting = stalled.values.map(\.access) + Array(requested.values) + transferring
+        for access in waiting where access.streamID == streamID && access.pasid == pasid {
+            terminate(access, with: error)
+        }
+    }
+
+    private func step(_ access: DeviceAccess) {
+        let piece = access.piece
+        access.attempts += 1
+        guard access.attempts <= access.attemptLimit(of: piece) else {
+            return access.finish(.failure(IOMMUError(
+                .EFAULT, "fault_not_resolved", "the page faults of the access were answered but not resolved")))
+        }
+        let spans = access.spans(of: piece)
+        var source: [DeviceAccess.Segment] = []
+        var target: [DeviceAccess.Segment] = []
+        if let span = spans.source {
+            guard translate(span, of: access, into: &source) else { return }
+        }
+        if let span = spans.target {
+            guard translate(span, of: access, into: &target) else { return }
+        }
+        move(piece, of: access, source: source, target: target)
+    }
+
+    private func move(
+        _ piece: DeviceOperation, of access: DeviceAccess, source: [DeviceAccess.Segment], target: [DeviceAccess.Segment]
+    ) {
+        if let first = source.first ?? target.first, machine.processSpace.contains(first.address) {
+            return moveInProcess(piece, of: access, segment: first)
+        }
+        guard let (bytes, checksum) = WindowTransfer(machine: machine, source: source, target: target)
+            .perform(piece, previous: access.outcome.checksum)
+        else {
+            return access.finish(.failure(IOMMUError(
+                .EFAULT, "no_memory_there", "the translated address has no memory behind it any more",
+                ["physical_address": .hex((source.first ?? target.first)?.address ?? 0)]
+            )))
+        }
+        proceed(access, after: piece, bytes: bytes, checksum: checksum)
+    }
+
+    private func proceed(_ access: DeviceAccess, after piece: DeviceOperation, bytes: [UInt8], checksum: UInt32?) {
+        if access.advance(piece, bytes: bytes, checksum: checksum) {
+            access.finish(.success(access.outcome))
+        } else {
+            ready.append(access)
+        }
+    }
+
+    // MARK: Memory of processes
+
+    private func moveInProcess(_ piece: DeviceOperation, of access: DeviceAccess, segment: DeviceAccess.Segment) {
+        guard let processTransfers,
+            let transfer = processTransfers.begin(
+                piece, at: segment.address, previous: access.outcome.checksum,
+                completion: { [self] in transferEnded($0, piece: piece, of: access) }
+            )
+        else {
+            return access.finish(.failure(IOMMUError(
+                .EFAULT, "mm_exited", "the address space behind the translation has ended")))
+        }
+        access.transfer = transfer
+        transferring.append(access)
+    }
+
+    private func transferEnded(_ end: ProcessTransfer.End, piece: DeviceOperation, of access: DeviceAccess) {
+        transferring.removeAll { $0 === access }
+        access.transfer = nil
+        guard access.result == nil else { return }
+        switch end {
+        case .moved(let bytes, let checksum): proceed(access, after: piece, bytes: bytes, checksum: checksum)
+        // The tables were out of date; they are not any more. The access meets the fault that it has to meet.
+        case .stale: ready.append(access)
+        case .unreachable(let address):
+            access.finish(.failure(IOMMUError(
+                .EFAULT, "page_unreachable", "the process permits the access, but its page cannot be had",
+                hint: "touch the memory first; pages that only userfaultfd could fill are out of a device's reach",
+                ["address": .hex(address)]
+            )))
+        }
+        pump()
+    }
+
+    // MARK: Translation
+
+    /// Appends where a span lies; false if the access was parked or finished instead.
+    private func translate(
+        _ span: DeviceAccess.Span, of access: DeviceAccess, into segments: inout [DeviceAccess.Segment]
+    ) -> Bool {
+        var address = span.address
+        var left = span.length
+        while left > 0 {
+            guard let output = translate(address, span.access, of: access) else { return false }
+            let page = max(output.pageSize, 4096)
+            let count = min(left, page &- (address & (page &- 1)))
+            if let last = segments.last, last.address &+ last.length == output.address {
+                segments[segments.count - 1].length += count
+            } else {
+                segments.append(DeviceAccess.Segment(address: output.address, length: count))
+            }
+            address &+= count
+            left -= count
+        }
+        return true
+    }
+
+    /// One transaction; nil if the access was parked or finished instead.
+    private func translate(_ address: UInt64, _ kind: SMMUv3.Access, of access: DeviceAccess) -> Output? {
+        var transaction = Transaction(
+            streamID: access.streamID, substreamID: access.pasid, address: address, access: kind
+        )
+        if access.usesPageRequests {
+            transaction.addressType = .translationRequest
+            switch smmu.translate(transaction) {
+            case .ok(let output) where kind == .write ? output.attributes.isWritable : output.attributes.isReadable:
+                return output
+            case .ok, .terminated(.atsNoAccess):
+                requestPage(transaction, of: access)
+                return nil
+            // The request itself was refused: an ordinary access gets the proper report.
+            case .terminated, .fault, .stalled: transaction.addressType = .untranslated
+            }
+        }
+        switch smmu.translate(transaction) {
+        case .ok(let output): return output
+        case .stalled(let tag, let record):
+            stalled[StallKey(streamID: access.streamID, tag: tag)] = Stalled(
+                access: access, record: record, address: address)
+        case .fault(let record, _): access.finish(.failure(EventDescription(record, address: address).error))
+        case .terminated(.readAsZero): access.finish(.success(readAsZero(access.operation)))
+        case .terminated(let termination): access.finish(.failure(terminated(termination, address, access)))
+        }
+        return nil
+    }
+
+    private func readAsZero(_ operation: DeviceOperation) -> DeviceOutcome {
+        var outcome = DeviceOutcome(completed: operation.length)
+        if case .read(_, let length) = operation { outcome.bytes = [UInt8](repeating: 0, count: Int(length)) }
+        return outcome
+    }
+
+    private func terminated(_ termination: Termination, _ address: UInt64, _ access: DeviceAccess) -> IOMMUError {
+        var error = IOMMUError(
+            .EFAULT, access.reason(termination), "the access was terminated without a record",
+            ["stream_id": .number(UInt64(access.streamID)), "address": .hex(address)]
+        )
+        if let pasid = access.pasid { error = error.with("pasid", .number(UInt64(pasid))) }
+        return error
+    }
+
+    // MARK: Page requests
+
+    private func requestPage(_ transaction: Transaction, of access: DeviceAccess) {
+        var tries = 0
+        while requested[RequestKey(streamID: access.streamID, index: nextRequest)] != nil, tries < 512 {
+            nextRequest = (nextRequest + 1) & 0x1ff
+            tries += 1
+        }
+        guard tries < 512 else {
+            return access.finish(.failure(IOMMUError(
+                .EFAULT, "too_many_page_requests", "the device has no page request group left")))
+        }
+        let index = nextRequest
+        nextRequest = (nextRequest + 1) & 0x1ff
+        requested[RequestKey(streamID: access.streamID, index: index)] = access
+        let request = PageRequest(
+            streamID: access.streamID, substreamID: access.pasid, address: transaction.address,
+            access: transaction.access, prgIndex: index, isLast: true
+        )
+        switch smmu.receive(request) {
+        case .queued: hasInterrupt = true
+        case .answered(let answer): pageRequestAnswered(answer)
+        case .discarded: break
+        }
+    }
+
+    // MARK: SMMUDelegate
+
+    package func interruptRaised(_ interrupt: Interrupt) {
+        hasInterrupt = true
+        schedulePump()
+        driver?.interruptRaised(interrupt)
+    }
+
+    package func stallResolved(_ resolution: StallResolution) {
+        driver?.stallResolved(resolution)
+        let key = StallKey(streamID: resolution.streamID, tag: resolution.STAG)
+        guard let waiting = stalled.removeValue(forKey: key) else { return }
+        switch resolution.action {
+        case .retry: ready.append(waiting.access)
+        case .terminate(abort: false):
+            settled.append((waiting.access, .success(readAsZero(waiting.access.operation))))
+        case .terminate(abort: true):
+            settled.append((waiting.access, .failure(EventDescription(waiting.record, address: waiting.address).error)))
+        }
+        schedulePump()
+    }
+
+    package func invalidateTranslations(_ invalidation: ATCInvalidation) -> Bool {
+        // The devices ask for every translation anew, so there is nothing that they could forget.
+        driver?.invalidateTranslations(invalidation) ?? true
+    }
+
+    package func pageRequestAnswered(_ answer: PageRequestAnswer) {
+        driver?.pageRequestAnswered(answer)
+        let key = RequestKey(streamID: answer.streamID, index: answer.prgIndex)
+        guard let access = requested.removeValue(forKey: key) else { return }
+        switch answer.response {
+        case .Success: ready.append(access)
+        case .InvalidRequest, .ResponseFailure:
+            settled.append((access, .failure(IOMMUError(
+                .EFAULT, "page_request_failed", "the page request of the access was answered with a refusal"))))
+        }
+        schedulePump()
+    }
+}

@@ -1,0 +1,104 @@
+import IOMMU
+import SMMUv3
+
+// MARK: - dma.*
+
+extension EmulatedContext {
+    /// `dma.read`: what the device reads, through the whole SMMU.
+    ///
+    /// - Throws: `EFAULT` with the event, or with the reason why there is none; `EINVAL`, `EOVERFLOW`.
+    package func dmaRead(
+        device: ObjectID, pasid: UInt32?, iova: UInt64, length: UInt64,
+        completion: @escaping (Result<[UInt8], IOMMUError>) -> Void
+    ) throws(IOMMUError) -> Progress<[UInt8]> {
+        let device = try self.device(device)
+        try checkSpan(iova, length: length, limit: limits.transfer)
+        switch try run(.read(iova, length: length), on: device, pasid: pasid, completion: { result in
+            completion(result.map(\.bytes))
+        }) {
+        case .done(let outcome): return .done(outcome.bytes)
+        case .pending(let access): return .pending(access)
+        }
+    }
+
+    /// `dma.write`. - Returns: bytes written.
+    package func dmaWrite(
+        device: ObjectID, pasid: UInt32?, iova: UInt64, bytes: [UInt8],
+        completion: @escaping (Result<UInt64, IOMMUError>) -> Void
+    ) throws(IOMMUError) -> Progress<UInt64> {
+        let device = try self.device(device)
+        try checkSpan(iova, length: UInt64(bytes.count), limit: limits.transfer)
+        switch try run(.write(iova, bytes), on: device, pasid: pasid, completion: { result in
+            completion(result.map(\.completed))
+        }) {
+        case .done(let outcome): return .done(outcome.completed)
+        case .pending(let access): return .pending(access)
+        }
+    }
+
+    /// Ends an access that waits, for a timeout or the end of a connection: its completion gets `error`.
+    package func terminate(access id: AccessID, with error: IOMMUError) {
+        guard let running = sva.accesses.removeValue(forKey: id) else { return }
+        running.engine.terminate(running.access, with: error)
+    }
+
+    /// Starts an operation of a device; `completion` is called only if it has to wait.
+    ///
+    /// - Parameter observer: told when the access starts to wait and when it has ended.
+    func run(
+        _ operation: DeviceOperation, on device: EmulatedDevice, pasid: UInt32?,
+        observer: @escaping (DeviceAccess, Bool) -> Void = { _, _ in },
+        completion: @escaping (Result<DeviceOutcome, IOMMUError>) -> Void
+    ) throws(IOMMUError) -> Progress<DeviceOutcome> {
+        guard let streamID = device.description.streamIDs.first else {
+            throw IOMMUError(.ENODEV, "no_stream", "device \(device.name) has no stream")
+        }
+        if let pasid, pasid >= 1 << 20 {
+            throw IOMMUError(.EINVAL, "bad_pasid", "a PASID has 20 bits", ["pasid": .number(UInt64(pasid))])
+        }
+        let master = device.master
+        let isQuiesced = { master.attachment(pasid: pasid).svaDomain?.isLive == false }
+        let access = DeviceAccess(
+            id: backend.sva.makeAccessID(), streamID: streamID, pasid: pasid, operation: operation,
+            usesPageRequests: master.canPRI && master.canATS && !isQuiesced()
+                && master.attachment(pasid: pasid).allowsFaults
+        ) { termination in
+            switch termination {
+            case .steAbort where master.attachment.isBlocked: "blocked"
+            case .faultNotRecorded where isQuiesced(): "quiesced"
+            default: termination.rawValue
+            }
+        }
+        let engine = device.smmu.engine
+        engine.start(access)
+        switch access.result {
+        case .success(let outcome): return .done(outcome)
+        case .failure(let error): throw error
+        case nil: break
+        }
+        let session = sva
+        session.accesses[access.id] = (engine, access)
+        observer(access, true)
+        access.completion = { [weak session] result in
+            session?.accesses[access.id] = nil
+            observer(access, false)
+            completion(result)
+        }
+        return .pending(access.id)
+    }
+
+    func checkSpan(_ address: UInt64, length: UInt64, limit: UInt64) throws(IOMMUError) {
+        guard length > 0, length <= limit else {
+            throw IOMMUError(
+                .EINVAL, "bad_length", "a transfer has 1 to \(limit) bytes",
+                ["length": .hex(length), "limit": .hex(limit)]
+            )
+        }
+        guard AddressRange(start: address, length: length) != nil else {
+            throw IOMMUError(
+                .EOVERFLOW, "address_overflow", "the range goes beyond the last address",
+                ["iova": .hex(address), "length": .hex(length)]
+            )
+        }
+    }
+}

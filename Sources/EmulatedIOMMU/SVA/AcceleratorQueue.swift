@@ -1,0 +1,74 @@
+import IOMMU
+
+/// A queue of an accelerator that works on the addresses of one address space.
+package final class AcceleratorQueue {
+    package enum State: String, Sendable {
+        case initial = "init"
+        case started
+        /// Its address space or its device has gone.
+        case zombie
+    }
+
+    package internal(set) var id: ObjectID = 0
+    let bond: Bond
+    package private(set) var state = State.initial
+    /// Why it is a zombie.
+    private var cause: IOMMUError?
+    private var running: [ObjectIdentifier: DeviceAccess] = [:]
+
+    init(bond: Bond) { self.bond = bond }
+
+    /// - Throws: why it is a zombie.
+    func check() throws(IOMMUError) {
+        if let cause { throw cause.with("queue", .number(UInt64(id))) }
+    }
+
+    /// - Throws: `EINVAL` if it has been started.
+    func start() throws(IOMMUError) {
+        try check()
+        guard state == .initial else {
+            throw IOMMUError(
+                .EINVAL, "queue_started", "the queue has already been started", hint: "queue.stop it first",
+                ["queue": .number(UInt64(id))]
+            )
+        }
+        state = .started
+    }
+
+    /// Ends what runs; nothing changes if it is not started.
+    func stop() throws(IOMMUError) {
+        try check()
+        guard state == .started else { return }
+        state = .initial
+        cancel(.queueStopped)
+    }
+
+    /// - Throws: `EINVAL` if it is not started.
+    func checkStarted() throws(IOMMUError) {
+        try check()
+        guard state == .started else {
+            throw IOMMUError(
+                .EINVAL, "queue_not_started", "the queue has not been started", hint: "queue.start it first",
+                ["queue": .number(UInt64(id))]
+            )
+        }
+    }
+
+    /// Its address space or device is gone for good; the handle stays.
+    func kill(_ error: IOMMUError) {
+        guard state != .zombie else { return }
+        state = .zombie
+        cause = error
+        cancel(error)
+        bond.session.announce(self, reason: error.reason)
+    }
+
+    func add(_ access: DeviceAccess) { running[ObjectIdentifier(access)] = access }
+    func remove(_ access: DeviceAccess) { running[ObjectIdentifier(access)] = nil }
+
+    private func cancel(_ error: IOMMUError) {
+        let accesses = running.values
+        running = [:]
+        for access in accesses { bond.device.smmu.engine.terminate(access, with: error) }
+    }
+}

@@ -1,0 +1,80 @@
+import IOMMU
+
+/// A device and an address space bound in one session; counted.
+package final class Bond {
+    unowned let session: SVASession
+    package internal(set) var id: ObjectID = 0
+    let device: EmulatedDevice
+    let deviceID: ObjectID
+    let handle: AddressSpaceHandle
+    package let pasid: UInt32
+    package let asid: UInt16
+    let usesBroadcast: Bool
+    /// `sva.bind` calls and open queues that it serves.
+    package internal(set) var users = 0
+    /// nil once the device has gone.
+    var attachment: SVAAttachment?
+    var queues: [AcceleratorQueue] = []
+
+    init(session: SVASession, device: EmulatedDevice, deviceID: ObjectID, handle: AddressSpaceHandle, _ attachment: SVAAttachment) {
+        self.session = session
+        self.device = device
+        self.deviceID = deviceID
+        self.handle = handle
+        self.attachment = attachment
+        pasid = attachment.pasid
+        asid = attachment.view.asid
+        usesBroadcast = attachment.view.usesBroadcast
+    }
+
+    var space: AddressSpace { handle.space }
+
+    func stopQueues(_ error: IOMMUError) {
+        for queue in queues { queue.kill(error) }
+    }
+
+    /// Lets go of the device's side; the address space leaves the device with the last bond between the two.
+    func end() {
+        device.forgetRemovalHook(of: self)
+        guard let attachment else { return }
+        self.attachment = nil
+        attachment.bonds.removeAll { $0 === self }
+        if attachment.bonds.isEmpty { attachment.end() }
+    }
+
+    /// The device is being taken away under the bond; the session's handles stay.
+    func deviceLeaves(_ error: IOMMUError) {
+        guard let attachment else { return }
+        stopQueues(error)
+        attachment.drop(device)
+        end()
+        session.announce(self, state: "gone")
+    }
+}
+
+/// What a session calls an address space.
+package final class AddressSpaceHandle {
+    unowned let session: SVASession
+    package internal(set) var id: ObjectID = 0
+    package let space: AddressSpace
+    /// Bonds of this session.
+    var bonds = 0
+
+    init(session: SVASession, space: AddressSpace) {
+        self.session = session
+        self.space = space
+    }
+}
+
+/// One bond as `sva.list` shows it.
+package struct BondDescription: Sendable, Equatable {
+    package var bond: ObjectID
+    package var device: ObjectID
+    package var mm: ObjectID
+    package var pasid: UInt32
+    package var asid: UInt32
+    package var users: Int
+    /// "live" or "quiesced"
+    package var state: String
+    package var btm: Bool
+}

@@ -1,0 +1,173 @@
+import IOMMU
+
+// MARK: - mm.*
+
+extension EmulatedContext {
+    /// What this context shares with devices; made at the first use.
+    package var sva: SVASession {
+        for companion in companions {
+            if let session = companion as? SVASession { return session }
+        }
+        let session = SVASession(context: self, manager: backend.sva)
+        companions.append(session)
+        return session
+    }
+
+    /// `mm.open` by pid: the address space of that process now.
+    ///
+    /// - Throws: `ESRCH` for no such process or one that has none, `EPERM` with what is missing.
+    package func openMM(pid: Int32, by client: ClientIdentity) throws(IOMMUError) -> ObjectID {
+        try sva.open(backend.sva.space(of: try OpenedProcess(pid: pid, by: client)))
+    }
+
+    /// `mm.open` with a pidfd, which this call owns.
+    package func openMM(pidfd: Int32, by client: ClientIdentity) throws(IOMMUError) -> ObjectID {
+        try sva.open(backend.sva.space(of: try OpenedProcess(pidfd: pidfd, by: client)))
+    }
+
+    /// `mm.open` with a client's own `mem` and `maps` files, which this call owns.
+    ///
+    /// - Throws: `EINVAL` if they are not that, or of two processes; `ESRCH` if the address space has ended.
+    package func openMM(mem: Int32, maps: Int32) throws(IOMMUError) -> ObjectID {
+        try sva.open(backend.sva.space(of: try OpenedProcess(mem: mem, maps: maps)))
+    }
+
+    /// `mm.create`
+    package func createMM() throws(IOMMUError) -> ObjectID { try sva.open(backend.sva.makeSynthetic()) }
+
+    /// `mm.map`
+    ///
+    /// - Parameter populate: the pages are there at once; otherwise the first access of a device faults them in.
+    /// - Throws: `EINVAL` for misalignment, a range outside the memory or a process's mm; `EEXIST`, `EPERM`, `ESRCH`.
+    package func mapMM(
+        _ mm: ObjectID, va: UInt64, memory memoryID: ObjectID, offset: UInt64, length: UInt64, access: Access,
+        populate: Bool
+    ) throws(IOMMUError) {
+        let (space, synthetic) = try syntheticMM(mm)
+        let memory = try memory(memoryID)
+        guard space.isLive else { throw IOMMUError.mmExited.with("mm", .number(UInt64(mm))) }
+        let range = try checkRange(va: va, length: length)
+        guard offset & 0xfff == 0, offset <= memory.size, length <= (memory.size &- offset &+ 0xfff) & ~0xfff else {
+            throw IOMMUError(
+                .EINVAL, "outside_memory", "the range lies outside the memory object, or does not start at a page",
+                ["memory": .number(UInt64(memoryID)), "offset": .hex(offset), "length": .hex(length)]
+            )
+        }
+        guard !access.isEmpty else { throw IOMMUError(.EINVAL, "no_access", "a mapping permits reading, writing or both") }
+        guard memory.isWritable || !access.contains(.write) else {
+            throw IOMMUError(
+                .EPERM, "memory_read_only", "the memory object cannot be written, so it cannot be mapped writable",
+                ["memory": .number(UInt64(memoryID))]
+            )
+        }
+        guard synthetic.areas.count < limits.mappings else {
+            throw IOMMUError(
+                .EDQUOT, "quota_exceeded", "the address space would have more than \(limits.mappings) areas",
+                ["limit": .number(UInt64(limits.mappings))])
+        }
+        try synthetic.check(range)
+        let area = SyntheticMemory.Area(
+            range: range, memory: memory, memoryID: memoryID, offset: offset, access: access, isPopulated: populate)
+        synthetic.insert(area)
+        guard populate else { return }
+        do throws(IOMMUError) {
+            for view in space.views { try space.populate(view, area) }
+        } catch {
+            space.zap(range)
+            synthetic.remove(range)
+            throw error
+        }
+    }
+
+    /// `mm.unmap`: whatever lies in the range goes, as with munmap(2).
+    package func unmapMM(_ mm: ObjectID, va: UInt64, length: UInt64) throws(IOMMUError) {
+        let (space, synthetic) = try syntheticMM(mm)
+        let range = try checkRange(va: va, length: length)
+        space.zap(range)
+        synthetic.remove(range)
+    }
+
+    /// `mm.exit`: as if its last process had exited; once more changes nothing.
+    package func exitMM(_ mm: ObjectID) throws(IOMMUError) { try syntheticMM(mm).space.exit() }
+
+    /// `mm.close`; `EBUSY` while this session has it bound.
+    package func closeMM(_ mm: ObjectID) throws(IOMMUError) {
+        let handle = try sva.handle(mm)
+        guard handle.bonds == 0 else {
+            throw IOMMUError(
+                .EBUSY, "mm_bound", "the address space is bound to \(handle.bonds) devices",
+                hint: "unbind it, and close its queues, first", ["mm": .number(UInt64(mm))]
+            )
+        }
+        sva.removeHandle(mm, handle)
+    }
+
+    private func syntheticMM(_ mm: ObjectID) throws(IOMMUError) -> (space: AddressSpace, memory: SyntheticMemory) {
+        let space = try sva.handle(mm).space
+        guard case .synthetic(let memory) = space.backing else {
+            throw IOMMUError(
+                .EINVAL, "mm_of_process", "a process's own address space is changed by the process only",
+                hint: "mm.create makes one that can be changed", ["mm": .number(UInt64(mm))]
+            )
+        }
+        return (space, memory)
+    }
+
+    private func checkRange(va: UInt64, length: UInt64) throws(IOMMUError) -> AddressRange {
+        guard va & 0xfff == 0, length & 0xfff == 0, let range = AddressRange(start: va, length: length),
+            range.last <= SVAManager.lastAddress
+        else {
+            throw IOMMUError(
+                .EINVAL, "bad_range", "the range must consist of whole pages below 2^48",
+                ["va": .hex(va), "length": .hex(length)]
+            )
+        }
+        return range
+    }
+}
+
+// MARK: - sva.* and cpu.tlbi
+
+extension EmulatedContext {
+    /// `sva.bind`: one bond per device and address space, counted.
+    package func bindSVA(
+        device: ObjectID, mm: ObjectID
+    ) throws(IOMMUError) -> (bond: ObjectID, pasid: UInt32, asid: UInt32) {
+        let bond = try sva.acquireBond(deviceID: device, mm: mm)
+        return (bond.id, bond.pasid, UInt32(bond.asid))
+    }
+
+    /// `sva.unbind`. - Returns: users left.
+    package func unbindSVA(bond id: ObjectID) throws(IOMMUError) -> Int {
+        guard let bond = sva.bonds[id] else { throw .unknown("bond", id) }
+        guard bond.users > bond.queues.count else {
+            throw IOMMUError(
+                .EBUSY, "bond_of_queues", "the bond is held by \(bond.queues.count) open queues only",
+                hint: "queue.close releases it", ["bond": .number(UInt64(id))]
+            )
+        }
+        return sva.releaseBond(bond)
+    }
+
+    /// `sva.list`
+    package func bonds() -> [BondDescription] {
+        sva.bonds.all.compactMap { id, bond in
+            guard bond.attachment != nil else { return nil }
+            bond.space.probe()
+            return BondDescription(
+                bond: id, device: bond.deviceID, mm: bond.handle.id, pasid: bond.pasid, asid: UInt32(bond.asid),
+                users: bond.users, state: bond.state, btm: bond.usesBroadcast
+            )
+        }
+    }
+
+    /// `cpu.tlbi`: a CPU's broadcast for a range, or for the whole address space.
+    package func broadcastTLBI(mm: ObjectID, va: UInt64?, length: UInt64?) throws(IOMMUError) {
+        let space = try sva.handle(mm).space
+        guard let va else { return backend.sva.broadcastTLBI(space, nil) }
+        guard let range = AddressRange(start: va, length: length ?? 4096) else {
+            throw IOMMUError(.EINVAL, "bad_range", "the range is empty or wraps", ["va": .hex(va)])
+        }
+        backend.sva.broadcastTLBI(space, range)
+    }
+}

@@ -1,0 +1,36 @@
+import Glibc
+
+/// Small text files of procfs.
+enum ProcFile {
+    /// The content, at most 64 KiB of it; nil if it cannot be read.
+    static func read(_ path: String) -> String? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var content: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 8192)
+        while content.count < 64 << 10 {
+            let count = buffer.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, Glibc.errno == EINTR { continue }
+            guard count > 0 else { break }
+            content += buffer[..<count]
+        }
+        return String(decoding: content, as: UTF8.self)
+    }
+
+    /// The words behind `key` in a file of `key:<tab>value` lines.
+    static func values(of key: String, in content: String) -> [Substring]? {
+        for line in content.split(separator: "\n") where line.hasPrefix(key) && line.dropFirst(key.count).first == ":" {
+            return line.dropFirst(key.count + 1).split { $0 == " " || $0 == "\t" }
+        }
+        return nil
+    }
+
+    /// When a process started, in clock ticks since boot: tells it from a later one with the same pid.
+    static func startTime(of pid: Int32) -> UInt64? {
+        // The name in parentheses can hold anything; the numbers follow the last parenthesis.
+        guard let content = read("/proc/\(pid)/stat"), let end = content.lastIndex(of: ")") else { return nil }
+        let fields = content[content.index(after: end)...].split(separator: " ")
+        return fields.count > 19 ? UInt64(fields[19]) : nil
+    }
+}

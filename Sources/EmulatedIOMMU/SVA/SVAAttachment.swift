@@ -1,0 +1,212 @@
+import IOMMU
+
+/// One address space on one group of devices: a PASID and CDs, shared by all bonds between the two.
+final class SVAAttachment {
+    let space: AddressSpace
+    let view: AddressSpaceView
+    let group: DeviceGroup
+    let pasid: UInt32
+    private(set) var devices: [EmulatedDevice]
+    var bonds: [Bond] = []
+
+    private init(
+        space: AddressSpace, view: AddressSpaceView, group: DeviceGroup, pasid: UInt32, devices: [EmulatedDevice]
+    ) {
+        self.space = space
+        self.view = view
+        self.group = group
+        self.pasid = pasid
+        self.devices = devices
+    }
+
+    /// Gives every device of a group the address space under its PASID; all of them or none.
+    ///
+    /// - Throws: `ESRCH` for one that has ended, `EOVERFLOW` if its PASID is too large for a device, `ENOSPC`,
+    ///   `ENOMEM`, and what the driver refuses. Then everything is as before.
+    static func make(space: AddressSpace, group: DeviceGroup, for device: EmulatedDevice) throws(IOMMUError) -> SVAAttachment {
+        guard space.isLive else { throw .mmExited }
+        let devices = group.devices.filter { !$0.isRemoved }
+        let pasid = try space.takePASID(for: devices)
+        do throws(IOMMUError) {
+            let view = try space.takeView(of: device.smmu)
+            do throws(IOMMUError) {
+                try attach(devices, pasid: pasid, to: view.domain)
+            } catch {
+                space.release(view)
+                throw error
+            }
+            let attachment = SVAAttachment(space: space, view: view, group: group, pasid: pasid, devices: devices)
+            space.attachments.append(attachment)
+            for device in devices { device.sharedPASIDs[pasid] = space }
+            return attachment
+        } catch {
+            space.releasePASIDIfUnused()
+            throw error
+        }
+    }
+
+    private static func attach(_ devices: [EmulatedDevice], pasid: UInt32, to domain: SVADomain) throws(IOMMUError) {
+        var prepared: [PreparedAttachment] = []
+        do throws(IOMMUError) {
+            for device in devices {
+                guard device.master.attachment(pasid: pasid).isBlocked else {
+                    throw IOMMUError(
+                        .EBUSY, "pasid_in_use", "PASID \(pasid) of device \(device.name) is attached to something else",
+                        hint: "detach it first", ["pasid": .number(UInt64(pasid)), "name": .text(device.name)]
+                    )
+                }
+                prepared.append(try device.driver.prepare(device.master, pasid: pasid, target: .sva(domain)))
+            }
+        } catch {
+            for (device, attachment) in zip(devices, prepared) { device.driver.abandon(attachment) }
+            throw error
+        }
+        for (device, attachment) in zip(devices, prepared) { device.driver.commit(attachment) }
+    }
+
+    /// Takes the address space from the devices again; only then can the PASID go elsewhere.
+    func end() {
+        for device in devices { detach(device) }
+        devices = []
+        space.attachments.removeAll { $0 === self }
+        space.release(view)
+        space.releasePASIDIfUnused()
+        space.manager.releaseIfUnused(space)
+    }
+
+    /// The device is going away; its siblings keep the address space.
+    func drop(_ device: EmulatedDevice) {
+        guard devices.contains(where: { $0 === device }) else { return }
+        detach(device)
+        devices.removeAll { $0 === device }
+    }
+
+    private func detach(_ device: EmulatedDevice) {
+        space.answerFaults(of: device)
+        device.driver.detach(device.master, pasid: pasid)
+        device.sharedPASIDs[pasid] = nil
+        terminateAccesses(of: device, .svaUnbound)
+    }
+
+    func terminateAccesses(_ error: IOMMUError) {
+        for device in devices { terminateAccesses(of: device, error) }
+    }
+
+    private func terminateAccesses(of device: EmulatedDevice, _ error: IOMMUError) {
+        for streamID in device.description.streamIDs {
+            device.smmu.engine.terminateAll(streamID: streamID, pasid: pasid, with: error)
+        }
+    }
+
+    func stopQueues() {
+        for bond in bonds { bond.stopQueues(.mmExited) }
+    }
+}
+
+// MARK: - PASIDs, ASIDs and tables of an address space
+
+extension AddressSpace {
+    /// Its PASID, or the lowest that is free and that none of the devices has something else on.
+    fileprivate func takePASID(for devices: [EmulatedDevice]) throws(IOMMUError) -> UInt32 {
+        let end = UInt32(1) << UInt32(devices.map(\.master.pasidBits).min() ?? 0)
+        if let pasid {
+            guard pasid < end else {
+                throw IOMMUError(
+                    .EOVERFLOW, "pasid_too_large", "the address space has PASID \(pasid), which the device cannot send",
+                    hint: "bind it to this device first, or free lower PASIDs",
+                    ["pasid": .number(UInt64(pasid)), "limit": .number(UInt64(end))]
+                )
+            }
+            return pasid
+        }
+        var skipped: [UInt32] = []
+        defer { for tag in skipped { manager.pasids.release(tag) } }
+        while true {
+            let tag = try manager.pasids.take()
+            guard tag < end else {
+                manager.pasids.release(tag)
+                throw IOMMUError(
+                    .ENOSPC, "pasid_exhausted", "all PASIDs that the device can send are in use",
+                    hint: "unbind address spaces that are not needed", ["limit": .number(UInt64(end))]
+                )
+            }
+            if devices.allSatisfy({ $0.master.attachment(pasid: tag).isBlocked }) {
+                pasid = tag
+                return tag
+            }
+            skipped.append(tag)
+        }
+    }
+
+    fileprivate func releasePASIDIfUnused() {
+        guard attachments.isEmpty, let pasid else { return }
+        self.pasid = nil
+        manager.pasids.release(pasid)
+    }
+
+    /// The tables that one SMMU walks; made at the first bond behind it.
+    fileprivate func takeView(of smmu: EmulatedSMMU) throws(IOMMUError) -> AddressSpaceView {
+        if let view = views.first(where: { $0.smmu === smmu }) {
+            view.users += 1
+            return view
+        }
+        let view = try makeView(of: smmu)
+        do throws(IOMMUError) {
+            try populate(view)
+        } catch {
+            destroy(view)
+            throw error
+        }
+        view.users = 1
+        views.append(view)
+        return view
+    }
+
+    fileprivate func release(_ view: AddressSpaceView) {
+        view.users -= 1
+        guard view.users == 0 else { return }
+        views.removeAll { $0 === view }
+        destroy(view)
+    }
+
+    /// Behind an SMMU that hears the CPUs' broadcasts the ASID is the CPUs', which is pinned.
+    private func makeView(of smmu: EmulatedSMMU) throws(IOMMUError) -> AddressSpaceView {
+        guard smmu.driver.features.hasBroadcastTLB else {
+            return AddressSpaceView(smmu: smmu, domain: try smmu.driver.makeSVADomain(), broadcast: nil)
+        }
+        let asid = try pinCPUASID()
+        do throws(IOMMUError) {
+            try smmu.driver.claimASID(asid)
+            do throws(IOMMUError) {
+                let domain = try smmu.driver.makeSVADomain(claimed: asid)
+                return AddressSpaceView(smmu: smmu, domain: domain) { [unowned self] range in
+                    manager.broadcastTLBI(self, range)
+                }
+            } catch {
+                smmu.driver.unclaimASID(asid)
+                throw error
+            }
+        } catch {
+            unpinCPUASIDIfUnused()
+            throw error
+        }
+    }
+
+    private func destroy(_ view: AddressSpaceView) {
+        view.smmu.driver.destroy(view.domain)
+        unpinCPUASIDIfUnused()
+    }
+
+    private func pinCPUASID() throws(IOMMUError) -> UInt16 {
+        if let cpuASID { return cpuASID }
+        let asid = UInt16(truncatingIfNeeded: try manager.cpuASIDs.take())
+        cpuASID = asid
+        return asid
+    }
+
+    private func unpinCPUASIDIfUnused() {
+        guard let asid = cpuASID, !views.contains(where: \.usesBroadcast) else { return }
+        cpuASID = nil
+        manager.cpuASIDs.release(UInt32(asid))
+    }
+}

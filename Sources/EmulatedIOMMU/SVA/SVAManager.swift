@@ -1,0 +1,140 @@
+import IOMMU
+import SMMUv3
+
+/// Shared virtual addressing of the whole machine: the address spaces, their PASIDs, and the CPUs' ASIDs.
+package final class SVAManager {
+    let executor: any WorkExecutor
+    let windows: ProcessWindows
+    /// One PASID per address space, the same on every device. A test replaces it to inject exhaustion.
+    package var pasids: any TagSource = TagAllocator(kind: "pasid", bits: 20)
+    /// The CPUs' ASIDs, of which those that an SMMU uses are pinned.
+    package var cpuASIDs: any TagSource = TagAllocator(kind: "asid", bits: 16)
+    private let emit: (BackendEvent) -> Void
+    private let smmus: [EmulatedSMMU]
+    /// Address spaces of processes by what tells their images apart.
+    private var processes: [ProcessLayout: [AddressSpace]] = [:]
+    private(set) var all: [ObjectIdentifier: AddressSpace] = [:]
+    private var nextWorkKey: UInt64 = 1 << 32
+    private var nextAccessID: AccessID = 1
+    /// Everything that stage 1 tables of a CPU can map.
+    static let lastAddress: UInt64 = (1 << 48) - 1
+    /// How often address spaces are probed while something is bound to one; a tenth of a second.
+    package static let probeInterval: UInt64 = 100_000_000
+
+    /// - Parameters:
+    ///   - executor: runs what touches memory of processes.
+    ///   - smmus: those of the machine.
+    ///   - emit: takes events.
+    package init(
+        machine: Machine, executor: any WorkExecutor, smmus: [EmulatedSMMU],
+        emit: @escaping (BackendEvent) -> Void
+    ) {
+        self.executor = executor
+        self.smmus = smmus
+        self.emit = emit
+        windows = ProcessWindows(range: machine.processSpace)
+        for smmu in smmus { smmu.engine.processTransfers = self }
+    }
+
+    func makeAccessID() -> AccessID {
+        defer { nextAccessID &+= 1 }
+        return nextAccessID
+    }
+
+    // MARK: Address spaces
+
+    func makeSynthetic() -> AddressSpace {
+        register(AddressSpace(manager: self, synthetic: SyntheticMemory(), workKey: makeWorkKey()))
+    }
+
+    /// The address space that an opened process has; one that is known already if the kernel says it is the same.
+    func space(of opened: OpenedProcess) -> AddressSpace {
+        for candidate in processes[opened.layout] ?? [] where candidate.probe() && opened.isSame(as: candidate) {
+            return candidate
+        }
+        let space = register(AddressSpace(manager: self, opened: opened, workKey: makeWorkKey()))
+        processes[opened.layout, default: []].append(space)
+        return space
+    }
+
+    private func makeWorkKey() -> UInt64 {
+        nextWorkKey &+= 1
+        return nextWorkKey
+    }
+
+    private func register(_ space: AddressSpace) -> AddressSpace {
+        all[ObjectIdentifier(space)] = space
+        return space
+    }
+
+    /// Lets an address space go that no session knows any more.
+    func releaseIfUnused(_ space: AddressSpace) {
+        guard space.handles.isEmpty, space.attachments.isEmpty else { return }
+        all[ObjectIdentifier(space)] = nil
+        processes[space.layout]?.removeAll { $0 === space }
+        if processes[space.layout]?.isEmpty == true { processes[space.layout] = nil }
+        space.dispose()
+    }
+
+    // MARK: Ends
+
+    /// Whether an address space of a process can end unnoticed, so that ``probeAddressSpaces()`` is due in
+    /// ``probeInterval`` nanoseconds at the latest.
+    package var needsProbing: Bool { all.values.contains { $0.isLive && !$0.isSynthetic } }
+
+    /// Looks which processes have ended their address spaces by exit or exec. Never blocks: the probe takes no lock of
+    /// the process. The owner's timer calls it every ``probeInterval``.
+    package func probeAddressSpaces() {
+        for space in all.values where !space.isSynthetic { space.probe() }
+    }
+
+    /// Tells every session that knows it.
+    func ended(_ space: AddressSpace) {
+        for handle in space.handles {
+            emit(BackendEvent(.mmExit, context: handle.session.contextID, [.init("mm", .number(UInt64(handle.id)))]))
+        }
+        for attachment in space.attachments {
+            for bond in attachment.bonds { bond.session.announce(bond, state: "quiesced") }
+        }
+    }
+
+    func announce(_ event: BackendEvent) { emit(event) }
+
+    // MARK: Broadcast TLB maintenance
+
+    /// A CPU's TLBI, as every SMMU hears it that takes part.
+    func broadcastTLBI(_ space: AddressSpace, _ range: AddressRange?) {
+        guard let asid = space.cpuASID else { return }
+        for smmu in smmus where smmu.smmu.participatesInBroadcast {
+            smmu.smmu.broadcastInvalidate(
+                range.map { .address($0.start, length: $0.length, asid: asid, vmid: 0) } ?? .asid(asid, vmid: 0))
+        }
+    }
+}
+
+extension SVAManager: ProcessTransferring {
+    package func begin(
+        _ piece: DeviceOperation, at physicalAddress: UInt64, previous: UInt32?,
+        completion: @escaping (ProcessTransfer.End) -> Void
+    ) -> ProcessTransfer? {
+        guard let space = windows.space(at: physicalAddress), space.isLive, let memory = space.process else { return nil }
+        let transfer = ProcessTransfer()
+        executor.perform(key: space.workKey) {
+            transfer.run(piece, in: memory, previous: previous)
+        } completion: { [weak self] result in
+            switch result {
+            case .success(let moved): completion(.moved(bytes: moved.bytes, checksum: moved.checksum))
+            case .failure(.unreachable(let address)): completion(.unreachable(address))
+            case .failure(.gone):
+                space.exit()
+                completion(.stale)
+            case .failure(.denied(let address)):
+                // The whole window: what changed there probably changed around it too.
+                let start = address & ~(ProcessWindows.size - 1)
+                if self != nil, let range = AddressRange(start: start, length: ProcessWindows.size) { space.zap(range) }
+                completion(.stale)
+            }
+        }
+        return transfer
+    }
+}

@@ -1,0 +1,238 @@
+import IOMMU
+
+/// The address spaces, bonds, queues and running accesses of one context.
+package final class SVASession: ContextCompanion {
+    unowned let context: EmulatedContext
+    let manager: SVAManager
+    var mms = IDTable<AddressSpaceHandle>()
+    var bonds = IDTable<Bond>()
+    var queues = IDTable<AcceleratorQueue>()
+    var accesses: [AccessID: (engine: DMAEngine, access: DeviceAccess)] = [:]
+    /// Bonds by device and mm, so that one pair has one bond.
+    var bondsByPair: [UInt64: Bond] = [:]
+
+    init(context: EmulatedContext, manager: SVAManager) {
+        self.context = context
+        self.manager = manager
+    }
+
+    var contextID: ObjectIdentifier { ObjectIdentifier(context) }
+
+    // MARK: ContextCompanion
+
+    package var objectCount: Int { mms.count + bonds.count + queues.count }
+
+    package func objects() -> [ObjectDescription] {
+        mms.all.map { describe($0.element) } + bonds.all.map { describe($0.element) }
+            + queues.all.map { describe($0.element) }
+    }
+
+    package func close() {
+        for (id, running) in accesses {
+            accesses[id] = nil
+            running.engine.terminate(running.access, with: IOMMUError(.ECANCELED, "session_closed", "the session was closed"))
+        }
+        for (id, queue) in queues.all {
+            queue.kill(.queueStopped)
+            removeQueue(id)
+        }
+        for (_, bond) in bonds.all { remove(bond) }
+        for (id, handle) in mms.all { removeHandle(id, handle) }
+    }
+
+    private func describe(_ handle: AddressSpaceHandle) -> ObjectDescription {
+        var state: [IOMMUError.Member] = [
+            .init("state", .text(handle.space.isLive ? "live" : "exited")),
+            .init("source", .text(handle.space.isSynthetic ? "synthetic" : "process")),
+        ]
+        if let pid = handle.space.pid { state.append(.init("pid", .number(UInt64(pid)))) }
+        if let pasid = handle.space.pasid { state.append(.init("pasid", .number(UInt64(pasid)))) }
+        return ObjectDescription(kind: "mm", id: handle.id, users: handle.bonds, state: state)
+    }
+
+    private func describe(_ bond: Bond) -> ObjectDescription {
+        ObjectDescription(
+            kind: "bond", id: bond.id, users: bond.users,
+            refersTo: [.init(kind: "device", id: bond.deviceID), .init(kind: "mm", id: bond.handle.id)],
+            state: [
+                .init("pasid", .number(UInt64(bond.pasid))), .init("asid", .number(UInt64(bond.asid))),
+                .init("state", .text(bond.state)),
+            ]
+        )
+    }
+
+    private func describe(_ queue: AcceleratorQueue) -> ObjectDescription {
+        ObjectDescription(
+            kind: "queue", id: queue.id, users: 0,
+            refersTo: [
+                .init(kind: "bond", id: queue.bond.id), .init(kind: "mm", id: queue.bond.handle.id),
+            ],
+            state: [
+                .init("state", .text(queue.state.rawValue)), .init("device", .text(queue.bond.device.name)),
+                .init("pasid", .number(UInt64(queue.bond.pasid))),
+            ]
+        )
+    }
+
+    // MARK: Address spaces
+
+    func handle(_ id: ObjectID) throws(IOMMUError) -> AddressSpaceHandle {
+        guard let handle = mms[id] else { throw .unknown("mm", id) }
+        return handle
+    }
+
+    /// The session's name for an address space; a new one if it has none.
+    func open(_ space: AddressSpace) throws(IOMMUError) -> ObjectID {
+        if let known = space.handles.first(where: { $0.session === self }) { return known.id }
+        do throws(IOMMUError) {
+            try context.chargeObject()
+        } catch {
+            manager.releaseIfUnused(space)
+            throw error
+        }
+        let handle = AddressSpaceHandle(session: self, space: space)
+        handle.id = mms.insert(handle)
+        space.handles.append(handle)
+        return handle.id
+    }
+
+    func removeHandle(_ id: ObjectID, _ handle: AddressSpaceHandle) {
+        mms.remove(id)
+        context.releaseObject()
+        let space = handle.space
+        space.handles.removeAll { $0 === handle }
+        if space.handles.isEmpty, space.isSynthetic { space.exit() }
+        manager.releaseIfUnused(space)
+    }
+
+    // MARK: Bonds
+
+    private func key(_ device: ObjectID, _ mm: ObjectID) -> UInt64 { UInt64(device) << 32 | UInt64(mm) }
+
+    /// One more user of the bond between a device and an address space.
+    func acquireBond(deviceID: ObjectID, mm: ObjectID) throws(IOMMUError) -> Bond {
+        let handle = try handle(mm)
+        let device = try context.device(deviceID)
+        try checkCapability(of: device)
+        guard handle.space.probe() else { throw IOMMUError.mmExited.with("mm", .number(UInt64(mm))) }
+        if let bond = bondsByPair[key(deviceID, mm)] {
+            bond.users += 1
+            return bond
+        }
+        guard bonds.count < context.limits.bonds else {
+            throw IOMMUError(
+                .EDQUOT, "quota_exceeded", "this session would hold more than \(context.limits.bonds) bonds",
+                hint: "unbind some", ["limit": .number(UInt64(context.limits.bonds))]
+            )
+        }
+        try context.chargeObject()
+        do throws(IOMMUError) {
+            let known = handle.space.attachments.first { $0.group === device.group }
+            if let known { return insert(device, deviceID, handle, known) }
+            let made = try SVAAttachment.make(space: handle.space, group: device.group, for: device)
+            return insert(device, deviceID, handle, made)
+        } catch {
+            context.releaseObject()
+            throw error.with("mm", .number(UInt64(mm))).with("device", .number(UInt64(deviceID)))
+        }
+    }
+
+    private func insert(
+        _ device: EmulatedDevice, _ deviceID: ObjectID, _ handle: AddressSpaceHandle, _ attachment: SVAAttachment
+    ) -> Bond {
+        let bond = Bond(session: self, device: device, deviceID: deviceID, handle: handle, attachment)
+        bond.users = 1
+        attachment.bonds.append(bond)
+        handle.bonds += 1
+        bond.id = bonds.insert(bond)
+        bondsByPair[key(deviceID, handle.id)] = bond
+        device.onRemoval(of: bond) { [weak bond] device in bond?.deviceLeaves(.deviceRemoved(device.name)) }
+        announce(bond, state: "live")
+        return bond
+    }
+
+    /// - Returns: users left.
+    func releaseBond(_ bond: Bond) -> Int {
+        bond.users -= 1
+        if bond.users == 0 { remove(bond) }
+        return bond.users
+    }
+
+    private func remove(_ bond: Bond) {
+        bonds.remove(bond.id)
+        if bondsByPair[key(bond.deviceID, bond.handle.id)] === bond {
+            bondsByPair[key(bond.deviceID, bond.handle.id)] = nil
+        }
+        bond.handle.bonds -= 1
+        let wasAttached = bond.attachment != nil
+        bond.end()
+        context.releaseObject()
+        if wasAttached { announce(bond, state: "gone") }
+    }
+
+    package func release(device: EmulatedDevice) {
+        let error = IOMMUError(.ENODEV, "device_unbound", "device \(device.name) was unbound")
+        for (_, bond) in bonds.all where bond.device === device {
+            bond.deviceLeaves(error)
+            // The device's id may come to mean another one.
+            bondsByPair[key(bond.deviceID, bond.handle.id)] = nil
+        }
+    }
+
+    private func checkCapability(of device: EmulatedDevice) throws(IOMMUError) {
+        let missing: String? =
+            device.master.pasidBits == 0
+            ? "PASIDs"
+            : !device.master.canFault
+                ? "recoverable page faults (stall, or PRI with ATS)"
+                : !device.driver.features.hasStage1 || device.driver.features.granuleBits != 12
+                    ? "an SMMU with stage 1 and the CPUs' page size" : nil
+        guard let missing else { return }
+        throw IOMMUError(
+            .ENODEV, "no_sva", "device \(device.name) cannot share address spaces: it has no \(missing)",
+            hint: "topology.list says what each device has", ["name": .text(device.name)]
+        )
+    }
+
+    // MARK: Queues
+
+    func queue(_ id: ObjectID) throws(IOMMUError) -> AcceleratorQueue {
+        guard let queue = queues[id] else { throw .unknown("queue", id) }
+        return queue
+    }
+
+    func removeQueue(_ id: ObjectID) {
+        guard let queue = queues.remove(id) else { return }
+        context.releaseObject()
+        queue.bond.queues.removeAll { $0 === queue }
+        queue.bond.device.openQueues -= 1
+        _ = releaseBond(queue.bond)
+    }
+
+    // MARK: Events
+
+    func announce(_ bond: Bond, state: String) {
+        context.emit(
+            .bond, device: bond.device.name,
+            [
+                .init("bond", .number(UInt64(bond.id))), .init("device", .number(UInt64(bond.deviceID))),
+                .init("name", .text(bond.device.name)), .init("mm", .number(UInt64(bond.handle.id))),
+                .init("pasid", .number(UInt64(bond.pasid))), .init("state", .text(state)),
+            ])
+    }
+
+    func announce(_ queue: AcceleratorQueue, reason: String) {
+        context.emit(
+            .queue, device: queue.bond.device.name,
+            [
+                .init("queue", .number(UInt64(queue.id))), .init("name", .text(queue.bond.device.name)),
+                .init("mm", .number(UInt64(queue.bond.handle.id))), .init("state", .text(queue.state.rawValue)),
+                .init("reason", .text(reason)),
+            ])
+    }
+}
+
+extension Bond {
+    /// "live", "quiesced", or "gone" once the device has been taken away.
+    package var state: String { attachment == nil ? "gone" : space.isLive ? "live" : "quiesced" }
+}
