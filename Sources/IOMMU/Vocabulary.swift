@@ -2,13 +2,15 @@
 package typealias ObjectID = UInt32
 
 /// What a mapping allows a device to do.
+@frozen
 package struct Access: OptionSet, Sendable, Hashable {
     package let rawValue: UInt8
 
+    @inlinable
     package init(rawValue: UInt8) { self.rawValue = rawValue }
 
-    package static let read = Access(rawValue: 1)
-    package static let write = Access(rawValue: 2)
+    @inlinable package static var read: Access { Access(rawValue: 1) }
+    @inlinable package static var write: Access { Access(rawValue: 2) }
 }
 
 /// What one transaction of a device wants.

@@ -1,6 +1,43 @@
 import ArgumentParser
+import IOMMUService
 
+/// The daemon that owns the IOMMU for a machine.
 @main
 struct Iommud: ParsableCommand {
-    mutating func run() throws {}
+    static let configuration = CommandConfiguration(
+        commandName: "iommud",
+        abstract: "Owns the IOMMU of a machine and serves it as JSON-RPC on a Unix socket.",
+        discussion: """
+            Without a configuration file it emulates a small machine with two SMMUv3s. SIGHUP reads the configuration \
+            again, SIGTERM lets requests in flight finish. Exit status 78: the configuration cannot be used.
+            """,
+        version: "iommud \(DaemonVersion.text)"
+    )
+
+    @Option(help: "The configuration file (default: /etc/iommud/iommud.toml, if it is there).")
+    var config: String?
+
+    @Option(
+        help: """
+            Path of the socket (default: the one systemd passes, $XDG_RUNTIME_DIR/iommud.sock, \
+            or /tmp/iommud-$UID/iommud.sock).
+            """)
+    var socket: String?
+
+    @Option(help: "Directory of what outlives a restart (default: $RUNTIME_DIRECTORY, or beside the socket).")
+    var state: String?
+
+    @Option(help: "trace, debug, info, notice, warning, error or critical; wins over the configuration.")
+    var logLevel: DaemonConfiguration.LogLevel?
+
+    @Flag(help: "Only say whether the configuration can be used.")
+    var checkConfig = false
+
+    mutating func run() throws {
+        let options = DaemonOptions(configuration: config, socket: socket, state: state, logLevel: logLevel)
+        let status = checkConfig ? DaemonProgram.check(options) : DaemonProgram.run(options)
+        if status != 0 { throw ExitCode(status) }
+    }
 }
+
+extension DaemonConfiguration.LogLevel: ExpressibleByArgument {}

@@ -4,28 +4,28 @@
 
 /* Single-copy atomic accesses to memory that another process may be writing: a table word is read once. */
 
-static inline uint64_t clinux_load64(const void *p)
+static inline __attribute__((always_inline)) uint64_t clinux_load64(const void *p)
 {
     return __atomic_load_n((const uint64_t *)p, __ATOMIC_ACQUIRE);
 }
 
-static inline void clinux_store64(void *p, uint64_t v)
+static inline __attribute__((always_inline)) void clinux_store64(void *p, uint64_t v)
 {
     __atomic_store_n((uint64_t *)p, v, __ATOMIC_RELEASE);
 }
 
-static inline uint32_t clinux_load32(const void *p)
+static inline __attribute__((always_inline)) uint32_t clinux_load32(const void *p)
 {
     return __atomic_load_n((const uint32_t *)p, __ATOMIC_ACQUIRE);
 }
 
-static inline void clinux_store32(void *p, uint32_t v)
+static inline __attribute__((always_inline)) void clinux_store32(void *p, uint32_t v)
 {
     __atomic_store_n((uint32_t *)p, v, __ATOMIC_RELEASE);
 }
 
 /* Returns whether *p was `expected` and is now `desired`. */
-static inline bool clinux_cas64(void *p, uint64_t expected, uint64_t desired)
+static inline __attribute__((always_inline)) bool clinux_cas64(void *p, uint64_t expected, uint64_t desired)
 {
     return __atomic_compare_exchange_n((uint64_t *)p, &expected, desired, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }

@@ -25,6 +25,8 @@ package final class SMMUDriver {
     let priQueue: RecordQueue?
     var eventTrace = EventTrace()
     var isServicing = false
+    /// For streams on their way from one stage 2 to another; never a domain's.
+    let transitVMID: UInt16
     private var queueMemory: [(address: UInt64, bytes: UInt64)] = []
     /// By StreamID.
     var masters: [UInt32: Master] = [:]
@@ -68,6 +70,8 @@ package final class SMMUDriver {
         medium = TableMedium(memory: memory, queue: queue)
         asids = TagAllocator(kind: "asid", bits: features.asidBits)
         vmids = TagAllocator(kind: "vmid", bits: features.vmidBits)
+        transitVMID = UInt16((UInt32(1) << UInt32(features.vmidBits)) - 1)
+        _ = vmids.take(UInt32(transitVMID))
         try bringUp()
     }
 

@@ -5,13 +5,13 @@ import SMMUv3
 ///
 /// Table memory is reached by pointer; client memory, where a guest keeps its stage 1 tables, through its windows.
 package struct MachineMemory: PhysicalMemory {
-    let tables: UnsafeMutableRawPointer
-    let tableBase: UInt64
-    let tableSize: UInt64
+    @usableFromInline let tables: UnsafeMutableRawPointer
+    @usableFromInline let tableBase: UInt64
+    @usableFromInline let tableSize: UInt64
     let windows: WindowTable
 
     /// One atomic load; nil where there is no memory.
-    @inline(__always)
+    @inlinable @inline(__always)
     package func load64(_ address: UInt64) -> UInt64? {
         let offset = address &- tableBase
         if offset < tableSize { return clinux_load64(tables + Int(truncatingIfNeeded: offset & ~7)) }
@@ -19,7 +19,7 @@ package struct MachineMemory: PhysicalMemory {
     }
 
     /// One atomic store; false where there is no writable memory.
-    @inline(__always)
+    @inlinable @inline(__always)
     package func store64(_ address: UInt64, _ value: UInt64) -> Bool {
         let offset = address &- tableBase
         guard offset < tableSize else { return storeWindow(address, value) }
@@ -48,14 +48,14 @@ package struct MachineMemory: PhysicalMemory {
         return window.object.compareExchange64(offset: address &- window.base, expected: expected, desired: desired)
     }
 
-    @inline(never)
-    private func loadWindow(_ address: UInt64) -> UInt64? {
+    @usableFromInline @inline(never)
+    func loadWindow(_ address: UInt64) -> UInt64? {
         guard let window = windows.find(address) else { return nil }
         return window.object.load64(offset: address &- window.base)
     }
 
-    @inline(never)
-    private func storeWindow(_ address: UInt64, _ value: UInt64) -> Bool {
+    @usableFromInline @inline(never)
+    func storeWindow(_ address: UInt64, _ value: UInt64) -> Bool {
         guard let window = windows.find(address) else { return false }
         return window.object.store64(offset: address &- window.base, value)
     }

@@ -208,9 +208,10 @@ extension EmulatedContext {
         var next = iova
         var position = ioas.areas.first(endingAtOrAfter: iova)
         while true {
-            guard var area = position?.area, area.start <= next else {
+            guard let here = position, here.start <= next else {
                 throw ioas.refusal(.ENOENT, "not_mapped", "the source range has a hole", next, last &- next &+ 1)
             }
+            var area = here.area
             guard !access.contains(.write) || area.access.contains(.write) else {
                 throw ioas.refusal(
                     .EPERM, "copy_adds_write", "a read-only mapping cannot be copied as a writable one", area.start,
@@ -222,7 +223,7 @@ extension EmulatedContext {
             pieces.append(area)
             guard area.last < last else { return pieces }
             next = area.last &+ 1
-            position = position?.next
+            position = here.next
         }
     }
 }

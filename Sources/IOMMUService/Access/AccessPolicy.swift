@@ -36,8 +36,13 @@ package struct AccessPolicy: Sendable, Equatable {
 
     /// `EPERM` `not_allowed` unless the client may bind the device.
     package func requireBind(_ peer: Peer, device: String) throws(IOMMUError) {
-        guard !allows(peer, device: device) else { return }
-        throw IOMMUError(
+        if let refusal = refusal(peer, device: device) { throw refusal }
+    }
+
+    /// Why the client may not bind the device; nil if it may.
+    package func refusal(_ peer: Peer, device: String) -> IOMMUError? {
+        guard !allows(peer, device: device) else { return nil }
+        return IOMMUError(
             .EPERM, "not_allowed", "user \(peer.identity.uid) is not allowed to use device \(device)",
             hint: "ask the administrator for an [[allow]] rule with this uid or gid and this device",
             ["device": .text(device), "uid": .number(UInt64(peer.identity.uid))]

@@ -16,7 +16,7 @@ package protocol NoticeSink: AnyObject {
 /// One client's subscription: a bounded queue that never holds others up.
 package final class Subscription {
     package var kinds: EventKinds
-    private unowned let sink: any NoticeSink
+    private let sink: any NoticeSink
     private let capacity: Int
     private var queue: [Event] = []
     /// Of `queue`, the first that has not been sent.

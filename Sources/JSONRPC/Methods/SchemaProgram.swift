@@ -45,8 +45,9 @@ final class SchemaProgram {
     let slotCount: Int
     private let counts: (types: Int, names: Int, patterns: Int)
 
-    init(_ schema: TypeSchema) {
-        var compiler = SchemaCompiler()
+    /// - Parameter numbersSlots: Whether fields get slots of their own here. Parameters have theirs from the declaration.
+    init(_ schema: TypeSchema, numbersSlots: Bool = false) {
+        var compiler = SchemaCompiler(numbersSlots: numbersSlots)
         root = compiler.add(schema)
         slotCount = compiler.slotCount
         counts = (compiler.types.count, compiler.names.count, compiler.patterns.count)
@@ -77,11 +78,14 @@ final class SchemaProgram {
 
 /// Flattens a schema tree.
 private struct SchemaCompiler {
+    let numbersSlots: Bool
     var types: [SchemaProgram.TypeRecord] = []
     var fields: [SchemaProgram.FieldRecord] = []
     var names: [SchemaProgram.NameRecord] = []
     var patterns: [StringPattern] = []
     var slotCount = 0
+
+    init(numbersSlots: Bool) { self.numbersSlots = numbersSlots }
 
     mutating func add(_ schema: TypeSchema) -> Int {
         let record = compile(schema)
@@ -129,11 +133,12 @@ private struct SchemaCompiler {
         let memberTypes = members.map { add($0.type) }
         let first = fields.count
         for (member, type) in zip(members, memberTypes) {
+            let slot = numbersSlots ? slotCount : member.slot
             fields.append(
                 .init(
                     key: member.name.utf8Start, keyLength: member.name.utf8CodeUnitCount, type: type,
-                    isRequired: member.isRequired, defaultBits: member.defaultBits, slot: member.slot))
-            slotCount = max(slotCount, member.slot + 1)
+                    isRequired: member.isRequired, defaultBits: member.defaultBits, slot: slot))
+            slotCount = max(slotCount, slot + 1)
         }
         return .init(kind: .object, first: first, count: members.count)
     }

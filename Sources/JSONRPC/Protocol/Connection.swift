@@ -24,6 +24,8 @@ public final class Connection {
     var onResume: ((Connection) -> Void)?
     /// Told when a notification waits to be sent.
     var onNotification: ((Connection) -> Void)?
+    /// Told when there is room again for notifications that `notify` has refused.
+    public var onNotificationRoom: (() -> Void)?
     let notifications: UnsafeMutablePointer<ByteBuffer>
     private var received: [Int32] = []
     /// Descriptors of the reply being made.
@@ -172,6 +174,7 @@ public final class Connection {
         else { return }
         outbox.pointee.bytes.pointee.append(notifications.pointee.base, notifications.pointee.count)
         notifications.pointee.clear(keepingAtMost: Outbox.usualCapacity)
+        onNotificationRoom?()
     }
 }
 

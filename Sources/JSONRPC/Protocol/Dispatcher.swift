@@ -26,7 +26,7 @@ public final class Dispatcher {
     private let slots: UnsafeMutablePointer<ParameterSlot>
     let parser: UnsafeMutablePointer<JSONParser>
     private var call: Call?
-    private lazy var resultPrograms = declarations.map { SchemaProgram(.object($0.results)) }
+    private lazy var resultPrograms = declarations.map { SchemaProgram(.object($0.results), numbersSlots: true) }
 
     /// What the request path needs of a method, by pointer.
     private struct MethodRecord {

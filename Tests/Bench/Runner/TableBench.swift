@@ -35,7 +35,7 @@ struct TableBench {
                 )
             } catch { failures += 1 }
             domain.unmap(iova: pages.addresses[index], length: 4096)
-            if position & 1023 == 0 { domain.flush() }
+            domain.flush()
         }
         guard failures == 0 else { throw BenchError.wrong("random pairs: \(failures) maps failed") }
     }

@@ -82,12 +82,7 @@ extension SMMUDriver {
         let hadATS = master.isATSEnabled
         // The device stops asking before the SMMU stops answering.
         if !ats { master.isATSEnabled = false }
-        for streamID in master.streamIDs {
-            guard let address = streams.address(of: streamID) else { continue }
-            var current = streams.entry(streamID)
-            EntryWriter<StreamTableEntry>(medium: medium, address: address, scope: .ste(streamID: streamID))
-                .write(entry, over: &current)
-        }
+        for streamID in master.streamIDs { change(streamID, to: entry) }
         master.usesContexts = entry.Config == StreamConfiguration.stage1.rawValue
         guard ats else { return }
         // What the device cached belongs to the old translation, or to an earlier life.
@@ -98,6 +93,50 @@ extension SMMUDriver {
         }
         queue.sync()
         master.isATSEnabled = true
+    }
+
+    /// Takes an STE to its new value on the gentlest way there is: hitless; through a VMID that nothing else uses;
+    /// or through an STE that aborts, which is silent where V = 0 would be recorded.
+    private func change(_ streamID: UInt32, to target: StreamTableEntry) {
+        guard let address = streams.address(of: streamID) else { return }
+        let writer = EntryWriter<StreamTableEntry>(medium: medium, address: address, scope: .ste(streamID: streamID))
+        var current = streams.entry(streamID)
+        if !EntryWriter.isHitless(from: current, to: target) {
+            if let steps = steps(from: current, to: target) {
+                for step in steps { writer.write(step, over: &current) }
+                queue.append(.TLBI_S12_VMALL(vmid: transitVMID))
+                queue.sync()
+                return
+            }
+            writer.write(abortEntry(), over: &current)
+        }
+        writer.write(target, over: &current)
+    }
+
+    /// A way between two translating STEs in which every step changes one word that the SMMU looks at.
+    ///
+    /// VMID, tables and context pointer lie in different words. In between the stream has a VMID of its own, so that
+    /// what is cached then, of either side, can be met by nobody else.
+    private func steps(from current: StreamTableEntry, to target: StreamTableEntry) -> [StreamTableEntry]? {
+        guard current.V, current.Config & 4 != 0, target.Config & 4 != 0, features.hasStage2 else { return nil }
+        var (before, after) = (current, target)
+        before.S2VMID = UInt64(transitVMID)
+        after.S2VMID = UInt64(transitVMID)
+        let (renamed, settled) = (before, after)
+        if current.Config & target.Config & 1 != 0 {
+            guard current.S1DSS == target.S1DSS else { return nil }
+            // How CDs are fetched can change at any time; stalls may be forbidden only for contexts without them.
+            (before.S1CIR, before.S1COR, before.S1CSH) = (target.S1CIR, target.S1COR, target.S1CSH)
+            before.S1STALLD = current.S1STALLD && target.S1STALLD
+            after.S1STALLD = before.S1STALLD
+        }
+        var (last, way) = (current, [StreamTableEntry]())
+        for step in [renamed, before, after, settled, target] where step != last {
+            guard EntryWriter.isHitless(from: last, to: step) else { return nil }
+            way.append(step)
+            last = step
+        }
+        return way
     }
 
     private func entry(for master: Master, ats: Bool) -> StreamTableEntry {

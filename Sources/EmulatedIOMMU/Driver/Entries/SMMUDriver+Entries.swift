@@ -121,5 +121,6 @@ extension SMMUDriver {
         return context
     }
 
-    func usesForcedWriteBack(_ kind: PagingKind) -> Bool { kind == .nestParent && features.hasStage2ForceWriteBack }
+    /// Every stage 2 or none, so that two of them never differ in how they read attributes.
+    func usesForcedWriteBack(_ kind: PagingKind) -> Bool { kind != .stage1 && features.hasStage2ForceWriteBack }
 }

@@ -1,0 +1,218 @@
+import IOMMU
+import JSONRPC
+import Logging
+
+/// What the methods act on: the backend, and who uses what of it.
+///
+/// Everything in it belongs to the thread that runs the loop.
+package final class Service {
+    package let backend: any IOMMUBackend
+    package let sessions: SessionTable
+    package let events: EventHub
+    package let metrics = MetricsRegistry()
+    package private(set) var audit: Audit
+    package let facts: DaemonFacts
+    let waits: WaitList
+    let loop: EventLoop
+    package private(set) var administrators: Administrators
+    package private(set) var configuration: Configuration
+
+    /// By the index of the connection's id.
+    private var clients: [Client?] = []
+    /// For figures by method.
+    package weak var dispatcher: Dispatcher?
+    private var connectionsByUser: [UInt32: Int] = [:]
+    private var probe: Client?
+    private var connectionsAccepted: UInt64 = 0
+    private let sharedPolicy: Box<AccessPolicy>
+
+    package init(
+        backend: any IOMMUBackend, configuration: Configuration, facts: DaemonFacts, loop: EventLoop, log: Logger
+    ) {
+        self.backend = backend
+        self.configuration = configuration
+        self.facts = facts
+        self.loop = loop
+        audit = Audit(log: log)
+        waits = WaitList(loop: loop)
+        administrators = .current()
+        let shared = Box(configuration.access)
+        sharedPolicy = shared
+        sessions = SessionTable(limits: configuration.limits.sessionLimits) { owner, account, limits in
+            backend.makeContext(owner: owner, account: account, limits: limits)
+        }
+        events = EventHub { peer, device in shared.value.allows(peer, device: device) }
+        backend.eventHandler = { [unowned self] event in handle(event) }
+        sessions.onClose = { [unowned self] session, clients in announceClosed(session, clients) }
+        metrics.add { [unowned self] in ownMetrics() }
+    }
+
+    // MARK: Connections
+
+    /// Gives the connection its private session; `EDQUOT` if its user has too many connections.
+    package func connected(_ connection: Connection) throws(IOMMUError) {
+        let credentials = connection.credentials
+        let peer = administrators.peer(
+            uid: credentials?.uid ?? .max, gid: credentials?.gid ?? .max, pid: credentials?.pid ?? 0,
+            groups: credentials?.groups ?? [])
+        try checkConnections(of: peer.identity.uid)
+        connection.isAdmin = peer.identity.isAdmin
+        connectionsAccepted += 1
+        let index = Int(connection.id.index)
+        while clients.count <= index { clients.append(nil) }
+        clients[index] = sessions.connect(peer)
+    }
+
+    private func checkConnections(of uid: UInt32) throws(IOMMUError) {
+        let limit = configuration.limits.connectionsPerUID
+        let open = connectionsByUser[uid, default: 0]
+        guard open < limit else {
+            throw IOMMUError(
+                .EDQUOT, "too_many_connections", "user \(uid) already has \(open) connections",
+                hint: "close some, or ask the administrator to raise limits.connections_per_uid",
+                ["limit": .number(UInt64(limit))])
+        }
+        connectionsByUser[uid] = open + 1
+    }
+
+    package func disconnected(_ connection: Connection) {
+        let index = Int(connection.id.index)
+        guard clients.indices.contains(index), let client = clients[index] else { return }
+        clients[index] = nil
+        let uid = client.peer.identity.uid
+        connectionsByUser[uid] = connectionsByUser[uid].flatMap { $0 > 1 ? $0 - 1 : nil }
+        events.unsubscribe(client)
+        sessions.disconnect(client)
+    }
+
+    /// The client that calls.
+    @inline(__always)
+    func client(_ call: Call) throws(IOMMUError) -> Client {
+        let index = Int(call.connection.id.index)
+        guard index < clients.count, let client = clients[index] else { return try prober(call) }
+        return client
+    }
+
+    @inline(never)
+    private func prober(_ call: Call) throws(IOMMUError) -> Client {
+        guard call.connection.id == Self.probeID, let probe else { throw Self.disconnectedError }
+        return probe
+    }
+
+    /// The context of the session of the client that calls.
+    @inline(__always)
+    func context(_ call: Call) throws(IOMMUError) -> any IOMMUContext { try client(call).session.context }
+
+    /// Told of every error reply: refusals by policy go into the journal.
+    package func refused(_ connection: Connection, _ method: String?, _ error: RPCError) {
+        let index = Int(connection.id.index)
+        guard error.reason == "not_allowed", let method, clients.indices.contains(index), let client = clients[index]
+        else { return }
+        audit.refused(error, method: method, to: client)
+    }
+
+    /// Goes on with another log, or one of another level.
+    package func setLog(_ log: Logger) { audit = Audit(log: log) }
+
+    // MARK: Probing
+
+    /// The connection id of the daemon's own questions to itself; no transport gives it to anybody.
+    static let probeID = ConnectionID(index: .max, generation: .max)
+
+    func beginProbe() {
+        let nobody = ClientIdentity(uid: .max, gid: .max, pid: facts.pid, isAdmin: false)
+        probe = sessions.connect(Peer(identity: nobody))
+    }
+
+    func endProbe() {
+        if let probe { sessions.disconnect(probe) }
+        probe = nil
+    }
+
+    private static var disconnectedError: IOMMUError {
+        IOMMUError(.ECANCELED, "disconnected", "the connection has ended")
+    }
+
+    // MARK: Configuration
+
+    /// Who may bind what.
+    var policy: AccessPolicy { configuration.access }
+
+    /// Takes over what can be changed while running.
+    package func reload(_ new: Configuration) -> ConfigurationChanges {
+        let changes = configuration.reload(new)
+        sessions.limits = configuration.limits.sessionLimits
+        administrators = .current()
+        sharedPolicy.value = configuration.access
+        return changes
+    }
+
+    // MARK: Events
+
+    private func handle(_ event: BackendEvent) {
+        events.publish(event)
+        guard let context = event.context else { return }
+        waits.stir(context)
+    }
+
+    private func announceClosed(_ session: Session, _ clients: [Client]) {
+        waits.stir(ObjectIdentifier(session.context))
+        var members: [IOMMUError.Member] = [.init("change", .text("closed"))]
+        if let name = session.name { members.append(.init("session", .text(name))) }
+        members.append(.init("owner_uid", .number(UInt64(session.owner.uid))))
+        let audience = Event.Audience.clients(clients.map { ObjectIdentifier($0) })
+        events.publish(Event(.session, time: Timestamp.now(), audience: audience, members))
+    }
+
+    // MARK: Figures
+
+    /// Queues of an accelerator that nobody has opened.
+    func queuesAvailable(_ device: DeviceDescription) -> Int { device.queues }
+
+    /// "12 connections, 3 sessions, 4 devices in use"
+    package var status: String {
+        let connections = clients.count { $0 != nil }
+        let devices = backend.topology.devices.count { $0.boundBy != nil }
+        return "\(connections) connections, \(sessions.namedCount) named sessions, \(devices) devices in use"
+    }
+
+    private func ownMetrics() -> [Metric] {
+        let all = sessions.all
+        let mapped = all.reduce(UInt64(0)) { $0 &+ $1.context.mappedBytes }
+        return [
+            Metric(.counter, "connections_total", "Connections accepted", connectionsAccepted),
+            Metric(.counter, "events_total", "Events that happened while somebody had subscribed", events.published),
+            Metric(.counter, "events_lost_total", "Events that a subscriber was too slow for", events.lost),
+            Metric(.gauge, "connections", "Connections now", UInt64(clients.count { $0 != nil })),
+            Metric(.gauge, "sessions", "Sessions now, private ones included", UInt64(all.count)),
+            Metric(.gauge, "named_sessions", "Named sessions now", UInt64(sessions.namedCount)),
+            Metric(.gauge, "subscribers", "Connections that have subscribed to events", UInt64(events.subscribers)),
+            Metric(.gauge, "waiting_calls", "Calls that wait for a queue to fill", UInt64(waits.count)),
+            Metric(.gauge, "mapped_bytes", "Bytes mapped in all address spaces", mapped),
+            Metric(.gauge, "uptime_seconds", "Seconds since the daemon started", facts.uptimeSeconds),
+        ] + methodMetrics()
+    }
+
+    private func methodMetrics() -> [Metric] {
+        guard let dispatcher else { return [] }
+        let used = zip(dispatcher.declarations, dispatcher.statistics).filter { $0.1.calls > 0 }
+        let calls = used.map { declaration, statistics in
+            Metric(
+                .counter, "requests_total", "Requests carried out or refused", statistics.calls,
+                label: .init(name: "method", value: declaration.title))
+        }
+        let errors = used.map { declaration, statistics in
+            Metric(
+                .counter, "request_errors_total", "Requests answered with an error", statistics.errors,
+                label: .init(name: "method", value: declaration.title))
+        }
+        return calls + errors
+    }
+}
+
+/// A value that closures share with their maker.
+private final class Box<Value> {
+    var value: Value
+
+    init(_ value: Value) { self.value = value }
+}

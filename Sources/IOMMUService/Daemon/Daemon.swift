@@ -1,0 +1,176 @@
+import EmulatedIOMMU
+import Glibc
+import IOMMU
+import JSONRPC
+import Logging
+import Systemd
+
+/// The whole daemon: backend, service, transport and the service manager, wired to one loop on one thread.
+package final class Daemon {
+    private let options: DaemonOptions
+    private let log: DaemonLog
+    private let manager: any ServiceNotifying
+    private let loop: EventLoop
+    let service: Service
+    let server: Server
+    private let reporter: StatusReporter
+    private let watchdog: WatchdogProbe
+    private var metrics: MetricsEndpoint?
+    private var isStopping = false
+
+    /// Builds everything but the sockets. Signals are the loop's from here on, so no thread may have been started.
+    ///
+    /// - Throws: ``StartupError``, or ``ConfigurationError`` where the topology cannot be built.
+    package init(
+        _ configuration: Configuration, options: DaemonOptions, facts: DaemonFacts, log: DaemonLog,
+        manager: any ServiceNotifying
+    ) throws {
+        self.options = options
+        self.log = log
+        self.manager = manager
+        loop = try EventLoop()
+        let pool = try WorkerPool(
+            loop: loop, threads: configuration.limits.workers, capacity: configuration.limits.connections)
+        let backend = try Self.backend(configuration, LoopExecutor(pool: pool), options)
+        service = Service(
+            backend: backend, configuration: configuration, facts: facts, loop: loop, log: log.logger)
+        let dispatcher = Dispatcher(
+            MethodCatalog.make(), context: service, limits: configuration.limits.transport)
+        service.dispatcher = dispatcher
+        server = Server(loop: loop, dispatcher: dispatcher)
+        reporter = StatusReporter(service: service, loop: loop, manager: manager)
+        watchdog = WatchdogProbe(service: service, dispatcher: dispatcher)
+        connectServer(dispatcher)
+    }
+
+    /// Builds the emulated machine; what the topology gets wrong is a mistake in the configuration.
+    package static func backend(
+        _ configuration: Configuration, _ executor: any WorkExecutor, _ options: DaemonOptions
+    ) throws(ConfigurationError) -> EmulatedBackend {
+        do {
+            return try EmulatedBackend(topology: configuration.topology, executor: executor)
+        } catch {
+            throw ConfigurationError(
+                file: options.configuration ?? ConfigurationFile.standardPath, .key("smmu / device"), error.message,
+                remedy: error.hint ?? "change the topology", errno: error.errno.rawValue)
+        }
+    }
+
+    private func connectServer(_ dispatcher: Dispatcher) {
+        server.onConnect = { [unowned self] connection in accept(connection) }
+        server.onDisconnect = { [unowned self] connection in
+            service.disconnected(connection)
+            reporter.changed()
+        }
+        dispatcher.onRefusal = { [unowned self] connection, method, error, cause in
+            service.refused(connection, method, error)
+            if error.code == RPCError.internalError { logInternalError(method, cause) }
+        }
+    }
+
+    private func accept(_ connection: Connection) {
+        do {
+            try service.connected(connection)
+            reporter.changed()
+        } catch {
+            log.logger.log(.clientDropped, level: .warning, "\(error.message)", ["reason": "\(error.reason)"])
+            server.end(connection.id)
+        }
+    }
+
+    private func logInternalError(_ method: String?, _ cause: (any Error)?) {
+        let name = method ?? "a request"
+        log.logger.error("\(name) failed unexpectedly: \(cause.map { "\($0)" } ?? "no reason given")")
+    }
+
+    // MARK: Running
+
+    /// Serves the listeners until a signal says stop.
+    package func run(_ listeners: [UnixListener]) throws {
+        try loop.onSignals([SIGTERM, SIGINT, SIGHUP]) { [unowned self] signal in handle(signal) }
+        for listener in listeners { try server.listen(on: listener) }
+        if let path = service.configuration.daemon.metrics {
+            metrics = try MetricsEndpoint(path: path, loop: loop) { [unowned self] in
+                PrometheusText.render(service.metrics.read())
+            }
+        }
+        try startWatchdog()
+        try manager.notify(.ready, .status(service.status))
+        let places = listeners.map { $0.path ?? "a passed socket" }.joined(separator: ", ")
+        log.logger.log(
+            .ready, level: .notice, "ready on \(places)", ["backend": "\(service.backend.kind)"])
+        try loop.run()
+        service.sessions.closeAll()
+    }
+
+    private func startWatchdog() throws {
+        guard let interval = try Watchdog.interval(unsetEnvironment: true) else { return }
+        feedWatchdog(every: interval / 2)
+    }
+
+    private func feedWatchdog(every microseconds: UInt64) {
+        if watchdog.isAnswered() {
+            _ = try? manager.notify(.watchdog)
+        } else {
+            log.logger.error("the daemon does not answer its own question; the watchdog is not fed")
+        }
+        loop.schedule(after: microseconds &* 1000) { [weak self] in self?.feedWatchdog(every: microseconds) }
+    }
+
+    private func handle(_ signal: Int32) {
+        switch signal {
+        case SIGHUP: reload()
+        default: stop(signal)
+        }
+    }
+
+    // MARK: Stopping
+
+    /// Lets what is in flight finish, then leaves the loop; a second signal does not wait.
+    private func stop(_ signal: Int32) {
+        guard !isStopping else { return loop.stop() }
+        isStopping = true
+        let seconds = service.configuration.daemon.drainSeconds
+        _ = try? manager.notify(.stopping, .status("stopping: \(service.status)"))
+        log.logger.log(.stopping, level: .notice, "stopping: requests in flight get \(seconds) s")
+        metrics?.shutDown()
+        server.drain(within: UInt64(seconds) &* 1_000_000_000) { [unowned self] in loop.stop() }
+    }
+
+    // MARK: Reloading
+
+    private func reload() {
+        guard !isStopping else { return }
+        _ = try? manager.notify(.reloadingNow(), .status("reloading"))
+        do {
+            let changes = service.reload(try ConfigurationFile.load(options.configuration))
+            log.setLevel(options.logLevel ?? service.configuration.daemon.logLevel)
+            service.setLog(log.logger)
+            report(changes)
+        } catch {
+            log.logger.log(
+                .configurationRejected, level: .error, "the old configuration stays in force: \(error)",
+                ["ERRNO": "\(error.errno)"])
+        }
+        _ = try? manager.notify(.ready, .status(service.status))
+    }
+
+    private func report(_ changes: ConfigurationChanges) {
+        let live = changes.live.isEmpty ? "nothing changed" : "now in force: \(changes.live.joined(separator: ", "))"
+        let later = changes.needRestart.joined(separator: ", ")
+        let rest = later.isEmpty ? "" : "; changes only with a restart: \(later)"
+        log.logger.log(.configurationReloaded, level: .notice, "configuration read again: \(live)\(rest)")
+    }
+}
+
+extension LimitsConfiguration {
+    /// What one client may make the transport hold.
+    var transport: Limits {
+        var limits = Limits()
+        limits.messageBytes = messageBytes
+        limits.batch = batch
+        limits.stalledClientSeconds = stalledClientSeconds
+        limits.connections = connections
+        return limits
+    }
+}

@@ -1,0 +1,30 @@
+import Logging
+import Systemd
+
+/// The daemon's log, whose level can change while it runs.
+package final class DaemonLog {
+    package private(set) var logger: Logger
+
+    package init(level: DaemonConfiguration.LogLevel) {
+        logger = Logger(label: "iommud") { label in
+            ServiceLogging.handler(label: label, fieldPrefix: "IOMMUD_", level: Logger.Level(level))
+        }
+    }
+
+    package func setLevel(_ level: DaemonConfiguration.LogLevel) { logger.logLevel = Logger.Level(level) }
+}
+
+extension Logger.Level {
+    fileprivate init(_ level: DaemonConfiguration.LogLevel) {
+        self =
+            switch level {
+            case .trace: .trace
+            case .debug: .debug
+            case .info: .info
+            case .notice: .notice
+            case .warning: .warning
+            case .error: .error
+            case .critical: .critical
+            }
+    }
+}

@@ -1,0 +1,18 @@
+/// What the command line says; it wins over the configuration.
+package struct DaemonOptions: Sendable {
+    /// The configuration file; nil: the standard one if it is there.
+    package var configuration: String?
+    package var socket: String?
+    package var state: String?
+    package var logLevel: DaemonConfiguration.LogLevel?
+
+    package init(
+        configuration: String? = nil, socket: String? = nil, state: String? = nil,
+        logLevel: DaemonConfiguration.LogLevel? = nil
+    ) {
+        self.configuration = configuration
+        self.socket = socket
+        self.state = state
+        self.logLevel = logLevel
+    }
+}

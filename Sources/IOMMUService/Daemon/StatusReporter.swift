@@ -1,0 +1,33 @@
+import JSONRPC
+import Systemd
+
+/// Tells the service manager how many clients there are, at most once a second and only when it has changed.
+final class StatusReporter {
+    private static let interval: UInt64 = 1_000_000_000
+
+    private let service: Service
+    private let loop: EventLoop
+    private let manager: any ServiceNotifying
+    private var isDue = false
+    private var last = ""
+
+    init(service: Service, loop: EventLoop, manager: any ServiceNotifying) {
+        self.service = service
+        self.loop = loop
+        self.manager = manager
+    }
+
+    func changed() {
+        guard !isDue else { return }
+        isDue = true
+        loop.schedule(after: Self.interval) { [weak self] in self?.report() }
+    }
+
+    private func report() {
+        isDue = false
+        let status = service.status
+        guard status != last else { return }
+        last = status
+        _ = try? manager.notify(.status(status))
+    }
+}

@@ -1,0 +1,35 @@
+import IOMMU
+import JSONRPC
+
+/// Sends notices to a connection as JSON-RPC notifications.
+final class ConnectionSink: NoticeSink {
+    private weak var connection: Connection?
+
+    init(_ connection: Connection) { self.connection = connection }
+
+    func send(_ notice: Notice) -> Bool {
+        guard let connection else { return false }
+        return connection.notify { json in
+            json.object { message in
+                message.member("jsonrpc").string("2.0" as StaticString)
+                message.member("method").string("event" as StaticString)
+                message.member("params").object { Self.write(notice, $0) }
+            }
+        }
+    }
+
+    private static func write(_ notice: Notice, _ params: JSONObjectWriter) {
+        switch notice {
+        case .event(let event, let sequence):
+            params.member("kind").string(event.kind.rawValue)
+            params.member("sequence").integer(sequence)
+            params.member("time").string(event.time)
+            for member in event.members { params.member(member.key).value(member.value.json) }
+        case .lost(let count, let sequence, let time):
+            params.member("kind").string("lost" as StaticString)
+            params.member("sequence").integer(sequence)
+            params.member("time").string(time)
+            params.member("count").integer(count)
+        }
+    }
+}

@@ -1,0 +1,41 @@
+import IOMMU
+import JSONRPC
+import Logging
+
+/// Who took and gave back which device, and who was refused what: entries for the journal that can be looked for.
+package struct Audit {
+    private let log: Logger
+
+    package init(log: Logger) { self.log = log }
+
+    func bound(device: String, group: UInt32, by client: Client) {
+        log.log(
+            .deviceBound, level: .notice, "user \(client.peer.identity.uid) has taken device \(device)",
+            fields(client, ["device": "\(device)", "group": "\(group)"]))
+    }
+
+    func unbound(device: String, by client: Client) {
+        log.log(
+            .deviceUnbound, level: .notice, "user \(client.peer.identity.uid) has given back device \(device)",
+            fields(client, ["device": "\(device)"]))
+    }
+
+    /// A refusal by policy, not one of a mistaken request.
+    func refused(_ error: RPCError, method: String, to client: Client) {
+        var more: Logger.Metadata = ["method": "\(method)", "reason": "\(error.reason)", "ERRNO": "\(error.errno)"]
+        if let device = error.details.first(where: { $0.key == "device" })?.value.stringValue {
+            more["device"] = "\(device)"
+        }
+        log.log(
+            .requestRefused, level: .warning, "refused \(method) to user \(client.peer.identity.uid): \(error.message)",
+            fields(client, more))
+    }
+
+    private func fields(_ client: Client, _ more: Logger.Metadata) -> Logger.Metadata {
+        let identity = client.peer.identity
+        let common: Logger.Metadata = [
+            "session": "\(client.session.label)", "uid": "\(identity.uid)", "pid": "\(identity.pid)",
+        ]
+        return common.merging(more) { _, new in new }
+    }
+}

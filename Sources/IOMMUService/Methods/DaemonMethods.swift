@@ -1,0 +1,93 @@
+import IOMMU
+import JSONRPC
+
+/// `daemon.*` and `topology.list`.
+func declareDaemonMethods(_ methods: inout MethodTable<Service>) {
+    declareDaemonInfo(&methods)
+    declareDaemonStatistics(&methods)
+    declareTopology(&methods)
+}
+
+private func declareDaemonInfo(_ methods: inout MethodTable<Service>) {
+    methods.declare("daemon.info", "What this daemon is and can do.") { m in
+        let name = m.result("name", .string, "iommud")
+        let version = m.result("version", .string, "Of the program.")
+        let api = m.result(
+            "api",
+            .object { o in
+                (
+                    major: o.result("major", .count, "Grows when something breaks clients."),
+                    minor: o.result("minor", .count, "Grows with additions.")
+                )
+            }, "Of the contract.")
+        let backend = m.result("backend", .choice(["emulated", "kernel"]), "What stands behind the methods.")
+        let features = m.result("features", .array(of: .string), "What clients can expect of the backend.")
+        let pid = m.result("pid", .count, "The daemon's process.")
+        let uptime = m.result("uptime_seconds", .count, "Seconds since it started.")
+        let systemd = m.result(
+            "systemd",
+            .object { o in
+                (
+                    notify: o.result("notify", .bool, "It reports to a service manager."),
+                    journal: o.result("journal", .bool, "It logs to the journal with fields."),
+                    socketActivated: o.result("socket_activated", .bool, "Its socket was passed to it."),
+                    watchdog: o.result("watchdog", .bool, "A service manager watches that it answers.")
+                )
+            }, "How systemd is connected.")
+        return { call, service in
+            let facts = service.facts
+            return call.reply { reply in
+                reply.set(name, "iommud" as StaticString)
+                reply.set(version, DaemonVersion.text)
+                reply.set(api) { object, fields in
+                    object.set(fields.major, MethodCatalog.api.major)
+                    object.set(fields.minor, MethodCatalog.api.minor)
+                }
+                reply.set(backend, service.backend.kind)
+                reply.set(features) { list in for feature in service.backend.features { list.append(feature) } }
+                reply.set(pid, UInt64(facts.pid))
+                reply.set(uptime, facts.uptimeSeconds)
+                reply.set(systemd) { object, fields in
+                    object.set(fields.notify, facts.systemd.notify)
+                    object.set(fields.journal, facts.systemd.journal)
+                    object.set(fields.socketActivated, facts.systemd.socketActivated)
+                    object.set(fields.watchdog, facts.systemd.watchdog)
+                }
+            }
+        }
+    }
+}
+
+private func declareDaemonStatistics(_ methods: inout MethodTable<Service>) {
+    methods.declare("daemon.stats", "Counters and gauges, the same that the Prometheus endpoint gives.") { m in
+        let counters = m.result("counters", .map(of: .count), "Only grow while the daemon runs.")
+        let gauges = m.result("gauges", .map(of: .count), "As things are now.")
+        let calls = m.result("requests", .map(of: .count), "Requests carried out or refused, by method.")
+        let errors = m.result("errors", .map(of: .count), "Those answered with an error, by method.")
+        return { call, service in
+            let figures = service.metrics.read()
+            return call.reply { reply in
+                reply.set(counters) { map in
+                    for figure in figures where figure.label == nil && figure.kind == .counter {
+                        map.set(figure.name, figure.value)
+                    }
+                }
+                reply.set(gauges) { map in
+                    for figure in figures where figure.label == nil && figure.kind == .gauge {
+                        map.set(figure.name, figure.value)
+                    }
+                }
+                reply.set(calls) { $0.setByMethod(figures, "requests_total") }
+                reply.set(errors) { $0.setByMethod(figures, "request_errors_total") }
+            }
+        }
+    }
+}
+
+extension MapWriter where Element == Count {
+    fileprivate func setByMethod(_ figures: [Metric], _ name: String) {
+        for figure in figures where figure.name == name {
+            if let label = figure.label { set(label.value, figure.value) }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+import IOMMU
+import JSONRPC
+
+/// `device.*`: binding and attaching.
+func declareDeviceMethods(_ methods: inout MethodTable<Service>) {
+    methods.declare("device.bind", "Take a device for this session.", changesState: true) { m in
+        let name = m.param("name", .string(maximumBytes: 64), "As `topology.list` has it.")
+        let device = m.result("device", .count, "The device object.")
+        let group = m.result("group", .count, "The number of its group.")
+        m.refuses(.ENODEV, "no_such_device", "There is no device of that name.")
+        m.refuses(.EBUSY, "group_owned_elsewhere", "It, or a device of its group, belongs to another session.")
+        m.refuses(.EPERM, "not_allowed", "No `[[allow]]` rule lets this user have it.")
+        m.refuses(.EINVAL, "not_cache_coherent", "Its DMA would not be coherent with the caches.")
+        return { call, service in
+            let client = try service.client(call)
+            let wanted = call[name]
+            try service.policy.requireBind(client.peer, device: wanted)
+            let bound = try client.session.context.bind(deviceNamed: wanted)
+            service.audit.bound(device: wanted, group: bound.group, by: client)
+            return call.reply { reply in
+                reply.set(device, bound.device)
+                reply.set(group, bound.group)
+            }
+        }
+    }
+
+    methods.declare("device.unbind", "Give a device back: detached everywhere, then blocked.", changesState: true) { m in
+        let device = m.param("device", .id, "The device object.")
+        m.refusesUnknown("device")
+        return { call, service in
+            let client = try service.client(call)
+            let context = client.session.context
+            let name = try context.name(ofDevice: call[device])
+            try context.unbind(device: call[device])
+            service.audit.unbound(device: name, by: client)
+            return call.reply()
+        }
+    }
+
+    declareHardwareInfo(&methods)
+    declareAttachment(&methods)
+    declareExplanation(&methods)
+    declareLayoutCheck(&methods)
+}
+
+private func declareHardwareInfo(_ methods: inout MethodTable<Service>) {
+    methods.declare("device.hw_info", "What the IOMMU behind a device can do.") { m in
+        let device = m.param("device", .id, "The device object.")
+        let type = m.result("type", .string, "The kind of IOMMU: arm_smmuv3.")
+        let idr = m.result("idr", .array(of: .hex), "IDR0 to IDR5.")
+        let iidr = m.result("iidr", .hex, "IIDR.")
+        let aidr = m.result("aidr", .hex, "AIDR.")
+        let capabilities = m.result("capabilities", .array(of: .string), "Such as dirty_tracking, pasid_exec.")
+        let maxPASID = m.result("max_pasid_log2", .count, "Bits of its PASIDs; 0: none.")
+        m.refusesUnknown("device")
+        return { call, service in
+            let info = try service.context(call).hardwareInfo(device: call[device])
+            return call.reply { reply in
+                reply.set(type, info.type)
+                reply.set(idr) { list in for word in info.idr { list.append(UInt64(word)) } }
+                reply.set(iidr, UInt64(info.iidr))
+                reply.set(aidr, UInt64(info.aidr))
+                reply.set(capabilities) { list in for name in info.capabilities { list.append(name) } }
+                reply.set(maxPASID, info.maxPASIDLog2)
+            }
+        }
+    }
+}
+
+private func declareAttachment(_ methods: inout MethodTable<Service>) {
+    methods.declare("device.attach", "Attach a device, or one of its PASIDs.", changesState: true) { m in
+        let device = m.param("device", .id, "The device object.")
+        let pt = m.param("pt", .id, "An IOAS (an automatic hwpt is found or made) or an hwpt.")
+        let pasid = m.optional("pasid", .count(), "Absent: the device's own transactions.")
+        let hwpt = m.result("hwpt", .count, "What it is attached to.")
+        refusesAttachments(m)
+        m.refuses(.EBUSY, "already_attached", "It is attached; device.replace moves it.")
+        return { call, service in
+            let context = try service.context(call)
+            let attached = try context.attach(device: call[device], to: call[pt], pasid: call[pasid])
+            return call.reply { $0.set(hwpt, attached) }
+        }
+    }
+
+    methods.declare("device.replace", "Move a device's whole group to another hwpt at once.", changesState: true) { m in
+        let device = m.param("device", .id, "The device object.")
+        let pt = m.param("pt", .id, "An IOAS or an hwpt.")
+        let pasid = m.optional("pasid", .count(), "Absent: the device's own transactions.")
+        let hwpt = m.result("hwpt", .count, "What it is attached to now.")
+        refusesAttachments(m)
+        m.refuses(.EINVAL, "not_attached", "It is not attached.")
+        return { call, service in
+            let context = try service.context(call)
+            let attached = try context.replace(device: call[device], with: call[pt], pasid: call[pasid])
+            return call.reply { $0.set(hwpt, attached) }
+        }
+    }
+
+    methods.declare("device.detach", "Detach a device, or one of its PASIDs.", changesState: true) { m in
+        let device = m.param("device", .id, "The device object.")
+        let pasid = m.optional("pasid", .count(), "Absent: the device's own transactions.")
+        m.refusesUnknown("device")
+        return { call, service in
+            try service.context(call).detach(device: call[device], pasid: call[pasid])
+            return call.reply()
+        }
+    }
+}
+
+private func refusesAttachments(_ method: MethodBuilder) {
+    method.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
+    method.refuses(.EINVAL, "wrong_kind", "`pt` is neither an IOAS nor an hwpt, or not one for this device.")
+    method.refuses(.EADDRINUSE, "reserved_region_mapped", "A region that the device reserves is mapped.")
+    method.refuses(.EOPNOTSUPP, "no_pasid", "The device has no PASIDs.")
+    method.refuses(.ENOSPC, "no_free_tag", "No ASID or VMID is left.")
+}
+
+private func declareExplanation(_ methods: inout MethodTable<Service>) {
+    methods.declare("device.explain", "Why a device can or cannot be bound and attached, sibling by sibling.") { m in
+        let name = m.param("name", .string(maximumBytes: 64), "As `topology.list` has it.")
+        let viable = m.result("viable", .bool, "Whether nothing stands in the way.")
+        let reasons = m.result("reasons", .array(of: .any), "Each {reason, text, hint?, and the objects involved}.")
+        let group = m.result("group", .count, "The number of its group.")
+        m.refuses(.ENODEV, "no_such_device", "There is no device of that name.")
+        return { call, service in
+            let client = try service.client(call)
+            let wanted = call[name]
+            let found = try client.session.context.explain(deviceNamed: wanted)
+            let refusal = service.policy.refusal(client.peer, device: wanted)
+            return call.reply { reply in
+                reply.set(viable, found.viable && refusal == nil)
+                reply.set(reasons) { list in
+                    if let refusal { list.append(refusal.problem) }
+                    for reason in found.reasons { list.append(reason.json) }
+                }
+                reply.set(group, found.group)
+            }
+        }
+    }
+}
+
+private struct CheckedMappingParameters {
+    let iova: Param<UInt64>
+    let length: Param<UInt64>
+}
+
+private func declareLayoutCheck(_ methods: inout MethodTable<Service>) {
+    methods.declare("ioas.check", "The dry run of a whole guest layout: all problems at once, nothing changed.") { m in
+        let device = m.optional("device", .nameOrID, "A single device, by name or id.")
+        let devices = m.optional("devices", .array(of: .nameOrID, count: 0...1024), "Devices, by name or id.")
+        let mappings = m.param(
+            "mappings",
+            .array(of: .object { mapping in
+                CheckedMappingParameters(
+                    iova: mapping.param("iova", .address, "First byte."),
+                    length: mapping.param("length", .address, "Bytes.")
+                )
+            }), "What would be mapped.")
+        let ok = m.result("ok", .bool, "Whether all of it would work.")
+        let problems = m.result(
+            "problems", .array(of: .any), "Each {errno, reason, text, hint?, mapping?: index, device?, objects involved}.")
+        m.refuses(.ENOENT, "no_such_object", "A device id names no device of this session.")
+        m.refuses(.ENODEV, "no_such_device", "There is no device of that name.")
+        return { call, service in
+            var selectors = call[devices]?.map { DeviceSelector($0) } ?? []
+            if let single = call[device] { selectors.append(DeviceSelector(single)) }
+            let layout = call[mappings].map { mapping in
+                CheckedMapping(iova: mapping[mapping.fields.iova], length: mapping[mapping.fields.length])
+            }
+            let found = try service.context(call).check(devices: selectors, mappings: layout)
+            return call.reply { reply in
+                reply.set(ok, found.isEmpty)
+                reply.set(problems) { list in for problem in found { list.append(problem.json) } }
+            }
+        }
+    }
+}
+
+extension DeviceSelector {
+    fileprivate init(_ parameter: NameOrID) {
+        switch parameter {
+        case .name(let name): self = .name(name)
+        case .id(let id): self = .id(id)
+        }
+    }
+}

@@ -1,0 +1,30 @@
+import IOMMU
+import JSONRPC
+
+/// `events.*`: what happens without being asked for.
+func declareEventMethods(_ methods: inout MethodTable<Service>) {
+    let names = BackendEvent.Kind.allCases.map(\.rawValue)
+
+    methods.declare("events.subscribe", "Get notifications of method `event` from now on.") { m in
+        let kinds = m.optional("kinds", .flags(names), "Absent: all kinds. A second call replaces the first.")
+        return { call, service in
+            let client = try service.client(call)
+            let wanted = call[kinds].map { EventKinds($0) } ?? .all
+            service.subscribe(client, on: call.connection, kinds: wanted)
+            return call.reply()
+        }
+    }
+
+    methods.declare("events.unsubscribe", "Get no more notifications.") { m in
+        return { call, service in
+            service.events.unsubscribe(try service.client(call))
+            return call.reply()
+        }
+    }
+}
+
+extension EventKinds {
+    fileprivate init(_ flags: Flags) {
+        self.init(BackendEvent.Kind.allCases.enumerated().filter { flags.bits >> UInt32($0.offset) & 1 != 0 }.map(\.element))
+    }
+}

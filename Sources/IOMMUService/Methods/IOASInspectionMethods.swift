@@ -1,0 +1,124 @@
+import IOMMU
+import JSONRPC
+
+private struct MappingFields {
+    let iova: Field<Hex>
+    let length: Field<Hex>
+    let memory: Field<Count>
+    let offset: Field<Hex>
+    let access: Field<FlagNames>
+
+    static var type: ResultType<ObjectOf<MappingFields>> {
+        .object { mapping in
+            MappingFields(
+                iova: mapping.result("iova", .hex, "First byte."),
+                length: mapping.result("length", .hex, "Bytes."),
+                memory: mapping.result("memory", .count, "The memory object."),
+                offset: mapping.result("offset", .hex, "First byte of it."),
+                access: mapping.result("access", .flags(["read", "write"]), "What devices may do.")
+            )
+        }
+    }
+}
+
+/// `ioas.*` that shows and restricts address spaces.
+func declareIOASInspectionMethods(_ methods: inout MethodTable<Service>) {
+    methods.declare("ioas.iova_ranges", "Where an IOAS has room for mappings.") { m in
+        let ioas = m.param("ioas", .id, "The IOAS.")
+        let ranges = m.result("ranges", .array(of: RangeFields.type), "What its devices and allowed ranges leave.")
+        let alignment = m.result("alignment", .hex, "What addresses and lengths have to be multiples of.")
+        m.refusesUnknown("ioas")
+        return { call, service in
+            let usable = try service.context(call).iovaRanges(ioas: call[ioas])
+            return call.reply { reply in
+                reply.set(ranges) { list in for range in usable.ranges { list.append(range) } }
+                reply.set(alignment, usable.alignment)
+            }
+        }
+    }
+
+    methods.declare("ioas.allow_iovas", "Restrict where IOVAs are chosen and what attaching may take.", changesState: true) { m in
+        let ioas = m.param("ioas", .id, "The IOAS.")
+        let ranges = m.param("ranges", .array(of: RangeParameters.type, count: 0...65_536), "Empty: everything again.")
+        m.refusesUnknown("ioas")
+        m.refuses(.EADDRINUSE, "range_reserved", "A range meets a reserved region.")
+        m.refuses(.EINVAL, "bad_range", "A range ends before it starts, or two overlap.")
+        return { call, service in
+            let allowed = try call[ranges].map { range in
+                try orderedRange(range[range.fields.start], range[range.fields.last])
+            }
+            try service.context(call).allowIOVAs(ioas: call[ioas], ranges: allowed)
+            return call.reply()
+        }
+    }
+
+    declareMappingList(&methods)
+    declareIOASOptions(&methods)
+}
+
+private func declareMappingList(_ methods: inout MethodTable<Service>) {
+    methods.declare("ioas.mappings", "List the mappings of an IOAS in order.") { m in
+        let ioas = m.param("ioas", .id, "The IOAS.")
+        let start = m.param("start", .address, default: 0, "Begin with the first mapping that ends here or later.")
+        let limit = m.param("limit", .count(1...100_000), default: 1000, "At most so many.")
+        let mappings = m.result("mappings", .array(of: MappingFields.type), "The mappings.")
+        let next = m.optionalResult("next", .hex, "`start` of the call that goes on; absent at the end.")
+        m.refusesUnknown("ioas")
+        return { call, service in
+            let listed = try service.context(call).mappings(
+                ioas: call[ioas], from: call[start], limit: Int(call[limit])
+            )
+            return call.reply { reply in
+                reply.set(mappings) { list in
+                    for mapping in listed.mappings { list.append { $0.write(mapping, $1) } }
+                }
+                if let further = listed.next { reply.set(next, further) }
+            }
+        }
+    }
+}
+
+private func declareIOASOptions(_ methods: inout MethodTable<Service>) {
+    methods.declare("ioas.set_option", "Set options of an IOAS.", changesState: true) { m in
+        let ioas = m.param("ioas", .id, "The IOAS.")
+        let huge = m.param("huge_pages", .bool, "Whether tables may use blocks.")
+        let result = m.result("huge_pages", .bool, "As it is now.")
+        m.refusesUnknown("ioas")
+        m.refuses(.EBUSY, "ioas_not_empty", "It has mappings already.")
+        return { call, service in
+            let enabled = call[huge]
+            try service.context(call).setHugePages(ioas: call[ioas], enabled)
+            return call.reply { $0.set(result, enabled) }
+        }
+    }
+
+    methods.declare("ioas.get_option", "Read options of an IOAS.") { m in
+        let ioas = m.param("ioas", .id, "The IOAS.")
+        let result = m.result("huge_pages", .bool, "Whether tables may use blocks.")
+        m.refusesUnknown("ioas")
+        return { call, service in
+            let enabled = try service.context(call).hugePages(ioas: call[ioas])
+            return call.reply { $0.set(result, enabled) }
+        }
+    }
+}
+
+extension ResultWriter {
+    fileprivate func write(_ mapping: MappingDescription, _ fields: MappingFields) {
+        set(fields.iova, mapping.iova)
+        set(fields.length, mapping.length)
+        set(fields.memory, mapping.memory)
+        set(fields.offset, mapping.offset)
+        set(fields.access, bits: mapping.access.bits)
+    }
+}
+
+private func orderedRange(_ start: UInt64, _ last: UInt64) throws(IOMMUError) -> AddressRange {
+    guard let range = AddressRange(start: start, last: last) else {
+        throw IOMMUError(
+            .EINVAL, "bad_range", "a range ends before it starts", hint: "`last` is the last byte, not the one behind it",
+            ["start": .hex(start), "last": .hex(last)]
+        )
+    }
+    return range
+}

@@ -1,0 +1,119 @@
+import IOMMU
+import JSONRPC
+
+/// One element of `ioas.map_many`.
+private struct MappingParameters {
+    let memory: Param<UInt32>
+    let offset: Param<UInt64>
+    let length: Param<UInt64>
+    let iova: Param<UInt64?>
+    let access: Param<Flags>
+
+    static var type: ParamType<Object<MappingParameters>> {
+        .object { mapping in
+            MappingParameters(
+                memory: mapping.param("memory", .id, "The memory object."),
+                offset: mapping.param("offset", .address, default: 0, "First byte of it."),
+                length: mapping.param("length", .address, "Bytes."),
+                iova: mapping.optional("iova", .address, "Where; chosen in the allowed ranges if absent."),
+                access: mapping.param("access", .access, default: .readWrite, "What devices may do; both if absent.")
+            )
+        }
+    }
+}
+
+/// `ioas.*` that changes address spaces.
+func declareIOASMethods(_ methods: inout MethodTable<Service>) {
+    methods.declare("ioas.alloc", "Make an empty I/O address space.", changesState: true) { m in
+        let ioas = m.result("ioas", .count, "The IOAS.")
+        m.refuses(.EDQUOT, "quota_exceeded", "The user would hold more objects than the limits allow.")
+        return { call, service in
+            let made = try service.context(call).allocateIOAS()
+            return call.reply { $0.set(ioas, made) }
+        }
+    }
+
+    methods.declare("ioas.map", "Map part of a memory object.", changesState: true) { m in
+        let ioas = m.param("ioas", .id, "The IOAS.")
+        let memory = m.param("memory", .id, "The memory object.")
+        let offset = m.param("offset", .address, default: 0, "First byte of it.")
+        let length = m.param("length", .address, "Bytes.")
+        let iova = m.optional("iova", .address, "Where; chosen in the allowed ranges if absent.")
+        let access = m.param("access", .access, default: .readWrite, "What devices may do; both if absent.")
+        let mapped = m.result("iova", .hex, "Where it is mapped.")
+        refusesMappings(m)
+        return { call, service in
+            let request = MapRequest(
+                memory: call[memory], offset: call[offset], length: call[length], iova: call[iova],
+                access: call[access].access
+            )
+            let address = try service.context(call).map(ioas: call[ioas], request)
+            return call.reply { $0.set(mapped, address) }
+        }
+    }
+
+    methods.declare("ioas.map_many", "Map many ranges, all or none.", changesState: true) { m in
+        let ioas = m.param("ioas", .id, "The IOAS.")
+        let mappings = m.param("mappings", .array(of: MappingParameters.type), "What to map.")
+        let iovas = m.result("iovas", .array(of: .hex), "Where each is mapped, in the same order.")
+        refusesMappings(m)
+        return { call, service in
+            let requests = call[mappings].map { mapping in
+                let fields = mapping.fields
+                return MapRequest(
+                    memory: mapping[fields.memory], offset: mapping[fields.offset], length: mapping[fields.length],
+                    iova: mapping[fields.iova], access: mapping[fields.access].access
+                )
+            }
+            let mapped = try service.context(call).map(ioas: call[ioas], many: requests)
+            return call.reply { reply in
+                reply.set(iovas) { list in for iova in mapped { list.append(iova) } }
+            }
+        }
+    }
+
+    methods.declare("ioas.unmap", "Unmap whole mappings.", changesState: true) { m in
+        let ioas = m.param("ioas", .id, "The IOAS.")
+        let iova = m.param("iova", .address, "First byte; 0 with the largest length for everything.")
+        let length = m.param("length", .address, "Bytes; 0xffffffffffffffff from 0 for everything.")
+        let unmapped = m.result("unmapped", .hex, "Bytes that were unmapped.")
+        m.refusesUnknown("ioas")
+        m.refuses(.ENOENT, "mapping_cut", "The range would cut a mapping, or holds none; nothing is unmapped.")
+        return { call, service in
+            let bytes = try service.context(call).unmap(ioas: call[ioas], iova: call[iova], length: call[length])
+            return call.reply { $0.set(unmapped, bytes) }
+        }
+    }
+
+    declareIOASCopy(&methods)
+}
+
+private func declareIOASCopy(_ methods: inout MethodTable<Service>) {
+    methods.declare("ioas.copy", "Map what another IOAS (or the same) maps.", changesState: true) { m in
+        let source = m.param("src_ioas", .id, "Where it is mapped.")
+        let sourceIOVA = m.param("src_iova", .address, "First byte there.")
+        let length = m.param("length", .address, "Bytes.")
+        let destination = m.param("dst_ioas", .id, "Where to map it.")
+        let fixed = m.optional("dst_iova", .address, "Where in it; chosen in the allowed ranges if absent.")
+        let access = m.param("access", .access, default: .readWrite, "What devices may do; both if absent.")
+        let iova = m.result("iova", .hex, "Where it is mapped.")
+        refusesMappings(m)
+        return { call, service in
+            let copied = try service.context(call).copy(
+                from: call[source], iova: call[sourceIOVA], length: call[length], to: call[destination],
+                iova: call[fixed], access: call[access].access
+            )
+            return call.reply { $0.set(iova, copied) }
+        }
+    }
+}
+
+private func refusesMappings(_ method: MethodBuilder) {
+    method.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
+    method.refuses(.EINVAL, "misaligned", "An address or a length is not a multiple of `alignment`, or zero.")
+    method.refuses(.EEXIST, "iova_taken", "The range overlaps a mapping.")
+    method.refuses(.ENOSPC, "no_free_iova", "No allowed range has room.")
+    method.refuses(.EOVERFLOW, "range_wraps", "The range goes beyond 64 bits.")
+    method.refuses(.EPERM, "memory_read_only", "The memory object cannot be written.")
+    method.refuses(.EDQUOT, "quota_exceeded", "The user would hold more than the limits allow.")
+}

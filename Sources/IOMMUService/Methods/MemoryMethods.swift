@@ -1,0 +1,89 @@
+import IOMMU
+import JSONRPC
+
+/// `memory.*`: what gets mapped.
+func declareMemoryMethods(_ methods: inout MethodTable<Service>) {
+    methods.declare("memory.import", "Take over a memfd of the client's.", changesState: true) { m in
+        m.takesDescriptors(1)
+        let name = m.optional("name", .string(maximumBytes: 255), "What `session.objects` shows.")
+        let memory = m.result("memory", .count, "The memory object.")
+        let size = m.result("size", .hex, "Its size in bytes.")
+        m.refuses(.EBADF, "no_descriptor", "No descriptor came with the request.")
+        m.refuses(.EINVAL, "not_a_memfd", "The descriptor is not that of a memfd.")
+        return { call, service in
+            let context = try service.context(call)
+            let descriptor = try call.takeDescriptor()
+            let imported = try context.importMemory(descriptor: descriptor.take(), name: call[name])
+            return call.reply { reply in
+                reply.set(memory, imported.memory)
+                reply.set(size, imported.size)
+            }
+        }
+    }
+
+    methods.declare("memory.create", "Make a memfd of the daemon's.", changesState: true) { m in
+        let size = m.param("size", .address, "Bytes; a multiple of 4096.")
+        let name = m.optional("name", .string(maximumBytes: 200), "What `session.objects` and /proc show.")
+        let huge = m.param("huge", .bool, default: false, "Back it by huge pages.")
+        let memory = m.result("memory", .count, "The memory object.")
+        m.refuses(.EDQUOT, "quota_exceeded", "The user would hold more than the limits allow.")
+        return { call, service in
+            let made = try service.context(call).createMemory(size: call[size], name: call[name], huge: call[huge])
+            return call.reply { $0.set(memory, made) }
+        }
+    }
+
+    methods.declare("memory.export", "Hand out the memfd behind a memory object.") { m in
+        let memory = m.param("memory", .id, "The memory object.")
+        m.sendsDescriptors()
+        m.refusesUnknown("memory")
+        return { call, service in
+            let descriptor = try service.context(call).exportMemory(call[memory])
+            try call.attach(Descriptor(adopting: descriptor))
+            return call.reply()
+        }
+    }
+
+    methods.declare("memory.close", "Let go of a memory object.", changesState: true) { m in
+        let memory = m.param("memory", .id, "The memory object.")
+        m.refusesUnknown("memory")
+        m.refuses(.EBUSY, "memory_mapped", "It is still mapped somewhere.")
+        return { call, service in
+            try service.context(call).closeMemory(call[memory])
+            return call.reply()
+        }
+    }
+
+    declareMemoryAccess(&methods)
+}
+
+/// `memory.read` and `memory.write`.
+private func declareMemoryAccess(_ methods: inout MethodTable<Service>) {
+    methods.declare("memory.read", "Read bytes of a memory object.") { m in
+        let memory = m.param("memory", .id, "The memory object.")
+        let offset = m.param("offset", .address, default: 0, "First byte.")
+        let length = m.param("length", .address, "Bytes, at most `limits.transfer_bytes`.")
+        let data = m.result("data", .base64, "The bytes.")
+        m.refusesUnknown("memory")
+        m.refuses(.EINVAL, "out_of_range", "The range lies outside the memory object.")
+        return { call, service in
+            let context = try service.context(call)
+            let bytes = try context.readMemory(call[memory], offset: call[offset], length: call[length])
+            return call.reply { $0.set(data, bytes) }
+        }
+    }
+
+    methods.declare("memory.write", "Write bytes into a memory object.", changesState: true) { m in
+        let memory = m.param("memory", .id, "The memory object.")
+        let offset = m.param("offset", .address, default: 0, "First byte.")
+        let data = m.param("data", .base64(), "The bytes.")
+        let written = m.result("written", .count, "Bytes written.")
+        m.refusesUnknown("memory")
+        m.refuses(.EPERM, "memory_read_only", "The descriptor or its seals forbid writing.")
+        return { call, service in
+            let bytes = call[data].decoded()
+            try service.context(call).writeMemory(call[memory], offset: call[offset], bytes: bytes)
+            return call.reply { $0.set(written, bytes.count) }
+        }
+    }
+}

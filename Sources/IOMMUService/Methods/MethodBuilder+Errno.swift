@@ -1,0 +1,12 @@
+import IOMMU
+import JSONRPC
+
+extension MethodBuilder {
+    /// A refusal that clients should know of.
+    func refuses(_ errno: Errno, _ reason: String, _ doc: String) { refuses(errno.rawValue, reason, doc) }
+
+    /// The id in `parameter` names nothing of that kind in this session.
+    func refusesUnknown(_ parameter: String) {
+        refuses(.ENOENT, "no_such_object", "`\(parameter)` names no such object of this session.")
+    }
+}

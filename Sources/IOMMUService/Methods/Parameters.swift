@@ -1,0 +1,59 @@
+import IOMMU
+import JSONRPC
+
+extension ParamType where Value == Flags {
+    /// `["read", "write"]`: bits as in ``Access``.
+    static var access: ParamType { .flags(["read", "write"]) }
+}
+
+extension Flags {
+    /// What an absent `access` means.
+    static var readWrite: Flags { Flags(bits: UInt32(Access.read.union(.write).rawValue)) }
+
+    /// As a mapping's permissions.
+    var access: Access { Access(rawValue: UInt8(truncatingIfNeeded: bits)) }
+}
+
+extension Access {
+    /// For result fields declared with ``FlagNames`` of "read" and "write".
+    var bits: UInt32 { UInt32(rawValue) }
+}
+
+/// `{start, last}` in a request.
+struct RangeParameters {
+    let start: Param<UInt64>
+    let last: Param<UInt64>
+
+    static var type: ParamType<Object<RangeParameters>> {
+        .object { range in
+            RangeParameters(
+                start: range.param("start", .address, "First byte."),
+                last: range.param("last", .address, "Last byte, inclusive.")
+            )
+        }
+    }
+}
+
+/// `{start, last}` in a result.
+struct RangeFields {
+    let start: Field<Hex>
+    let last: Field<Hex>
+
+    static var type: ResultType<ObjectOf<RangeFields>> {
+        .object { range in
+            RangeFields(
+                start: range.result("start", .hex, "First byte."),
+                last: range.result("last", .hex, "Last byte, inclusive.")
+            )
+        }
+    }
+}
+
+extension ListWriter where Element == ObjectOf<RangeFields> {
+    func append(_ range: AddressRange) {
+        append { object, fields in
+            object.set(fields.start, range.start)
+            object.set(fields.last, range.last)
+        }
+    }
+}

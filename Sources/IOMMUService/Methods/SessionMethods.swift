@@ -1,0 +1,134 @@
+import IOMMU
+import JSONRPC
+
+private struct SessionFields {
+    let name: Field<String>
+    let uid: Field<Count>
+    let pid: Field<Count>
+    let connections: Field<Count>
+    let objects: Field<Count>
+    let mappedBytes: Field<Count>
+
+    static var type: ResultType<ObjectOf<SessionFields>> {
+        .object { session in
+            SessionFields(
+                name: session.optionalResult("name", .string, "Absent: private to one connection."),
+                uid: session.result("owner_uid", .count, "Whose it is."),
+                pid: session.result("owner_pid", .count, "The process that made it."),
+                connections: session.result("connections", .count, "Connections that use it now."),
+                objects: session.result("objects", .count, "Objects in it."),
+                mappedBytes: session.result("mapped_bytes", .count, "Bytes mapped in its address spaces.")
+            )
+        }
+    }
+}
+
+/// `session.*` and `object.destroy`.
+func declareSessionMethods(_ methods: inout MethodTable<Service>) {
+    methods.declare("session.attach", "Go on in a named session, which outlives the connection.", changesState: true) { m in
+        let name = m.param("name", .string(maximumBytes: 256), "[A-Za-z0-9._-]{1,64}, unique for the user.")
+        let create = m.param("create", .bool, default: true, "Make it if it is not there.")
+        let session = m.result(
+            "session",
+            .object { o in
+                (
+                    name: o.result("name", .string, "Its name."), uid: o.result("owner_uid", .count, "Whose it is."),
+                    objects: o.result("objects", .count, "Objects in it.")
+                )
+            }, "The session.")
+        m.refuses(.EBUSY, "session_not_empty", "The private session of this connection holds objects.")
+        m.refuses(.ENOENT, "no_such_session", "It is not there, and `create` is false.")
+        m.refuses(.EINVAL, "bad_session_name", "The name is no session name.")
+        m.refuses(.EDQUOT, "too_many_sessions", "The user has too many named sessions.")
+        return { call, service in
+            let client = try service.client(call)
+            let attached = try service.sessions.attach(client, name: call[name], create: call[create])
+            return call.reply { reply in
+                reply.set(session) { object, fields in
+                    object.set(fields.name, attached.label)
+                    object.set(fields.uid, attached.owner.uid)
+                    object.set(fields.objects, attached.context.objects().count)
+                }
+            }
+        }
+    }
+
+    methods.declare("session.close", "Destroy a session and all in it.", changesState: true) { m in
+        let name = m.optional("name", .string(maximumBytes: 256), "Absent: the session of this connection.")
+        let uid = m.optional("owner_uid", .count(), "For administrators: whose session; absent: one's own.")
+        m.refuses(.ENOENT, "no_such_session", "There is no such session.")
+        m.refuses(.EPERM, "not_allowed", "It belongs to another user.")
+        return { call, service in
+            let client = try service.client(call)
+            if let text = call[name] {
+                service.sessions.close(try service.sessions.find(text, uid: call[uid], for: client.peer))
+            } else {
+                service.sessions.close(client.session)
+            }
+            return call.reply()
+        }
+    }
+
+    declareSessionLists(&methods)
+
+    methods.declare("object.destroy", "Destroy an object of the iommufd id space.", changesState: true) { m in
+        let id = m.param("id", .id, "An ioas, hwpt, fault, viommu, vdevice or veventq.")
+        m.refusesUnknown("id")
+        m.refuses(.EBUSY, "object_in_use", "Something still refers to it.")
+        return { call, service in
+            try service.context(call).destroy(object: call[id])
+            return call.reply()
+        }
+    }
+}
+
+private func declareSessionLists(_ methods: inout MethodTable<Service>) {
+    methods.declare("session.list", "One's own sessions; all of them for an administrator.") { m in
+        let sessions = m.result("sessions", .array(of: SessionFields.type), "The sessions, oldest first.")
+        return { call, service in
+            let visible = service.sessions.visible(to: try service.client(call).peer)
+            return call.reply { reply in
+                reply.set(sessions) { list in
+                    for session in visible { list.append { $0.write(session, $1) } }
+                }
+            }
+        }
+    }
+
+    methods.declare("session.objects", "Every object of this session and what it refers to.") { m in
+        let objects = m.result(
+            "objects", .array(of: .any), "Each {kind, id, users, refers_to: [{kind, id}], and its state}.")
+        return { call, service in
+            let described = try service.context(call).objects()
+            return call.reply { reply in
+                reply.set(objects) { list in for object in described { list.append(object.json) } }
+            }
+        }
+    }
+}
+
+extension ResultWriter {
+    fileprivate func write(_ session: Session, _ fields: SessionFields) {
+        if let name = session.name { set(fields.name, name) }
+        set(fields.uid, session.owner.uid)
+        set(fields.pid, UInt64(max(session.owner.pid, 0)))
+        set(fields.connections, session.clients.count)
+        set(fields.objects, session.context.objects().count)
+        set(fields.mappedBytes, session.context.mappedBytes)
+    }
+}
+
+extension ObjectDescription {
+    fileprivate var json: JSONValue {
+        let references = refersTo.map { reference in
+            JSONValue.object([
+                .init(key: "kind", value: .string(reference.kind)), .init(key: "id", value: .count(UInt64(reference.id))),
+            ])
+        }
+        return .object(
+            [
+                .init(key: "kind", value: .string(kind)), .init(key: "id", value: .count(UInt64(id))),
+                .init(key: "users", value: .integer(users)), .init(key: "refers_to", value: .array(references)),
+            ] + state.map(\.json))
+    }
+}

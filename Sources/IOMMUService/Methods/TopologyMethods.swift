@@ -1,0 +1,171 @@
+import IOMMU
+import JSONRPC
+
+private struct ReservedFields {
+    let start: Field<Hex>
+    let last: Field<Hex>
+    let type: Field<String>
+
+    static var type: ResultType<ObjectOf<ReservedFields>> {
+        .object { region in
+            ReservedFields(
+                start: region.result("start", .hex, "First byte."), last: region.result("last", .hex, "Last byte."),
+                type: region.result("type", .choice(ReservedRegion.Kind.allCases.map(\.rawValue)), "Why.")
+            )
+        }
+    }
+}
+
+private struct SMMUFields {
+    let name: Field<String>
+    let features: Field<ListOf<String>>
+    let idr: Field<ListOf<Hex>>
+
+    static var type: ResultType<ObjectOf<SMMUFields>> {
+        .object { smmu in
+            SMMUFields(
+                name: smmu.result("name", .string, "Its name."),
+                features: smmu.result("features", .array(of: .string), "What it implements."),
+                idr: smmu.result("idr", .array(of: .hex), "IDR0 to IDR5.")
+            )
+        }
+    }
+}
+
+private struct GroupFields {
+    let id: Field<Count>
+    let devices: Field<ListOf<String>>
+    let viable: Field<Bool>
+    let reason: Field<String>
+
+    static var type: ResultType<ObjectOf<GroupFields>> {
+        .object { group in
+            GroupFields(
+                id: group.result("id", .count, "Its number."),
+                devices: group.result("devices", .array(of: .string), "Those that move together."),
+                viable: group.result("viable", .bool, "Whether a session could own it."),
+                reason: group.optionalResult("reason", .string, "Why not.")
+            )
+        }
+    }
+}
+
+private struct DeviceFields {
+    let name: Field<String>
+    let smmu: Field<String>
+    let streamIDs: Field<ListOf<Count>>
+    let group: Field<Count>
+    let driver: Field<String>
+    let ats: Field<Bool>
+    let pri: Field<Bool>
+    let stall: Field<Bool>
+    let coherent: Field<Bool>
+    let pasidBits: Field<Count>
+    let reserved: Field<ListOf<ObjectOf<ReservedFields>>>
+    let boundBy: Field<String>
+
+    static var type: ResultType<ObjectOf<DeviceFields>> {
+        .object { device in
+            DeviceFields(
+                name: device.result("name", .string, "Its name."),
+                smmu: device.result("smmu", .string, "The SMMU it is behind."),
+                streamIDs: device.result("stream_ids", .array(of: .count), "Its StreamIDs."),
+                group: device.result("group", .count, "The number of its group."),
+                driver: device.optionalResult("driver", .string, "The driver that has it."),
+                ats: device.result("ats", .bool, "It caches translations."),
+                pri: device.result("pri", .bool, "It can ask for pages."),
+                stall: device.result("stall", .bool, "It can wait on a fault."),
+                coherent: device.result("coherent", .bool, "Its DMA is coherent with the caches."),
+                pasidBits: device.result("pasid_bits", .count, "Bits of its PASIDs; 0: none."),
+                reserved: device.result("reserved", .array(of: ReservedFields.type), "IOVAs it cannot use."),
+                boundBy: device.optionalResult("bound_by", .string, "Who has bound it.")
+            )
+        }
+    }
+}
+
+private struct AcceleratorFields {
+    let name: Field<String>
+    let api: Field<String>
+    let algorithms: Field<ListOf<String>>
+    let queuesAvailable: Field<Count>
+
+    static var type: ResultType<ObjectOf<AcceleratorFields>> {
+        .object { accelerator in
+            AcceleratorFields(
+                name: accelerator.result("name", .string, "Its device."),
+                api: accelerator.result("api", .string, "How its queues are used."),
+                algorithms: accelerator.result("algorithms", .array(of: .string), "What it can compute."),
+                queuesAvailable: accelerator.result("queues_available", .count, "Queues that can be opened.")
+            )
+        }
+    }
+}
+
+func declareTopology(_ methods: inout MethodTable<Service>) {
+    methods.declare("topology.list", "The SMMUs, groups and devices of this machine.") { m in
+        let smmus = m.result("smmus", .array(of: SMMUFields.type), "The SMMUs.")
+        let groups = m.result("groups", .array(of: GroupFields.type), "The groups.")
+        let devices = m.result("devices", .array(of: DeviceFields.type), "The devices.")
+        let uacce = m.result("uacce", .array(of: AcceleratorFields.type), "The accelerators with queues.")
+        return { call, service in
+            let topology = service.backend.topology
+            return call.reply { reply in
+                reply.set(smmus) { list in for smmu in topology.smmus { list.append { $0.write(smmu, $1) } } }
+                reply.set(groups) { list in for group in topology.groups { list.append { $0.write(group, $1) } } }
+                reply.set(devices) { list in for device in topology.devices { list.append { $0.write(device, $1) } } }
+                reply.set(uacce) { list in
+                    for device in topology.devices where device.description.queues > 0 {
+                        list.append { $0.write(accelerator: device.description, service, $1) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension ResultWriter {
+    fileprivate func write(_ smmu: TopologyState.SMMU, _ fields: SMMUFields) {
+        set(fields.name, smmu.name)
+        set(fields.features) { list in for feature in smmu.features { list.append(feature) } }
+        set(fields.idr) { list in for word in smmu.idr { list.append(UInt64(word)) } }
+    }
+
+    fileprivate func write(_ group: TopologyState.Group, _ fields: GroupFields) {
+        set(fields.id, group.id)
+        set(fields.devices) { list in for device in group.devices { list.append(device) } }
+        set(fields.viable, group.viable)
+        if let reason = group.reason { set(fields.reason, reason) }
+    }
+
+    fileprivate func write(_ device: TopologyState.Device, _ fields: DeviceFields) {
+        let description = device.description
+        set(fields.name, description.name)
+        set(fields.smmu, description.smmu)
+        set(fields.streamIDs) { list in for id in description.streamIDs { list.append(id) } }
+        set(fields.group, device.group)
+        if let driver = description.driver { set(fields.driver, driver) }
+        set(fields.ats, description.ats)
+        set(fields.pri, description.pri)
+        set(fields.stall, description.stall)
+        set(fields.coherent, description.coherent)
+        set(fields.pasidBits, description.pasidBits)
+        set(fields.reserved) { list in
+            for region in description.reserved {
+                list.append { object, fields in
+                    object.set(fields.start, region.range.start)
+                    object.set(fields.last, region.range.last)
+                    object.set(fields.type, region.kind.rawValue)
+                }
+            }
+        }
+        if let owner = device.boundBy { set(fields.boundBy, owner) }
+    }
+
+    fileprivate func write(accelerator device: DeviceDescription, _ service: Service, _ fields: AcceleratorFields) {
+        set(fields.name, device.name)
+        set(fields.api, "iommud_dma_v1" as StaticString)
+        set(fields.algorithms) { list in for algorithm in device.algorithms { list.append(algorithm) } }
+        set(fields.queuesAvailable, service.queuesAvailable(device))
+    }
+}

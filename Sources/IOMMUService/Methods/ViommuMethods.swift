@@ -1,0 +1,108 @@
+import IOMMU
+import JSONRPC
+
+private struct VirtualEventFields {
+    let sequence: Field<Count>
+    let lost: Field<Bool>
+    let record: Field<ListOf<Hex>>
+
+    static var type: ResultType<ObjectOf<VirtualEventFields>> {
+        .object { event in
+            VirtualEventFields(
+                sequence: event.result("sequence", .count, "Counts every event, lost ones too."),
+                lost: event.optionalResult("lost", .bool, "True: events found the queue full here."),
+                record: event.result("record", .array(of: .hex), "The event record's four words; empty if `lost`.")
+            )
+        }
+    }
+}
+
+/// `viommu.*`, `vdevice.*`, `veventq.*`: what a guest's own SMMU needs.
+func declareViommuMethods(_ methods: inout MethodTable<Service>) {
+    methods.declare("viommu.alloc", "Make a virtual IOMMU on a nest-parent hwpt.", changesState: true) { m in
+        let device = m.param("device", .id, "A device behind the physical SMMU.")
+        let hwpt = m.param("hwpt", .id, "The nest parent.")
+        let type = m.param("type", .string(maximumBytes: 64), "arm_smmuv3")
+        let viommu = m.result("viommu", .count, "The viommu.")
+        m.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
+        m.refuses(.EINVAL, "not_a_nest_parent", "The hwpt was not allocated with nest_parent.")
+        m.refuses(.EOPNOTSUPP, "unknown_type", "There is no such type of virtual IOMMU here.")
+        return { call, service in
+            let context = try service.context(call)
+            let made = try context.allocateVIOMMU(device: call[device], hwpt: call[hwpt], type: call[type])
+            return call.reply { $0.set(viommu, made) }
+        }
+    }
+
+    methods.declare("vdevice.alloc", "Give a device its StreamID in the guest.", changesState: true) { m in
+        let viommu = m.param("viommu", .id, "The viommu.")
+        let device = m.param("device", .id, "The device object.")
+        let virtualID = m.param("virt_id", .unsigned(), "The virtual StreamID.")
+        let vdevice = m.result("vdevice", .count, "The vdevice.")
+        m.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
+        m.refuses(.EEXIST, "virtual_id_taken", "The device has one already, or the id is another's.")
+        m.refuses(.EINVAL, "other_smmu", "The device is behind another SMMU, or the id too large.")
+        return { call, service in
+            let context = try service.context(call)
+            let made = try context.allocateVDevice(
+                viommu: call[viommu], device: call[device], virtualID: call[virtualID])
+            return call.reply { $0.set(vdevice, made) }
+        }
+    }
+
+    declareVirtualEvents(&methods)
+}
+
+private func declareVirtualEvents(_ methods: inout MethodTable<Service>) {
+    methods.declare("veventq.alloc", "Make a queue for the events of a viommu's guest.", changesState: true) { m in
+        let viommu = m.param("viommu", .id, "The viommu.")
+        let type = m.param("type", .string(maximumBytes: 64), "arm_smmuv3")
+        let depth = m.param("depth", .count(), "Events that it holds.")
+        let queue = m.result("veventq", .count, "The queue.")
+        m.refusesUnknown("viommu")
+        m.refuses(.EEXIST, "queue_exists", "The viommu has a queue of this type.")
+        m.refuses(.EINVAL, "bad_depth", "The depth is zero or too large.")
+        return { call, service in
+            let context = try service.context(call)
+            let made = try context.allocateVEventQueue(viommu: call[viommu], type: call[type], depth: call[depth])
+            return call.reply { $0.set(queue, made) }
+        }
+    }
+
+    methods.declare("veventq.read", "Take events from a queue.", changesState: true) { m in
+        let queue = m.param("veventq", .id, "The queue.")
+        let max = m.param("max", .count(1...65_536), default: 64, "At most so many.")
+        let timeout = m.optional("timeout_ms", .count(0...3_600_000), "Wait so long for the first; absent: not at all.")
+        let events = m.result("events", .array(of: VirtualEventFields.type), "The events; empty if there are none.")
+        m.refusesUnknown("veventq")
+        return { call, service in
+            let client = try service.client(call)
+            let (id, limit) = (call[queue], Int(call[max]))
+            let context = client.session.context
+            let ready = try context.readVirtualEvents(id, max: limit)
+            guard ready.isEmpty, let milliseconds = call[timeout], milliseconds > 0 else {
+                return call.reply { $0.write(ready, events) }
+            }
+            return service.waits.wait(call, client.session, milliseconds: UInt64(milliseconds)) { parked, isLast in
+                let ready = try context.readVirtualEvents(id, max: limit)
+                guard !ready.isEmpty || isLast else { return false }
+                parked.reply { $0.write(ready, events) }
+                return true
+            }
+        }
+    }
+}
+
+extension ResultWriter {
+    fileprivate func write(_ events: [VirtualEvent], _ field: Field<ListOf<ObjectOf<VirtualEventFields>>>) {
+        set(field) { list in
+            for event in events {
+                list.append { object, fields in
+                    object.set(fields.sequence, event.sequence)
+                    if event.lost { object.set(fields.lost, true) }
+                    object.set(fields.record) { words in for word in event.record { words.append(word) } }
+                }
+            }
+        }
+    }
+}
