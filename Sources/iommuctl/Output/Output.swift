@@ -1,0 +1,59 @@
+import JSONRPC
+
+/// How results are shown.
+enum Output {
+    case table
+    case json
+
+    /// Shows a result: as it came, or as the tables that `describe` makes of it.
+    func show(_ result: JSONValue, as describe: (JSONValue) -> String = ValueText.describe) {
+        switch self {
+        case .json: StandardOutput.write(result.text + "\n")
+        case .table: StandardOutput.write(describe(result))
+        }
+    }
+}
+
+/// Any JSON value as text for people.
+enum ValueText {
+    /// Scalars as `key  value` lines, arrays of objects as tables below them.
+    static func describe(_ value: JSONValue) -> String {
+        switch value {
+        case .object(let members): describe(members)
+        case .array(let elements): describe(elements)
+        default: Printable.text(Table.cell(value)) + "\n"
+        }
+    }
+
+    private static func describe(_ members: [JSONValue.Member]) -> String {
+        guard !members.isEmpty else { return "done\n" }
+        var scalars = Table(header: [])
+        var text = ""
+        for member in members {
+            if let table = table(of: member.value) {
+                text += "\n\(Printable.text(member.key)):\n\(table)"
+            } else {
+                scalars.add(member.key, Table.cell(member.value))
+            }
+        }
+        return String((scalars.text.drop { $0 == "\n" } + text).drop { $0 == "\n" })
+    }
+
+    private static func describe(_ elements: [JSONValue]) -> String {
+        table(of: .array(elements)) ?? elements.map { Printable.text(Table.cell($0)) + "\n" }.joined()
+    }
+
+    /// An array of objects as a table, its columns in the order in which they first appear.
+    static func table(of value: JSONValue) -> String? {
+        guard let elements = value.arrayValue, !elements.isEmpty,
+            elements.allSatisfy({ $0.objectValue != nil })
+        else { return nil }
+        var columns: [String] = []
+        for member in elements.flatMap({ $0.objectValue ?? [] }) where !columns.contains(member.key) {
+            columns.append(member.key)
+        }
+        var table = Table(header: columns.map { Printable.text($0.uppercased()) })
+        for element in elements { table.add(cells: columns.map { Table.cell(element[$0]) }) }
+        return table.text
+    }
+}

@@ -1,0 +1,39 @@
+import Glibc
+
+/// Unbuffered standard output and error.
+enum StandardOutput {
+    /// Writes all of `text`. A reader that has gone away ends the program, as it would have with SIGPIPE.
+    static func write(_ text: String) {
+        if !write(text, to: STDOUT_FILENO) { exit(errno == EPIPE ? 0 : Failure.usageStatus) }
+    }
+
+    static func writeError(_ text: String) {
+        _ = write(text, to: STDERR_FILENO)
+    }
+
+    private static func write(_ text: String, to descriptor: Int32) -> Bool {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let written = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if written < 0 && errno == EINTR { continue }
+            guard written > 0 else { return false }
+            rest = rest.dropFirst(written)
+        }
+        return true
+    }
+}
+
+/// Text of others, made harmless for a terminal.
+enum Printable {
+    /// Control characters become their escapes.
+    static func text(_ text: String) -> String {
+        guard text.unicodeScalars.contains(where: isControl) else { return text }
+        return text.unicodeScalars.reduce(into: "") { result, scalar in
+            result += isControl(scalar) ? "\\u{\(String(scalar.value, radix: 16))}" : String(scalar)
+        }
+    }
+
+    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.value < 0x20 || (0x7f...0x9f).contains(scalar.value)
+    }
+}
