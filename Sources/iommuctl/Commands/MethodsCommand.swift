@@ -54,10 +54,15 @@ enum MethodHelp {
             let schema = param["schema"]
             let presence =
                 param["required"]?.boolValue == true ? "required"
-                : schema?["default"].map { "default \($0.text)" } ?? "optional"
+                : defaultValue(schema).map { "default \($0)" } ?? "optional"
             table.add(Table.cell(param["name"]), type(schema), presence, param["summary"]?.stringValue ?? "")
         }
         return "\n" + table.text
+    }
+
+    private static func defaultValue(_ schema: JSONValue?) -> String? {
+        guard let value = schema?["default"], value != .null else { return nil }
+        return value.text
     }
 
     private static func results(_ schema: JSONValue?) -> String {

@@ -39,6 +39,11 @@ struct TopologyCommand: ParsableCommand {
         }
     }
 
+    private func streamIDs(_ device: JSONValue) -> String {
+        let ids = (device["stream_ids"]?.arrayValue ?? []).compactMap(\.unsignedValue)
+        return ids.map { "0x" + String($0, radix: 16) }.joined(separator: ",")
+    }
+
     private func devices(_ devices: [JSONValue]) -> String {
         var table = Table("DEVICE", "SMMU", "STREAM IDS", "GROUP", "PASID BITS", "FEATURES", "RESERVED", "BOUND BY")
         for device in devices {
@@ -47,7 +52,7 @@ struct TopologyCommand: ParsableCommand {
                 "\(Table.cell(region["start"]))-\(Table.cell(region["last"])) \(Table.cell(region["type"]))"
             }
             table.add(
-                Table.cell(device["name"]), Table.cell(device["smmu"]), Table.cell(device["stream_ids"]),
+                Table.cell(device["name"]), Table.cell(device["smmu"]), streamIDs(device),
                 Table.cell(device["group"]), Table.cell(device["pasid_bits"]),
                 features.isEmpty ? "-" : features.joined(separator: " "),
                 reserved.isEmpty ? "-" : reserved.joined(separator: ", "), Table.cell(device["bound_by"]))

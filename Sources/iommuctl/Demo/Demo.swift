@@ -6,6 +6,7 @@ struct Demo {
     private var story: Story
 
     private static let iova: UInt64 = 0x4_0000_2000
+    private static let iovaText = "0x" + String(iova, radix: 16)
     private static let size = 0x1_0000
     private static let message = "Written by a device, through the SMMU."
 
@@ -20,7 +21,7 @@ struct Demo {
         let memory = try SharedMemory(name: "iommuctl-demo", size: Self.size)
         let imported = try call("memory.import", ["name": .string("demo")], descriptors: [memory.descriptor])
 
-        story.step("An IO address space; the memory appears in it at \(JSONValue.hex(Self.iova).text).")
+        story.step("An IO address space; the memory appears in it at \(Self.iovaText).")
         let ioas = try call("ioas.alloc")["ioas"]
         _ = try call(
             "ioas.map",
@@ -67,7 +68,7 @@ struct Demo {
             "smmu.translate",
             ["device": device, "iova": .hex(Self.iova), "access": .string("write"), "trace": .bool(true)],
             isShown: false)
-        story.detail(TranslationText.describe(walk, iova: "0x" + String(Self.iova, radix: 16)))
+        story.detail(TranslationText.describe(walk, iova: Self.iovaText))
         story.pause()
         return walk
     }

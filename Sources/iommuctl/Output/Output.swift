@@ -30,7 +30,7 @@ enum ValueText {
         var scalars = Table(header: [])
         var text = ""
         for member in members {
-            if let table = table(of: member.value) {
+            if let table = table(of: member.value) ?? map(of: member.value) {
                 text += "\n\(Printable.text(member.key)):\n\(table)"
             } else {
                 scalars.add(member.key, Table.cell(member.value))
@@ -41,6 +41,14 @@ enum ValueText {
 
     private static func describe(_ elements: [JSONValue]) -> String {
         table(of: .array(elements)) ?? elements.map { Printable.text(Table.cell($0)) + "\n" }.joined()
+    }
+
+    /// An object as lines of names and values.
+    private static func map(of value: JSONValue) -> String? {
+        guard let members = value.objectValue, members.count > 3 else { return nil }
+        var table = Table(header: [])
+        for member in members { table.add(member.key, Table.cell(member.value)) }
+        return String(table.text.drop { $0 == "\n" })
     }
 
     /// An array of objects as a table, its columns in the order in which they first appear.
