@@ -1,3 +1,4 @@
+import EmulatedIOMMU
 import IOMMU
 import JSONRPC
 import Logging
@@ -7,6 +8,8 @@ import Logging
 /// Everything in it belongs to the thread that runs the loop.
 package final class Service {
     package let backend: any IOMMUBackend
+    /// The same, if it is the emulated one.
+    let emulated: EmulatedBackend?
     package let sessions: SessionTable
     package let events: EventHub
     package let metrics = MetricsRegistry()
@@ -30,6 +33,7 @@ package final class Service {
         backend: any IOMMUBackend, configuration: Configuration, facts: DaemonFacts, loop: EventLoop, log: Logger
     ) {
         self.backend = backend
+        emulated = backend as? EmulatedBackend
         self.configuration = configuration
         self.facts = facts
         self.loop = loop

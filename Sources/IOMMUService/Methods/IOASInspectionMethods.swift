@@ -112,13 +112,3 @@ extension ResultWriter {
         set(fields.access, bits: mapping.access.bits)
     }
 }
-
-private func orderedRange(_ start: UInt64, _ last: UInt64) throws(IOMMUError) -> AddressRange {
-    guard let range = AddressRange(start: start, last: last) else {
-        throw IOMMUError(
-            .EINVAL, "bad_range", "a range ends before it starts", hint: "`last` is the last byte, not the one behind it",
-            ["start": .hex(start), "last": .hex(last)]
-        )
-    }
-    return range
-}

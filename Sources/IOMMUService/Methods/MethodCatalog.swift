@@ -18,6 +18,8 @@ package enum MethodCatalog {
         declareHWPTMethods(&methods)
         declareFaultMethods(&methods)
         declareViommuMethods(&methods)
+        declareSMMUMethods(&methods)
+        declareHotplugMethods(&methods)
         methods.declareDiscovery(title: "iommud", version: DaemonVersion.text)
         return methods
     }

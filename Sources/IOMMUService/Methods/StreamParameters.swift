@@ -1,0 +1,43 @@
+import EmulatedIOMMU
+import Glibc
+import IOMMU
+import JSONRPC
+
+/// `smmu` and `stream_id`, or `device`: which stream of which SMMU a call is about.
+struct StreamParameters {
+    let smmu: Param<String?>
+    let streamID: Param<UInt32?>
+    let device: Param<UInt32?>
+
+    init(_ method: MethodBuilder) {
+        smmu = method.optional("smmu", .string(maximumBytes: 64), "The SMMU, with `stream_id`.")
+        streamID = method.optional("stream_id", .count(), "A StreamID of it.")
+        device = method.optional("device", .id, "Instead: a device of this session.")
+        method.refuses(.EPERM, "not_allowed", "The stream belongs to no device of this session.")
+        method.refuses(.ENOENT, "unknown_smmu", "There is no SMMU of that name.")
+    }
+
+    /// The stream that the call names, if its client may look at it.
+    func stream(_ call: Call, _ service: Service) throws -> (smmu: EmulatedSMMU, streamID: UInt32) {
+        let backend = try service.emulatedBackend()
+        if let id = call[device] {
+            guard call[smmu] == nil, call[streamID] == nil else {
+                throw Self.mistake("device", "is given together with `smmu` or `stream_id`")
+            }
+            let device = try service.emulatedContext(call).device(id)
+            return (device.smmu, backend.stream(of: device).streamID)
+        }
+        guard let name = call[smmu] else { throw Self.mistake("smmu", "is missing, and so is `device`") }
+        guard let streamID = call[streamID] else { throw Self.mistake("stream_id", "is missing; `smmu` needs it") }
+        let smmu = try backend.smmu(named: name)
+        try service.requireView(try service.client(call), smmu, streamID: streamID)
+        return (smmu, streamID)
+    }
+
+    private static func mistake(_ parameter: String, _ what: String) -> RPCError {
+        RPCError(
+            code: RPCError.invalidParams, errno: EINVAL, reason: "invalid_params",
+            message: "Parameter \"\(parameter)\" \(what).", hint: "Give `smmu` and `stream_id`, or `device`."
+        ).with("parameter", .string(parameter))
+    }
+}

@@ -1,0 +1,141 @@
+import JSONRPC
+import SMMUv3
+
+/// One step of a walk in a result.
+struct StepFields {
+    let stage: Field<Count>
+    let level: Field<Count>
+    let table: Field<Hex>
+    let index: Field<Count>
+    let descriptor: Field<Hex>
+
+    static var type: ResultType<ObjectOf<StepFields>> {
+        .object { step in
+            StepFields(
+                stage: step.result("stage", .count, "1 or 2."),
+                level: step.result("level", .count, "Of the look-up."),
+                table: step.result("table", .hex, "Physical address of the table."),
+                index: step.result("index", .count, "Of the descriptor in it."),
+                descriptor: step.result("descriptor", .hex, "The word that was read.")
+            )
+        }
+    }
+}
+
+struct AttributeFields {
+    let memory: Field<Hex>
+    let shareability: Field<String>
+    let read: Field<Bool>
+    let write: Field<Bool>
+    let execute: Field<Bool>
+
+    static var type: ResultType<ObjectOf<AttributeFields>> {
+        .object { attributes in
+            AttributeFields(
+                memory: attributes.result("memory", .hex, "As in MAIR: 0x0? Device, else Normal."),
+                shareability: attributes.result("shareability", .choice(["none", "outer", "inner"]), "Domain."),
+                read: attributes.result("read", .bool, "Reads are permitted."),
+                write: attributes.result("write", .bool, "Writes are permitted."),
+                execute: attributes.result("execute", .bool, "Fetches are permitted.")
+            )
+        }
+    }
+}
+
+/// What became of an access: `pa` and what goes with it, or `event`, or `terminated`.
+struct TranslationFields {
+    let pa: Field<Hex>
+    let pageSize: Field<Hex>
+    let attributes: Field<ObjectOf<AttributeFields>>
+    let cached: Field<Bool>
+    let steps: Field<ListOf<ObjectOf<StepFields>>>
+    let event: Field<JSONValue>
+    let terminated: Field<String>
+
+    init(_ method: MethodBuilder, steps hasSteps: Bool) {
+        pa = method.optionalResult("pa", .hex, "The physical address.")
+        pageSize = method.optionalResult("page_size", .hex, "Bytes of the page or block; 0x0: nothing translated.")
+        attributes = method.optionalResult("attributes", AttributeFields.type, "What the translation permits.")
+        cached = method.optionalResult("cached", .bool, "Whether the TLB answers.")
+        steps = method.optionalResult("steps", .array(of: StepFields.type), "The walk, with `trace`.")
+        event = method.optionalResult(
+            "event", .any, "Instead of `pa`: {type, stream_id, substream_id?, address, …, record}.")
+        terminated = method.optionalResult("terminated", .string, "Instead of both: why it ends without an event.")
+    }
+}
+
+extension ResultWriter {
+    func write(_ inspection: Inspection, at address: UInt64, _ fields: TranslationFields) {
+        switch inspection.translation {
+        case .ok(let output):
+            write(output, fields)
+        case .fault(let record, _):
+            set(fields.event, .object(record.members(address: address)))
+        case .stalled(_, let record):
+            set(fields.event, .object(record.members(address: address)))
+        case .terminated(let reason):
+            set(fields.terminated, reason.rawValue)
+        }
+        set(fields.cached, inspection.isCached)
+    }
+
+    func write(_ output: Output, _ fields: TranslationFields) {
+        set(fields.pa, output.address)
+        set(fields.pageSize, output.pageSize)
+        set(fields.attributes) { object, names in
+            object.set(names.memory, UInt64(output.attributes.memoryAttributes))
+            object.set(names.shareability, output.attributes.shareabilityName)
+            object.set(names.read, output.attributes.isReadable)
+            object.set(names.write, output.attributes.isWritable)
+            object.set(names.execute, output.attributes.isExecutable)
+        }
+    }
+
+    func write(_ steps: [WalkStep], _ fields: TranslationFields) {
+        set(fields.steps) { list in
+            for step in steps {
+                list.append { object, names in
+                    object.set(names.stage, step.stage)
+                    object.set(names.level, step.level)
+                    object.set(names.table, step.table)
+                    object.set(names.index, step.index)
+                    object.set(names.descriptor, step.descriptor)
+                }
+            }
+        }
+    }
+}
+
+extension OutputAttributes {
+    fileprivate var shareabilityName: String {
+        switch shareability {
+        case 2: "outer"
+        case 3: "inner"
+        default: "none"
+        }
+    }
+}
+
+extension EventRecord {
+    /// The event in the terms of the contract.
+    ///
+    /// - Parameter address: the first failing byte; nil: what the record says.
+    func members(address: UInt64? = nil) -> [JSONValue.Member] {
+        var members: [JSONValue.Member] = [
+            .init(key: "type", value: .string(type?.name ?? "EVENT_\(number)")),
+            .init(key: "stream_id", value: .count(UInt64(StreamID))),
+        ]
+        if let substream { members.append(.init(key: "substream_id", value: .count(UInt64(substream)))) }
+        if let address { members.append(.init(key: "address", value: .hex(address))) }
+        if type?.isTranslationFault == true {
+            if address == nil { members.append(.init(key: "address", value: .hex(InputAddr))) }
+            members.append(.init(key: "access", value: .string(InD ? "execute" : RnW ? "read" : "write")))
+            members.append(.init(key: "privileged", value: .bool(PnU)))
+            members.append(.init(key: "stage", value: .integer(S2 ? 2 : 1)))
+            if S2 { members.append(.init(key: "ipa", value: .hex(IPA))) }
+        }
+        if Stall { members.append(.init(key: "stag", value: .integer(Int(STAG)))) }
+        members.append(.init(key: "record", value: .array(words.map(JSONValue.hex))))
+        return members
+    }
+}
