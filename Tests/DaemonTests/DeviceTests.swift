@@ -1,0 +1,126 @@
+import Foundation
+import JSONRPC
+import Testing
+
+struct DeviceTests {
+    private let daemon: RunningDaemon
+    private let client: RPCClient
+
+    init() throws {
+        daemon = try RunningDaemon()
+        client = try daemon.connect()
+    }
+
+    @Test func listsTheLaboratory() throws {
+        let topology = try client.call("topology.list")
+        #expect(topology["smmus"]?.arrayValue?.compactMap { $0["name"]?.stringValue } == ["smmu0", "smmu1"])
+        #expect(topology["smmus"]?[0]?["idr"]?.arrayValue?.count == 6)
+        let devices = try #require(topology["devices"]?.arrayValue)
+        let names = Set(devices.compactMap { $0["name"]?.stringValue })
+        #expect(names.isSuperset(of: ["0000:01:00.0", "0000:02:00.0", "0000:02:00.1", "0000:03:00.0", "0000:04:00.0"]))
+        #expect(names.isSuperset(of: ["0000:05:00.0", "uacce0", "0001:01:00.0"]))
+        let reserving = try #require(devices.first { $0["name"]?.stringValue == "0000:04:00.0" })
+        let regions = try #require(reserving["reserved"]?.arrayValue)
+        #expect(regions.contains { $0["start"]?.stringValue == "0x40000000" && $0["last"]?.stringValue == "0x400fffff" })
+        #expect(regions.contains { $0["type"]?.stringValue == "sw_msi" && $0["start"]?.stringValue == "0x8000000" })
+        let groups = try #require(topology["groups"]?.arrayValue)
+        #expect(groups.contains { $0["devices"]?.arrayValue?.count == 2 && $0["viable"]?.boolValue == true })
+        #expect(topology["uacce"]?[0]?["name"]?.stringValue == "uacce0")
+    }
+
+    @Test func bindsAttachesAndUnbinds() throws {
+        try client.expect(ENODEV, nil, "device.bind", #"{"name":"nothing"}"#)
+        let bound = try client.call("device.bind", #"{"name":"0000:02:00.0"}"#)
+        #expect(bound["device"]?.intValue == 1)
+        try client.expect(EBUSY, nil, "device.bind", #"{"name":"0000:02:00.0"}"#)
+        let other = try daemon.connect()
+        try other.expect(EBUSY, "group_owned_elsewhere", "device.bind", #"{"name":"0000:02:00.1"}"#)
+        let explained = try other.call("device.explain", #"{"name":"0000:02:00.1"}"#)
+        #expect(explained["viable"]?.boolValue == false)
+        #expect(explained["reasons"]?.arrayValue?.isEmpty == false)
+        let info = try client.call("device.hw_info", #"{"device":1}"#)
+        #expect(info["type"]?.stringValue == "arm_smmuv3")
+        #expect(info["idr"]?.arrayValue?.count == 6)
+        #expect(info["max_pasid_log2"]?.intValue == 0)
+        _ = try client.call("ioas.alloc")
+        let hwpt = try client.id("device.attach", #"{"device":1,"pt":2}"#, "hwpt")
+        try client.expect(EBUSY, nil, "device.attach", #"{"device":1,"pt":2}"#)
+        try client.expect(EBUSY, nil, "object.destroy", #"{"id":\#(hwpt)}"#)
+        try client.expect(EBUSY, nil, "object.destroy", #"{"id":2}"#)
+        try client.call("device.detach", #"{"device":1}"#)
+        try client.call("device.detach", #"{"device":1}"#)
+        try client.expect(ENOENT, nil, "object.destroy", #"{"id":\#(hwpt)}"#)
+        try client.expect(EINVAL, nil, "device.replace", #"{"device":1,"pt":2}"#)
+        try client.call("device.unbind", #"{"device":1}"#)
+        _ = try other.call("device.bind", #"{"name":"0000:02:00.1"}"#)
+    }
+
+    @Test func reservedRegionsRefuseTheAttach() throws {
+        _ = try client.call("memory.create", #"{"size":65536}"#)
+        _ = try client.call("ioas.alloc")
+        try client.call("ioas.map", #"{"ioas":1,"memory":1,"length":4096,"iova":"0x40000000"}"#)
+        let device = try client.id("device.bind", #"{"name":"0000:04:00.0"}"#, "device")
+        try client.expect(EADDRINUSE, nil, "device.attach", #"{"device":\#(device),"pt":1}"#)
+        let checked = try client.call(
+            "ioas.check",
+            #"{"devices":["0000:04:00.0"],"mappings":[{"iova":"0x40000000","length":4096},{"iova":1,"length":4096}]}"#)
+        #expect(checked["ok"]?.boolValue == false)
+        let problems = try #require(checked["problems"]?.arrayValue)
+        #expect(problems.contains { $0["errno"]?.stringValue == "EADDRINUSE" && $0["mapping"]?.intValue == 0 })
+        #expect(problems.contains { $0["errno"]?.stringValue == "EINVAL" && $0["mapping"]?.intValue == 1 })
+        try client.call("ioas.unmap", #"{"ioas":1,"iova":"0x40000000","length":4096}"#)
+        try client.call("device.attach", #"{"device":\#(device),"pt":1}"#)
+        try client.expect(EINVAL, nil, "ioas.map", #"{"ioas":1,"memory":1,"length":4096,"iova":"0x40000000"}"#)
+        let ranges = try client.call("ioas.iova_ranges", #"{"ioas":1}"#)
+        #expect(ranges["alignment"]?.unsignedValue == 4096)
+        #expect(ranges["ranges"]?[0]?["last"]?.stringValue == "0x7ffffff")
+    }
+
+    @Test func translatesThroughTheTables() throws {
+        _ = try client.call("memory.create", #"{"size":2097152}"#)
+        _ = try client.call("ioas.alloc")
+        let device = try client.id("device.bind", #"{"name":"0000:01:00.0"}"#, "device")
+        let ste = try client.call("smmu.ste", #"{"device":\#(device)}"#)
+        #expect(ste["fields"]?["Config"]?.stringValue == "0x0")
+        try client.call("device.attach", #"{"device":\#(device),"pt":1}"#)
+        try client.call("ioas.map", #"{"ioas":1,"memory":1,"length":4096,"iova":"0x5000"}"#)
+        let walked = try client.call("smmu.translate", #"{"device":\#(device),"iova":"0x5678","trace":true}"#)
+        #expect((walked["pa"]?.unsignedValue ?? 0) & 0xfff == 0x678)
+        #expect(walked["page_size"]?.unsignedValue == 4096)
+        #expect(walked["steps"]?.arrayValue?.map { $0["level"]?.intValue } == [0, 1, 2, 3])
+        let missed = try client.call("smmu.translate", #"{"device":\#(device),"iova":"0x9000","access":"write"}"#)
+        #expect(missed["event"]?["type"]?.stringValue == "F_TRANSLATION")
+        #expect(missed["event"]?["record"]?.arrayValue?.count == 4)
+        #expect(missed["pa"] == nil)
+        let attached = try client.call("smmu.ste", #"{"device":\#(device)}"#)
+        #expect(attached["words"]?.arrayValue?.count == 8)
+        #expect(attached["fields"]?["V"]?.intValue == 1)
+        #expect(attached["fields"]?["Config"]?.stringValue == "0x5")
+        let cd = try client.call("smmu.cd", #"{"device":\#(device),"substream_id":0}"#)
+        #expect(cd["fields"]?["V"]?.intValue == 1)
+        try client.expect(ENOENT, nil, "smmu.cd", #"{"device":\#(device),"substream_id":900000}"#)
+        let registers = try client.call("smmu.registers", #"{"smmu":"smmu0"}"#)
+        #expect(registers["registers"]?["CR0"]?.stringValue == registers["registers"]?["CR0ACK"]?.stringValue)
+        let before = try client.id("smmu.commands", #"{"smmu":"smmu0","limit":1}"#, "last")
+        try client.call("ioas.unmap", #"{"ioas":1,"iova":"0x5000","length":4096}"#)
+        let issued = try client.call("smmu.commands", #"{"smmu":"smmu0","since":\#(before)}"#)
+        let names = issued["commands"]?.arrayValue?.compactMap { $0["command"]?.stringValue } ?? []
+        #expect(names.contains { $0.hasPrefix("CMD_TLBI") })
+        #expect(names.last == "CMD_SYNC")
+    }
+
+    @Test func addsAndRemovesDevices() throws {
+        try client.call(
+            "device.add",
+            #"{"name":"hot","smmu":"smmu0","stream_ids":[4000],"pasid_bits":4,"reserved":[{"start":0,"last":4095}]}"#)
+        try client.expect(EEXIST, nil, "device.add", #"{"name":"hot","smmu":"smmu0","stream_ids":[4001]}"#)
+        try client.expect(EEXIST, nil, "device.add", #"{"name":"warm","smmu":"smmu0","stream_ids":[4000]}"#)
+        try client.expect(ENOENT, nil, "device.add", #"{"name":"warm","smmu":"smmu9","stream_ids":[4002]}"#)
+        let device = try client.id("device.bind", #"{"name":"hot"}"#, "device")
+        try client.call("device.remove", #"{"name":"hot"}"#)
+        try client.expect(ENODEV, nil, "device.hw_info", #"{"device":\#(device)}"#)
+        try client.expect(ENODEV, nil, "device.remove", #"{"name":"hot"}"#)
+        try client.call("device.unbind", #"{"device":\#(device)}"#)
+        #expect(try client.call("session.objects")["objects"]?.arrayValue?.isEmpty == true)
+    }
+}
