@@ -1,6 +1,5 @@
 """What every group of figures needs: rows, references, servers, clients and the load generator."""
 import json
-import os
 import pathlib
 import socket
 import statistics
@@ -35,7 +34,7 @@ def compile_references(into):
     flags = ["-O2", "-w"]
     for source, extra in (("echo_limit.c", []), ("ujload.c", []), ("smmu_reference.c", []), ("jansson_srv.c", ["-ljansson"])):
         subprocess.run(["gcc", *flags, "-o", into / source.split(".")[0], HERE / "Reference" / source, *extra], check=True)
-    absl = ["-labsl_base", "-labsl_throw_delegate", "-labsl_raw_logging_internal"]
+    absl = ["-labsl_throw_delegate", "-labsl_base", "-labsl_raw_logging_internal"]
     subprocess.run(["g++", *flags, "-std=c++17", "-o", into / "iova_reference", HERE / "Reference" / "iova_reference.cpp", *absl], check=True)
 
 
@@ -52,8 +51,18 @@ class Server:
         if wait_line:
             self.process.stdout.readline()
         else:
-            deadline = time.monotonic() + 10
-            while not os.path.exists(self.path) and time.monotonic() < deadline:
+            self.wait_until_it_listens()
+
+    def wait_until_it_listens(self):
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                with socket.socket(socket.AF_UNIX) as probe:
+                    probe.connect(self.path)
+                return
+            except OSError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise
                 time.sleep(0.01)
 
     def stop(self):
@@ -85,8 +94,13 @@ def load(tools, server, requests, *, conns=1, depth=1, batch=1, secs=1.0, setup=
         command += ["--setup", line]
     for line in requests:
         command += ["--req", line]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr}")
+    return json.loads(done.stdout)
 
 
 def request(method, **params):
-    return json.dumps({"jsonrpc": "2.0", "id": "@id@", "method": method, "params": params}).replace('"@id@"', "@id@")
+    """A template of the load generator; only `@id@` stands for a number."""
+    text = json.dumps({"jsonrpc": "2.0", "id": "@id@", "method": method, "params": params}, separators=(",", ":"))
+    return text.replace('"@id@"', "@id@")

@@ -1,5 +1,9 @@
 import CLinux
 import Glibc
+import IOMMU
+
+/// Made once: a literal of an option set is built by generic code.
+let readWrite: IOMMU.Access = [.read, .write]
 
 /// Seconds of the monotonic clock.
 func now() -> Double {

@@ -31,7 +31,7 @@ struct TableBench {
             position &+= 1
             do throws(IOMMUError) {
                 try domain.map(
-                    iova: pages.addresses[index], pa: pages.output(index), length: 4096, access: [.read, .write], hugePages: false
+                    iova: pages.addresses[index], pa: pages.output(index), length: 4096, access: readWrite, hugePages: false
                 )
             } catch { failures += 1 }
             domain.unmap(iova: pages.addresses[index], length: 4096)
@@ -46,7 +46,7 @@ struct TableBench {
             let begin = now()
             for index in 0..<ScatteredPages.count {
                 try domain.map(
-                    iova: pages.addresses[index], pa: pages.output(index), length: 4096, access: [.read, .write], hugePages: false
+                    iova: pages.addresses[index], pa: pages.output(index), length: 4096, access: readWrite, hugePages: false
                 )
             }
             let middle = now()
@@ -64,7 +64,7 @@ struct TableBench {
     func dirty() throws {
         let bytes: UInt64 = 1 << 30
         let domain = try driver.makePagingDomain(.stage1, dirtyTracking: true, pasid: false)
-        try domain.map(iova: bytes, pa: 1 << 40, length: bytes, access: [.read, .write], hugePages: false)
+        try domain.map(iova: bytes, pa: 1 << 40, length: bytes, access: readWrite, hugePages: false)
         try domain.setDirtyTracking(true)
         let count = Int(bytes / 4096)
         var (ours, theirs) = (Double.infinity, Double.infinity)

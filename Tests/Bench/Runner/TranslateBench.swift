@@ -30,7 +30,7 @@ struct TranslateBench {
         let domain = try driver.makePagingDomain(.stage1, dirtyTracking: false, pasid: false)
         for index in 0..<ScatteredPages.count {
             try domain.map(
-                iova: pages.addresses[index], pa: pages.output(index), length: 4096, access: [.read, .write], hugePages: false
+                iova: pages.addresses[index], pa: pages.output(index), length: 4096, access: readWrite, hugePages: false
             )
         }
         let master = try makeMaster(Self.plainStream)
@@ -45,7 +45,7 @@ struct TranslateBench {
         guard let words = smmu.lookupCD(streamID: Self.plainStream, substreamID: 0)?.words else { return }
         for (index, word) in words.enumerated() { _ = machine.memory.store64(context + UInt64(index) * 8, word) }
         for (start, bytes) in [(UInt64(1) << 32, UInt64(1) << 30), (ScatteredPages.firstOutput, UInt64(1) << 28)] {
-            try parent.map(iova: start, pa: start, length: bytes, access: [.read, .write], hugePages: false)
+            try parent.map(iova: start, pa: start, length: bytes, access: readWrite, hugePages: false)
         }
         let master = try makeMaster(Self.nestedStream)
         let viommu = try driver.makeViommu(parent: parent)
