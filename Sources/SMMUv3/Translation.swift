@@ -59,6 +59,11 @@ public struct OutputAttributes: Equatable, Sendable {
         packed = UInt32(memoryAttributes) | UInt32(shareability & 3) << 8 | (permissions & 7) << 10
     }
 
+    @inline(__always)
+    init(packed: UInt32) {
+        self.packed = packed
+    }
+
     /// MAIR-format attribute byte (0x00-0x0f Device, else Normal outer | inner).
     @inlinable public var memoryAttributes: UInt8 { UInt8(truncatingIfNeeded: packed) }
     /// Shareability: 0 none, 2 outer, 3 inner.

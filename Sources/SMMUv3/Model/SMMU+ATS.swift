@@ -34,7 +34,7 @@ extension SMMU {
         plain.substreamID = nil
         plain.privileged = false
         plain.access = transaction.access == .write ? .write : .read
-        switch findSTE(plain, Live.self) {
+        switch findSTE(plain, live: true) {
         case .failed(let event):
             recordATSError(event)
             return .terminated(.atsTranslatedForbidden)
@@ -72,16 +72,10 @@ extension SMMU {
         var request = Request(address: transaction.address, access: transaction.access, privileged: false)
         override(&request, context.PRIVCFG, context.INSTCFG)
         do throws(Fault) {
-            let required = TLBPermissions.required(request.access, privileged: request.privileged)
-            if let entry = findEntry(&context, request.address) {
-                let output = entry.pointee.output
-                if output & required == required, !(request.isWrite && output & TLBPermissions.writableClean != 0) {
-                    tlb.statistics.hits &+= 1
-                    return .ok(self.output(entry.pointee, request))
-                }
-                try refuse(output, required, &context, request)
+            if let output = try cachedOutput(&context, request) {
+                return .ok(output)
             }
-            return .ok(try walk(&context, request, Live.self))
+            return .ok(try walk(&context, request, live: true))
         } catch {
             return finish(error, transaction, &context)
         }
@@ -119,7 +113,7 @@ extension SMMU {
             return refuseRequest(transaction)
         }
         let ste: StreamTableEntry
-        switch findSTE(transaction, Live.self) {
+        switch findSTE(transaction, live: true) {
         case .failed(let event):
             recordATSError(event)
             return .terminated(.atsCompleterAbort)
@@ -156,14 +150,8 @@ extension SMMU {
     ) -> Translation {
         var request = Request(
             address: transaction.address, access: transaction.access, privileged: transaction.privileged)
-        override(&request, context.pointee.PRIVCFG, context.pointee.INSTCFG)
-        if !context.pointee.hasTwoPrivileges {
-            request.privileged = true
-        }
         do throws(Fault) {
-            if context.pointee.adjustsAddress {
-                try adjust(&request, context)
-            }
+            request = try self.request(transaction, context)
             return .ok(try grant(context, request, isSplit: isSplit))
         } catch {
             guard error.type == .F_PERMISSION, error.purpose == .IN, request.access != .read else {
@@ -181,12 +169,12 @@ extension SMMU {
     private func grant(
         _ context: UnsafePointer<StreamContext>, _ request: Request, isSplit: Bool
     ) throws(Fault) -> Output {
-        let full = try walk(context, request, Live.self)
+        let full = try walk(context, request, live: true)
         guard isSplit, context.pointee.mode == .nested else {
             return full
         }
         // The device gets the IPA, with the permissions of both stages.
-        let first = try walkStage1(context, request, Live.self)
+        let first = try walkStage1(context, request, live: true)
         let size = min(full.pageSize, 1 << first.log2Size)
         let IPA = first.output | request.address & ((1 << first.log2Size) - 1)
         return Output(address: IPA, pageSize: size, attributes: full.attributes, isCached: false)

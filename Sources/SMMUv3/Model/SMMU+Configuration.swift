@@ -26,9 +26,9 @@ extension SMMU {
     // MARK: STE
 
     /// The STE of a stream, from the cache or the tables.
-    func findSTE<Mode: WalkMode>(_ transaction: Transaction, _ mode: Mode.Type) -> Lookup<StreamTableEntry> {
+    func findSTE(_ transaction: Transaction, live: Bool) -> Lookup<StreamTableEntry> {
         let key = UInt64(transaction.streamID)
-        let cached = Mode.isLive ? streamEntries.find(key) : streamEntries.peek(key)
+        let cached = live ? streamEntries.find(key) : streamEntries.peek(key)
         if let cached {
             return check(cached, transaction)
         }
@@ -43,7 +43,7 @@ extension SMMU {
             fetched = StreamTableEntry(words)
         }
         let result = check(fetched, transaction)
-        if Mode.isLive {
+        if live {
             if case .found = result {
                 streamEntries.insert(key, fetched)
             } else if geometry.cachesIllegalConfiguration {
@@ -132,22 +132,22 @@ extension SMMU {
     }
 
     /// The CD at an index, from the cache or the tables.
-    func findCD<Mode: WalkMode>(
+    func findCD(
         _ ste: StreamTableEntry, index: UInt32, _ context: UnsafePointer<StreamContext>, _ transaction: Transaction,
-        _ mode: Mode.Type
+        live: Bool
     ) -> Lookup<ContextDescriptor> {
         let key = Self.contextKey(streamID: transaction.streamID, index: index)
-        let cached = Mode.isLive ? contextDescriptors.find(key) : contextDescriptors.peek(key)
+        let cached = live ? contextDescriptors.find(key) : contextDescriptors.peek(key)
         if let cached {
             return check(cached, ste, context.pointee.world, transaction)
         }
         let fetched: ContextDescriptor
-        switch fetchCD(ste, index: index, context, transaction, mode) {
+        switch fetchCD(ste, index: index, context, transaction, live: live) {
         case .found(let cd): fetched = cd
         case let other: return other
         }
         let result = check(fetched, ste, context.pointee.world, transaction)
-        if Mode.isLive {
+        if live {
             if case .found = result {
                 contextDescriptors.insert(key, fetched)
             } else if geometry.cachesIllegalConfiguration {
@@ -164,9 +164,9 @@ extension SMMU {
             ? .failed(Self.event(.C_BAD_CD, transaction)) : .found(cd)
     }
 
-    func fetchCD<Mode: WalkMode>(
+    func fetchCD(
         _ ste: StreamTableEntry, index: UInt32, _ context: UnsafePointer<StreamContext>, _ transaction: Transaction,
-        _ mode: Mode.Type
+        live: Bool
     ) -> Lookup<ContextDescriptor> {
         let leafBits: UInt64 = ste.S1Fmt == 0b01 ? 6 : 10
         let isTwoLevel = (ste.S1Fmt == 0b01 || ste.S1Fmt == 0b10) && ste.S1CDMax != 0 && features.SSIDSIZE != 0
@@ -176,7 +176,7 @@ extension SMMU {
             if isTwoLevel {
                 let tableBits = CDMax > leafBits ? max(CDMax - leafBits + 3, 6) : 6
                 let table = (ste.S1ContextPtr >> tableBits) << tableBits
-                let descriptorAddress = try translateCDAddress(table &+ (UInt64(index) >> leafBits) << 3, context, mode)
+                let descriptorAddress = try translateCDAddress(table &+ (UInt64(index) >> leafBits) << 3, context, live: live)
                 guard let descriptor = memory.load64(descriptorAddress) else {
                     return fetchFailure(.F_CD_FETCH, transaction, descriptorAddress)
                 }
@@ -193,7 +193,7 @@ extension SMMU {
                 let alignment = CDMax + 6
                 address = ((ste.S1ContextPtr >> alignment) << alignment) &+ UInt64(index) << 6
             }
-            address = try translateCDAddress(address, context, mode)
+            address = try translateCDAddress(address, context, live: live)
         } catch {
             return .faulted(error)
         }
@@ -204,15 +204,15 @@ extension SMMU {
     }
 
     /// The address of a CD or L1CD is an IPA where stage 2 translates.
-    private func translateCDAddress<Mode: WalkMode>(
-        _ address: UInt64, _ context: UnsafePointer<StreamContext>, _ mode: Mode.Type
+    private func translateCDAddress(
+        _ address: UInt64, _ context: UnsafePointer<StreamContext>, live: Bool
     ) throws(Fault) -> UInt64 {
         guard context.pointee.mode == .nested else {
             return address
         }
         let request = Stage2Request(
             IPA: address, purpose: .CD, required: TLBPermissions.stage2Read, isWrite: false)
-        return try translateTableAddress(context, request, mode)
+        return try translateTableAddress(context, request, live: live)
     }
 
     /// The eight words of an STE or CD, each read once.

@@ -7,39 +7,57 @@ extension SMMU {
         case aborted
     }
 
-    /// The decoded configuration of a transaction; made from STE and CD if it is not at hand.
+    /// The decoded configuration of a transaction, if it is at hand.
     @inline(__always)
+    func contextSlot(_ transaction: Transaction) -> UnsafeMutablePointer<StreamContext> {
+        let index = transaction.streamID &+ (transaction.substreamID ?? 0) &* 7
+        return contexts + Int(truncatingIfNeeded: index & UInt32(truncatingIfNeeded: Self.contextCount &- 1))
+    }
+
+    /// The decoded configuration of a transaction with current tags, if STE and CD need not be looked at.
     func findContext(_ transaction: Transaction) -> UnsafeMutablePointer<StreamContext>? {
-        let key = StreamContext.key(streamID: transaction.streamID, substreamID: transaction.substreamID)
-        let context = contexts + contextSlot(key)
-        guard context.pointee.key == key, context.pointee.epoch == configurationEpoch else {
+        let context = contextSlot(transaction)
+        // Contexts are made while the SMMU is enabled only, and a change of that makes them void.
+        guard context.pointee.epoch == configurationEpoch, context.pointee.generation != 0,
+            context.pointee.serves(transaction, generation: context.pointee.generation)
+        else {
             return nil
         }
-        if context.pointee.tagEpoch != spaces.epoch {
+        if context.pointee.generation != generation {
             refreshTags(&context.pointee)
+        }
+        if !recent.isValid || recent.tag != context.pointee.tag {
+            remember(context)
         }
         return context
     }
 
-    @inline(__always)
-    private func contextSlot(_ key: UInt64) -> Int {
-        let mixed = key ^ key &>> 29 ^ key &>> 40
-        return Int(truncatingIfNeeded: mixed ^ mixed &>> 6) & (Self.contextCount &- 1)
+    /// Lets the next transaction of the stream go to the TLB at once.
+    private func remember(_ context: UnsafePointer<StreamContext>) {
+        recent = RecentStream(
+            isValid: context.pointee.isPlain, hasSubstream: context.pointee.hasSubstream,
+            streamID: UInt32(truncatingIfNeeded: context.pointee.key >> 32),
+            substreamID: UInt32(truncatingIfNeeded: context.pointee.key), tag: context.pointee.tag)
     }
 
     /// Decodes STE and CD and keeps the result.
     func makeContext(_ transaction: Transaction) -> Resolution {
         var context = StreamContext()
-        switch resolve(transaction, &context, Live.self) {
+        switch resolve(transaction, &context, live: true) {
         case .success: break
         case .failed(let event): return .failed(event)
         case .faulted(let fault): return .faulted(fault, context)
         case .aborted: return .aborted
         }
-        context.key = StreamContext.key(streamID: transaction.streamID, substreamID: transaction.substreamID)
+        context.key = StreamContext.key(transaction)
+        context.hasSubstream = transaction.substreamID != nil
         context.epoch = configurationEpoch
-        let slot = contexts + contextSlot(context.key)
+        context.generation = generation
+        context.isPlain = context.mode != .bypass && context.hasTwoPrivileges && !context.adjustsAddress
+            && context.PRIVCFG & 2 == 0 && context.INSTCFG & 2 == 0
+        let slot = contextSlot(transaction)
         slot.pointee = context
+        remember(slot)
         return .context(slot)
     }
 
@@ -52,11 +70,11 @@ extension SMMU {
     }
 
     /// Decodes STE and CD of a transaction into a context.
-    func resolve<Mode: WalkMode>(
-        _ transaction: Transaction, _ context: inout StreamContext, _ mode: Mode.Type
+    func resolve(
+        _ transaction: Transaction, _ context: inout StreamContext, live: Bool
     ) -> Decoding {
         let ste: StreamTableEntry
-        switch findSTE(transaction, mode) {
+        switch findSTE(transaction, live: live) {
         case .found(let found): ste = found
         case .failed(let event): return .failed(event)
         case .faulted(let fault): return .faulted(fault)
@@ -64,7 +82,7 @@ extension SMMU {
         guard ste.word0.bit(3) else {
             return .aborted
         }
-        prepare(&context, ste, mode)
+        prepare(&context, ste, live: live)
         let index: UInt32
         switch chooseContext(ste, transaction) {
         case .failed(let event): return .failed(event)
@@ -74,7 +92,7 @@ extension SMMU {
             return .success
         case .index(let chosen): index = chosen
         }
-        switch findCD(ste, index: index, &context, transaction, mode) {
+        switch findCD(ste, index: index, &context, transaction, live: live) {
         case .failed(let event): return .failed(event)
         case .faulted(let fault): return .faulted(fault)
         case .found(let cd):
@@ -86,14 +104,14 @@ extension SMMU {
         }
     }
 
-    private func prepare<Mode: WalkMode>(
-        _ context: inout StreamContext, _ ste: StreamTableEntry, _ mode: Mode.Type
+    private func prepare(
+        _ context: inout StreamContext, _ ste: StreamTableEntry, live: Bool
     ) {
         if spaces.isExhausted {
             // Tags are never used twice; when they run out, everything starts afresh.
             tlb.removeAll()
             spaces.reset()
-            configurationEpoch &+= 1
+            renewConfiguration()
         }
         if ste.STRW == 0b10 && !ste.ignoresSTRW(features) {
             context.world = registers.CR2 & CR2.E2H != 0 ? .NS_EL2_E2H : .NS_EL2
@@ -108,7 +126,7 @@ extension SMMU {
 
     /// Fetches the current tags of a context.
     func refreshTags(_ context: inout StreamContext) {
-        context.tagEpoch = spaces.epoch
+        context.generation = generation
         switch context.mode {
         case .bypass: break
         case .stage2:

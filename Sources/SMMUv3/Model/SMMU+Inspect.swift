@@ -11,7 +11,7 @@ extension SMMU {
             return Inspection(translation: translateSpecially(untranslated(transaction)), isCached: false)
         }
         var context = StreamContext()
-        switch resolve(transaction, &context, Dry.self) {
+        switch resolve(transaction, &context, live: false) {
         case .aborted: return Inspection(translation: .terminated(.steAbort), isCached: false)
         case .failed(let event): return Inspection(translation: .fault(event, recorded: wouldRecord(event)), isCached: false)
         case .faulted(let fault):
@@ -25,37 +25,27 @@ extension SMMU {
     private func inspect(
         _ transaction: Transaction, _ context: UnsafePointer<StreamContext>, trace: Bool
     ) -> Inspection {
-        // What the look for a CD traced is not part of the walk of the address.
-        var request = Request(
-            address: transaction.address, access: transaction.access, privileged: transaction.privileged)
-        override(&request, context.pointee.PRIVCFG, context.pointee.INSTCFG)
-        if !context.pointee.hasTwoPrivileges {
-            request.privileged = true
-        }
         var isCached = false
         do throws(Fault) {
-            if context.pointee.adjustsAddress {
-                try adjust(&request, context)
-            }
+            let request = try request(transaction, context)
             var answer: Output?
             if let entry = findEntry(context, request.address) {
-                let required = TLBPermissions.required(request.access, privileged: request.privileged)
-                let output = entry.pointee.output
                 isCached = true
-                if output & required == required, !(request.isWrite && output & TLBPermissions.writableClean != 0) {
-                    answer = self.output(entry.pointee, request)
+                let half = TLBAttributes.half(entry.pointee.attributes, privileged: request.privileged)
+                if TLBAttributes.serves(half, request.access) {
+                    answer = output(entry, request.address, half)
                 } else {
-                    try refuse(output, required, context, request)
+                    try refuse(entry.pointee.permissions, context, request)
                     isCached = false
                 }
             }
             if let answer {
                 if trace {
-                    _ = try? walk(context, request, Dry.self)
+                    _ = try? walk(context, request, live: false)
                 }
                 return Inspection(translation: .ok(answer), isCached: true, steps: trace ? steps : [])
             }
-            let output = try walk(context, request, Dry.self)
+            let output = try walk(context, request, live: false)
             return Inspection(translation: .ok(output), isCached: false, steps: trace ? steps : [])
         } catch {
             return Inspection(
@@ -127,7 +117,7 @@ extension SMMU {
         defer { steps = [] }
         // The tag of no address space: the stage 2 entries of the TLB are not asked.
         let transaction = Transaction(streamID: streamID, substreamID: substreamID, address: 0, access: .read)
-        guard case .found(let cd) = fetchCD(ste, index: substreamID, &context, transaction, Dry.self) else {
+        guard case .found(let cd) = fetchCD(ste, index: substreamID, &context, transaction, live: false) else {
             return nil
         }
         return cd

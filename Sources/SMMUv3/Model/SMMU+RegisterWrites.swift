@@ -85,7 +85,7 @@ extension SMMU {
         registers.CR0 = value & implemented
         let changed = old ^ registers.CR0
         if changed & (CR0.SMMUEN | CR0.ATSCHK) != 0 {
-            configurationEpoch &+= 1
+            renewConfiguration()
         }
         if changed & old & CR0.SMMUEN != 0 {
             terminateAllStalls()
@@ -113,7 +113,7 @@ extension SMMU {
         implemented |= features.broadcast ? CR2.PTM : 0
         implemented |= features.ATSRECERR ? CR2.REC_CFG_ATS : 0
         registers.CR2 = value & implemented
-        configurationEpoch &+= 1
+        renewConfiguration()
     }
 
     private func writeGBPA(_ value: UInt32) {

@@ -3,7 +3,25 @@ extension SMMU {
     ///
     /// - Parameter transaction: what a client device asks for.
     /// - Returns: where it goes, or what became of it.
+    @inline(__always)
     public func translate(_ transaction: Transaction) -> Translation {
+        if recent.isValid, recent.streamID == transaction.streamID, transaction.addressType == .untranslated,
+            recent.hasSubstream == (transaction.substreamID != nil),
+            recent.substreamID == transaction.substreamID ?? 0,
+            let entry = tlb.find(tag: recent.tag, address: transaction.address)
+        {
+            let half = TLBAttributes.half(entry.pointee.attributes, privileged: transaction.privileged)
+            if TLBAttributes.serves(half, transaction.access) {
+                tlb.statistics.hits &+= 1
+                return .ok(output(entry, transaction.address, half))
+            }
+        }
+        return translateSlowly(transaction)
+    }
+
+    /// Everything but a hit in the TLB for the stream of the last transaction.
+    @inline(never)
+    func translateSlowly(_ transaction: Transaction) -> Translation {
         guard registers.isEnabled(CR0.SMMUEN), transaction.addressType == .untranslated else {
             return translateSpecially(transaction)
         }
@@ -22,29 +40,49 @@ extension SMMU {
     private func translate(
         _ transaction: Transaction, _ context: UnsafeMutablePointer<StreamContext>
     ) -> Translation {
+        do throws(Fault) {
+            let request = try request(transaction, context)
+            if let output = try cachedOutput(context, request) {
+                return .ok(output)
+            }
+            return .ok(try walk(context, request, live: true))
+        } catch {
+            return finish(error, transaction, context)
+        }
+    }
+
+    /// A transaction as the tables see it: overridden, and without the byte that TBI ignores.
+    @inline(__always)
+    func request(
+        _ transaction: Transaction, _ context: UnsafePointer<StreamContext>
+    ) throws(Fault) -> Request {
         var request = Request(
             address: transaction.address, access: transaction.access, privileged: transaction.privileged)
         override(&request, context.pointee.PRIVCFG, context.pointee.INSTCFG)
         if !context.pointee.hasTwoPrivileges {
             request.privileged = true
         }
-        let required = TLBPermissions.required(request.access, privileged: request.privileged)
-        do throws(Fault) {
-            if context.pointee.adjustsAddress {
-                try adjust(&request, context)
-            }
-            if let entry = findEntry(context, request.address) {
-                let output = entry.pointee.output
-                if output & required == required, !(request.isWrite && output & TLBPermissions.writableClean != 0) {
-                    tlb.statistics.hits &+= 1
-                    return .ok(self.output(entry.pointee, request))
-                }
-                try refuse(output, required, context, request)
-            }
-            return .ok(try walk(context, request, Live.self))
-        } catch {
-            return finish(error, transaction, context)
+        if context.pointee.adjustsAddress {
+            try adjust(&request, context)
         }
+        return request
+    }
+
+    /// What the TLB answers; nil if the tables have to be asked.
+    @inline(__always)
+    func cachedOutput(
+        _ context: UnsafePointer<StreamContext>, _ request: Request
+    ) throws(Fault) -> Output? {
+        guard let entry = findEntry(context, request.address) else {
+            return nil
+        }
+        let half = TLBAttributes.half(entry.pointee.attributes, privileged: request.privileged)
+        guard TLBAttributes.serves(half, request.access) else {
+            try refuse(entry.pointee.permissions, context, request)
+            return nil
+        }
+        tlb.statistics.hits &+= 1
+        return output(entry, request.address, half)
     }
 
     /// STE.PRIVCFG and INSTCFG; writes are always data (13.1.2).
@@ -84,9 +122,9 @@ extension SMMU {
 
     /// A cached permission fault, where the entry tells at which stage; else the tables have to.
     func refuse(
-        _ output: UInt64, _ required: UInt64, _ context: UnsafePointer<StreamContext>, _ request: Request
+        _ permissions: UInt64, _ context: UnsafePointer<StreamContext>, _ request: Request
     ) throws(Fault) {
-        let missing = required & ~output
+        let missing = TLBPermissions.required(request.access, privileged: request.privileged) & ~permissions
         if missing & TLBPermissions.stage1All != 0 {
             throw Fault(.F_PERMISSION)
         }
@@ -97,31 +135,18 @@ extension SMMU {
 
     /// What a TLB entry gives for an access.
     @inline(__always)
-    func output(_ entry: TLBEntry, _ request: Request) -> Output {
-        let size: UInt64 = 1 &<< entry.log2Size
+    func output(_ entry: UnsafeMutablePointer<TLBEntry>, _ address: UInt64, _ half: UInt64) -> Output {
+        let size: UInt64 = 1 &<< entry.pointee.log2Size
         let mask = size &- 1
-        let address = (entry.output & ~TLBPermissions.mask & ~mask) | (request.address & mask)
         return Output(
-            address: address, pageSize: size,
-            attributes: OutputAttributes(
-                memoryAttributes: UInt8(truncatingIfNeeded: entry.attributes),
-                shareability: UInt8(truncatingIfNeeded: entry.attributes &>> 8),
-                permissions: effective(entry.output, privileged: request.privileged)), isCached: true)
-    }
-
-    /// Read 1, write 2, execute 4 over both stages.
-    @inline(__always)
-    func effective(_ permissions: UInt64, privileged: Bool) -> UInt32 {
-        let stage1 = permissions &>> (privileged ? 0 : 3)
-        let execute = permissions &>> (privileged ? 8 : 9)
-        let stage2 = (permissions &>> 6) & 0b011 | (execute & 1) &<< 2
-        return UInt32(truncatingIfNeeded: stage1 & stage2 & 0b111)
+            address: entry.pointee.output & ~mask | address & mask, pageSize: size,
+            attributes: OutputAttributes(packed: UInt32(truncatingIfNeeded: half & 0x1fff)), isCached: true)
     }
 
     /// Translates by the tables and, if live, caches the result.
     @inline(never)
-    func walk<Mode: WalkMode>(
-        _ context: UnsafePointer<StreamContext>, _ request: Request, _ mode: Mode.Type
+    func walk(
+        _ context: UnsafePointer<StreamContext>, _ request: Request, live: Bool
     ) throws(Fault) -> Output {
         if context.pointee.mode == .bypass || context.pointee.mode == .stage2 {
             // The input of a stage 1 that is skipped is checked against the IAS (3.4).
@@ -134,17 +159,17 @@ extension SMMU {
         case .bypass:
             return bypass(request.address)
         case .stage1:
-            var found = try walkStage1(context, request, mode)
+            var found = try walkStage1(context, request, live: live)
             found.permissions |= TLBPermissions.stage2All
             mapping = found
         case .stage2:
-            var found = try walkStage2(context, stage2Request(request.address, request), mode)
+            var found = try walkStage2(context, stage2Request(request.address, request), live: live)
             found.permissions |= TLBPermissions.stage1All
             mapping = found
         case .nested:
-            mapping = try walkNested(context, request, mode)
+            mapping = try walkNested(context, request, live: live)
         }
-        if Mode.isLive {
+        if live {
             tlb.statistics.misses &+= 1
             if mapping.isGlobal {
                 hasGlobalEntries = true
@@ -167,12 +192,12 @@ extension SMMU {
     }
 
     @inline(__always)
-    private func walkNested<Mode: WalkMode>(
-        _ context: UnsafePointer<StreamContext>, _ request: Request, _ mode: Mode.Type
+    private func walkNested(
+        _ context: UnsafePointer<StreamContext>, _ request: Request, live: Bool
     ) throws(Fault) -> Mapping {
-        let first = try walkStage1(context, request, mode)
+        let first = try walkStage1(context, request, live: live)
         let IPA = first.output | request.address & ((1 &<< first.log2Size) &- 1)
-        let second = try walkStage2(context, stage2Request(IPA, request), mode)
+        let second = try walkStage2(context, stage2Request(IPA, request), live: live)
         var combined = first
         combined.log2Size = min(first.log2Size, second.log2Size)
         let mask = (1 &<< combined.log2Size) &- 1
@@ -183,6 +208,12 @@ extension SMMU {
         }
         combined.shareability = MemoryAttributes.combineShareability(first.shareability, second.shareability)
         return combined
+    }
+
+    /// Read 1, write 2, execute 4 over both stages.
+    @inline(__always)
+    func effective(_ permissions: UInt64, privileged: Bool) -> UInt32 {
+        UInt32(truncatingIfNeeded: TLBPermissions.combined(permissions) &>> (privileged ? 0 : 3)) & 7
     }
 
     /// An address that nothing translates.
@@ -198,10 +229,8 @@ extension SMMU {
     func insert(_ mapping: Mapping, tag: UInt64, address: UInt64) {
         let start = (address &>> mapping.log2Size) &<< mapping.log2Size
         let entry = TLBEntry(
-            tag: tag, page: start | mapping.log2Size, output: mapping.output | mapping.permissions,
-            attributes: TLBAttributes.pack(
-                memory: mapping.memoryAttributes, shareability: mapping.shareability,
-                granuleBits: mapping.granuleBits, level: mapping.level))
+            tag: tag, page: start | mapping.log2Size, output: mapping.output | mapping.log2Size,
+            attributes: TLBAttributes.pack(mapping))
         tlb.insert(entry) { spaces.liveTags() }
     }
 }

@@ -11,21 +11,19 @@ public final class SMMU<Memory: PhysicalMemory> {
     /// Of the last `.fault`: whether the client device sees an abort, else its access reads zero or is ignored (CD.A).
     public internal(set) var lastFaultAborts = true
 
+    /// The physical address space; what it holds changes behind the SMMU's back.
+    public let memory: Memory
+
     let features: Features
-    var memory: Memory
-    var registers = RegisterFile()
+    /// What every translation touches, in memory of its own: the compiler need not guard its accesses.
+    fileprivate let hot: UnsafeMutablePointer<HotState>
 
     // MARK: Caches
 
-    var tlb: TLB
-    var spaces = AddressSpaces()
     var streamEntries: ConfigurationCache<StreamTableEntry>
     var contextDescriptors: ConfigurationCache<ContextDescriptor>
     /// STE and CD decoded for the streams in use, direct-mapped; an entry of another epoch is void.
     let contexts: UnsafeMutablePointer<StreamContext>
-    var configurationEpoch: UInt64 = 1
-    /// Whether any global entry may be in the TLB.
-    var hasGlobalEntries = false
 
     // MARK: Queues
 
@@ -54,7 +52,8 @@ public final class SMMU<Memory: PhysicalMemory> {
         self.identification = identification
         self.geometry = geometry
         features = Features(identification)
-        tlb = TLB(capacity: geometry.tlbEntries)
+        hot = .allocate(capacity: 1)
+        hot.initialize(to: HotState(tlb: TLB(capacity: geometry.tlbEntries)))
         streamEntries = ConfigurationCache(capacity: geometry.configurationEntries, filler: StreamTableEntry())
         contextDescriptors = ConfigurationCache(capacity: geometry.configurationEntries, filler: ContextDescriptor())
         contexts = .allocate(capacity: Self.contextCount)
@@ -65,13 +64,81 @@ public final class SMMU<Memory: PhysicalMemory> {
 
     deinit {
         contexts.deallocate()
+        hot.deinitialize(count: 1)
+        hot.deallocate()
+    }
+}
+
+extension SMMU {
+    @inline(__always)
+    var registers: RegisterFile {
+        _read { yield hot.pointee.registers }
+        _modify { yield &hot.pointee.registers }
     }
 
-    /// The physical address space, for the owner to change what lies behind it.
-    ///
-    /// Nothing cached is forgotten: as on silicon, software invalidates.
-    public func withMemory<Result>(_ body: (inout Memory) -> Result) -> Result {
-        body(&memory)
+    @inline(__always)
+    var tlb: TLB {
+        _read { yield hot.pointee.tlb }
+        _modify { yield &hot.pointee.tlb }
+    }
+
+    @inline(__always)
+    var spaces: AddressSpaces {
+        _read { yield hot.pointee.spaces }
+        _modify {
+            hot.pointee.recent.isValid = false
+            yield &hot.pointee.spaces
+        }
+    }
+
+    /// Counts changes of configuration; contexts of an older epoch are void.
+    var configurationEpoch: UInt64 { hot.pointee.configurationEpoch }
+
+    /// Makes every context void.
+    func renewConfiguration() {
+        hot.pointee.recent.isValid = false
+        hot.pointee.configurationEpoch &+= 1
+    }
+
+    /// The stream that was translated last.
+    @inline(__always)
+    var recent: RecentStream {
+        _read { yield hot.pointee.recent }
+        _modify { yield &hot.pointee.recent }
+    }
+
+    /// Moves with every change of configuration or tags: both counters only grow.
+    @inline(__always)
+    var generation: UInt64 { hot.pointee.configurationEpoch &+ hot.pointee.spaces.epoch }
+
+    /// Whether any global entry may be in the TLB.
+    @inline(__always)
+    var hasGlobalEntries: Bool {
+        get { hot.pointee.hasGlobalEntries }
+        set { hot.pointee.hasGlobalEntries = newValue }
+    }
+}
+
+/// A stream whose transactions can go to the TLB at once, as long as neither configuration nor tags change.
+struct RecentStream {
+    var isValid = false
+    var hasSubstream = false
+    var streamID: UInt32 = 0
+    var substreamID: UInt32 = 0
+    var tag: UInt64 = 0
+}
+
+/// What every translation touches.
+struct HotState: ~Copyable {
+    var recent = RecentStream()
+    var registers = RegisterFile()
+    var tlb: TLB
+    var spaces = AddressSpaces()
+    var configurationEpoch: UInt64 = 1
+    var hasGlobalEntries = false
+
+    init(tlb: consuming TLB) {
+        self.tlb = tlb
     }
 }
 

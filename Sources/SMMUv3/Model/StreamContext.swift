@@ -8,14 +8,18 @@ struct StreamContext {
         case nested
     }
 
-    /// StreamID and SubstreamID; `.max` if the entry is empty.
-    var key: UInt64 = .max
-    /// The configuration epoch in which it was decoded.
-    var epoch: UInt64 = 0
-    /// The tag epoch in which the tags below were fetched.
-    var tagEpoch: UInt64 = 0
+    /// StreamID << 32 | SubstreamID.
+    var key: UInt64 = 0
     /// Tag of the TLB entries that this context inserts: stage 1 or nested, else stage 2.
     var tag: UInt64 = 0
+    /// The generation of configuration and tags in which it was decoded; 0 if the entry is empty.
+    var generation: UInt64 = 0
+    /// Whether the key has a SubstreamID.
+    var hasSubstream = false
+    /// Whether the TLB can be asked at once: nothing overrides or adjusts the transaction.
+    var isPlain = false
+    /// The configuration epoch in which it was decoded.
+    var epoch: UInt64 = 0
     var globalTag: UInt64 = 0
     var stage2Tag: UInt64 = 0
     var mode = Mode.bypass
@@ -66,9 +70,14 @@ struct StreamContext {
     var hasTwoPrivileges: Bool { world != .NS_EL2 }
 
     @inline(__always)
-    static func key(streamID: UInt32, substreamID: UInt32?) -> UInt64 {
-        let substream = substreamID.map { UInt64($0) | 1 << 32 } ?? 0
-        return UInt64(streamID) << 32 ^ substream << 1 ^ substream >> 32
+    static func key(_ transaction: Transaction) -> UInt64 {
+        UInt64(transaction.streamID) &<< 32 | UInt64(transaction.substreamID ?? 0)
+    }
+
+    /// Whether this is the context of a transaction, as configuration and tags are now.
+    @inline(__always)
+    func serves(_ transaction: Transaction, generation current: UInt64) -> Bool {
+        key == Self.key(transaction) && generation == current && hasSubstream == (transaction.substreamID != nil)
     }
 }
 

@@ -28,8 +28,9 @@ public struct PageRequest: Equatable, Hashable, Sendable {
         self.init()
         word0.setBits(31, 0, UInt64(streamID))
         word0.setBits(51, 32, UInt64(substreamID ?? 0))
-        word0.setBit(58, privileged)
-        word0.setBit(59, access == .execute)
+        // Without a PASID the two are zero.
+        word0.setBit(58, privileged && substreamID != nil)
+        word0.setBit(59, access == .execute && substreamID != nil)
         word0.setBit(60, true)
         word0.setBit(61, access == .write)
         word0.setBit(62, isLast)

@@ -70,16 +70,14 @@ extension SMMU {
         let size: UInt64 = 1 << entry.log2Size
         func attributes(privileged: Bool) -> OutputAttributes {
             OutputAttributes(
-                memoryAttributes: UInt8(truncatingIfNeeded: entry.attributes),
-                shareability: UInt8(truncatingIfNeeded: entry.attributes >> 8),
-                permissions: effective(entry.output, privileged: privileged))
+                packed: UInt32(truncatingIfNeeded: TLBAttributes.half(entry.attributes, privileged: privileged) & 0x1fff))
         }
         return CacheView.Entry(
             stage: stage, vmid: owner.world == .NS_EL1 && features.stage2 ? owner.vmid : nil,
             asid: owner.world == .NS_EL2 ? nil : asid, input: entry.page & ~(size - 1),
-            output: entry.output & ~TLBPermissions.mask, size: size, unprivileged: attributes(privileged: false),
+            output: entry.output & ~TLBEntry.flags, size: size, unprivileged: attributes(privileged: false),
             privileged: attributes(privileged: true),
-            isWritableClean: entry.output & TLBPermissions.writableClean != 0)
+            isWritableClean: entry.permissions & TLBPermissions.writableClean != 0)
     }
 
     // MARK: Traces

@@ -34,7 +34,7 @@ extension SMMU {
     }
 
     private func configurationDidChange() {
-        configurationEpoch &+= 1
+        renewConfiguration()
         markUnrecordedStalls()
     }
 

@@ -4,17 +4,24 @@ struct TLBEntry {
     var tag: UInt64 = 0
     /// First input address | log2 of the size.
     var page: UInt64 = 0
-    /// First output address | `TLBPermissions`.
+    /// First output address | log2 of the size.
     var output: UInt64 = 0
     /// `TLBAttributes`.
     var attributes: UInt64 = 0
 
+    /// The bits of `output` that are no address.
+    static let flags: UInt64 = 0xfff
+
     /// log2 of the bytes mapped.
     @inline(__always)
     var log2Size: UInt64 { page & 0x3f }
+
+    /// The permissions of both stages, as the walk found them.
+    @inline(__always)
+    var permissions: UInt64 { TLBAttributes.permissions(attributes) }
 }
 
-/// The permission bits of a translation, in the low 12 bits of `TLBEntry.output`.
+/// The permissions that the two stages give, as walks hand them on and TLB entries keep them.
 enum TLBPermissions {
     /// Stage 1, privileged: read 1, write 2, execute 4; unprivileged the same << 3.
     static let stage1All: UInt64 = 0x3f
@@ -24,9 +31,8 @@ enum TLBPermissions {
     static let stage2ExecutePrivileged: UInt64 = 1 << 8
     static let stage2ExecuteUnprivileged: UInt64 = 1 << 9
     static let stage2All: UInt64 = 0xf << 6
-    /// A write has to mark the page dirty first: the entry does not serve writes.
+    /// A write has to mark the page dirty first.
     static let writableClean: UInt64 = 1 << 10
-    static let mask: UInt64 = 0xfff
 
     /// The bits that an access needs.
     @inline(__always)
@@ -38,19 +44,59 @@ enum TLBPermissions {
         case .execute: return (4 &<< shift) | (privileged ? stage2ExecutePrivileged : stage2ExecuteUnprivileged)
         }
     }
+
+    /// What both stages permit, in the layout of stage 1.
+    @inline(__always)
+    static func combined(_ permissions: UInt64) -> UInt64 {
+        let readWrite = (permissions &>> 6) & 0b011
+        let privileged = readWrite | (permissions &>> 6) & 0b100
+        let unprivileged = readWrite | (permissions &>> 7) & 0b100
+        return permissions & (privileged | unprivileged &<< 3)
+    }
+
+    /// What an entry serves without a walk: no writes to a page that is not dirty yet.
+    @inline(__always)
+    static func served(_ permissions: UInt64) -> UInt64 {
+        let combined = combined(permissions)
+        return permissions & writableClean == 0 ? combined : combined & ~0b010_010
+    }
 }
 
-/// [7:0] MAIR byte, [9:8] shareability, [11:10] TG as in a TLBI, [13:12] level of the leaf.
+/// What an entry says apart from addresses: [31:0] and [63:32] are what an unprivileged and a privileged access get,
+/// each as `OutputAttributes` with the accesses that need no walk at [15:13]; [26:16] `TLBPermissions`,
+/// [28:27] TG as in a TLBI, [30:29] level of the leaf.
 enum TLBAttributes {
     @inline(__always)
-    static func pack(memory: UInt8, shareability: UInt8, granuleBits: UInt8, level: Int8) -> UInt64 {
-        let TG = UInt64(granuleBits &- 10) &>> 1
-        return UInt64(memory) | UInt64(shareability & 3) << 8 | TG << 10 | UInt64(bitPattern: Int64(level & 3)) << 12
+    static func pack(_ mapping: Mapping) -> UInt64 {
+        let TG = UInt64(mapping.granuleBits &- 10) &>> 1
+        let level = UInt64(bitPattern: Int64(mapping.level & 3))
+        let type = UInt64(mapping.memoryAttributes) | UInt64(mapping.shareability & 3) &<< 8
+        let permitted = TLBPermissions.combined(mapping.permissions)
+        let served = TLBPermissions.served(mapping.permissions)
+        let unprivileged = type | (permitted & 0o70) &<< 7 | (served & 0o70) &<< 10
+        let privileged = type | (permitted & 0o7) &<< 10 | (served & 0o7) &<< 13
+        return unprivileged | privileged &<< 32 | mapping.permissions &<< 16 | TG &<< 27 | level &<< 29
     }
+
+    /// The half of a privilege.
+    @inline(__always)
+    static func half(_ attributes: UInt64, privileged: Bool) -> UInt64 {
+        attributes &>> (privileged ? 32 : 0)
+    }
+
+    /// Whether an access needs no walk, of the half of its privilege.
+    @inline(__always)
+    static func serves(_ half: UInt64, _ access: Access) -> Bool {
+        (half &>> (UInt64(access.rawValue) &+ 13)) & 1 != 0
+    }
+
+    /// The permissions of both stages.
+    @inline(__always)
+    static func permissions(_ attributes: UInt64) -> UInt64 { attributes.bits(26, 16) }
 
     /// Granule and level in the place that `pack` gives them.
     static func matches(_ attributes: UInt64, TG: UInt64, TTL: UInt64) -> Bool {
-        (TG == 0 || attributes.bits(11, 10) == TG) && (TTL == 0 || attributes.bits(13, 12) == TTL)
+        (TG == 0 || attributes.bits(28, 27) == TG) && (TTL == 0 || attributes.bits(30, 29) == TTL)
     }
 }
 
@@ -92,7 +138,7 @@ struct TLB: ~Copyable {
 
     @inline(__always)
     private func set(page: UInt64, tag: UInt64) -> UnsafeMutablePointer<TLBEntry> {
-        let hash = ((page &>> 12) ^ (tag &* 0x2545_f491_4f6c_dd1d)) &* 0x9e37_79b9_7f4a_7c15
+        let hash = ((page &>> 12) &+ tag &+ (tag &>> 9)) &* 0x9e37_79b9_7f4a_7c15
         return sets + Int(truncatingIfNeeded: hash &>> hashShift) &* Self.ways
     }
 

@@ -62,7 +62,7 @@ extension SMMU {
         }
         let probe = Transaction(
             streamID: request.StreamID, substreamID: substreamID, address: request.Address, access: .read)
-        switch findSTE(probe, Live.self) {
+        switch findSTE(probe, live: true) {
         case .found(let ste): return answer(request, .Success, withSubstream: ste.PPAR)
         case .failed(let event):
             recordATSError(event)

@@ -46,21 +46,3 @@ struct Mapping {
     var granuleBits: UInt8
     var isGlobal: Bool
 }
-
-/// Whether a walk changes anything: a compile-time parameter.
-protocol WalkMode {
-    /// Caches are filled and tables updated; otherwise steps are traced.
-    static var isLive: Bool { get }
-}
-
-/// A walk for a transaction.
-enum Live: WalkMode {
-    @inline(__always)
-    static var isLive: Bool { true }
-}
-
-/// A walk that only looks.
-enum Dry: WalkMode {
-    @inline(__always)
-    static var isLive: Bool { false }
-}

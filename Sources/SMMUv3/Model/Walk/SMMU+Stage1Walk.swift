@@ -14,8 +14,8 @@ extension SMMU {
 
     /// Walks the stage 1 tables, through stage 2 if nested, and checks permissions.
     @inline(__always)
-    func walkStage1<Mode: WalkMode>(
-        _ context: UnsafePointer<StreamContext>, _ request: Request, _ mode: Mode.Type
+    func walkStage1(
+        _ context: UnsafePointer<StreamContext>, _ request: Request, live: Bool
     ) throws(Fault) -> Mapping {
         let isUpper = context.pointee.hasTwoPrivileges && request.address.bit(55)
         let table = isUpper ? context.pointee.table1 : context.pointee.table0
@@ -24,8 +24,8 @@ extension SMMU {
             throw Fault(.F_TRANSLATION)
         }
         for _ in 0..<Self.updateAttempts {
-            let leaf = try findLeaf(context, table, request, mode)
-            if let mapping = try resolve(leaf, context, table, request, mode) {
+            let leaf = try findLeaf(context, table, request, live: live)
+            if let mapping = try resolve(leaf, context, table, request, live: live) {
                 return mapping
             }
         }
@@ -33,8 +33,8 @@ extension SMMU {
     }
 
     @inline(__always)
-    private func findLeaf<Mode: WalkMode>(
-        _ context: UnsafePointer<StreamContext>, _ table: WalkParameters, _ request: Request, _ mode: Mode.Type
+    private func findLeaf(
+        _ context: UnsafePointer<StreamContext>, _ table: WalkParameters, _ request: Request, live: Bool
     ) throws(Fault) -> Stage1Leaf {
         let isNested = context.pointee.mode == .nested
         var level = table.startLevel
@@ -51,12 +51,12 @@ extension SMMU {
             if isNested {
                 let access = Stage2Request(
                     IPA: IPA, purpose: .TTD, required: TLBPermissions.stage2Read, isWrite: false)
-                address = try translateTableAddress(context, access, mode)
+                address = try translateTableAddress(context, access, live: live)
             }
             guard let descriptor = memory.load64(address) else {
                 throw Fault(.F_WALK_EABT, purpose: .TTD, address: address)
             }
-            if !Mode.isLive {
+            if !live {
                 trace(stage: 1, level: level, table: address &- index &* 8, index: index, descriptor: descriptor)
             }
             let isTable = descriptor & 2 != 0 && level < 3
@@ -83,9 +83,9 @@ extension SMMU {
 
     /// Checks and updates a leaf; nil if the descriptor changed meanwhile.
     @inline(__always)
-    private func resolve<Mode: WalkMode>(
+    private func resolve(
         _ leaf: Stage1Leaf, _ context: UnsafePointer<StreamContext>, _ table: WalkParameters, _ request: Request,
-        _ mode: Mode.Type
+        live: Bool
     ) throws(Fault) -> Mapping? {
         var updated = leaf.descriptor
         if leaf.descriptor & PageDescriptor.AF == 0 {
@@ -107,8 +107,8 @@ extension SMMU {
             updated &= ~PageDescriptor.AP2
             permissions &= ~TLBPermissions.writableClean
         }
-        if Mode.isLive && updated != leaf.descriptor {
-            guard try update(leaf, context, to: updated, mode) else {
+        if live && updated != leaf.descriptor {
+            guard try update(leaf, context, to: updated, live: live) else {
                 return nil
             }
         }
@@ -122,14 +122,14 @@ extension SMMU {
     }
 
     /// Hardware update of a stage 1 descriptor: a write that stage 2 must permit (3.13.5).
-    private func update<Mode: WalkMode>(
-        _ leaf: Stage1Leaf, _ context: UnsafePointer<StreamContext>, to updated: UInt64, _ mode: Mode.Type
+    private func update(
+        _ leaf: Stage1Leaf, _ context: UnsafePointer<StreamContext>, to updated: UInt64, live: Bool
     ) throws(Fault) -> Bool {
         var address = leaf.address
         if context.pointee.mode == .nested {
             let access = Stage2Request(
                 IPA: leaf.IPA, purpose: .TTD, required: TLBPermissions.stage2Write, isWrite: true, isTableWrite: true)
-            address = try translateTableAddress(context, access, mode)
+            address = try translateTableAddress(context, access, live: live)
         }
         guard let exchanged = memory.compareExchange64(address, expected: leaf.descriptor, desired: updated) else {
             throw Fault(.F_WALK_EABT, purpose: .TTD, address: address)

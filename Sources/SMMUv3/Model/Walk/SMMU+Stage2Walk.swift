@@ -21,11 +21,11 @@ extension SMMU {
 
     /// Walks the stage 2 tables and checks permissions.
     @inline(__always)
-    func walkStage2<Mode: WalkMode>(
-        _ context: UnsafePointer<StreamContext>, _ request: Stage2Request, _ mode: Mode.Type
+    func walkStage2(
+        _ context: UnsafePointer<StreamContext>, _ request: Stage2Request, live: Bool
     ) throws(Fault) -> Mapping {
         for _ in 0..<Self.updateAttempts {
-            if let mapping = try attemptStage2(context, request, mode) {
+            if let mapping = try attemptStage2(context, request, live: live) {
                 return mapping
             }
         }
@@ -34,8 +34,8 @@ extension SMMU {
 
     /// One walk; nil if the descriptor changed while it was being updated.
     @inline(__always)
-    private func attemptStage2<Mode: WalkMode>(
-        _ context: UnsafePointer<StreamContext>, _ request: Stage2Request, _ mode: Mode.Type
+    private func attemptStage2(
+        _ context: UnsafePointer<StreamContext>, _ request: Stage2Request, live: Bool
     ) throws(Fault) -> Mapping? {
         let table = context.pointee.table2
         guard request.IPA &>> UInt64(table.inputBits) == 0 else {
@@ -52,7 +52,7 @@ extension SMMU {
             guard let descriptor = memory.load64(address) else {
                 throw request.fault(.F_WALK_EABT, address: address)
             }
-            if !Mode.isLive {
+            if !live {
                 trace(stage: 2, level: level, table: base, index: index, descriptor: descriptor)
             }
             let isTable = descriptor & 2 != 0 && level < 3
@@ -71,14 +71,14 @@ extension SMMU {
                 index = request.IPA &>> shift & indexMask
                 continue
             }
-            return try leafStage2(context, request, descriptor, at: address, level: level, shift: shift, mode)
+            return try leafStage2(context, request, descriptor, at: address, level: level, shift: shift, live: live)
         }
     }
 
     @inline(__always)
-    private func leafStage2<Mode: WalkMode>(
+    private func leafStage2(
         _ context: UnsafePointer<StreamContext>, _ request: Stage2Request, _ descriptor: UInt64, at address: UInt64,
-        level: Int8, shift: UInt64, _ mode: Mode.Type
+        level: Int8, shift: UInt64, live: Bool
     ) throws(Fault) -> Mapping? {
         var updated = descriptor
         if descriptor & PageDescriptor.AF == 0 {
@@ -99,7 +99,7 @@ extension SMMU {
             updated |= PageDescriptor.S2AP1
             permissions &= ~TLBPermissions.writableClean
         }
-        if Mode.isLive && updated != descriptor {
+        if live && updated != descriptor {
             guard let exchanged = memory.compareExchange64(address, expected: descriptor, desired: updated) else {
                 throw request.fault(.F_WALK_EABT, address: address)
             }
@@ -134,19 +134,19 @@ extension SMMU {
 
     /// Where stage 2 puts a table access of stage 1, from the TLB if it knows the page.
     @inline(__always)
-    func translateTableAddress<Mode: WalkMode>(
-        _ context: UnsafePointer<StreamContext>, _ request: Stage2Request, _ mode: Mode.Type
+    func translateTableAddress(
+        _ context: UnsafePointer<StreamContext>, _ request: Stage2Request, live: Bool
     ) throws(Fault) -> UInt64 {
         if let entry = tlb.find(tag: context.pointee.stage2Tag, address: request.IPA),
-            entry.pointee.output & request.required == request.required,
-            !(request.isWrite && entry.pointee.output & TLBPermissions.writableClean != 0),
+            entry.pointee.permissions & request.required == request.required,
+            !(request.isWrite && entry.pointee.permissions & TLBPermissions.writableClean != 0),
             !context.pointee.protectsWalks
         {
             let mask = (1 &<< entry.pointee.log2Size) &- 1
-            return entry.pointee.output & ~0xfff & ~mask | request.IPA & mask
+            return entry.pointee.output & ~(mask | TLBEntry.flags) | request.IPA & mask
         }
-        let mapping = try walkStage2(context, request, mode)
-        if Mode.isLive {
+        let mapping = try walkStage2(context, request, live: live)
+        if live {
             insert(mapping, tag: context.pointee.stage2Tag, address: request.IPA)
         }
         return mapping.output | request.IPA & ((1 &<< mapping.log2Size) &- 1)
