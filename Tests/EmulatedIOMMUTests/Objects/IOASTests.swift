@@ -1,0 +1,209 @@
+import IOMMU
+import Testing
+
+@testable import EmulatedIOMMU
+
+@Suite struct IOASTests {
+    let laboratory: ObjectLaboratory
+    let context: EmulatedContext
+    let ioas: ObjectID
+    let memory: ObjectID
+
+    init() throws {
+        laboratory = try ObjectLaboratory()
+        context = laboratory.context
+        ioas = try context.allocateIOAS()
+        memory = try laboratory.memory()
+    }
+
+    // MARK: Map
+
+    @Test func fixedMappingsMayNotOverlap() throws {
+        try laboratory.map(ioas, memory, at: 0x10000, length: 0x4000)
+        for (iova, length) in [(0x10000, 0x1000), (0x13000, 0x2000), (0xf000, 0x1001), (0xf000, 0x8000)] as [(UInt64, UInt64)] {
+            expectRefusal(.EEXIST, "already_mapped", in: laboratory) { try laboratory.map(ioas, memory, at: iova, length: length) }
+        }
+        try laboratory.map(ioas, memory, at: 0xf000)
+        try laboratory.map(ioas, memory, at: 0x14000)
+        #expect(context.mappedBytes == 0x6000)
+    }
+
+    @Test func badShapesAreRefused() throws {
+        expectRefusal(.EINVAL, "zero_length", in: laboratory) { try laboratory.map(ioas, memory, at: 0, length: 0) }
+        expectRefusal(.EOVERFLOW, in: laboratory) { try laboratory.map(ioas, memory, at: .max - 4095) }
+        expectRefusal(.EOVERFLOW, in: laboratory) { try laboratory.map(ioas, memory, at: .max, length: 2) }
+        expectRefusal(.EOVERFLOW, in: laboratory) { try laboratory.map(ioas, memory, at: 4096, length: .max) }
+        expectRefusal(.EINVAL, "outside_memory", in: laboratory) { try laboratory.map(ioas, memory, at: 0, length: 1 << 25) }
+        expectRefusal(.EINVAL, "outside_memory", in: laboratory) { try laboratory.map(ioas, memory, at: 0, offset: .max - 4095) }
+        expectRefusal(.EINVAL, "no_access", in: laboratory) { try laboratory.map(ioas, memory, at: 0, access: []) }
+        expectRefusal(.ENOENT, "unknown_memory", in: laboratory) { try laboratory.map(ioas, 99, at: 0) }
+        for id in [0, 99, .max, 1 << 31] as [ObjectID] {
+            expectRefusal(.ENOENT, "unknown_ioas", in: laboratory) { try laboratory.map(id, memory, at: 0) }
+        }
+    }
+
+    @Test func withoutTablesAnyByteCanBeMapped() throws {
+        #expect(try context.iovaRanges(ioas: ioas).alignment == 1)
+        #expect(try context.iovaRanges(ioas: ioas).ranges == [.everything])
+        try laboratory.map(ioas, memory, at: 0x1001, length: 5, offset: 3)
+        // Such a mapping keeps hardware away.
+        let device = try laboratory.bind(ObjectLaboratory.pci)
+        expectRefusal(.EADDRINUSE, "mapping_misaligned", in: laboratory) { try context.attach(device: device, to: ioas, pasid: nil) }
+    }
+
+    @Test func smallPagesNeedPages() throws {
+        try context.setHugePages(ioas: ioas, false)
+        #expect(try context.iovaRanges(ioas: ioas).alignment == 4096)
+        expectRefusal(.EINVAL, "misaligned", in: laboratory) { try laboratory.map(ioas, memory, at: 0x1800) }
+        expectRefusal(.EINVAL, "misaligned", in: laboratory) { try laboratory.map(ioas, memory, at: 0x1000, length: 5) }
+        expectRefusal(.EINVAL, "misaligned", in: laboratory) { try laboratory.map(ioas, memory, at: 0x1000, offset: 8) }
+        try laboratory.map(ioas, memory, at: 0x1000)
+        #expect(try context.hugePages(ioas: ioas) == false)
+        try context.setHugePages(ioas: ioas, true)
+        #expect(try context.iovaRanges(ioas: ioas).alignment == 1)
+    }
+
+    @Test func hugePagesStayOnOnceTablesAreFilled() throws {
+        let device = try laboratory.bind(ObjectLaboratory.pci)
+        _ = try context.attach(device: device, to: ioas, pasid: nil)
+        try laboratory.map(ioas, memory, at: 0x1000)
+        expectRefusal(.EINVAL, "already_mapped", in: laboratory) { try context.setHugePages(ioas: ioas, false) }
+    }
+
+    @Test func mapManyIsAllOrNone() throws {
+        let good = (0..<10).map { MapRequest(memory: memory, offset: 0, length: 4096, iova: UInt64($0) << 16, access: .read) }
+        expectRefusal(.EEXIST, in: laboratory) { try context.map(ioas: ioas, many: good + [good[4]]) }
+        do {
+            _ = try context.map(ioas: ioas, many: good + [good[4]])
+        } catch {
+            #expect(error.members.contains(.init("index", .number(10))))
+        }
+        #expect(try context.map(ioas: ioas, many: good) == (0..<10).map { UInt64($0) << 16 })
+        #expect(try context.mappings(ioas: ioas, from: 0, limit: 100).mappings.count == 10)
+    }
+
+    // MARK: Choice of IOVAs
+
+    @Test func chosenIOVAsAreTheLowestThatFit() throws {
+        #expect(try laboratory.map(ioas, memory, at: nil) == 0)
+        try laboratory.map(ioas, memory, at: 0x2000)
+        #expect(try laboratory.map(ioas, memory, at: nil) == 0x1000)
+        #expect(try laboratory.map(ioas, memory, at: nil) == 0x3000)
+        _ = try context.unmap(ioas: ioas, iova: 0x1000, length: 0x1000)
+        #expect(try laboratory.map(ioas, memory, at: nil) == 0x1000)
+    }
+
+    @Test func chosenIOVAsLetBlocksBeUsed() throws {
+        try laboratory.map(ioas, memory, at: nil)
+        #expect(try laboratory.map(ioas, memory, at: nil, length: 1 << 21) == 1 << 21)
+        // 1 MiB into a block of the memory: 1 MiB into a block of IOVAs.
+        #expect(try laboratory.map(ioas, memory, at: nil, length: 1 << 22, offset: 1 << 20) == 5 << 20)
+        // As iommufd: no more aligned than length and memory are.
+        for pages in 1..<16 as Range<UInt64> {
+            let iova = try laboratory.map(ioas, memory, at: nil, length: pages * 4096)
+            #expect(iova.isMultiple(of: 4096 << UInt64(pages.trailingZeroBitCount)))
+        }
+    }
+
+    @Test func allowedRangesSteerTheChoiceOnly() throws {
+        let ranges = [try #require(AddressRange(start: 0x10000, last: 0x11fff)), try #require(AddressRange(start: 0x80000, last: 0x80fff))]
+        try context.allowIOVAs(ioas: ioas, ranges: ranges)
+        #expect(try laboratory.map(ioas, memory, at: nil) == 0x10000)
+        #expect(try laboratory.map(ioas, memory, at: nil) == 0x11000)
+        #expect(try laboratory.map(ioas, memory, at: nil) == 0x80000)
+        expectRefusal(.ENOSPC, "no_free_iova", in: laboratory) { try laboratory.map(ioas, memory, at: nil) }
+        try laboratory.map(ioas, memory, at: 0x50_0000)
+        #expect(try context.iovaRanges(ioas: ioas).ranges == [.everything])
+        try context.allowIOVAs(ioas: ioas, ranges: [])
+        #expect(try laboratory.map(ioas, memory, at: nil) == 0)
+    }
+
+    @Test func badAllowedRangesAreRefused() throws {
+        let wide = try #require(AddressRange(start: 0, last: 0xffff_ffff))
+        let inner = try #require(AddressRange(start: 0x1000, last: 0x1fff))
+        let byte = try #require(AddressRange(start: 5, last: 5))
+        expectRefusal(.EINVAL, in: laboratory) { try context.allowIOVAs(ioas: ioas, ranges: [wide, inner]) }
+        expectRefusal(.EINVAL, in: laboratory) { try context.allowIOVAs(ioas: ioas, ranges: [byte]) }
+        let device = try laboratory.bind(ObjectLaboratory.pci)
+        _ = try context.attach(device: device, to: ioas, pasid: nil)
+        expectRefusal(.EADDRINUSE, in: laboratory) { try context.allowIOVAs(ioas: ioas, ranges: [wide]) }
+    }
+
+    // MARK: Unmap
+
+    @Test func unmapTakesWholeMappingsOnly() throws {
+        for index in 0..<4 as Range<UInt64> { try laboratory.map(ioas, memory, at: index * 0x4000, length: 0x2000) }
+        for (iova, length) in [
+            (0, 0x1000), (0x1000, 0x1000), (0, 0x5000), (0x1000, 0x5000), (0x2000, 0x1000), (0x2000, 0x2fff), (0x10_0000, 0x1000),
+        ] as [(UInt64, UInt64)] {
+            expectRefusal(.ENOENT, in: laboratory) { try context.unmap(ioas: ioas, iova: iova, length: length) }
+        }
+        expectRefusal(.EOVERFLOW, in: laboratory) { try context.unmap(ioas: ioas, iova: 2, length: .max) }
+        expectRefusal(.EINVAL, in: laboratory) { try context.unmap(ioas: ioas, iova: 2, length: 0) }
+        // A superset, holes included.
+        #expect(try context.unmap(ioas: ioas, iova: 0x2000, length: 0x8000) == 0x4000)
+        #expect(try context.unmap(ioas: ioas, iova: 0, length: .max) == 0x4000)
+        #expect(try context.unmap(ioas: ioas, iova: 0, length: .max) == 0)
+        #expect(context.mappedBytes == 0 && context.mappingCount == 0)
+        try context.closeMemory(memory)
+    }
+
+    // MARK: Copy
+
+    @Test func copyTakesAContiguousPart() throws {
+        let target = try context.allocateIOAS()
+        try laboratory.map(ioas, memory, at: 0x1000, length: 0x2000, offset: 0x8000)
+        try laboratory.map(ioas, memory, at: 0x3000, length: 0x2000, offset: 0x20000, access: .read)
+        try laboratory.map(ioas, memory, at: 0x8000)
+        func copy(_ iova: UInt64, _ length: UInt64, _ fixed: UInt64?, _ access: IOMMU.Access) throws -> UInt64 {
+            try context.copy(from: ioas, iova: iova, length: length, to: target, iova: fixed, access: access)
+        }
+        expectRefusal(.EPERM, in: laboratory) { try copy(0x2000, 0x2000, nil, [.read, .write]) }
+        expectRefusal(.ENOENT, in: laboratory) { try copy(0x4000, 0x2000, nil, .read) }
+        expectRefusal(.ENOENT, in: laboratory) { try copy(0, 0x2000, nil, .read) }
+        expectRefusal(.EINVAL, in: laboratory) { try copy(0x1000, 0, nil, .read) }
+        expectRefusal(.EOVERFLOW, in: laboratory) { try copy(0x1000, .max, nil, .read) }
+        #expect(try copy(0x2000, 0x2000, 0x10_0000, .read) == 0x10_0000)
+        let mappings = try context.mappings(ioas: target, from: 0, limit: 10).mappings
+        #expect(mappings.map(\.offset) == [0x9000, 0x20000])
+        #expect(mappings.map(\.length) == [0x1000, 0x1000])
+        expectRefusal(.EEXIST, in: laboratory) { try copy(0x1000, 0x2000, 0x10_1000, .read) }
+        expectRefusal(.EEXIST, in: laboratory) { try copy(0x1000, 0x4000, 0xf_e000, .read) }
+    }
+
+    // MARK: Listing and quotas
+
+    @Test func mappingsAreListedInPages() throws {
+        for index in 0..<10 as Range<UInt64> { try laboratory.map(ioas, memory, at: index << 16) }
+        let first = try context.mappings(ioas: ioas, from: 0, limit: 4)
+        #expect(first.mappings.map(\.iova) == [0, 0x10000, 0x20000, 0x30000] && first.next == 0x40000)
+        let rest = try context.mappings(ioas: ioas, from: 0x40fff, limit: 100)
+        #expect(rest.mappings.count == 6 && rest.next == nil)
+    }
+
+    @Test func quotasHold() throws {
+        var limits = ContextLimits()
+        limits.mappings = 3
+        limits.objects = 4
+        let account = Account(uid: 1, limits: [.mappedBytes: 0x8000])
+        let laboratory = try ObjectLaboratory(limits: limits, account: account)
+        let ioas = try laboratory.context.allocateIOAS()
+        let memory = try laboratory.memory()
+        expectRefusal(.EDQUOT, in: laboratory) { try laboratory.map(ioas, memory, at: 0, length: 0x9000) }
+        for index in 0..<3 as Range<UInt64> { try laboratory.map(ioas, memory, at: index << 16) }
+        expectRefusal(.EDQUOT, in: laboratory) { try laboratory.map(ioas, memory, at: 0x90000) }
+        _ = try laboratory.context.allocateIOAS()
+        _ = try laboratory.context.allocateIOAS()
+        expectRefusal(.EDQUOT, in: laboratory) { try laboratory.context.allocateIOAS() }
+        laboratory.context.close()
+        #expect(Account.Resource.allCases.allSatisfy { account.used($0) == 0 })
+    }
+
+    @Test func memoryIsClosedOnlyUnmapped() throws {
+        try laboratory.map(ioas, memory, at: 0)
+        expectRefusal(.EBUSY, "memory_mapped", in: laboratory) { try context.closeMemory(memory) }
+        try context.destroy(object: ioas)
+        try context.closeMemory(memory)
+        #expect(context.isEmpty)
+    }
+}

@@ -1,0 +1,119 @@
+import IOMMU
+import SMMUv3
+
+@testable import EmulatedIOMMU
+
+/// Runs everything at once: what an event loop with an idle worker looks like.
+final class ImmediateExecutor: WorkExecutor {
+    func perform<Value: Sendable>(
+        key: UInt64, _ work: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void
+    ) {
+        completion(work())
+    }
+}
+
+/// The laboratory topology with one session in it.
+struct ObjectLaboratory {
+    let backend: EmulatedBackend
+    let context: EmulatedContext
+    let account: Account
+
+    static let pci = "0000:01:00.0"
+    static let pairFirst = "0000:02:00.0"
+    static let pairSecond = "0000:02:00.1"
+    static let stalling = "0000:03:00.0"
+    static let reserving = "0000:04:00.0"
+    static let wide = "0000:05:00.0"
+    static let other = "0001:01:00.0"
+
+    init(
+        limits: ContextLimits = ContextLimits(), account: Account = Account(uid: 1000),
+        topology: TopologyDescription = ObjectLaboratory.topology
+    ) throws {
+        backend = try EmulatedBackend(topology: topology, executor: ImmediateExecutor())
+        self.account = account
+        context = backend.makeContext(owner: "session of uid 1000", account: account, limits: limits)
+    }
+
+    static var topology: TopologyDescription {
+        var second = SMMUDescription(name: "smmu1")
+        second.broadcastTLB = true
+        return TopologyDescription(smmus: [SMMUDescription(name: "smmu0"), second], devices: devices)
+    }
+
+    static var devices: [DeviceDescription] {
+        func device(_ name: String, _ smmu: String, _ stream: UInt32) -> DeviceDescription {
+            DeviceDescription(name: name, smmu: smmu, streamIDs: [stream])
+        }
+        var pci = device(pci, "smmu0", 0x100)
+        (pci.pasidBits, pci.pri, pci.ats) = (10, true, true)
+        var first = device(pairFirst, "smmu0", 0x200)
+        first.group = "pair"
+        var second = device(pairSecond, "smmu0", 0x201)
+        second.group = "pair"
+        var stalling = device(stalling, "smmu0", 0x300)
+        (stalling.stall, stalling.pasidBits) = (true, 8)
+        var reserving = device(reserving, "smmu0", 0x400)
+        if let range = AddressRange(start: 0x4000_0000, last: 0x400f_ffff) {
+            reserving.reserved = [ReservedRegion(range: range, kind: .reserved)]
+        }
+        var wide = device(wide, "smmu0", 0x500)
+        (wide.stall, wide.pasidBits) = (true, 16)
+        var other = device(other, "smmu1", 0x100)
+        (other.stall, other.pasidBits) = (true, 10)
+        return [pci, first, second, stalling, reserving, wide, other]
+    }
+
+    // MARK: Shorthands
+
+    func bind(_ name: String) throws -> ObjectID { try context.bind(deviceNamed: name).device }
+
+    func memory(_ size: UInt64 = 1 << 24) throws -> ObjectID {
+        try context.createMemory(size: size, name: nil, huge: false)
+    }
+
+    @discardableResult
+    func map(
+        _ ioas: ObjectID, _ memory: ObjectID, at iova: UInt64?, length: UInt64 = 4096, offset: UInt64 = 0,
+        access: IOMMU.Access = [.read, .write]
+    ) throws -> UInt64 {
+        try context.map(
+            ioas: ioas, MapRequest(memory: memory, offset: offset, length: length, iova: iova, access: access))
+    }
+
+    // MARK: What the hardware does
+
+    /// Where an access of the device goes; nil if it does not get through.
+    func reach(
+        _ name: String, _ iova: UInt64, pasid: UInt32? = nil, _ access: SMMUv3.Access = .read
+    ) throws -> UInt64? {
+        let device = try backend.device(named: name)
+        let transaction = Transaction(
+            streamID: device.description.streamIDs[0], substreamID: pasid, address: iova, access: access)
+        guard case .ok(let output) = device.smmu.smmu.translate(transaction) else { return nil }
+        return output.address
+    }
+
+    /// Every object and every STE and CD word: what a refusal must not change.
+    var snapshot: Snapshot {
+        var entries: [[UInt64]] = []
+        for device in backend.devices {
+            for streamID in device.description.streamIDs {
+                entries.append(device.smmu.smmu.lookupSTE(streamID: streamID)?.words ?? [])
+                for substream in [0, 1, 2, 3] as [UInt32] {
+                    entries.append(device.smmu.smmu.lookupCD(streamID: streamID, substreamID: substream)?.words ?? [])
+                }
+            }
+        }
+        return Snapshot(
+            objects: context.objects(), entries: entries, mappedBytes: context.mappedBytes,
+            charged: Account.Resource.allCases.map { account.used($0) })
+    }
+
+    struct Snapshot: Equatable {
+        let objects: [ObjectDescription]
+        let entries: [[UInt64]]
+        let mappedBytes: UInt64
+        let charged: [UInt64]
+    }
+}
