@@ -7,6 +7,7 @@ extension SMMUDriver {
     package func commit(_ prepared: PreparedAttachment) {
         let (master, pasid) = (prepared.master, prepared.pasid)
         let old = master.attachment(pasid: pasid)
+        if old.isBlocked, prepared.target.isBlocked { return }
         // Invalidations of the new domain have to reach the device from the first moment on.
         enlist(master, pasid, prepared.target)
         if let contexts = prepared.newContexts { master.contexts = contexts }

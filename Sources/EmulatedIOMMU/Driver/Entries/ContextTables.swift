@@ -57,12 +57,13 @@ final class ContextTables {
             ? (Int(substream) / Self.leafEntries, Int(substream) % Self.leafEntries) : (0, Int(substream))
     }
 
-    func hasLeaf(for substream: UInt32) -> Bool { leaves[place(substream).leaf] != 0 }
+    func hasLeaf(for substream: UInt32) -> Bool { address(of: substream) != nil }
 
-    /// Physical address of a CD; nil while its leaf does not exist.
+    /// Physical address of a CD; nil while its leaf does not exist, and beyond the table.
     func address(of substream: UInt32) -> UInt64? {
+        guard UInt64(substream) < 1 << UInt64(bits) else { return nil }
         let (leaf, entry) = place(substream)
-        guard leaf < leaves.count, leaves[leaf] != 0 else { return nil }
+        guard leaves[leaf] != 0 else { return nil }
         return leaves[leaf] + UInt64(entry * ContextDescriptor.byteCount)
     }
 

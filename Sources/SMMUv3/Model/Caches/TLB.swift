@@ -222,7 +222,7 @@ struct TLB: ~Copyable {
     static func touches(_ entry: TLBEntry, _ address: UInt64, _ last: UInt64) -> Bool {
         let bits = entry.log2Size
         let first = (entry.page >> bits) << bits
-        return first <= last && first | (1 << bits) &- 1 >= address
+        return first <= last && first | ((1 << bits) &- 1) >= address
     }
 
     /// Calls a closure with every entry.
