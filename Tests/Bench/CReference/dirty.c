@@ -1,4 +1,4 @@
-#include "dirty.h"
+#include "reference.h"
 
 #define ADDRESS 0x0000fffffffff000ull
 #define DBM (1ull << 51)

@@ -1,6 +1,6 @@
 /// In-process figures, one JSON line each; `run.py` sets them against the references.
 ///
-/// Usage: iommud-bench smmu SECONDS | backend
+/// Usage: iommud-bench smmu SECONDS | areas COUNT | backend
 
 let arguments = CommandLine.arguments
 
@@ -9,8 +9,11 @@ case "smmu":
     let seconds = arguments.dropFirst(2).first.flatMap(Double.init) ?? 0.5
     try TranslateBench().run(seconds: seconds)
     try TableBench().run(seconds: seconds)
+case "areas":
+    try AreaBench(count: arguments.dropFirst(2).first.flatMap { Int($0) } ?? 65_536).run()
 case "backend":
     try TableBench().dirty()
+    try BackendBench().run()
 default:
-    print("usage: iommud-bench smmu SECONDS | backend")
+    print("usage: iommud-bench smmu SECONDS | areas COUNT | backend")
 }

@@ -1,0 +1,113 @@
+import CBenchReference
+import CLinux
+import EmulatedIOMMU
+import Glibc
+import IOMMU
+
+/// Runs work where it is asked for: what the daemon's workers do, without their hand-over.
+private final class InlineExecutor: WorkExecutor {
+    func perform<Value: Sendable>(
+        key: UInt64, _ work: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void
+    ) {
+        completion(work())
+    }
+}
+
+/// Shared virtual addressing through the object model, against attachments and plain system calls.
+struct BackendBench {
+    private let backend: EmulatedBackend
+    private let context: EmulatedContext
+
+    init() throws {
+        var accelerator = DeviceDescription(name: "accelerator", smmu: "smmu0", streamIDs: [1])
+        accelerator.bus = .platform
+        accelerator.stall = true
+        accelerator.pasidBits = 16
+        accelerator.queues = 64
+        let topology = TopologyDescription(smmus: [SMMUDescription(name: "smmu0")], devices: [accelerator])
+        backend = try EmulatedBackend(topology: topology, executor: InlineExecutor())
+        context = backend.makeContext(owner: "bench", account: Account(uid: 0), limits: ContextLimits())
+    }
+
+    func run() throws {
+        let device = try context.bind(deviceNamed: "accelerator").device
+        try bindings(device)
+        try manyBonds(device)
+        try submissions(device)
+        context.close()
+    }
+
+    private func time(_ work: () throws -> Void) rethrows -> Double {
+        let begin = now()
+        try work()
+        return now() - begin
+    }
+
+    /// A bind and unbind of an address space that the daemon knows, against an attach and detach.
+    private func bindings(_ device: ObjectID) throws {
+        let ioas = try context.allocateIOAS()
+        let hwpt = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas))
+        let mm = try context.createMM()
+        let rounds = 5000
+        let attaching = try time {
+            for _ in 0..<rounds {
+                _ = try context.attach(device: device, to: hwpt, pasid: nil)
+                try context.detach(device: device, pasid: nil)
+            }
+        }
+        let binding = try time {
+            for _ in 0..<rounds { _ = try context.unbindSVA(bond: context.bindSVA(device: device, mm: mm).bond) }
+        }
+        try context.closeMM(mm)
+        report("sva-bind", ratio: binding / attaching)
+    }
+
+    /// Ten binds of each of 1,000 address spaces: a bind late in the crowd against one among the first hundred.
+    private func manyBonds(_ device: ObjectID) throws {
+        var spaces: [ObjectID] = []
+        for _ in 0..<1000 { spaces.append(try context.createMM()) }
+        var bonds: [ObjectID] = []
+        func bind(_ range: Range<Int>) throws -> Double {
+            try time {
+                for index in range {
+                    bonds.append(try context.bindSVA(device: device, mm: spaces[index % spaces.count]).bond)
+                }
+            } / Double(range.count)
+        }
+        let first = try bind(0..<100)
+        let others = try bind(100..<10_000)
+        for bond in bonds { _ = try context.unbindSVA(bond: bond) }
+        for space in spaces { try context.closeMM(space) }
+        report("sva-10000-bonds", ratio: others / first)
+    }
+
+    /// Copies of 1 MiB in this process's own memory.
+    private func submissions(_ device: ObjectID) throws {
+        let bytes = 1 << 20
+        let buffer = UnsafeMutableRawPointer.allocate(byteCount: 2 * bytes, alignment: 4096)
+        let bounce = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 4096)
+        defer {
+            buffer.deallocate()
+            bounce.deallocate()
+        }
+        buffer.initializeMemory(as: UInt8.self, repeating: 0x5a, count: 2 * bytes)
+        bounce.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
+        let source = UInt64(UInt(bitPattern: buffer))
+        let mm = try context.openMM(mem: open("/proc/self/mem", O_RDWR), maps: open("/proc/self/maps", O_RDONLY))
+        let queue = try context.openQueue(device: device, mm: mm).queue
+        _ = try context.startQueue(queue)
+        var (ours, theirs) = (Double.infinity, Double.infinity)
+        for _ in 0..<50 {
+            theirs = min(theirs, time { _ = reference_copy(buffer, buffer + bytes, bounce, bytes) })
+            var failure: IOMMUError?
+            let operation = QueueOperation.copy(source: source, destination: source + UInt64(bytes), length: UInt64(bytes))
+            ours = min(ours, try time {
+                _ = try context.submit(queue, operation) { if case .failure(let error) = $0 { failure = error } }
+            })
+            if let failure { throw failure }
+        }
+        _ = try context.closeQueue(queue)
+        try context.closeMM(mm)
+        report("queue-submit-1MiB", ratio: theirs / ours)
+    }
+}
