@@ -29,9 +29,16 @@ int clinux_probe_mm(int mem);
 /* kcmp(KCMP_VM): 0 the same mm, > 0 different, -errno not known. */
 int clinux_compare_mm(pid_t first, pid_t second);
 
-/* open() with the access rights of another user and without CAP_SYS_PTRACE, so that the kernel itself decides whether
+/* open() with the access rights of another user and without any capability, so that the kernel itself decides whether
  * that user may look into a process. The descriptor, or -errno; -ENOTSUP if the identity cannot be taken on. */
 int clinux_open_as(const char *path, int flags, uid_t uid, gid_t gid);
+
+/* Whether this process's user may look into a process without any capability in effect: 0, or -errno. That takes the
+ * same ids and a dumpable process that holds no more capabilities than this one; Yama has no say in it. */
+int clinux_may_read(pid_t pid);
+
+/* A pidfd, or -1 and errno. */
+int clinux_pidfd_open(pid_t pid);
 
 /* Whether this thread has CAP_SYS_PTRACE. */
 bool clinux_can_ptrace(void);

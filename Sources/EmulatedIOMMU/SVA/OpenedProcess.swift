@@ -100,8 +100,38 @@ extension OpenedProcess {
         }
     }
 
-    /// Lets the kernel decide as if the client itself opened the files; `mem` needs more under Yama.
     private static func open(_ pid: Int32, _ client: ClientIdentity) throws(IOMMUError) -> ProcessMemory {
+        client.uid == getuid() && client.gid == getgid() ? try openAsOwnUser(pid) : try openAsUser(of: client, pid)
+    }
+
+    /// The kernel judges by the daemon's ids, which are the client's, without its capabilities.
+    private static func openAsOwnUser(_ pid: Int32) throws(IOMMUError) -> ProcessMemory {
+        try checkDumpable(pid)
+        let mem = Glibc.open("/proc/\(pid)/mem", O_RDWR | O_CLOEXEC)
+        guard mem >= 0 else { throw refusal(Glibc.errno, pid) }
+        let maps = Glibc.open("/proc/\(pid)/maps", O_RDONLY | O_CLOEXEC)
+        guard maps >= 0 else {
+            let code = Glibc.errno
+            close(mem)
+            throw refusal(code, pid)
+        }
+        let memory = ProcessMemory(mem: mem, maps: maps)
+        // Between the check and the opening it may have become another program.
+        try checkDumpable(pid)
+        guard memory.isConsistent else { throw noProcess }
+        return memory
+    }
+
+    private static func checkDumpable(_ pid: Int32) throws(IOMMUError) {
+        switch clinux_may_read(pid) {
+        case 0: return
+        case -Glibc.ESRCH: throw noProcess
+        default: throw notDumpable
+        }
+    }
+
+    /// Lets the kernel decide as if the client itself opened the files; `mem` needs more under Yama.
+    private static func openAsUser(of client: ClientIdentity, _ pid: Int32) throws(IOMMUError) -> ProcessMemory {
         let (memPath, mapsPath) = ("/proc/\(pid)/mem", "/proc/\(pid)/maps")
         var mem = clinux_open_as(memPath, O_RDWR, client.uid, client.gid)
         let isOwnRight = mem >= 0
