@@ -232,7 +232,11 @@ package final class DMAEngine: SMMUDelegate {
         case .stalled(let tag, let record):
             stalled[StallKey(streamID: access.streamID, tag: tag)] = Stalled(
                 access: access, record: record, address: address)
-        case .fault(let record, _): access.finish(.failure(EventDescription(record, address: address).error))
+        // CD.A = 0: the device is told that it went well.
+        case .fault where !smmu.lastFaultAborts: access.finish(.success(readAsZero(access.operation)))
+        case .fault(let record, recorded: true):
+            access.finish(.failure(EventDescription(record, address: address).error))
+        case .fault(_, recorded: false): access.finish(.failure(terminated(.faultNotRecorded, address, access)))
         case .terminated(.readAsZero): access.finish(.success(readAsZero(access.operation)))
         case .terminated(let termination): access.finish(.failure(terminated(termination, address, access)))
         }
