@@ -37,7 +37,8 @@ all: build
 help:
 	@echo 'make build      release binaries in $(release_dir)'
 	@echo 'make run        start the daemon on an emulated machine and show one DMA through the SMMU, step by step'
-	@echo 'make test       everything that can be tested here: unit tests, the daemon over its socket, the README, the units'
+	@echo 'make test       everything that can be tested here: unit tests, the daemon over its socket, the units,
+	@echo "                the commands of README.md, the service under a systemd of its own'
 	@echo 'make bench      speed, as ratios to reference programs in the same run'
 	@echo 'make install    binaries, configuration and units (DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR))'
 	@echo 'make deps       the Debian packages that all of this needs, where they are missing'
@@ -55,12 +56,13 @@ run: build
 	$(call need,$(run_packages))
 	@Tests/Support/with-daemon --bin $(release_dir) -- $(release_dir)/iommuctl demo
 
-test:
+test: build
 	$(call need,$(sort $(build_packages) $(test_packages)))
 	swift build --build-tests
 	swift test --skip-build
-	Tests/Support/check-readme --bin .build/debug
 	Tests/Support/check-units
+	Tests/Support/check-readme
+	Tests/Support/check-service
 
 bench:
 	$(call need,$(sort $(build_packages) $(bench_packages)))
