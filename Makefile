@@ -37,8 +37,8 @@ all: build
 help:
 	@echo 'make build      release binaries in $(release_dir)'
 	@echo 'make run        start the daemon on an emulated machine and show one DMA through the SMMU, step by step'
-	@echo 'make test       everything that can be tested here: unit tests, the daemon over its socket, the units,
-	@echo "                the commands of README.md, the service under a systemd of its own'
+	@echo 'make test       everything that can be tested here: unit tests, the daemon over its socket, the units,'
+	@echo '                the commands of README.md, the service under a systemd of its own'
 	@echo 'make bench      speed, as ratios to reference programs in the same run'
 	@echo 'make install    binaries, configuration and units (DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR))'
 	@echo 'make deps       the Debian packages that all of this needs, where they are missing'
@@ -54,7 +54,7 @@ build:
 
 run: build
 	$(call need,$(run_packages))
-	@Tests/Support/with-daemon --bin $(release_dir) -- $(release_dir)/iommuctl demo
+	@Tests/Support/with-daemon --bin $(release_dir) --log .build/iommud.log -- $(release_dir)/iommuctl demo
 
 test: build
 	$(call need,$(sort $(build_packages) $(test_packages)))
