@@ -4,8 +4,8 @@ import SMMUv3
 final class SparseMemory: PhysicalMemory {
     private var words: [UInt64: UInt64] = [:]
     private let ranges: [Range<UInt64>]
-    /// Called before every access with its address; for tests that change memory under a walk.
-    var willLoad: ((UInt64) -> Void)?
+    /// Called before every exchange with its address; for tests that change memory under a walk.
+    var willExchange: ((UInt64) -> Void)?
     private(set) var loads: [UInt64] = []
     var countsLoads = false
 
@@ -23,7 +23,6 @@ final class SparseMemory: PhysicalMemory {
 
     func load64(_ address: UInt64) -> UInt64? {
         precondition(address % 8 == 0, "misaligned load at \(address)")
-        willLoad?(address)
         if countsLoads {
             loads.append(address)
         }
@@ -50,6 +49,7 @@ final class SparseMemory: PhysicalMemory {
     }
 
     func compareExchange64(_ address: UInt64, expected: UInt64, desired: UInt64) -> Bool? {
+        willExchange?(address)
         guard contains(address) else {
             return nil
         }
