@@ -1,0 +1,186 @@
+import SMMUv3
+import Testing
+
+/// What CMD_TLBI and broadcasts forget, and what they must leave (4.4, 3.17).
+@Suite struct InvalidationTests {
+    private let machine: Machine
+    private let roots: [UInt64]
+    private static let old: UInt64 = 0x5000_0000
+    private static let new: UInt64 = 0x6000_0000
+
+    init() throws {
+        machine = try Machine(Identification.laboratory.with(\.IDR0, 5, 5, 1), CR2: 2)
+        var roots: [UInt64] = []
+        for stream in 1...2 {
+            let root = machine.allocate()
+            let cd = machine.allocate()
+            machine.set(machine.context(root, asid: UInt64(stream)), at: cd)
+            machine.set(machine.stage1(cd), stream: UInt32(stream))
+            roots.append(root)
+        }
+        self.roots = roots
+    }
+
+    /// Maps pages of stream 1, touches them and moves them in the tables; what the TLB keeps answers `old`.
+    private func age(_ pages: Range<UInt64>, leaf: UInt64 = 3, global: Bool = false, stream: Int = 1) {
+        let attributes = global ? Machine.page & ~PageDescriptor.nG : Machine.page
+        for page in pages {
+            let address = page << (39 - 9 * leaf)
+            machine.map(roots[stream - 1], address, Self.old + address, attributes, leaf: leaf)
+            _ = machine.translate(address, stream: UInt32(stream))
+            machine.map(roots[stream - 1], address, Self.new + address, attributes, leaf: leaf)
+        }
+    }
+
+    /// The pages whose translation was forgotten.
+    private func forgotten(_ pages: Range<UInt64>, leaf: UInt64 = 3, stream: UInt32 = 1) -> [UInt64] {
+        pages.filter { page in
+            let address = page << (39 - 9 * leaf)
+            return machine.translate(address, stream: stream).address == Self.new + address
+        }
+    }
+
+    @Test func byAddressAndASID() throws {
+        age(1..<5)
+        try machine.submit(.TLBI_NH_VA(address: 0x2000, asid: 2), .TLBI_NH_VA(address: 0x8000, asid: 1))
+        #expect(forgotten(1..<5) == [])
+        try machine.submit(.TLBI_NH_VA(address: 0x2fff, asid: 1))
+        #expect(forgotten(1..<5) == [2])
+        try machine.submit(.TLBI_NH_VAA(address: 0x4000))
+        #expect(forgotten(1..<5) == [2, 4])
+    }
+
+    @Test func byASID() throws {
+        age(1..<3)
+        age(1..<3, stream: 2)
+        try machine.submit(.TLBI_NH_ASID(asid: 2))
+        #expect(forgotten(1..<3) == [] && forgotten(1..<3, stream: 2) == [1, 2])
+        try machine.submit(.TLBI_NH_ASID(asid: 1, vmid: 1))
+        #expect(forgotten(1..<3) == [])
+    }
+
+    @Test func globalEntriesServeEveryASIDAndSurviveByASID() throws {
+        age(1..<2, global: true)
+        #expect(machine.translate(0x1000, stream: 2).address == Self.old + 0x1000)
+        try machine.submit(.TLBI_NH_ASID(asid: 1))
+        #expect(machine.translate(0x1000).address == Self.old + 0x1000)
+        try machine.submit(.TLBI_NH_VA(address: 0x1000, asid: 77))
+        #expect(machine.translate(0x1000).address == Self.new + 0x1000)
+    }
+
+    @Test func rangesByAddress() throws {
+        age(0..<64)
+        try machine.submit(
+            .TLBI_NH_VA(address: 0x4000, asid: 1, range: InvalidationRange(TG: 1, NUM: 2, SCALE: 2)))
+        #expect(forgotten(0..<64) == Array(4..<16))
+    }
+
+    @Test func blocksAndLevels() throws {
+        age(1..<4, leaf: 2)
+        let hint = InvalidationRange(TG: 1, NUM: 0, SCALE: 0, TTL: 3)
+        try machine.submit(.TLBI_NH_VA(address: 0x20_0000, asid: 1, range: hint))
+        #expect(forgotten(1..<4, leaf: 2) == [])
+        try machine.submit(.TLBI_NH_VA(address: 0x20_3000, asid: 1))
+        #expect(forgotten(1..<4, leaf: 2) == [1])
+        try machine.submit(
+            .TLBI_NH_VA(address: 0x40_0000, asid: 1, range: InvalidationRange(TG: 1, NUM: 0, SCALE: 9, TTL: 2)))
+        #expect(forgotten(1..<4, leaf: 2) == [1, 2])
+    }
+
+    @Test func hugeRangesEndAtTheTop() throws {
+        age(1..<4)
+        try machine.submit(
+            .TLBI_NH_VA(
+                address: 0xffff_f000_0000_0000, asid: 1, range: InvalidationRange(TG: 1, NUM: 31, SCALE: 31)))
+        #expect(forgotten(1..<4) == [])
+        try machine.submit(
+            .TLBI_NH_VA(address: 0x2000, asid: 1, range: InvalidationRange(TG: 1, NUM: 31, SCALE: 31)))
+        #expect(forgotten(1..<4) == [2, 3])
+    }
+
+    @Test func reservedRangeIsIllegal() throws {
+        var command = Command.TLBI_NH_VA(address: 0x1000, asid: 1)
+        command.TG = 1
+        try machine.submit(command)
+        #expect(machine.commandError == 1)
+        try machine.recover()
+        (command.TG, command.TTL) = (2, 1)
+        try machine.submit(command)
+        #expect(machine.commandError == 1)
+    }
+
+    @Test func withoutRILTheFieldsAreIgnored() throws {
+        let machine = try Machine(Identification.laboratory.with(\.IDR3, 10, 10, 0))
+        var command = Command.TLBI_NH_VA(address: 0x1000, asid: 1)
+        command.TG = 1
+        try machine.submit(command)
+        #expect(machine.commandError == 0)
+    }
+
+    @Test func broadcasts() throws {
+        age(1..<4)
+        machine.smmu.broadcastInvalidate(.address(0x1000, length: 4096, asid: 2, vmid: 0))
+        #expect(forgotten(1..<4) == [])
+        machine.smmu.broadcastInvalidate(.address(0x1000, length: 8192, asid: 1, vmid: 0))
+        #expect(forgotten(1..<4) == [1, 2])
+        machine.smmu.broadcastInvalidate(.asid(1, vmid: 0))
+        #expect(forgotten(1..<4) == [1, 2, 3])
+    }
+
+    @Test func broadcastsAreIgnoredWithPTMOrASET() throws {
+        let deaf = try Machine(Identification.laboratory.with(\.IDR0, 5, 5, 1), CR2: 6)
+        #expect(!deaf.smmu.participatesInBroadcast && machine.smmu.participatesInBroadcast)
+        let cd = machine.allocate()
+        var descriptor = machine.context(roots[0], asid: 9)
+        descriptor.ASET = true
+        machine.set(descriptor, at: cd)
+        machine.set(machine.stage1(cd), stream: 1)
+        age(1..<3)
+        machine.smmu.broadcastInvalidate(.address(0x1000, length: 4096, asid: 9, vmid: 0))
+        machine.smmu.broadcastInvalidate(.asid(9, vmid: 0))
+        #expect(forgotten(1..<3) == [])
+        machine.smmu.broadcastInvalidate(.addressAllASIDs(0x1000, length: 4096, vmid: 0))
+        #expect(forgotten(1..<3) == [1])
+    }
+
+    @Test func configurationByRange() throws {
+        for stream in UInt32(16)..<24 {
+            #expect(machine.translate(0x1000, stream: stream).type == .C_BAD_STE)
+        }
+        var bypass = StreamTableEntry()
+        (bypass.V, bypass.Config) = (true, StreamConfiguration.bypass.rawValue)
+        for stream in UInt32(16)..<24 {
+            machine.set(bypass, stream: stream)
+        }
+        try machine.submit(.CFGI_STE_RANGE(streamID: 18, range: 1))
+        let passing = (UInt32(16)..<24).filter { machine.translate(0x1000, stream: $0).address == 0x1000 }
+        #expect(passing == [16, 17, 18, 19])
+        try machine.submit(.CFGI_ALL())
+        #expect(machine.translate(0x1000, stream: 23).address == 0x1000)
+    }
+
+    @Test func capacityEvicts() throws {
+        let machine = try Machine(geometry: CacheGeometry(tlbEntries: 64, configurationEntries: 4))
+        let root = machine.allocate()
+        let cd = machine.allocate()
+        machine.set(machine.context(root), at: cd)
+        for stream in UInt32(0)..<32 {
+            machine.set(machine.stage1(cd), stream: stream)
+        }
+        for page in UInt64(0)..<512 {
+            machine.map(root, page << 12, page << 12)
+        }
+        for page in UInt64(0)..<512 {
+            #expect(machine.translate(page << 12, stream: UInt32(page % 32)).address == page << 12)
+        }
+        let view = machine.smmu.cacheView()
+        #expect(view.translations.count <= 64 && view.tlb.evictions >= 448)
+        #expect(view.streamIDs.count <= 4 && view.streamTable.evictions > 0)
+    }
+
+    @Test func neverEvictingKeepsAll() throws {
+        age(0..<5000)
+        #expect(forgotten(0..<5000) == [])
+        #expect(machine.smmu.cacheView().translations.count == 5000)
+    }
+}
