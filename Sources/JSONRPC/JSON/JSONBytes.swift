@@ -17,15 +17,53 @@ enum JSONBytes {
     }
 
     @inline(__always)
+    static func isSpace(_ byte: UInt8) -> Bool {
+        byte <= 0x20 && (byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09)
+    }
+
+    @inline(__always)
     static func matches(_ bytes: UnsafePointer<UInt8>, _ text: StaticString) -> Bool {
         memcmp(bytes, text.utf8Start, text.utf8CodeUnitCount) == 0
     }
 
+    /// The first `length` bytes, at most 8, as a word to compare; 8 bytes must be readable.
     @inline(__always)
-    static func skipDigits(_ text: UnsafePointer<UInt8>, _ cursor: inout Int) -> Int {
-        let start = cursor
-        while text[cursor] &- UInt8(ascii: "0") <= 9 { cursor &+= 1 }
-        return cursor &- start
+    static func prefix(_ bytes: UnsafePointer<UInt8>, _ length: Int) -> UInt64 {
+        let word = UInt64(littleEndian: UnsafeRawPointer(bytes).loadUnaligned(as: UInt64.self))
+        return length >= 8 ? word : word & (1 &<< UInt64(truncatingIfNeeded: length &* 8) &- 1)
+    }
+
+    static func literal(_ bytes: UnsafePointer<UInt8>) -> (JSONNode.Kind, Int)? {
+        if matches(bytes, "true") { return (.true, 4) }
+        if matches(bytes, "false") { return (.false, 5) }
+        return matches(bytes, "null") ? (.null, 4) : nil
+    }
+
+    /// The end of the string whose text begins at `start`: its quote, or the place of the problem.
+    static func endOfString(
+        _ text: UnsafePointer<UInt8>, _ start: Int
+    ) -> (cursor: Int, isEscaped: Bool, problem: JSONSyntaxError.Problem?) {
+        var cursor = start
+        var isEscaped = false
+        while true {
+            let special = special(UnsafeRawPointer(text + cursor).loadUnaligned(as: UInt64.self))
+            guard special != 0 else {
+                cursor &+= 8
+                continue
+            }
+            cursor &+= special.trailingZeroBitCount &>> 3
+            let byte = text[cursor]
+            if byte == UInt8(ascii: "\"") { return (cursor, isEscaped, nil) }
+            if byte == UInt8(ascii: "\\") {
+                isEscaped = true
+                if let problem = stepOverEscape(text, &cursor) { return (cursor, true, problem) }
+                continue
+            }
+            if byte < 0x20 { return (cursor, isEscaped, .controlCharacter) }
+            let length = utf8Length(text + cursor)
+            guard length > 0 else { return (cursor, isEscaped, .invalidUTF8) }
+            cursor &+= length
+        }
     }
 
     /// Length of the well-formed UTF-8 sequence at `bytes` (Unicode table 3-7), 0 if there is none.

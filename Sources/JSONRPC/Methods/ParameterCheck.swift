@@ -1,35 +1,35 @@
 import Glibc
 
-extension SchemaProgram.Tables {
+extension ParameterSource {
     /// Checks one value against a type and leaves what it amounts to in `slot`; on refusal `failure` says why.
     ///
     /// Escapes in strings are resolved in place, so that readers afterwards find plain UTF-8.
-    func accept(_ node: Int, _ type: Int, _ source: ParameterSource, _ slot: inout ParameterSlot) -> Bool {
+    func accept(_ node: Int, _ type: Int, _ slot: inout ParameterSlot) -> Bool {
         slot.node = UInt32(truncatingIfNeeded: node)
-        let record = types + type
+        let record = program.pointee.types + type
         switch record.pointee.kind {
-        case .unsignedOrHex, .unsigned, .id: return acceptInteger(node, record, source, &slot)
-        case .object: return acceptObject(node, record, source)
-        case .array: return acceptArray(node, record, source, &slot)
-        case .flags: return acceptFlags(node, record, source, &slot)
+        case .unsignedOrHex, .unsigned, .id: return acceptInteger(node, record, &slot)
+        case .object: return acceptObject(node, record)
+        case .array: return acceptArray(node, record, &slot)
+        case .flags: return acceptFlags(node, record, &slot)
         case .bool:
-            let kind = source.nodes[node].kind
+            let kind = nodes[node].kind
             slot.bits = kind == .true ? 1 : 0
             return kind == .true || kind == .false || refuse(.wrongType, "it has to be true or false")
-        case .string, .choice, .base64, .hex: return acceptText(node, record, source, &slot)
+        case .string, .choice, .base64, .hex: return acceptText(node, record, &slot)
         case .nameOrID:
-            guard source.nodes[node].kind == .string else { return acceptInteger(node, record, source, &slot) }
-            unescape(node, source)
+            guard nodes[node].kind == .string else { return acceptInteger(node, record, &slot) }
+            unescape(node)
             return true
-        case .signed, .number: return acceptNumber(node, record, source)
-        case .map: return acceptMap(node, record, source)
+        case .signed, .number: return acceptNumber(node, record)
+        case .map: return acceptMap(node, record)
         case .any: return true
         }
     }
 
     @inline(never)
     func refuse(_ reason: ParameterFailure.Reason, _ expected: @autoclosure () -> String) -> Bool {
-        failure.pointee.set(reason, expected: expected())
+        program.pointee.failure.pointee.set(reason, expected: expected())
         return false
     }
 
@@ -37,17 +37,17 @@ extension SchemaProgram.Tables {
 
     @inline(__always)
     private func acceptInteger(
-        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ source: ParameterSource,
+        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>,
         _ slot: inout ParameterSlot
     ) -> Bool {
-        let node = source.nodes[index]
-        let text = source.text + Int(node.start)
+        let node = nodes[index]
+        let text = text + Int(node.start)
         let value: JSONInteger
         if node.kind == .integer {
             value = .decimal(text, Int(node.length))
         } else if node.kind == .string, type.pointee.kind == .unsignedOrHex {
-            unescape(index, source)
-            value = .hexadecimal(text, Int(source.nodes[index].length))
+            unescape(index)
+            value = .hexadecimal(text, Int(nodes[index].length))
         } else {
             return refuse(.wrongType, Self.expectation(type.pointee))
         }
@@ -80,9 +80,9 @@ extension SchemaProgram.Tables {
     }
 
     private func acceptNumber(
-        _ node: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ source: ParameterSource
+        _ node: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
     ) -> Bool {
-        let kind = source.nodes[node].kind
+        let kind = nodes[node].kind
         let isNumber = kind == .integer || kind == .real && type.pointee.kind == .number
         return isNumber || refuse(.wrongType, "it has to be a number")
     }
@@ -90,21 +90,21 @@ extension SchemaProgram.Tables {
     // MARK: Text
 
     @inline(__always)
-    private func unescape(_ index: Int, _ source: ParameterSource) {
-        guard source.nodes[index].escaped else { return }
-        let length = JSONBytes.unescape(source.text + Int(source.nodes[index].start), Int(source.nodes[index].length))
-        source.nodes[index].length = UInt32(truncatingIfNeeded: length)
-        source.nodes[index].escaped = false
+    private func unescape(_ index: Int) {
+        guard nodes[index].escaped else { return }
+        let length = JSONBytes.unescape(text + Int(nodes[index].start), Int(nodes[index].length))
+        nodes[index].length = UInt32(truncatingIfNeeded: length)
+        nodes[index].escaped = false
     }
 
     private func acceptText(
-        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ source: ParameterSource,
+        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>,
         _ slot: inout ParameterSlot
     ) -> Bool {
-        guard source.nodes[index].kind == .string else { return refuse(.wrongType, "it has to be a string") }
-        unescape(index, source)
-        let text = source.text + Int(source.nodes[index].start)
-        let length = Int(source.nodes[index].length)
+        guard nodes[index].kind == .string else { return refuse(.wrongType, "it has to be a string") }
+        unescape(index)
+        let text = text + Int(nodes[index].start)
+        let length = Int(nodes[index].length)
         switch type.pointee.kind {
         case .choice:
             guard let choice = name(text, length, type) else { return refuseName(type) }
@@ -134,7 +134,7 @@ extension SchemaProgram.Tables {
             return refuse(.tooLong, "at most \(type.pointee.high) bytes are allowed")
         }
         guard type.pointee.first >= 0 else { return true }
-        let pattern = patterns + type.pointee.first
+        let pattern = program.pointee.patterns + type.pointee.first
         return pattern.pointee.accepts(UnsafeRawBufferPointer(start: text, count: length))
             || refuse(.badFormat, "it has to match \(pattern.pointee.expression)")
     }
@@ -143,16 +143,17 @@ extension SchemaProgram.Tables {
     private func name(
         _ text: UnsafePointer<UInt8>, _ length: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
     ) -> Int? {
-        for index in 0..<type.pointee.count {
-            let name = names[type.pointee.first &+ index]
-            if name.length == length, memcmp(name.text, text, length) == 0 { return index }
+        let head = JSONBytes.prefix(text, length)
+        let first = program.pointee.names + type.pointee.first
+        for index in 0..<type.pointee.count where first[index].head == head && first[index].length == length {
+            if length <= 8 || memcmp(first[index].text, text, length) == 0 { return index }
         }
         return nil
     }
 
     private func refuseName(_ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>) -> Bool {
         let allowed = (0..<type.pointee.count).map { index in
-            let name = names[type.pointee.first + index]
+            let name = program.pointee.names[type.pointee.first + index]
             return "\"" + String(decoding: UnsafeBufferPointer(start: name.text, count: name.length), as: UTF8.self) + "\""
         }
         return refuse(.unknownValue, "known are " + allowed.joined(separator: ", "))
@@ -162,21 +163,21 @@ extension SchemaProgram.Tables {
 
     @inline(__always)
     private func acceptFlags(
-        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ source: ParameterSource,
+        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>,
         _ slot: inout ParameterSlot
     ) -> Bool {
-        guard source.nodes[index].kind == .array else { return refuse(.wrongType, "it has to be an array of names") }
+        guard nodes[index].kind == .array else { return refuse(.wrongType, "it has to be an array of names") }
         var bits: UInt64 = 0
         var cursor = index &+ 1
         var position = 0
-        while cursor < Int(source.nodes[index].next) {
-            let flag = acceptFlag(cursor, type, source)
+        while cursor < Int(nodes[index].next) {
+            let flag = acceptFlag(cursor, type)
             guard flag >= 0 else {
-                failure.pointee.within(element: position)
+                program.pointee.failure.pointee.within(element: position)
                 return false
             }
             bits |= 1 &<< UInt64(flag)
-            cursor = Int(source.nodes[cursor].next)
+            cursor = Int(nodes[cursor].next)
             position &+= 1
         }
         slot.bits = bits
@@ -186,34 +187,34 @@ extension SchemaProgram.Tables {
     /// The number of the flag named at `index`, -1 if there is none.
     @inline(__always)
     private func acceptFlag(
-        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ source: ParameterSource
+        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
     ) -> Int {
-        guard source.nodes[index].kind == .string else {
+        guard nodes[index].kind == .string else {
             _ = refuse(.wrongType, "it has to be a string")
             return -1
         }
-        unescape(index, source)
-        let node = source.nodes[index]
-        if let flag = name(source.text + Int(node.start), Int(node.length), type) { return flag }
+        unescape(index)
+        let node = nodes[index]
+        if let flag = name(text + Int(node.start), Int(node.length), type) { return flag }
         _ = refuseName(type)
         return -1
     }
 
     private func acceptArray(
-        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ source: ParameterSource,
+        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>,
         _ slot: inout ParameterSlot
     ) -> Bool {
-        guard source.nodes[index].kind == .array else { return refuse(.wrongType, "it has to be an array") }
-        let count = UInt64(source.nodes[index].length)
+        guard nodes[index].kind == .array else { return refuse(.wrongType, "it has to be an array") }
+        let count = UInt64(nodes[index].length)
         var cursor = index &+ 1
         var position = 0
-        while cursor < Int(source.nodes[index].next) {
+        while cursor < Int(nodes[index].next) {
             var element = ParameterSlot(bits: 0, node: 0)
-            guard accept(cursor, type.pointee.first, source, &element) else {
-                failure.pointee.within(element: position)
+            guard accept(cursor, type.pointee.first, &element) else {
+                program.pointee.failure.pointee.within(element: position)
                 return false
             }
-            cursor = Int(source.nodes[cursor].next)
+            cursor = Int(nodes[cursor].next)
             position &+= 1
         }
         guard count >= type.pointee.low, count <= type.pointee.high else {
@@ -224,17 +225,17 @@ extension SchemaProgram.Tables {
     }
 
     private func acceptMap(
-        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ source: ParameterSource
+        _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
     ) -> Bool {
-        guard source.nodes[index].kind == .object else { return refuse(.wrongType, "it has to be an object") }
+        guard nodes[index].kind == .object else { return refuse(.wrongType, "it has to be an object") }
         var cursor = index &+ 1
-        while cursor < Int(source.nodes[index].next) {
+        while cursor < Int(nodes[index].next) {
             var member = ParameterSlot(bits: 0, node: 0)
-            guard accept(cursor &+ 1, type.pointee.first, source, &member) else {
-                failure.pointee.within(member: source.nodes[cursor].string(source.text))
+            guard accept(cursor &+ 1, type.pointee.first, &member) else {
+                program.pointee.failure.pointee.within(member: nodes[cursor].string(text))
                 return false
             }
-            cursor = Int(source.nodes[cursor &+ 1].next)
+            cursor = Int(nodes[cursor &+ 1].next)
         }
         return true
     }

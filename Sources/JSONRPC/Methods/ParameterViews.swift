@@ -3,7 +3,7 @@ public struct ParameterSource {
     let slots: UnsafeMutablePointer<ParameterSlot>
     let nodes: UnsafeMutablePointer<JSONNode>
     let text: UnsafeMutablePointer<UInt8>
-    let program: SchemaProgram.Tables
+    let program: UnsafeMutablePointer<SchemaProgram.Tables>
 
     /// The text of a string node; checking has unescaped it.
     func text(of node: UInt32) -> UnsafeRawBufferPointer {
@@ -68,7 +68,7 @@ public struct List<Element: ParameterValue>: ParameterValue {
         while cursor < end {
             var slot = ParameterSlot(bits: 0, node: 0)
             // Checked before the handler ran: reading it again cannot fail.
-            _ = source.program.accept(cursor, elementType, source, &slot)
+            _ = source.accept(cursor, elementType, &slot)
             try body(Element.read(slot, source, shape))
             cursor = Int(source.nodes[cursor].next)
         }

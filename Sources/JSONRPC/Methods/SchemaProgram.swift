@@ -16,6 +16,8 @@ final class SchemaProgram {
     }
 
     struct FieldRecord {
+        /// The first eight bytes of the name.
+        let head: UInt64
         let key: UnsafePointer<UInt8>
         let keyLength: Int
         let type: Int
@@ -26,6 +28,8 @@ final class SchemaProgram {
     }
 
     struct NameRecord {
+        /// The first eight bytes of the name.
+        let head: UInt64
         let text: UnsafeMutablePointer<UInt8>
         let length: Int
     }
@@ -39,7 +43,7 @@ final class SchemaProgram {
         let failure: UnsafeMutablePointer<ParameterFailure>
     }
 
-    let tables: Tables
+    let tables: UnsafeMutablePointer<Tables>
     let root: Int
     /// Slots that one call needs.
     let slotCount: Int
@@ -53,20 +57,24 @@ final class SchemaProgram {
         counts = (compiler.types.count, compiler.names.count, compiler.patterns.count)
         let failure = UnsafeMutablePointer<ParameterFailure>.allocate(capacity: 1)
         failure.initialize(to: ParameterFailure())
-        tables = Tables(
-            types: Self.copy(compiler.types), fields: Self.copy(compiler.fields), names: Self.copy(compiler.names),
-            patterns: Self.copy(compiler.patterns), failure: failure)
+        tables = .allocate(capacity: 1)
+        tables.initialize(
+            to: Tables(
+                types: Self.copy(compiler.types), fields: Self.copy(compiler.fields), names: Self.copy(compiler.names),
+                patterns: Self.copy(compiler.patterns), failure: failure))
     }
 
     deinit {
-        for index in 0..<counts.names { tables.names[index].text.deallocate() }
-        tables.patterns.deinitialize(count: counts.patterns)
-        tables.failure.deinitialize(count: 1)
-        tables.types.deallocate()
-        tables.fields.deallocate()
-        tables.names.deallocate()
-        tables.patterns.deallocate()
-        tables.failure.deallocate()
+        let owned = tables.pointee
+        for index in 0..<counts.names { owned.names[index].text.deallocate() }
+        owned.patterns.deinitialize(count: counts.patterns)
+        owned.failure.deinitialize(count: 1)
+        owned.types.deallocate()
+        owned.fields.deallocate()
+        owned.names.deallocate()
+        owned.patterns.deallocate()
+        owned.failure.deallocate()
+        tables.deallocate()
     }
 
     private static func copy<Record>(_ records: [Record]) -> UnsafeMutablePointer<Record> {
@@ -121,9 +129,10 @@ private struct SchemaCompiler {
     private mutating func named(_ kind: SchemaProgram.TypeRecord.Kind, _ list: [String]) -> SchemaProgram.TypeRecord {
         let first = names.count
         for name in list {
-            let text = UnsafeMutablePointer<UInt8>.allocate(capacity: max(1, name.utf8.count))
+            let text = UnsafeMutablePointer<UInt8>.allocate(capacity: name.utf8.count + 8)
             for (index, byte) in name.utf8.enumerated() { text[index] = byte }
-            names.append(.init(text: text, length: name.utf8.count))
+            let length = name.utf8.count
+            names.append(.init(head: Self.head(text, length), text: text, length: length))
         }
         return .init(kind: kind, first: first, count: list.count)
     }
@@ -134,12 +143,18 @@ private struct SchemaCompiler {
         let first = fields.count
         for (member, type) in zip(members, memberTypes) {
             let slot = numbersSlots ? slotCount : member.slot
+            let length = member.name.utf8CodeUnitCount
             fields.append(
                 .init(
-                    key: member.name.utf8Start, keyLength: member.name.utf8CodeUnitCount, type: type,
-                    isRequired: member.isRequired, defaultBits: member.defaultBits, slot: slot))
+                    head: Self.head(member.name.utf8Start, length), key: member.name.utf8Start, keyLength: length,
+                    type: type, isRequired: member.isRequired, defaultBits: member.defaultBits, slot: slot))
             slotCount = max(slotCount, slot + 1)
         }
         return .init(kind: .object, first: first, count: members.count)
+    }
+
+    /// As `JSONBytes.prefix`, of a name that may end before the eighth byte.
+    private static func head(_ text: UnsafePointer<UInt8>, _ length: Int) -> UInt64 {
+        (0..<min(8, length)).reduce(0) { $0 | UInt64(text[$1]) << UInt64(8 * $1) }
     }
 }

@@ -17,11 +17,11 @@ public final class Call {
     public internal(set) unowned(unsafe) var connection: Connection
     unowned(unsafe) let dispatcher: Dispatcher
 
-    init(dispatcher: Dispatcher, idle: Connection, state: CallState) {
+    /// One for each dispatcher, which owns it and outlives it.
+    init(dispatcher: Dispatcher, idle: Connection) {
         self.dispatcher = dispatcher
         connection = idle
-        self.state = .allocate(capacity: 1)
-        self.state.initialize(to: state)
+        state = .allocate(capacity: 1)
     }
 
     deinit { state.deallocate() }

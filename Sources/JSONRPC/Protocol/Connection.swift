@@ -14,10 +14,8 @@ public final class Connection {
 
     let limits: Limits
     let outbox: UnsafeMutablePointer<Outbox>
-    private(set) var parked: ParkedCall?
-    var batch: BatchCursor?
-    /// No more requests are carried out: what is queued is sent, then the connection closes.
-    var isClosing = false
+    private(set) var parked: ParkedCall? { didSet { outbox.pointee.isParked = parked != nil } }
+    var batch: BatchCursor? { didSet { noteUnfinished() } }
     /// Bytes at the start of the input known to hold no line end.
     var scanned = 0
     /// Told when a parked call has been answered and the next request may run.
@@ -29,11 +27,11 @@ public final class Connection {
     let notifications: UnsafeMutablePointer<ByteBuffer>
     private var received: [Int32] = []
     /// Descriptors of the reply being made.
-    private var attached: [Int32] = []
+    private var attached: [Int32] = [] { didSet { outbox.pointee.attachedCount = attached.count } }
     /// Descriptors arrived beyond the limit since the last error about it.
-    var overflowed = 0
+    var overflowed = 0 { didSet { noteUnfinished() } }
     /// The kernel could not hand over all descriptors of a message since the last error about it.
-    var areDescriptorsLost = false
+    var areDescriptorsLost = false { didSet { noteUnfinished() } }
     /// Asks the kernel for a pidfd of the process that connected.
     var openPeerPidfd: (() -> Descriptor?)?
 
@@ -57,9 +55,20 @@ public final class Connection {
         notifications.deallocate()
     }
 
+    private func noteUnfinished() {
+        outbox.pointee.hasUnfinished = batch != nil || overflowed > 0 || areDescriptorsLost
+    }
+
+    /// No more requests are carried out: what is queued is sent, then the connection closes.
+    var isClosing: Bool {
+        get { outbox.pointee.isClosing }
+        set { outbox.pointee.isClosing = newValue }
+    }
+
     /// Whether the next request may be carried out now.
+    @inline(__always)
     var canExecute: Bool {
-        parked == nil && !isClosing && outbox.pointee.pending < limits.outputHighWater
+        !outbox.pointee.isParked && !outbox.pointee.isClosing && outbox.pointee.pending < limits.outputHighWater
     }
 
     /// The client is gone: cancels the parked call and closes every descriptor held for the client.
@@ -145,9 +154,8 @@ public final class Connection {
         attached.removeAll()
     }
 
-    var attachedCount: Int { attached.count }
-
     func dropAttached() {
+        guard outbox.pointee.attachedCount > 0 else { return }
         for number in attached { _ = close(number) }
         attached.removeAll()
     }

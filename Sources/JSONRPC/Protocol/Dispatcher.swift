@@ -30,7 +30,7 @@ public final class Dispatcher {
 
     /// What the request path needs of a method, by pointer.
     private struct MethodRecord {
-        let tables: SchemaProgram.Tables
+        let tables: UnsafeMutablePointer<SchemaProgram.Tables>
         let root: UnsafeMutablePointer<SchemaProgram.TypeRecord>
         let isAdmin: Bool
     }
@@ -51,7 +51,7 @@ public final class Dispatcher {
         for (number, program) in programs.enumerated() {
             (records + number).initialize(
                 to: MethodRecord(
-                    tables: program.tables, root: program.tables.types + program.root,
+                    tables: program.tables, root: program.tables.pointee.types + program.root,
                     isAdmin: declarations[number].role == .admin))
         }
         let slotCount = programs.map(\.slotCount).max() ?? 0
@@ -170,7 +170,7 @@ extension Dispatcher {
         let tables = records[method].tables
         let source = ParameterSource(slots: slots, nodes: nodes, text: text, program: tables)
         guard accept(request.params, records + method, source) else {
-            let error = tables.failure.pointee.error(method: declarations[method].title)
+            let error = tables.pointee.failure.pointee.error(method: declarations[method].title)
             return refuse(
                 error, cause: nil, connection, id: Array(UnsafeBufferPointer(start: id, count: idLength)),
                 method: method)
@@ -192,21 +192,20 @@ extension Dispatcher {
 
     @inline(__always)
     private func accept(_ params: Int, _ record: UnsafeMutablePointer<MethodRecord>, _ source: ParameterSource) -> Bool {
-        let tables = record.pointee.tables
         if params == 0 || source.nodes[params].kind == .null {
-            tables.clear(record.pointee.root, source)
-            return tables.requireAll(record.pointee.root, source)
+            source.clear(record.pointee.root)
+            return source.requireAll(record.pointee.root)
         }
         guard source.nodes[params].kind == .object else {
-            return tables.refuse(.wrongType, "parameters are given by name, in an object")
+            return source.refuse(.wrongType, "parameters are given by name, in an object")
         }
-        return tables.acceptObject(params, record.pointee.root, source)
+        return source.acceptObject(params, record.pointee.root)
     }
 
     private func invoke(_ state: CallState, _ connection: Connection) {
-        let call = currentCall(state, connection)
+        let call = currentCall(connection)
         call.connection = connection
-        call.state.pointee = state
+        call.state.initialize(to: state)
         let method = state.method
         do {
             if records[method].isAdmin, !connection.isAdmin { throw notAdmin(declarations[method].title) }
@@ -216,14 +215,14 @@ extension Dispatcher {
             connection.dropAttached()
             let id = Array(UnsafeBufferPointer(start: state.id, count: state.idLength))
             refuse(RPCError(wrapping: error), cause: error, connection, id: id, method: method)
-            connection.parked?.withdraw()
+            if connection.outbox.pointee.isParked { connection.parked?.withdraw() }
         }
     }
 
     @inline(__always)
-    private func currentCall(_ state: CallState, _ connection: Connection) -> Call {
+    private func currentCall(_ connection: Connection) -> Call {
         if let call { return call }
-        let made = Call(dispatcher: self, idle: connection, state: state)
+        let made = Call(dispatcher: self, idle: connection)
         call = made
         return made
     }
@@ -295,8 +294,8 @@ extension Dispatcher {
         defer { slots.deallocate() }
         guard parser.parse(copy.base, length: length) else { return notAsDeclared("it is no JSON", method) }
         let source = ParameterSource(slots: slots, nodes: parser.nodes, text: copy.base, program: program.tables)
-        guard !program.tables.acceptObject(0, program.tables.types + program.root, source) else { return nil }
-        return notAsDeclared(program.tables.failure.pointee.error(method: "result").message, method)
+        guard !source.acceptObject(0, program.tables.pointee.types + program.root) else { return nil }
+        return notAsDeclared(program.tables.pointee.failure.pointee.error(method: "result").message, method)
     }
 
     private func notAsDeclared(_ why: String, _ method: Int) -> RPCError {

@@ -9,20 +9,24 @@ extension Dispatcher {
     /// bytes beyond them must be readable.
     func consume(_ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ connection: Connection) -> Int {
         var offset = 0
+        var scanned = connection.scanned
+        connection.scanned = 0
         while connection.canExecute {
-            reportLostDescriptors(connection)
-            if connection.batch != nil {
-                guard resumeBatch(bytes + offset, connection) else { break }
-                offset &+= finishBatch(connection)
-                continue
+            if connection.outbox.pointee.hasUnfinished {
+                reportLostDescriptors(connection)
+                if connection.batch != nil {
+                    guard resumeBatch(bytes + offset, connection) else { break }
+                    offset &+= finishBatch(connection)
+                    continue
+                }
             }
-            let from = offset &+ connection.scanned
+            let from = offset &+ scanned
+            scanned = 0
             guard from < count, let end = memchr(bytes + from, 0x0a, count &- from) else {
                 connection.scanned = count &- offset
                 if count &- offset > limits.messageBytes { refuseLongLine(connection) }
                 break
             }
-            connection.scanned = 0
             let length = UnsafePointer(end.assumingMemoryBound(to: UInt8.self)) - UnsafePointer(bytes + offset)
             guard length <= limits.messageBytes else {
                 refuseLongLine(connection)

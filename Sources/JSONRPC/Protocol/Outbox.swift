@@ -1,6 +1,6 @@
 import Glibc
 
-/// What a connection has to send: bytes, and the descriptors that go with some of them.
+/// What a connection has to send: bytes, and the descriptors that go with some of them; and whether it may go on.
 ///
 /// Held by pointer, so that writing a reply needs neither reference counting nor exclusivity checks.
 struct Outbox {
@@ -22,6 +22,14 @@ struct Outbox {
     /// First bytes of `bytes` that are already sent.
     var head = 0
     var attachments: [Attachment] = []
+    /// A call waits for its answer: no other is carried out meanwhile.
+    var isParked = false
+    /// No more requests are carried out: what is queued is sent, then the connection closes.
+    var isClosing = false
+    /// A batch waits to go on, or lost descriptors have to be reported.
+    var hasUnfinished = false
+    /// Descriptors of the reply being made.
+    var attachedCount = 0
     /// Inside the array of a batch's replies.
     var isInBatch = false
     /// Replies written in this batch.

@@ -16,7 +16,7 @@ extension Connection {
             outbox.pointee.rollBack(to: mark)
             throw error
         }
-        if attachedCount > 0 { appendDescriptorCount() }
+        if outbox.pointee.attachedCount > 0 { appendDescriptorCount() }
         #if DEBUG
             if let mismatch = dispatcher.mismatch(outbox.pointee.bytes.pointee, from: start, method: method) {
                 outbox.pointee.rollBack(to: mark)
@@ -25,7 +25,7 @@ extension Connection {
             }
         #endif
         outbox.pointee.close()
-        if attachedCount > 0 { bindAttached(from: mark) }
+        if outbox.pointee.attachedCount > 0 { bindAttached(from: mark) }
     }
 
     /// Writes one error reply.
@@ -47,7 +47,7 @@ extension Connection {
         outbox.pointee.bytes.pointee.count &-= 1
         let json = JSONWriter(outbox.pointee.bytes)
         json.key("fds")
-        json.integer(attachedCount)
+        json.integer(outbox.pointee.attachedCount)
         outbox.pointee.bytes.pointee.append(UInt8(ascii: "}"))
     }
 }

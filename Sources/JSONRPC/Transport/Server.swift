@@ -26,6 +26,8 @@ public final class Server {
     private var freeIndices: [Int] = []
     private var runnable: [Link] = []
     private var unsent: [Link] = []
+    /// The list being worked off: swapped with one of the above, so that no turn allocates.
+    private var inHand: [Link] = []
     private var stallCheck: TimerID?
     private var isDraining = false
 
@@ -136,15 +138,15 @@ extension Server {
 
     private func finishTurn() -> Bool {
         while !runnable.isEmpty {
-            let ready = runnable
-            runnable.removeAll(keepingCapacity: true)
-            for link in ready { link.proceed() }
+            swap(&runnable, &inHand)
+            for link in inHand { link.proceed() }
+            inHand.removeAll(keepingCapacity: true)
         }
         guard !unsent.isEmpty else { return false }
-        beforeSending?()
-        let ready = unsent
-        unsent.removeAll(keepingCapacity: true)
-        for link in ready { link.flush() }
+        if let beforeSending { beforeSending() }
+        swap(&unsent, &inHand)
+        for link in inHand { link.flush() }
+        inHand.removeAll(keepingCapacity: true)
         return !runnable.isEmpty || !unsent.isEmpty
     }
 
