@@ -116,7 +116,7 @@ public final class RPCClient {
     /// The next line without its end; `nil` when the server has closed.
     public func receiveLine() throws(SystemError) -> [UInt8]? {
         while true {
-            if let end = input[scanned...].firstIndex(of: UInt8(ascii: "\n")) {
+            if let end = lineEnd() {
                 let line = Array(input[..<end])
                 input.removeSubrange(...end)
                 scanned = 0
@@ -124,6 +124,13 @@ public final class RPCClient {
             }
             scanned = input.count
             guard try receiveMore() else { return nil }
+        }
+    }
+
+    private func lineEnd() -> Int? {
+        input.withUnsafeBytes { bytes in
+            guard scanned < bytes.count, let base = bytes.baseAddress else { return nil }
+            return memchr(base + scanned, 0x0a, bytes.count - scanned).map { UnsafeRawPointer($0) - base }
         }
     }
 

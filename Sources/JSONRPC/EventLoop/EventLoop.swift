@@ -43,7 +43,8 @@ public final class EventLoop {
     private var slots: [Slot] = []
     private var freeSlots: [Int] = []
     private let events: UnsafeMutablePointer<epoll_event>
-    private var endOfTurn: [() -> Bool] = []
+    private var endOfTurn: [(id: TurnEndID, body: () -> Bool)] = []
+    private var lastTurnEnd = 0
     private var isStopped = false
     private var timers = TimerQueue()
 
@@ -119,7 +120,16 @@ public final class EventLoop {
     // MARK: Running
 
     /// Adds work for the end of every turn; it returns whether more of it waits, so that the loop does not sleep.
-    public func atEndOfTurn(_ body: @escaping () -> Bool) { endOfTurn.append(body) }
+    @discardableResult
+    public func atEndOfTurn(_ body: @escaping () -> Bool) -> TurnEndID {
+        lastTurnEnd += 1
+        let id = TurnEndID(number: lastTurnEnd)
+        endOfTurn.append((id, body))
+        return id
+    }
+
+    /// Takes work off the end of the turn.
+    public func removeFromEndOfTurn(_ id: TurnEndID) { endOfTurn.removeAll { $0.id == id } }
 
     /// Runs turns until `stop()`.
     public func run() throws(SystemError) {
@@ -140,7 +150,7 @@ public final class EventLoop {
         for index in 0..<max(0, Int(count)) { deliver(events[index]) }
         runDueTimers()
         var isBusy = false
-        for body in endOfTurn { isBusy = body() || isBusy }
+        for work in endOfTurn { isBusy = work.body() || isBusy }
         return isBusy
     }
 
@@ -159,6 +169,11 @@ public final class EventLoop {
         guard slots[index].generation == generation, let handler = slots[index].handler else { return }
         handler.ready(EventMask(rawValue: event.events))
     }
+}
+
+/// Names work at the end of a loop's turns.
+public struct TurnEndID: Equatable, Sendable {
+    fileprivate let number: Int
 }
 
 /// The monotonic clock.

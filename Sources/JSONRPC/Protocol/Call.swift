@@ -88,7 +88,8 @@ public final class Call {
 
 /// A call that waits for its answer. Used on the loop's thread only.
 public final class ParkedCall {
-    private weak var connection: Connection?
+    /// Until the answer, or the end of the connection.
+    private var connection: Connection?
     private let dispatcher: Dispatcher
     private let id: [UInt8]
     private let method: Int
@@ -142,6 +143,7 @@ public final class ParkedCall {
     private func finish(_ write: (Connection) throws -> Void) rethrows -> Bool {
         guard isWaiting, let connection, !connection.isEnded else { return false }
         onCancel = nil
+        self.connection = nil
         defer { connection.resume(self) }
         try write(connection)
         return true
@@ -151,6 +153,7 @@ public final class ParkedCall {
     func cancel() {
         let cancelled = onCancel
         onCancel = nil
+        connection = nil
         cancelled?()
     }
 
@@ -158,5 +161,6 @@ public final class ParkedCall {
     func withdraw() {
         onCancel = nil
         connection?.resume(self)
+        connection = nil
     }
 }

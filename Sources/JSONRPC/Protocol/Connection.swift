@@ -1,5 +1,15 @@
 import Glibc
 
+/// What a connection tells the one who carries its bytes.
+protocol ConnectionTransport: AnyObject {
+    /// A parked call has been answered: the next request may run, and there is something to send.
+    func connectionMayGoOn()
+    /// A notification waits to be sent.
+    func connectionHasNotification()
+    /// Asks the kernel for a pidfd of the process that connected.
+    func openPeerPidfd() -> Descriptor?
+}
+
 /// One client's conversation: its identity, the descriptors it has sent, its replies in order, the call it waits for.
 ///
 /// Knows nothing of sockets: a transport feeds it lines and sends what gathers in its outbox.
@@ -18,10 +28,8 @@ public final class Connection {
     var batch: BatchCursor? { didSet { noteUnfinished() } }
     /// Bytes at the start of the input known to hold no line end.
     var scanned = 0
-    /// Told when a parked call has been answered and the next request may run.
-    var onResume: ((Connection) -> Void)?
-    /// Told when a notification waits to be sent.
-    var onNotification: ((Connection) -> Void)?
+    /// What carries its bytes. Not weak: a weak reference would make every use of the transport slower.
+    unowned var transport: (any ConnectionTransport)?
     /// Told when there is room again for notifications that `notify` has refused.
     public var onNotificationRoom: (() -> Void)?
     let notifications: UnsafeMutablePointer<ByteBuffer>
@@ -32,8 +40,6 @@ public final class Connection {
     var overflowed = 0 { didSet { noteUnfinished() } }
     /// The kernel could not hand over all descriptors of a message since the last error about it.
     var areDescriptorsLost = false { didSet { noteUnfinished() } }
-    /// Asks the kernel for a pidfd of the process that connected.
-    var openPeerPidfd: (() -> Descriptor?)?
 
     /// A conversation without a socket sends nothing by itself: `Transport` and tests take the bytes from `takeOutput()`.
     public init(id: ConnectionID, credentials: PeerCredentials?, limits: Limits = Limits()) {
@@ -76,7 +82,7 @@ public final class Connection {
         guard !isEnded else { return }
         isEnded = true
         isClosing = true
-        openPeerPidfd = nil
+        transport = nil
         let waiting = parked
         parked = nil
         waiting?.cancel()
@@ -96,7 +102,7 @@ public final class Connection {
     }
 
     /// A pidfd of the process that connected (Linux 6.5), which cannot be confused with a later process of the same pid.
-    public func peerPidfd() -> Descriptor? { openPeerPidfd?() }
+    public func peerPidfd() -> Descriptor? { transport?.openPeerPidfd() }
 
     // MARK: Parking
 
@@ -106,7 +112,7 @@ public final class Connection {
     func resume(_ call: ParkedCall) {
         guard parked === call else { return }
         parked = nil
-        onResume?(self)
+        transport?.connectionMayGoOn()
     }
 
     // MARK: Descriptors
@@ -169,7 +175,7 @@ public final class Connection {
         guard !isClosing, notifications.pointee.count < limits.notificationBytes else { return false }
         body(JSONWriter(notifications))
         notifications.pointee.append(UInt8(ascii: "\n"))
-        onNotification?(self)
+        transport?.connectionHasNotification()
         return true
     }
 

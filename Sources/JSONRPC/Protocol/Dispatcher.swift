@@ -94,6 +94,7 @@ extension Dispatcher {
                 invalidRequest("A request has to be an object whose members are each given once."), nodes, 0, text,
                 connection)
         }
+        unescape(nodes, request.version, text)
         let version = nodes[request.version]
         guard request.version != 0, version.kind == .string, version.length == 3,
             JSONBytes.matches(text + Int(version.start), "2.0")

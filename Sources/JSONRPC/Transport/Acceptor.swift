@@ -5,6 +5,8 @@ import Glibc
 final class Acceptor: EventHandler {
     private let listener: UnixListener
     private unowned let server: Server
+    private let loop: EventLoop
+    private var retry: TimerID?
     private var registration: EventLoop.Registration?
     private var isPaused = false
 
@@ -16,15 +18,17 @@ final class Acceptor: EventHandler {
     init(_ listener: UnixListener, _ server: Server) {
         self.listener = listener
         self.server = server
+        loop = server.loop
     }
 
     func start() throws(SystemError) {
-        registration = try server.loop.register(listener.descriptor, for: .input, self)
+        registration = try loop.register(listener.descriptor, for: .input, self)
     }
 
     func stop() {
-        if let registration { server.loop.unregister(registration) }
+        if let registration { loop.unregister(registration) }
         registration = nil
+        retry.map(loop.cancel)
         listener.shutDown()
     }
 
@@ -48,18 +52,18 @@ final class Acceptor: EventHandler {
     private func pause() {
         guard !isPaused, let registration else { return }
         isPaused = true
-        server.loop.modify(registration, for: [])
+        loop.modify(registration, for: [])
     }
 
     /// Descriptors or memory are short: somebody else may free some.
     private func pauseForAWhile() {
         pause()
-        server.loop.schedule(after: Self.pause) { [weak self] in self?.resume() }
+        retry = loop.schedule(after: Self.pause) { [unowned self] in resume() }
     }
 
     func resume() {
         guard isPaused, let registration else { return }
         isPaused = false
-        server.loop.modify(registration, for: .input)
+        loop.modify(registration, for: .input)
     }
 }

@@ -2,10 +2,11 @@ import CLinux
 import Glibc
 
 /// One connected socket: moves bytes and descriptors between it and its connection's conversation.
-final class Link: EventHandler {
+final class Link: EventHandler, ConnectionTransport {
     let connection: Connection
     private let socket: Int32
     private unowned let server: Server
+    private let loop: EventLoop
     private var registration: EventLoop.Registration?
     private var interest: EventMask = .input
     /// What was received and has to wait.
@@ -26,6 +27,7 @@ final class Link: EventHandler {
         self.socket = socket.take()
         self.connection = connection
         self.server = server
+        loop = server.loop
     }
 
     deinit {
@@ -34,18 +36,9 @@ final class Link: EventHandler {
     }
 
     func start() -> Bool {
-        guard let registered = try? server.loop.register(socket, for: .input, self) else { return false }
+        guard let registered = try? loop.register(socket, for: .input, self) else { return false }
         registration = registered
-        connection.openPeerPidfd = { [socket] in
-            let pidfd = clinux_peer_pidfd(socket)
-            return pidfd >= 0 ? Descriptor(adopting: pidfd) : nil
-        }
-        connection.onResume = { [weak self] _ in
-            guard let self else { return }
-            self.markRunnable()
-            self.markUnsent()
-        }
-        connection.onNotification = { [weak self] _ in self?.markUnsent() }
+        connection.transport = self
         return true
     }
 
@@ -53,7 +46,7 @@ final class Link: EventHandler {
     func end() {
         guard let registration else { return }
         self.registration = nil
-        server.loop.unregister(registration)
+        loop.unregister(registration)
         if !connection.isEnded { server.connectionEnded(connection) }
         _ = shutdown(socket, Int32(SHUT_RDWR))
         server.remove(self)
@@ -67,8 +60,8 @@ final class Link: EventHandler {
         server.connectionEnded(connection)
         _ = shutdown(socket, Int32(SHUT_WR))
         interest = .input
-        server.loop.modify(registration, for: .input)
-        server.loop.schedule(after: Self.lingerNanoseconds) { [weak self] in self?.end() }
+        loop.modify(registration, for: .input)
+        loop.schedule(after: Self.lingerNanoseconds) { [weak self] in self?.end() }
     }
 
     private static let lingerNanoseconds: UInt64 = 1_000_000_000
@@ -84,6 +77,27 @@ final class Link: EventHandler {
         guard !isMarkedRunnable, registration != nil else { return }
         isMarkedRunnable = true
         server.markRunnable(self)
+    }
+
+    /// The server is no more: nobody is told.
+    func abandon() {
+        if let registration { loop.unregister(registration) }
+        registration = nil
+        connection.end()
+    }
+
+    // MARK: ConnectionTransport
+
+    func connectionMayGoOn() {
+        markRunnable()
+        markUnsent()
+    }
+
+    func connectionHasNotification() { markUnsent() }
+
+    func openPeerPidfd() -> Descriptor? {
+        let pidfd = clinux_peer_pidfd(socket)
+        return pidfd >= 0 ? Descriptor(adopting: pidfd) : nil
     }
 
     // MARK: Input
@@ -184,7 +198,7 @@ final class Link: EventHandler {
         if !isInputEnded, connection.canExecute { wanted.insert(.input) }
         guard wanted != interest, let registration else { return }
         interest = wanted
-        server.loop.modify(registration, for: wanted)
+        loop.modify(registration, for: wanted)
     }
 
     // MARK: Output

@@ -29,6 +29,8 @@ public final class Server {
     /// The list being worked off: swapped with one of the above, so that no turn allocates.
     private var inHand: [Link] = []
     private var stallCheck: TimerID?
+    private var drainDeadline: TimerID?
+    private var endOfTurn: TurnEndID?
     private var isDraining = false
 
     public init(loop: EventLoop, dispatcher: Dispatcher) {
@@ -36,10 +38,17 @@ public final class Server {
         self.dispatcher = dispatcher
         limits = dispatcher.limits
         scratch = .allocate(capacity: Self.readBytes + ByteBuffer.slack)
-        loop.atEndOfTurn { [weak self] in self?.finishTurn() ?? false }
+        endOfTurn = loop.atEndOfTurn { [unowned self] in finishTurn() }
     }
 
-    deinit { scratch.deallocate() }
+    deinit {
+        // Closures of the loop refer to the server without keeping it: they go first.
+        if let endOfTurn { loop.removeFromEndOfTurn(endOfTurn) }
+        for timer in [stallCheck, drainDeadline] { timer.map(loop.cancel) }
+        for acceptor in acceptors { acceptor.stop() }
+        for link in links { link?.abandon() }
+        scratch.deallocate()
+    }
 
     /// Begins to accept connections.
     public func listen(on listener: UnixListener) throws(SystemError) {
@@ -73,7 +82,7 @@ public final class Server {
         acceptors.removeAll()
         onDrained = done
         for link in links { link?.finish() }
-        loop.schedule(after: deadline) { [weak self] in self?.endAll() }
+        drainDeadline = loop.schedule(after: deadline) { [unowned self] in endAll() }
         reportIfDrained()
     }
 
@@ -153,7 +162,7 @@ extension Server {
     /// Once a second while any client does not read: drops those that have made no progress for too long.
     func watchStalls() {
         guard stallCheck == nil else { return }
-        stallCheck = loop.schedule(after: 1_000_000_000) { [weak self] in self?.checkStalls() }
+        stallCheck = loop.schedule(after: 1_000_000_000) { [unowned self] in checkStalls() }
     }
 
     private func checkStalls() {

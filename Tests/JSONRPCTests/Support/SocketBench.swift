@@ -60,6 +60,7 @@ final class SocketClient {
     let socket: Int32
     private unowned let bench: SocketBench
     private var input: [UInt8] = []
+    private var scanned = 0
     private(set) var descriptors: [Int32] = []
     private(set) var isEnded = false
 
@@ -119,18 +120,30 @@ final class SocketClient {
         return result.bytes > 0
     }
 
+    private func lineEnd() -> Int? {
+        let end = input.withUnsafeBytes { bytes -> Int? in
+            guard scanned < bytes.count, let base = bytes.baseAddress else { return nil }
+            return memchr(base + scanned, 0x0a, bytes.count - scanned).map { UnsafeRawPointer($0) - base }
+        }
+        scanned = input.count
+        return end
+    }
+
     /// The next line; `nil` at the end.
     func line() throws -> String? {
         var end: Int?
         try bench.pump {
             while true {
-                end = input.firstIndex(of: UInt8(ascii: "\n"))
+                end = lineEnd()
                 if end != nil || isEnded { return true }
                 if !receive() { return isEnded }
             }
         }
         guard let end else { return nil }
-        defer { input.removeSubrange(...end) }
+        defer {
+            input.removeSubrange(...end)
+            scanned = 0
+        }
         return String(decoding: input[..<end], as: UTF8.self)
     }
 

@@ -1,0 +1,173 @@
+import Testing
+
+@testable import JSONRPC
+
+/// Every type of parameter: what it accepts, what it reads, and how it refuses.
+@Suite struct ParameterTests {
+    /// Declares one method whose single parameter `p` has a type, calls it, and returns what its handler made of it.
+    private func outcome<Value>(
+        _ type: ParamType<Value>, _ json: String, describe: @escaping (Value) -> String
+    ) throws -> String {
+        var methods = MethodTable<Void>()
+        var seen: String?
+        methods.declare("m", "M.") { m in
+            let p = m.param("p", type, "P.")
+            return { call, _ in
+                seen = describe(call[p])
+                return call.reply()
+            }
+        }
+        let dispatcher = Dispatcher(methods, context: ())
+        let connection = Connection(id: ConnectionID(index: 0, generation: 0), credentials: nil)
+        let line = #"{"jsonrpc":"2.0","id":1,"method":"m","params":{"p":\#(json)}}"# + "\n"
+        _ = dispatcher.consume(Array(line.utf8), from: connection)
+        let reply = try JSONValue(parsing: Array(connection.takeOutput().dropLast()))
+        if let seen {
+            #expect(reply["result"] != nil)
+            return seen
+        }
+        let data = try #require(reply["error"]?["data"])
+        let code = try #require(reply["error"]?["code"]?.intValue)
+        return "\(code) \(data["reason"]?.stringValue ?? "") \(data["parameter"]?.stringValue ?? "")"
+    }
+
+    @Test(arguments: [
+        ("0", "0"), ("18446744073709551615", "18446744073709551615"), ("\"0x0\"", "0"), ("-0", "0"),
+        ("\"0xffffffffffffffff\"", "18446744073709551615"), ("\"0xFfFf\"", "65535"),
+        ("\"0x00000000000000000000001\"", "1"), ("\"\\u0030x10\"", "16"),
+        ("18446744073709551616", "-32602 over_64_bits p"), ("\"0x10000000000000000\"", "-32602 over_64_bits p"),
+        ("-1", "-32602 negative p"), ("-9223372036854775809", "-32602 over_64_bits p"), ("\"0x\"", "-32602 bad_hex p"),
+        ("\"\"", "-32602 bad_hex p"), ("\"10\"", "-32602 bad_hex p"), ("\"0xg\"", "-32602 bad_hex p"),
+        ("\"0x1 \"", "-32602 bad_hex p"), ("\"-0x1\"", "-32602 bad_hex p"), ("\"0X1\"", "-32602 bad_hex p"),
+        ("1.0", "-32602 wrong_type p"), ("1e3", "-32602 wrong_type p"), ("true", "-32602 wrong_type p"),
+        ("null", "-32602 wrong_type p"), ("[]", "-32602 wrong_type p"), ("{}", "-32602 wrong_type p"),
+    ])
+    func address(json: String, expected: String) throws {
+        #expect(try outcome(.address, json) { "\($0)" } == expected)
+    }
+
+    @Test(arguments: [
+        ("1", "1"), ("4294967295", "4294967295"), ("4294967296", "4294967295"), ("18446744073709551615", "4294967295"),
+        ("\"1\"", "-32602 wrong_type p"), ("\"0x1\"", "-32602 wrong_type p"), ("-1", "-32602 negative p"),
+        ("1.5", "-32602 wrong_type p"),
+    ])
+    func id(json: String, expected: String) throws {
+        #expect(try outcome(.id, json) { "\($0)" } == expected)
+    }
+
+    @Test(arguments: [
+        ("4", "4"), ("8", "8"), ("3", "-22 out_of_range p"), ("9", "-22 out_of_range p"), ("\"0x4\"", "-32602 wrong_type p"),
+    ])
+    func count(json: String, expected: String) throws {
+        #expect(try outcome(.count(4...8), json) { "\($0)" } == expected)
+    }
+
+    @Test(arguments: [("true", "true"), ("false", "false"), ("0", "-32602 wrong_type p"), ("\"true\"", "-32602 wrong_type p")])
+    func bool(json: String, expected: String) throws {
+        #expect(try outcome(.bool, json) { "\($0)" } == expected)
+    }
+
+    @Test(arguments: [
+        ("\"abc\"", "abc"), ("\"\\u00e9x\"", "éx"), ("\"abcde\"", "-22 too_long p"), ("\"ABC\"", "-22 bad_format p"),
+        ("1", "-32602 wrong_type p"), ("\"\"", ""),
+    ])
+    func string(json: String, expected: String) throws {
+        let lower = StringPattern("^[^A-Z]*$") { bytes in !bytes.contains { (65...90).contains($0) } }
+        #expect(try outcome(.string(maximumBytes: 4, pattern: lower), json) { $0 } == expected)
+    }
+
+    @Test(arguments: [
+        ("\"read\"", "read"), ("\"write\"", "write"), ("\"wr\\u0069te\"", "write"), ("\"Read\"", "-32602 unknown_value p"),
+        ("\"\"", "-32602 unknown_value p"), ("1", "-32602 wrong_type p"),
+    ])
+    func choice(json: String, expected: String) throws {
+        #expect(try outcome(.choice(Direction.self), json) { $0.rawValue } == expected)
+    }
+
+    @Test(arguments: [
+        ("[]", "0"), ("[\"a\"]", "1"), ("[\"nest_parent_of\",\"a\"]", "3"), ("[\"a\",\"a\"]", "1"),
+        ("[\"nest_parent_ox\"]", "-32602 unknown_value p[0]"), ("[\"a\",1]", "-32602 wrong_type p[1]"),
+        ("\"a\"", "-32602 wrong_type p"), ("{}", "-32602 wrong_type p"),
+    ])
+    func flags(json: String, expected: String) throws {
+        #expect(try outcome(.flags(["a", "nest_parent_of"]), json) { "\($0.bits)" } == expected)
+    }
+
+    @Test(arguments: [
+        ("\"\"", "[]"), ("\"AA==\"", "[0]"), ("\"AAE=\"", "[0, 1]"), ("\"AAEC\"", "[0, 1, 2]"), ("\"\\/+8=\"", "[255, 239]"),
+        ("\"AAECAw==\"", "[0, 1, 2, 3]"), ("\"AAECAwQ=\"", "-22 too_long p"), ("\"A\"", "-32602 bad_base64 p"),
+        ("\"AA=\"", "-32602 bad_base64 p"), ("\"A===\"", "-32602 bad_base64 p"), ("\"AB==\"", "-32602 bad_base64 p"),
+        ("\"A A=\"", "-32602 bad_base64 p"), ("\"AA==AA==\"", "-32602 bad_base64 p"), ("\"-_8=\"", "-32602 bad_base64 p"),
+    ])
+    func base64(json: String, expected: String) throws {
+        #expect(try outcome(.base64(maximumBytes: 4), json) { "\($0.decoded())" } == expected)
+    }
+
+    @Test(arguments: [
+        ("[[1,\"0x2\"],[3,4]]", "[[1, 2], [3, 4]]"), ("[[1,2]]", "[[1, 2]]"), ("[]", "-22 wrong_count p"),
+        ("[[1]]", "-22 wrong_count p[0]"), ("[[1,2],[1,2,3]]", "-22 wrong_count p[1]"), ("[1]", "-32602 wrong_type p[0]"),
+        ("[[1,2],[1,-2]]", "-32602 negative p[1][1]"),
+    ])
+    func nestedArrays(json: String, expected: String) throws {
+        let pairs = ParamType<List<List<UInt64>>>.array(of: .array(of: .address, count: 2...2), count: 1...3)
+        #expect(try outcome(pairs, json) { "\($0.map { $0.map { $0 } })" } == expected)
+    }
+
+    @Test(arguments: [
+        ("{\"type\":\"x\",\"ste\":[1]}", "x [1] nil false"), ("{\"ste\":[],\"type\":\"\",\"n\":\"0x5\",\"b\":true}", " [] 5 true"),
+        ("{\"type\":\"x\",\"ste\":[1],\"n\":null,\"b\":null}", "x [1] nil false"),
+        ("{\"type\":\"x\"}", "-32602 missing_parameter p.ste"), ("{\"type\":null,\"ste\":[]}", "-32602 wrong_type p.type"),
+        ("{\"type\":\"x\",\"ste\":[\"q\"]}", "-32602 bad_hex p.ste[0]"),
+        ("{\"type\":\"x\",\"ste\":[],\"extra\":1}", "-32602 unknown_parameter p.extra"),
+        ("{\"type\":\"x\",\"ste\":[],\"type\":\"y\"}", "-32602 duplicate_parameter p.type"), ("[]", "-32602 wrong_type p"),
+    ])
+    func objects(json: String, expected: String) throws {
+        struct Fields {
+            let type: Param<String>
+            let ste: Param<List<UInt64>>
+            let n: Param<UInt64?>
+            let b: Param<Bool>
+        }
+        let object = ParamType<Object<Fields>>.object { o in
+            Fields(
+                type: o.param("type", .string(), "T."), ste: o.param("ste", .array(of: .address), "S."),
+                n: o.optional("n", .address, "N."), b: o.param("b", .bool, default: false, "B."))
+        }
+        let made = try outcome(object, json) { o in
+            let number = o[o.fields.n].map { "\($0)" } ?? "nil"
+            return "\(o[o.fields.type]) \(o[o.fields.ste].map { $0 }) \(number) \(o[o.fields.b])"
+        }
+        #expect(made == expected)
+    }
+
+    @Test func nameOrID() throws {
+        #expect(try outcome(.nameOrID, "\"a\\nb\"") { "\($0)" } == #"name("a\nb")"#)
+        #expect(try outcome(.nameOrID, "7") { "\($0)" } == "id(7)")
+        #expect(try outcome(.nameOrID, "-7") { "\($0)" } == "-32602 negative p")
+        #expect(try outcome(.any, #"{"a":[1,null]}"#) { $0.text } == #"{"a":[1,null]}"#)
+    }
+
+    @Test func defaultsAndAbsence() throws {
+        var methods = MethodTable<Void>()
+        var seen: [String] = []
+        methods.declare("m", "M.") { m in
+            let size = m.param("size", .address, default: 4096, "Size.")
+            let way = m.param("way", .choice(Direction.self), default: .write, "Way.")
+            let name = m.optional("name", .string(), "Name.")
+            let list = m.optional("list", .array(of: .id), "List.")
+            return { call, _ in
+                let count = call[list].map { "\($0.count)" } ?? "nil"
+                seen.append("\(call[size]) \(call[way]) \(call[name] ?? "nil") \(count)")
+                return call.reply()
+            }
+        }
+        let dispatcher = Dispatcher(methods, context: ())
+        let connection = Connection(id: ConnectionID(index: 0, generation: 0), credentials: nil)
+        let all = #"{"list":[1,2],"name":"n","way":"read","size":1}"#
+        for params in ["{}", #"{"size":null,"way":null,"name":null,"list":null}"#, all, "null"] {
+            let line = #"{"jsonrpc":"2.0","id":1,"method":"m","params":\#(params)}"# + "\n"
+            _ = dispatcher.consume(Array(line.utf8), from: connection)
+        }
+        #expect(seen == ["4096 write nil nil", "4096 write nil nil", "1 read n 2", "4096 write nil nil"])
+    }
+}
