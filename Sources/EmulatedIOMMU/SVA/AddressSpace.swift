@@ -76,7 +76,6 @@ package final class AddressSpace {
         for attachment in attachments { attachment.stopQueues() }
         for view in views { view.domain.quiesce() }
         answerPendingFaults()
-        for attachment in attachments { attachment.terminateAccesses(.mmExited) }
         manager.ended(self)
     }
 

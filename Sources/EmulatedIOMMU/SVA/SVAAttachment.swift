@@ -88,10 +88,6 @@ final class SVAAttachment {
         terminateAccesses(of: device, .svaUnbound)
     }
 
-    func terminateAccesses(_ error: IOMMUError) {
-        for device in devices { terminateAccesses(of: device, error) }
-    }
-
     private func terminateAccesses(of device: EmulatedDevice, _ error: IOMMUError) {
         for streamID in device.description.streamIDs {
             device.smmu.engine.terminateAll(streamID: streamID, pasid: pasid, with: error)

@@ -1,0 +1,114 @@
+import IOMMU
+import SMMUv3
+import Testing
+
+@testable import EmulatedIOMMU
+
+/// An SMMU that hears the CPUs' TLB maintenance (BTM) shares their ASIDs.
+@Suite struct BroadcastTests {
+    private func commands(_ laboratory: Laboratory, since sequence: UInt64 = 0) -> [Command] {
+        laboratory.backend.smmus[1].driver.queue.commands(since: sequence, limit: 10_000).map(\.command)
+    }
+
+    private func attached(_ laboratory: Laboratory) throws -> (device: ObjectID, ioas: ObjectID, memory: ObjectID) {
+        let context = laboratory.context
+        let device = try laboratory.bind("0001:01:00.0")
+        let ioas = try context.allocateIOAS()
+        let memory = try context.createMemory(size: 1 << 20, name: nil, huge: false)
+        _ = try context.attach(device: device, to: ioas, pasid: nil)
+        _ = try context.map(ioas: ioas, MapRequest(
+            memory: memory, offset: 0, length: 4096, iova: 0x1000, access: [.read, .write]))
+        return (device, ioas, memory)
+    }
+
+    @Test func aDomainInTheWayMovesAndLosesNothing() throws {
+        let laboratory = try Laboratory()
+        let context = laboratory.context
+        let (device, ioas, memory) = try attached(laboratory)
+        let master = try laboratory.backend.device(named: "0001:01:00.0").master
+        let domain = try #require(master.attachment.pagingDomain)
+        let old = domain.tag
+        try laboratory.write(device, 0x1000, [1])
+        let mm = try context.createMM()
+        try context.mapMM(mm, va: 0x1000, memory: memory, offset: 4096, length: 4096, access: [.read, .write], populate: true)
+        let sequence = laboratory.backend.smmus[1].driver.queue.issued
+        let (bond, pasid, asid) = try context.bindSVA(device: device, mm: mm)
+        #expect(asid == UInt32(old) && domain.tag != old)
+        #expect(context.bonds().first?.btm == true)
+        let issued = commands(laboratory, since: sequence)
+        #expect(issued.contains { $0.opcode == .TLBI_NH_ASID && $0.ASID == old }, "before the ASID means something else")
+        #expect(try laboratory.read(device, 0x1000, 1) == [1])
+        try laboratory.write(device, pasid: pasid, 0x1000, [2])
+        #expect(try laboratory.read(device, 0x1000, 1) == [1])
+        #expect(try laboratory.read(device, pasid: pasid, 0x1000, 1) == [2])
+        // The moved domain is invalidated under its new ASID.
+        _ = try context.unmap(ioas: ioas, iova: 0x1000, length: 4096)
+        #expect(refusal { _ = try laboratory.read(device, 0x1000, 1) }?.eventType == "F_TRANSLATION")
+        #expect(try laboratory.read(device, pasid: pasid, 0x1000, 1) == [2])
+        #expect(try context.unbindSVA(bond: bond) == 0)
+        #expect((laboratory.backend.sva.cpuASIDs as? TagAllocator)?.inUse == 0)
+    }
+
+    @Test func noRangeIsInvalidatedByCommandForSharedASIDs() throws {
+        let laboratory = try Laboratory()
+        let context = laboratory.context
+        let (device, _, memory) = try attached(laboratory)
+        let mm = try context.createMM()
+        try context.mapMM(mm, va: 0x10_0000, memory: memory, offset: 0, length: 1 << 16, access: [.read], populate: true)
+        let (_, pasid, _) = try context.bindSVA(device: device, mm: mm)
+        #expect(try laboratory.read(device, pasid: pasid, 0x10_0000, 1 << 16).count == 1 << 16)
+        let sequence = laboratory.backend.smmus[1].driver.queue.issued
+        try context.unmapMM(mm, va: 0x10_0000, length: 4096)
+        #expect(!commands(laboratory, since: sequence).contains { "\($0.opcode.map { "\($0)" } ?? "")".hasPrefix("TLBI") })
+        #expect(refusal { _ = try laboratory.read(device, pasid: pasid, 0x10_0000, 1) }?.errno == .EFAULT)
+        // The same on an SMMU that hears nothing takes a command.
+        let deaf = try laboratory.bind("0000:03:00.0")
+        _ = try context.bindSVA(device: deaf, mm: mm)
+        let other = laboratory.backend.smmus[0].driver.queue.issued
+        try context.unmapMM(mm, va: 0x10_1000, length: 4096)
+        let explicit = laboratory.backend.smmus[0].driver.queue.commands(since: other, limit: 100)
+        #expect(explicit.contains { $0.command.opcode == .TLBI_NH_VA })
+    }
+
+    @Test func cpusCanInvalidateByThemselves() throws {
+        let laboratory = try Laboratory()
+        let context = laboratory.context
+        let (device, _, memory) = try attached(laboratory)
+        let mm = try context.createMM()
+        try context.mapMM(mm, va: 0x10_0000, memory: memory, offset: 0, length: 8192, access: .read, populate: true)
+        let (_, pasid, _) = try context.bindSVA(device: device, mm: mm)
+        let smmu = laboratory.backend.smmus[1].smmu
+        func isCached(_ address: UInt64) -> Bool {
+            smmu.inspect(
+                Transaction(streamID: 0x100, substreamID: pasid, address: address, access: .read), trace: false
+            ).isCached
+        }
+        _ = try laboratory.read(device, pasid: pasid, 0x10_0000, 8192)
+        #expect(isCached(0x10_0000) && isCached(0x10_1000))
+        try context.broadcastTLBI(mm: mm, va: 0x10_1000, length: 4096)
+        #expect(isCached(0x10_0000) && !isCached(0x10_1000))
+        try context.broadcastTLBI(mm: mm, va: nil, length: nil)
+        #expect(!isCached(0x10_0000))
+        #expect(refusal { try context.broadcastTLBI(mm: 77, va: nil, length: nil) }?.errno == .ENOENT)
+    }
+
+    @Test func withoutASecondASIDNothingMoves() throws {
+        let laboratory = try Laboratory()
+        let context = laboratory.context
+        let (device, _, memory) = try attached(laboratory)
+        let driver = laboratory.backend.smmus[1].driver
+        let point = FailurePoint()
+        driver.asids = FailingTags(driver.asids, point)
+        let domain = try #require(try laboratory.backend.device(named: "0001:01:00.0").master.attachment.pagingDomain)
+        let mm = try context.createMM()
+        let old = domain.tag
+        point.arm(after: 0)
+        #expect(refusal { _ = try context.bindSVA(device: device, mm: mm) }?.reason == "injected")
+        point.disarm()
+        #expect(domain.tag == old)
+        try laboratory.write(device, 0x1000, [7])
+        #expect(try context.readMemory(memory, offset: 0, length: 1) == [7])
+        #expect((laboratory.backend.sva.cpuASIDs as? TagAllocator)?.inUse == 0)
+        #expect(try context.bindSVA(device: device, mm: mm).asid == UInt32(old))
+    }
+}
