@@ -26,6 +26,7 @@ package final class Service {
     package weak var dispatcher: Dispatcher?
     private var connectionsByUser: [UInt32: Int] = [:]
     private var probe: Client?
+    var isWatchingAddressSpaces = false
     private var connectionsAccepted: UInt64 = 0
     private let sharedPolicy: Box<AccessPolicy>
 
@@ -171,7 +172,10 @@ package final class Service {
     // MARK: Figures
 
     /// Queues of an accelerator that nobody has opened.
-    func queuesAvailable(_ device: DeviceDescription) -> Int { device.queues }
+    func queuesAvailable(_ device: DeviceDescription) -> Int {
+        let open = (try? emulated?.device(named: device.name))?.openQueues ?? 0
+        return max(device.queues - open, 0)
+    }
 
     /// "12 connections, 3 sessions, 4 devices in use"
     package var status: String {

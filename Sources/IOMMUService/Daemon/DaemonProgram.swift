@@ -77,6 +77,9 @@ package enum DaemonProgram {
         guard inherited.isEmpty else { return (inherited, true) }
         let path = options.socket ?? configuration.daemon.socket ?? SocketLocation.standard()
         let isOurs = options.socket == nil && SocketLocation.isPrivate(path)
+        // Everybody may connect who can reach it: what a client may do is decided by its credentials.
+        let mask = umask(0)
+        defer { umask(mask) }
         return ([try UnixListener(path: path, privateDirectory: isOurs)], false)
     }
 

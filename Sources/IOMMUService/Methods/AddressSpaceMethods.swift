@@ -1,0 +1,126 @@
+import EmulatedIOMMU
+import Glibc
+import IOMMU
+import JSONRPC
+
+/// `mm.*`: address spaces to share with devices.
+func declareAddressSpaceMethods(_ methods: inout MethodTable<Service>) {
+    declareMMOpen(&methods)
+
+    methods.declare("mm.create", "Make a synthetic address space, for scripts and tests.", changesState: true) { m in
+        let mm = m.result("mm", .count, "The address space.")
+        return { call, service in
+            let made = try service.emulatedContext(call).createMM()
+            return call.reply { $0.set(mm, made) }
+        }
+    }
+
+    declareMMMapping(&methods)
+
+    methods.declare("mm.exit", "End a synthetic address space, as if its last process exited.", changesState: true) { m in
+        let mm = m.param("mm", .id, "The address space.")
+        m.refusesUnknown("mm")
+        return { call, service in
+            try service.emulatedContext(call).exitMM(call[mm])
+            return call.reply()
+        }
+    }
+
+    methods.declare("mm.close", "Let go of an address space.", changesState: true) { m in
+        let mm = m.param("mm", .id, "The address space.")
+        m.refusesUnknown("mm")
+        m.refuses(.EBUSY, "mm_bound", "It is bound to a device.")
+        return { call, service in
+            try service.emulatedContext(call).closeMM(call[mm])
+            return call.reply()
+        }
+    }
+
+    methods.declare("cpu.tlbi", "A CPU's broadcast TLB invalidation, which SMMUs with BTM hear.", changesState: true) { m in
+        let mm = m.param("mm", .id, "The address space.")
+        let va = m.optional("va", .address, "First byte; absent: everything.")
+        let length = m.optional("length", .address, "Bytes; absent: one page.")
+        m.refusesUnknown("mm")
+        return { call, service in
+            try service.emulatedContext(call).broadcastTLBI(mm: call[mm], va: call[va], length: call[length])
+            return call.reply()
+        }
+    }
+}
+
+private func declareMMOpen(_ methods: inout MethodTable<Service>) {
+    methods.declare("mm.open", "Take the address space of a process as it is now.", changesState: true) { m in
+        m.takesDescriptors(0...2)
+        let pid = m.optional(
+            "pid", .count(1...UInt32(Int32.max)),
+            "A process; absent: 1 descriptor, a pidfd, or 2, the process's own /proc/self/mem and /proc/self/maps.")
+        let mm = m.result("mm", .count, "The address space; one that is shared has one id.")
+        m.refuses(.EBADF, "descriptor_missing", "Neither a pid nor descriptors came.")
+        m.refuses(.ESRCH, "mm_exited", "There is no such process, or it has no memory any more.")
+        m.refuses(.EPERM, "not_allowed", "It runs as somebody else, or the daemon may not read it.")
+        return { call, service in
+            let identity = try service.client(call).peer.identity
+            let context = try service.emulatedContext(call)
+            let opened: ObjectID
+            if let pid = call[pid] {
+                opened = try context.openMM(pid: Int32(pid), by: identity)
+            } else {
+                let first = try call.takeDescriptor()
+                if ProcessDescriptor.isPidfd(first.number) {
+                    opened = try context.openMM(pidfd: first.take(), by: identity)
+                } else {
+                    let second = try call.takeDescriptor()
+                    opened = try context.openMM(mem: first.take(), maps: second.take())
+                }
+            }
+            service.watchAddressSpaces()
+            return call.reply { $0.set(mm, opened) }
+        }
+    }
+}
+
+private func declareMMMapping(_ methods: inout MethodTable<Service>) {
+    methods.declare("mm.map", "Map a memory object into a synthetic address space.", changesState: true) { m in
+        let mm = m.param("mm", .id, "The address space.")
+        let va = m.param("va", .address, "First byte; a multiple of 4096.")
+        let memory = m.param("memory", .id, "The memory object.")
+        let offset = m.param("offset", .address, default: 0, "First byte of it.")
+        let length = m.param("length", .address, "Bytes; a multiple of 4096.")
+        let access = m.param("access", .access, default: .readWrite, "What is permitted; both if absent.")
+        let populate = m.param("populate", .bool, default: true, "False: pages come when a device faults.")
+        m.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
+        m.refuses(.EEXIST, "range_taken", "Something is mapped there.")
+        m.refuses(.ESRCH, "mm_exited", "The address space has ended.")
+        return { call, service in
+            try service.emulatedContext(call).mapMM(
+                call[mm], va: call[va], memory: call[memory], offset: call[offset], length: call[length],
+                access: call[access].access, populate: call[populate])
+            return call.reply()
+        }
+    }
+
+    methods.declare("mm.unmap", "Unmap part of a synthetic address space.", changesState: true) { m in
+        let mm = m.param("mm", .id, "The address space.")
+        let va = m.param("va", .address, "First byte.")
+        let length = m.param("length", .address, "Bytes.")
+        m.refusesUnknown("mm")
+        return { call, service in
+            try service.emulatedContext(call).unmapMM(call[mm], va: call[va], length: call[length])
+            return call.reply()
+        }
+    }
+}
+
+/// Descriptors that stand for processes.
+private enum ProcessDescriptor {
+    /// Whether the kernel describes it as a pidfd, live or not.
+    static func isPidfd(_ descriptor: Int32) -> Bool {
+        let file = open("/proc/self/fdinfo/\(descriptor)", O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return false }
+        defer { close(file) }
+        var bytes = [UInt8](repeating: 0, count: 512)
+        let count = read(file, &bytes, bytes.count)
+        let lines = String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self).split(separator: "\n")
+        return lines.contains { $0.hasPrefix("Pid:") }
+    }
+}

@@ -1,0 +1,113 @@
+import EmulatedIOMMU
+import Glibc
+import IOMMU
+import JSONRPC
+
+private enum OperationChoice: String, ParameterChoice {
+    case copy
+    case fill
+    case checksum
+}
+
+/// `queue.*`: queues of accelerators that work on the addresses of a process.
+func declareQueueMethods(_ methods: inout MethodTable<Service>) {
+    methods.declare("queue.open", "Open a queue of an accelerator for an address space.", changesState: true) { m in
+        let device = m.param("device", .id, "The device object of an accelerator.")
+        let mm = m.param("mm", .id, "The address space that it works on.")
+        let queue = m.result("queue", .count, "The queue.")
+        let pasid = m.result("pasid", .count, "The PASID of the bond that it shares.")
+        let state = m.result("state", .choice(queueStates), "init")
+        m.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
+        m.refuses(.ENODEV, "no_queues", "The device is no accelerator.")
+        m.refuses(.EBUSY, "queues_in_use", "All its queues are open.")
+        m.refuses(.ESRCH, "mm_exited", "The address space has ended.")
+        return { call, service in
+            let context = try service.emulatedContext(call)
+            let opened = try context.openQueue(device: call[device], mm: call[mm])
+            let present = try context.queueState(opened.queue).state
+            service.watchAddressSpaces()
+            return call.reply { reply in
+                reply.set(queue, opened.queue)
+                reply.set(pasid, opened.pasid)
+                reply.set(state, present.rawValue)
+            }
+        }
+    }
+
+    declareQueueChange(&methods, "queue.start", "Let a queue take work.") { try $0.startQueue($1) }
+    declareQueueChange(&methods, "queue.stop", "Let a queue take no more work.") { try $0.stopQueue($1) }
+    declareQueueChange(&methods, "queue.close", "Close a queue; always works.") { try $0.closeQueue($1) }
+    declareSubmission(&methods)
+}
+
+private let queueStates = ["init", "started", "zombie"]
+
+private func declareQueueChange(
+    _ methods: inout MethodTable<Service>, _ name: StaticString, _ summary: String,
+    _ change: @escaping (EmulatedContext, ObjectID) throws -> AcceleratorQueue.State
+) {
+    methods.declare(name, summary, changesState: true) { m in
+        let queue = m.param("queue", .id, "The queue.")
+        let state = m.result("state", .choice(queueStates), "The state it is in now, or was in when it was closed.")
+        m.refusesUnknown("queue")
+        m.refuses(.EINVAL, "wrong_state", "It is not in the state for that.")
+        m.refuses(.ESRCH, "mm_exited", "Its address space has ended.")
+        m.refuses(.ENODEV, "device_removed", "Its device has been unplugged.")
+        return { call, service in
+            let reached = try change(try service.emulatedContext(call), call[queue])
+            return call.reply { $0.set(state, reached.rawValue) }
+        }
+    }
+}
+
+private func declareSubmission(_ methods: inout MethodTable<Service>) {
+    methods.declare("queue.submit", "Give a queue work on its process's own addresses.", changesState: true) { m in
+        let queue = m.param("queue", .id, "The queue, started.")
+        let operation = m.param("op", .choice(OperationChoice.self), "What to do.")
+        let source = m.optional("src", .address, "For copy and checksum: first byte to read.")
+        let destination = m.optional("dst", .address, "For copy and fill: first byte to write.")
+        let length = m.param("length", .address, "Bytes.")
+        let value = m.param("value", .count(0...255), default: 0, "For fill: the byte.")
+        let timeout = m.optional("timeout_ms", .count(0...3_600_000), "End a stalled access after so long.")
+        let completed = m.result("completed", .count, "Bytes done: all of them.")
+        let checksum = m.optionalResult("checksum", .count, "CRC-32 as in zlib.")
+        m.refusesUnknown("queue")
+        m.refuses(.EINVAL, "wrong_state", "It is not started.")
+        m.refuses(.ESRCH, "mm_exited", "Its address space has ended.")
+        m.refuses(.ENODEV, "device_removed", "Its device has been unplugged.")
+        m.refuses(.EFAULT, "f_translation", "The process has no such memory there: `data.event`.")
+        return { call, service in
+            let context = try service.emulatedContext(call)
+            let work: QueueOperation =
+                switch call[operation] {
+                case .copy:
+                    .copy(
+                        source: try need(call[source], "src"), destination: try need(call[destination], "dst"),
+                        length: call[length])
+                case .fill:
+                    .fill(
+                        destination: try need(call[destination], "dst"), length: call[length],
+                        value: UInt8(truncatingIfNeeded: call[value]))
+                case .checksum:
+                    .checksum(source: try need(call[source], "src"), length: call[length])
+                }
+            return try service.access(call, context, timeout: call[timeout]) { done throws(IOMMUError) in
+                try context.submit(call[queue], work, completion: done)
+            } write: { reply, result in
+                reply.set(completed, result.completed)
+                if let sum = result.checksum { reply.set(checksum, sum) }
+            }
+        }
+    }
+}
+
+/// A parameter that this operation cannot do without.
+private func need(_ value: UInt64?, _ name: String) throws -> UInt64 {
+    guard let value else {
+        throw RPCError(
+            code: RPCError.invalidParams, errno: EINVAL, reason: "invalid_params",
+            message: "Parameter \"\(name)\" is missing; this operation needs it."
+        ).with("parameter", .string(name))
+    }
+    return value
+}

@@ -1,0 +1,83 @@
+import EmulatedIOMMU
+import IOMMU
+import JSONRPC
+
+private struct BondFields {
+    let bond: Field<Count>
+    let device: Field<Count>
+    let mm: Field<Count>
+    let pasid: Field<Count>
+    let asid: Field<Count>
+    let users: Field<Count>
+    let state: Field<String>
+    let btm: Field<Bool>
+
+    static var type: ResultType<ObjectOf<BondFields>> {
+        .object { bond in
+            BondFields(
+                bond: bond.result("bond", .count, "The bond."), device: bond.result("device", .count, "The device object."),
+                mm: bond.result("mm", .count, "The address space."), pasid: bond.result("pasid", .count, "Its PASID."),
+                asid: bond.result("asid", .count, "Its ASID."), users: bond.result("users", .count, "Binds and queues."),
+                state: bond.result("state", .choice(["live", "quiesced"]), "quiesced: the address space has ended."),
+                btm: bond.result("btm", .bool, "CPU invalidations reach the SMMU by themselves.")
+            )
+        }
+    }
+}
+
+/// `sva.*`: devices that use the addresses of a process.
+func declareSVAMethods(_ methods: inout MethodTable<Service>) {
+    methods.declare("sva.bind", "Let a device use an address space.", changesState: true) { m in
+        let device = m.param("device", .id, "The device object.")
+        let mm = m.param("mm", .id, "The address space.")
+        let bond = m.result("bond", .count, "The bond; the same for the same device and address space.")
+        let pasid = m.result("pasid", .count, "What the device's accesses carry.")
+        let asid = m.result("asid", .count, "What the TLB knows it by.")
+        m.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
+        m.refuses(.ENODEV, "no_sva", "The device has no PASIDs, or cannot wait for pages.")
+        m.refuses(.ESRCH, "mm_exited", "The address space has ended.")
+        m.refuses(.ENOSPC, "no_free_tag", "No PASID or ASID is left.")
+        return { call, service in
+            let made = try service.emulatedContext(call).bindSVA(device: call[device], mm: call[mm])
+            service.watchAddressSpaces()
+            return call.reply { reply in
+                reply.set(bond, made.bond)
+                reply.set(pasid, made.pasid)
+                reply.set(asid, made.asid)
+            }
+        }
+    }
+
+    methods.declare("sva.unbind", "Take back one bind.", changesState: true) { m in
+        let bond = m.param("bond", .id, "The bond.")
+        let users = m.result("users", .count, "Users left; 0: the bond is gone and its PASID free.")
+        m.refusesUnknown("bond")
+        return { call, service in
+            let left = try service.emulatedContext(call).unbindSVA(bond: call[bond])
+            return call.reply { $0.set(users, left) }
+        }
+    }
+
+    methods.declare("sva.list", "The bonds of this session.") { m in
+        let bonds = m.result("bonds", .array(of: BondFields.type), "The bonds.")
+        return { call, service in
+            let listed = try service.emulatedContext(call).bonds()
+            return call.reply { reply in
+                reply.set(bonds) { list in for bond in listed { list.append { $0.write(bond, $1) } } }
+            }
+        }
+    }
+}
+
+extension ResultWriter {
+    fileprivate func write(_ bond: BondDescription, _ fields: BondFields) {
+        set(fields.bond, bond.bond)
+        set(fields.device, bond.device)
+        set(fields.mm, bond.mm)
+        set(fields.pasid, bond.pasid)
+        set(fields.asid, bond.asid)
+        set(fields.users, bond.users)
+        set(fields.state, bond.state)
+        set(fields.btm, bond.btm)
+    }
+}

@@ -1,0 +1,80 @@
+import EmulatedIOMMU
+import IOMMU
+import JSONRPC
+
+/// The answer to an access that may have to wait: the call is parked only if it does.
+private final class PendingAccess<Value> {
+    private let write: (ResultWriter, Value) -> Void
+    private var parked: ParkedCall?
+    private var onEnd: (() -> Void)?
+
+    init(_ write: @escaping (ResultWriter, Value) -> Void) { self.write = write }
+
+    func wait(_ call: ParkedCall, onEnd: @escaping () -> Void) {
+        parked = call
+        self.onEnd = onEnd
+    }
+
+    func finish(_ result: Result<Value, IOMMUError>) {
+        onEnd?()
+        onEnd = nil
+        switch result {
+        case .success(let value): parked?.reply { write($0, value) }
+        case .failure(let error): parked?.fail(error)
+        }
+        parked = nil
+    }
+}
+
+extension Service {
+    /// Starts an access of a device and answers when it is through, at once or later.
+    ///
+    /// An access that waits ends with its connection, and after `milliseconds` with ETIMEDOUT.
+    func access<Value>(
+        _ call: Call, _ context: EmulatedContext, timeout milliseconds: UInt32?,
+        start: (@escaping (Result<Value, IOMMUError>) -> Void) throws(IOMMUError) -> Progress<Value>,
+        write: @escaping (ResultWriter, Value) -> Void
+    ) throws -> Outcome {
+        let pending = PendingAccess(write)
+        switch try start({ pending.finish($0) }) {
+        case .done(let value):
+            return call.reply { write($0, value) }
+        case .pending(let id):
+            let parked = call.park { [weak context] in
+                context?.terminate(access: id, with: Self.accessCancelled)
+            }
+            let timer = milliseconds.map { milliseconds in
+                loop.schedule(after: UInt64(milliseconds) * 1_000_000) { [weak context] in
+                    context?.terminate(access: id, with: Self.accessTimedOut(milliseconds))
+                }
+            }
+            pending.wait(parked) { [loop] in if let timer { loop.cancel(timer) } }
+            return .later(parked)
+        }
+    }
+
+    private static var accessCancelled: IOMMUError {
+        IOMMUError(.ECANCELED, "disconnected", "the connection that waited for the access has ended")
+    }
+
+    private static func accessTimedOut(_ milliseconds: UInt32) -> IOMMUError {
+        IOMMUError(
+            .ETIMEDOUT, "access_timed_out", "the device waited \(milliseconds) ms for a fault to be answered",
+            hint: "read the faults with fault.read and answer them with fault.respond",
+            ["timeout_ms": .number(UInt64(milliseconds))])
+    }
+
+    // MARK: Address spaces of processes
+
+    /// Looks regularly whether processes that share their address space are still there, as long as there are any.
+    func watchAddressSpaces() {
+        guard !isWatchingAddressSpaces, let emulated, emulated.sva.needsProbing else { return }
+        isWatchingAddressSpaces = true
+        loop.schedule(after: SVAManager.probeInterval / 2) { [weak self] in
+            guard let self else { return }
+            isWatchingAddressSpaces = false
+            emulated.sva.probeAddressSpaces()
+            watchAddressSpaces()
+        }
+    }
+}

@@ -1,0 +1,124 @@
+import Foundation
+import JSONRPC
+import Testing
+
+/// The rules of the socket, seen from outside.
+struct TransportTests {
+    private let daemon: RunningDaemon
+
+    init() throws { daemon = try RunningDaemon() }
+
+    @Test func aScriptThatOnlyWritesGetsAllItsAnswers() throws {
+        let client = try daemon.connect()
+        let fault = try client.id("fault.alloc", "{}", "fault")
+        try client.send(
+            bytes: Array(
+                """
+                {"jsonrpc":"2.0","id":"a","method":"fault.read","params":{"fault":\(fault),"timeout_ms":50}}\r
+
+                {"jsonrpc":"2.0","method":"ioas.alloc"}
+                [{"jsonrpc":"2.0","id":null,"method":"ioas.alloc"},{"jsonrpc":"2.0","method":"ioas.alloc"},7]
+                {"jsonrpc":"2.0","id":1.5,"method":"session.objects"}
+                """.utf8))
+        client.finishSending()
+        let first = try JSONValue(parsing: try #require(try client.receiveLine()))
+        #expect(first["id"]?.stringValue == "a")
+        let batch = try JSONValue(parsing: try #require(try client.receiveLine()))
+        #expect(batch.arrayValue?.count == 2)
+        #expect(batch[0]?["id"] == .null)
+        #expect(batch[0]?["result"]?["ioas"]?.intValue == 3)
+        #expect(batch[1]?["error"]?["code"]?.intValue == -32600)
+        let last = String(decoding: try #require(try client.receiveLine()), as: UTF8.self)
+        #expect(last.contains(#""id":1.5"#))
+        #expect(try client.receiveLine() == nil)
+    }
+
+    @Test func mistakesOnTheWireCostOneErrorEach() throws {
+        let client = try daemon.connect()
+        let lines: [(String, Int)] = [
+            ("{", -32700), ("[]", -32600), (#"{"jsonrpc":"1.0","id":1,"method":"daemon.info"}"#, -32600),
+            (#"{"jsonrpc":"2.0","id":1,"method":"nothing"}"#, -32601),
+            (#"{"jsonrpc":"2.0","id":1,"method":"ioas.alloc","params":[1]}"#, -32602),
+            (#"{"jsonrpc":"2.0","id":1,"method":"ioas.alloc","params":{"x":1}}"#, -32602),
+        ]
+        for (line, code) in lines {
+            try client.send(line: line)
+            let reply = try JSONValue(parsing: try #require(try client.receiveLine()))
+            #expect(reply["error"]?["code"]?.intValue == code, "\(line)")
+        }
+        #expect(try client.call("daemon.info")["name"]?.stringValue == "iommud")
+    }
+
+    @Test func connectionsLeaveNothingBehind() throws {
+        let watcher = try daemon.connect()
+        _ = try watcher.call("daemon.info")
+        func round() throws {
+            let clients = try (0..<40).map { _ in try daemon.connect() }
+            for (index, client) in clients.enumerated() {
+                let memory = try SharedMemory(size: 4096)
+                _ = try client.call("memory.import", "{}", descriptors: [memory.descriptor])
+                _ = try client.call("memory.export", #"{"memory":1}"#)
+                client.takeDescriptors().forEach { close($0) }
+                _ = try client.call("ioas.alloc")
+                // Descriptors that nobody takes go with the connection.
+                if index % 2 == 0 { _ = try client.call("daemon.info", "{}", descriptors: [memory.descriptor]) }
+            }
+        }
+        func waitUntilAlone() throws {
+            while try watcher.call("daemon.stats")["gauges"]?["connections"]?.intValue != 1 {}
+        }
+        try round()
+        try waitUntilAlone()
+        let before = daemon.process.descriptorCount
+        for _ in 0..<3 { try round() }
+        try waitUntilAlone()
+        #expect(daemon.process.descriptorCount == before)
+        #expect(try watcher.call("daemon.stats")["gauges"]?["sessions"]?.intValue == 1)
+    }
+
+    @Test func manyConnectionsAreServedAtOnce() throws {
+        let clients = try (0..<300).map { _ in try daemon.connect() }
+        for client in clients { try client.send(line: #"{"jsonrpc":"2.0","id":1,"method":"ioas.alloc"}"#) }
+        for client in clients {
+            let reply = try JSONValue(parsing: try #require(try client.receiveLine()))
+            #expect(reply["result"]?["ioas"]?.intValue == 1)
+        }
+    }
+
+    @Test func theSeventeenthDescriptorIsRefused() throws {
+        let client = try daemon.connect()
+        let memory = try SharedMemory(size: 4096)
+        let many = [Int32](repeating: memory.descriptor, count: 17)
+        try client.send(line: #"{"jsonrpc":"2.0","id":1,"method":"daemon.info"}"#, descriptors: many)
+        let first = try JSONValue(parsing: try #require(try client.receiveLine()))
+        let second = try JSONValue(parsing: try #require(try client.receiveLine()))
+        let refusal = try #require([first, second].first { $0["error"] != nil })
+        #expect(refusal["id"] == .null)
+        #expect(refusal["error"]?["code"]?.intValue == -Int(EMFILE))
+        for id in 1...16 { #expect(try client.id("memory.import", "{}", "memory") == id) }
+        try client.expect(EBADF, nil, "memory.import")
+    }
+
+    @Test func discoveryDescribesEveryMethodThatIsServed() throws {
+        let client = try daemon.connect()
+        let document = try client.call("rpc.discover")
+        #expect(document["openrpc"]?.stringValue?.hasPrefix("1.") == true)
+        let names = Set(document["methods"]?.arrayValue?.compactMap { $0["name"]?.stringValue } ?? [])
+        #expect(names.isSuperset(of: Self.contract), "missing: \(Self.contract.subtracting(names).sorted())")
+    }
+
+    /// The methods that clients are promised.
+    private static let contract: Set<String> = [
+        "session.attach", "session.close", "session.list", "session.objects", "object.destroy", "daemon.info",
+        "daemon.stats", "rpc.discover", "topology.list", "events.subscribe", "events.unsubscribe", "memory.import",
+        "memory.create", "memory.export", "memory.read", "memory.write", "memory.close", "ioas.alloc", "ioas.map",
+        "ioas.map_many", "ioas.unmap", "ioas.copy", "ioas.iova_ranges", "ioas.allow_iovas", "ioas.mappings",
+        "ioas.set_option", "ioas.get_option", "device.bind", "device.unbind", "device.hw_info", "device.attach",
+        "device.replace", "device.detach", "hwpt.alloc", "hwpt.set_dirty_tracking", "hwpt.get_dirty_bitmap",
+        "hwpt.invalidate", "fault.alloc", "fault.read", "fault.respond", "viommu.alloc", "vdevice.alloc",
+        "veventq.alloc", "veventq.read", "device.explain", "ioas.check", "fd.export", "mm.open", "mm.create", "mm.map",
+        "mm.unmap", "mm.exit", "mm.close", "sva.bind", "sva.unbind", "sva.list", "queue.open", "queue.start",
+        "queue.stop", "queue.close", "queue.submit", "dma.read", "dma.write", "smmu.translate", "smmu.ste", "smmu.cd",
+        "smmu.registers", "smmu.commands", "smmu.events", "device.add", "device.remove", "cpu.tlbi",
+    ]
+}
