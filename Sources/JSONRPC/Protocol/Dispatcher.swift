@@ -291,7 +291,7 @@ extension Dispatcher {
         var parser = JSONParser()
         defer { parser.deallocate() }
         let program = resultPrograms[method]
-        let slots = UnsafeMutablePointer<ParameterSlot>.allocate(capacity: 4096)
+        let slots = UnsafeMutablePointer<ParameterSlot>.allocate(capacity: program.slotCount + 1)
         defer { slots.deallocate() }
         guard parser.parse(copy.base, length: length) else { return notAsDeclared("it is no JSON", method) }
         let source = ParameterSource(slots: slots, nodes: parser.nodes, text: copy.base, program: program.tables)
