@@ -143,8 +143,8 @@ import Testing
         let guest = try Guest(pasidBits: 4)
         try guest.attach(guest.tables.vste)
         _ = guest.bench.translate(guest.master, 0x9000)
-        // Legal to install, not to use: S1Fmt = 3, which matters with more than one CD.
-        try guest.attach((guest.tables.vste.0 | 3 << 4 | 1 << 59, guest.tables.vste.1))
+        // Legal to install, not to use: more CDs than SubstreamIDs. (S1Fmt = 3 behaves as 0.)
+        try guest.attach((guest.tables.vste.0 | 17 << 59, guest.tables.vste.1))
         _ = guest.bench.translate(guest.master, 0x9000)
         try guest.attach(guest.tables.vste)
         guest.tables.writeContext { $0.V = false }
