@@ -10,6 +10,9 @@ extension SMMU {
         guard registers.isEnabled(CR0.SMMUEN) else {
             return Inspection(translation: translateSpecially(untranslated(transaction)), isCached: false)
         }
+        if let context = findContext(transaction) {
+            return inspect(transaction, context, trace: trace)
+        }
         var context = StreamContext()
         switch resolve(transaction, &context, live: false) {
         case .aborted: return Inspection(translation: .terminated(.steAbort), isCached: false)
