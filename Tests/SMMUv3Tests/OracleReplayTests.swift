@@ -1,59 +1,181 @@
 import SMMUv3
 import Testing
 
-/// Recorded transactions against the model.
+/// Recorded transactions against the model: equal, or different for a reason that the architecture gives.
+///
+/// Left of each pair is what the architecture (and the model) says, right what QEMU did.
 @Suite struct OracleReplayTests {
-    @Test(arguments: ["oracle-s1-4k", "oracle-s2-4k", "oracle-nested-4k", "oracle-qtest-s1", "oracle-qtest-s2-sample", "oracle-qtest-nested-sample"])
-    func replay(_ name: String) throws {
+    @Test func linuxStage1() throws {
+        try replay("oracle-s1-4k", agreed: 358, [.AP: 6, .ignoredCDMax: 2, .startLevelBlock: 2, .tableBeyond: 2, .span: 2, .bypassBeyond: 1])
+    }
+
+    @Test func linuxStage2() throws {
+        try replay(
+            "oracle-s2-4k", agreed: 296,
+            [.stage2OnlyBeyond: 10, .ignoredStage1: 4, .smallS2PS: 2, .HTTU: 4, .startLevel: 2, .startLevelBlock: 2,
+                .tableBeyond: 2, .span: 2, .bypassBeyond: 1])
+    }
+
+    @Test func linuxNested() throws {
+        try replay(
+            "oracle-nested-4k", agreed: 579,
+            [.ignoredStage1: 6, .smallS2PS: 2, .AP: 6, .stage2OnlyBeyond: 5, .HTTU: 4, .tableBeyond: 4,
+                .startLevelBlock: 4, .span: 4, .flash: 2, .startLevel: 2, .bypassBeyond: 1, .lostS2: 1])
+    }
+
+    @Test(arguments: ["oracle-qtest-s1", "oracle-qtest-s2-sample", "oracle-qtest-nested-sample"])
+    func synthetic(_ name: String) throws {
+        let differences = try differences(name)
+        for difference in differences.list {
+            #expect(difference.reason != nil, "\(difference.text)")
+        }
+        let minimum = ["oracle-qtest-s1": 6652, "oracle-qtest-s2-sample": 830, "oracle-qtest-nested-sample": 1740]
+        #expect(differences.agreed >= minimum[name] ?? 0, "\(differences.agreed)")
+    }
+
+    private func replay(_ name: String, agreed: Int, _ expected: [Divergence: Int]) throws {
+        let differences = try differences(name)
+        #expect(differences.agreed == agreed)
+        var counts: [Divergence: Int] = [:]
+        for difference in differences.list {
+            guard let reason = difference.reason else {
+                Issue.record("unexplained: \(difference.text)")
+                continue
+            }
+            counts[reason, default: 0] += 1
+        }
+        #expect(counts == expected)
+    }
+
+    // MARK: Replay
+
+    private struct Difference {
+        let reason: Divergence?
+        let text: String
+    }
+
+    private func differences(_ name: String) throws -> (agreed: Int, list: [Difference]) {
         let oracle = try Oracle(name)
         var agreed = 0
-        var differences: [String: (count: Int, example: String)] = [:]
+        var list: [Difference] = []
         for state in oracle.states {
             let smmu = try SMMU(memory: state.memory, identification: oracle.identification)
-            for (register, value) in state.registers.sorted(by: { $0.key > $1.key }) {
-                guard let register = Register.allCases.first(where: { $0.name == register }), register != .CR0 else {
-                    continue
-                }
-                let v = register == .GBPA ? value | 1 << 31 : value
-                try smmu.writeRegister(register.rawValue, width: register.width, value: v)
-            }
-            try smmu.writeRegister(Register.CR0.rawValue, width: 4, value: state.registers["CR0"] ?? 0)
+            try oracle.bringUp(smmu, state.registers)
             for transaction in state.list {
-                try smmu.writeRegister(Register.EVENTQ_CONS.rawValue, width: 4, value: smmu.readRegister(Register.EVENTQ_PROD.rawValue, width: 4))
-                let ours = smmu.translate(Transaction(streamID: transaction.streamID, address: transaction.address, access: transaction.access))
-                let a = describe(ours)
-                let b = describe(transaction)
-                if a == b { agreed += 1 } else {
-                    let key = "\(kind(a)) | \(kind(b))"
-                    differences[key, default: (0, "\(transaction.description)\n      ours \(a)\n      qemu \(b)")].count += 1
+                let PROD = try smmu.readRegister(Register.EVENTQ_PROD.rawValue, width: 4)
+                try smmu.writeRegister(Register.EVENTQ_CONS.rawValue, width: 4, value: PROD)
+                let ours = Outcome(
+                    smmu.translate(
+                        Transaction(
+                            streamID: transaction.streamID, address: transaction.address, access: transaction.access)))
+                let theirs = Outcome(transaction)
+                if ours == theirs {
+                    agreed += 1
+                } else {
+                    let text = "\(transaction.description): \(ours), QEMU \(theirs)"
+                    list.append(Difference(reason: Divergence(ours, theirs, transaction), text: text))
                 }
-                try smmu.writeRegister(Register.CMDQ_CONS.rawValue, width: 4, value: 0)
             }
         }
-        print("== \(name): agreed \(agreed)")
-        for (key, value) in differences.sorted(by: { $0.value.count > $1.value.count }) {
-            print("  \(value.count) \(key)   e.g. \(value.example)")
+        return (agreed, list)
+    }
+}
+
+/// A transaction's end, without what the architecture leaves open: IPA[11:0] and the word of F_CD_FETCH's FetchAddr.
+struct Outcome: Equatable, CustomStringConvertible {
+    /// "ok", "bypass", "abort" or the event.
+    let kind: String
+    let address: UInt64
+    /// Empty if nothing was recorded.
+    let record: [UInt64]
+
+    init(_ translation: Translation) {
+        switch translation {
+        case .ok(let output): self.init(output.pageSize == 0 ? "bypass" : "ok", output.pageSize == 0 ? 0 : output.address)
+        case .fault(let event, let recorded): self.init(fault: event.type?.name ?? "", recorded ? event.words : [])
+        case .stalled: self.init("stalled", 0)
+        case .terminated(let reason): self.init(reason == .steAbort ? "abort" : reason.rawValue, 0)
         }
     }
 
-    func kind(_ s: String) -> String { s.split(separator: " ").prefix(2).joined(separator: " ") }
-    func hex(_ v: UInt64) -> String { String(v, radix: 16) }
-
-    func describe(_ t: Translation) -> String {
-        switch t {
-        case .ok(let output): return output.pageSize == 0 ? "bypass" : "ok \(hex(output.address))"
-        case .fault(let e, let recorded): return "fault \(e.type!.name) \(recorded ? e.words.map(hex).joined(separator: ",") : "unrecorded")"
-        case .stalled: return "stalled"
-        case .terminated(let t): return t == .steAbort ? "abort" : "terminated \(t)"
+    init(_ recorded: Oracle.Recorded) {
+        switch recorded.type {
+        case "fault": self.init(fault: recorded.event, recorded.records.first ?? [])
+        default: self.init(recorded.type, recorded.PA ?? 0)
         }
     }
 
-    func describe(_ r: Oracle.Recorded) -> String {
-        switch r.type {
-        case "ok": return "ok \(hex(r.PA ?? 0))"
-        case "bypass": return "bypass"
-        case "fault": return "fault \(r.event) \(r.records.isEmpty ? "unrecorded" : r.records[0].map(hex).joined(separator: ","))"
-        default: return r.type
+    private init(_ kind: String, _ address: UInt64) {
+        (self.kind, self.address, record) = (kind, address, [])
+    }
+
+    private init(fault: String, _ words: [UInt64]) {
+        address = 0
+        guard words.count == 4 else {
+            // CD.R or STE.S2R is 0: QEMU does not tell which fault it was.
+            (kind, record) = ("silent", [])
+            return
+        }
+        kind = fault
+        record = fault == "F_CD_FETCH"
+            ? [words[0], words[1], 0, words[2] | words[3]] : [words[0], words[1], words[2], words[3] & ~0xfff]
+    }
+
+    var description: String { "\(kind) \(record.map { String($0, radix: 16) }) \(String(address, radix: 16))" }
+}
+
+/// Why model and QEMU differ, by section of IHI 0070.
+enum Divergence: Hashable {
+    /// AP[1] and APTable[0] govern unprivileged accesses (3.3.4, VMSAv8-64); QEMU ignores them.
+    case AP
+    /// S1CDMax is IGNORED with SSIDSIZE = 0 (5.2 S1CDMax); QEMU: C_BAD_STE.
+    case ignoredCDMax
+    /// S1* fields are IGNORED where stage 1 does not translate (5.2 V); QEMU: C_BAD_STE.
+    case ignoredStage1
+    /// S2PS caps outputs, not S2T0SZ (5.2 S2PS): accepted here, C_BAD_STE in QEMU; open.
+    case smallS2PS
+    /// A level 0 block is no valid 4 KiB descriptor (VMSAv8-64): F_TRANSLATION.
+    case startLevelBlock
+    /// A table address beyond the effective IPS or S2PS is F_ADDR_SIZE (7.3.14); QEMU walks there.
+    case tableBeyond
+    /// L1STD.Span n means 2^(n-1) STEs and at most SPLIT + 1 (5.1, 7.3.3).
+    case span
+    /// STE bypass checks the input against the OAS: F_ADDR_SIZE (3.4).
+    case bypassBeyond
+    /// Skipped stage 1 checks the input against the IAS and records it (3.4, 7.3.14); QEMU records nothing.
+    case stage2OnlyBeyond
+    /// S2HA, S2HD, HA and HD are ILLEGAL without IDR0.HTTU (5.2, 5.4).
+    case HTTU
+    /// S2SL0 inconsistent with S2T0SZ is ILLEGAL (5.2 S2SL0).
+    case startLevel
+    /// QEMU's machine has flash at address 0, the model's memory has nothing there: F_CD_FETCH.
+    case flash
+    /// A fault of stage 2 for a stage 1 table has S2 = 1 (7.3.13).
+    case lostS2
+    /// F_ADDR_SIZE comes before F_ACCESS and F_PERMISSION (7.3.22).
+    case order
+    /// Per half TBI, EPD, concatenated start tables, APTable: QEMU finds another descriptor or none.
+    case otherWalk
+
+    init?(_ ours: Outcome, _ theirs: Outcome, _ transaction: Oracle.Recorded) {
+        let label = transaction.label
+        func has(_ words: String...) -> Bool { words.contains { label.contains($0) } }
+        switch (ours.kind, theirs.kind) {
+        case ("C_BAD_STREAMID", _) where has("span"): self = .span
+        case ("F_ADDR_SIZE", "bypass"): self = .bypassBeyond
+        case ("F_ADDR_SIZE", "silent") where !ours.record.isEmpty && ours.record[1] >> 39 & 1 == 0: self = .stage2OnlyBeyond
+        case ("C_BAD_STE", _) where has("S2HA", "S2HD", "s2ha", "s2hd"): self = .HTTU
+        case ("C_BAD_STE", "F_TRANSLATION") where has("S2T0SZ"): self = .startLevel
+        case ("F_CD_FETCH", "C_BAD_CD") where has("cfg=5-s1"): self = .flash
+        case ("F_ADDR_SIZE", "F_WALK_EABT") where has("next-beyond"): self = .tableBeyond
+        case ("F_TRANSLATION", "F_ACCESS") where has("block-at-start-level"): self = .startLevelBlock
+        case ("F_TRANSLATION", "F_TRANSLATION") where has("table-ipa-unmapped"): self = .lostS2
+        case (_, "C_BAD_STE") where has("S2PS"): self = .smallS2PS
+        case ("ok", "C_BAD_STE") where has("s2-parent STE:"): self = .ignoredStage1
+        case (_, "C_BAD_STE") where has("after-unmap STE:s1cdmax") && label.hasPrefix("after-unmap"): self = .ignoredCDMax
+        case (_, "C_BAD_STE") where has("s1cdmax", "stalld"): self = .ignoredStage1
+        case ("F_PERMISSION", "ok") where has("AP", "ap"): self = .AP
+        default: return nil
         }
     }
 }

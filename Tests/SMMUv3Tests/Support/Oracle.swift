@@ -43,6 +43,18 @@ struct Oracle {
         }
     }
 
+    /// Programs a device with the recorded registers, CR0 last.
+    func bringUp(_ smmu: SMMU<SparseMemory>, _ registers: [String: UInt64]) throws {
+        let named: [(Register, UInt64)] = Register.allCases.compactMap { register in
+            registers[register.name].map { (register, $0) }
+        }
+        for (register, value) in named where register != .CR0 {
+            let update: UInt64 = register == .GBPA ? 1 << 31 : 0
+            try smmu.writeRegister(register.rawValue, width: register.width, value: value | update)
+        }
+        try smmu.writeRegister(Register.CR0.rawValue, width: 4, value: registers["CR0"] ?? 0)
+    }
+
     // MARK: Synthetic cases
 
     private static func synthetic(_ json: [String: Any]) -> (Identification, [Transactions]) {
