@@ -1,0 +1,164 @@
+import CLinux
+import Foundation
+import JSONRPC
+import Testing
+
+/// `iommuctl` as its users see it: what it prints and how it exits.
+struct IommuctlTests {
+    private let daemon: RunningDaemon
+
+    init() throws {
+        daemon = try RunningDaemon()
+    }
+
+    private struct Outcome {
+        let status: Int32
+        let text: String
+
+        var json: JSONValue? { try? JSONValue(parsing: text) }
+    }
+
+    private func run(
+        _ arguments: String..., descriptors: [Int32] = [], environment: [String: String]? = nil
+    ) throws -> Outcome {
+        let process = try ChildProcess(
+            BuiltProgram.iommuctl, arguments, environment: environment ?? ["IOMMUD_SOCKET": daemon.socket],
+            descriptors: descriptors)
+        return Outcome(status: process.wait(), text: process.text)
+    }
+
+    @Test func resultsAreJSONInAPipeAndTablesOnRequest() throws {
+        let json = try run("status")
+        #expect(json.status == 0)
+        #expect(json.json?["info"]?["name"] == .string("iommud"))
+        let table = try run("status", "--table")
+        #expect(table.status == 0)
+        #expect(table.text.hasPrefix("iommud "))
+        #expect(table.text.contains("answers on \(daemon.socket)"))
+    }
+
+    @Test func optionsMayStandBeforeTheCommand() throws {
+        let outcome = try run("--socket", daemon.socket, "--json", "topology", environment: ["IOMMUD_SOCKET": "/none"])
+        #expect(outcome.status == 0)
+        #expect(outcome.json?["devices"]?[0]?["name"] == .string("0000:01:00.0"))
+        #expect(try run("--socket=" + daemon.socket, "--table", "topology").text.contains("BOUND BY"))
+    }
+
+    @Test(arguments: [
+        ["{\"size\": 8192, \"name\": \"a\"}"], ["size=8192", "name=a"], ["size=\"0x2000\"", "name=\"a\""],
+    ])
+    func parametersAreAnObjectOrWords(parameters: [String]) throws {
+        let process = try ChildProcess(
+            BuiltProgram.iommuctl, ["--socket", daemon.socket, "call", "memory.create"] + parameters)
+        #expect(process.wait() == 0)
+        #expect(process.text == "{\"memory\":1}\n")
+    }
+
+    @Test func descriptorsAreSentAlong() throws {
+        let memory = clinux_memfd_create("mine", false)
+        defer { close(memory) }
+        try #require(ftruncate(memory, 8192) == 0)
+        let outcome = try run("call", "memory.import", "--fd", "3", descriptors: [memory])
+        #expect(outcome.status == 0)
+        #expect(outcome.json?["memory"] == .integer(1))
+    }
+
+    @Test func refusalsHaveReasonHintAndStatusOne() throws {
+        let outcome = try run("call", "device.bind", "name=no-such-device")
+        #expect(outcome.status == 1)
+        let lines = outcome.text.split(separator: "\n")
+        #expect(lines.first?.hasPrefix("iommuctl: device.bind: ") == true)
+        #expect(lines.contains { $0.hasPrefix("reason: ") && $0.contains("(ENOENT)") }, "\(outcome.text)")
+        #expect(lines.contains { $0.hasPrefix("hint: ") })
+        let json = try run("--json", "call", "device.bind", "name=no-such-device")
+        #expect(json.status == 1)
+        #expect(json.json?["errno"] == .string("ENOENT"))
+        #expect(json.json?["code"] == .integer(-2))
+    }
+
+    @Test(arguments: [
+        [], ["no-such-command"], ["call"], ["call", "ioas.alloc", "word"], ["call", "ioas.alloc", "{"],
+        ["translate", "0000:01:00.0"], ["methods", "no.such"],
+    ])
+    func wrongUsageIsStatusTwo(arguments: [String]) throws {
+        let process = try ChildProcess(
+            BuiltProgram.iommuctl, arguments, environment: ["IOMMUD_SOCKET": daemon.socket])
+        let status = process.wait()
+        // Without a command it explains itself, which is no mistake.
+        #expect(status == (arguments.isEmpty ? 0 : 2), "\(process.text)")
+        #expect(!process.text.isEmpty)
+    }
+
+    @Test func noDaemonIsStatusTwoWithAHint() throws {
+        let outcome = try run("--socket", "/nonexistent/iommud.sock", "status")
+        #expect(outcome.status == 2)
+        #expect(outcome.text.contains("/nonexistent/iommud.sock: No such file or directory"))
+        #expect(outcome.text.contains("\nhint: "))
+    }
+
+    @Test func helpIsStatusZero() throws {
+        let outcome = try run("--help")
+        #expect(outcome.status == 0)
+        #expect(outcome.text.contains("Exit status"))
+    }
+
+    @Test func methodsAreDescribedByTheDaemon() throws {
+        let all = try run("--table", "methods")
+        #expect(all.text.contains("\nioas.map "))
+        let one = try run("--table", "methods", "ioas.map")
+        #expect(one.text.hasPrefix("ioas.map: "))
+        #expect(one.text.contains("\niova "))
+        #expect(one.text.contains("EEXIST"))
+        #expect(try run("methods", "ioas.map").json?["name"] == .string("ioas.map"))
+    }
+
+    @Test func namedSessionsAreEntered() throws {
+        #expect(try run("call", "--session", "vm1", "ioas.alloc").status == 0)
+        let objects = try run("--table", "objects", "vm1")
+        #expect(objects.status == 0)
+        #expect(objects.text.contains("\nioas"))
+        #expect(try run("--table", "sessions").text.contains("vm1"))
+        let missing = try run("objects", "vm2")
+        #expect(missing.status == 1)
+        #expect(missing.text.contains("(ENOENT)"))
+    }
+
+    @Test func eventsAreFollowed() throws {
+        let follower = try ChildProcess(
+            BuiltProgram.iommuctl, ["--socket", daemon.socket, "events", "--kind", "session", "--count", "1"])
+        let client = try daemon.connect()
+        // The follower has subscribed once the daemon says so.
+        while try client.call("daemon.stats")["gauges"]?["subscribers"] != .integer(1) {}
+        #expect(try run("call", "session.attach", "name=vm1").status == 0)
+        #expect(try run("call", "session.close", "name=vm1").status == 0)
+        #expect(follower.wait() == 0)
+        #expect(follower.text.contains("\"kind\":\"session\""))
+    }
+
+    @Test func demonstrationSucceeds() throws {
+        let told = try run("--table", "demo")
+        #expect(told.status == 0, "\(told.text)")
+        #expect(told.text.contains("57 72 69 74 74 65 6e 20 62 79 20 61 20 64 65 76"))
+        #expect(told.text.contains("F_TRANSLATION"))
+        let json = try run("--json", "demo", "--device", "0000:05:00.0").json
+        #expect(json?["device"] == .string("0000:05:00.0"))
+        #expect(json?["message"] == .string("Written by a device, through the SMMU."))
+        #expect((json?["translation"]?["steps"]?.arrayValue?.count ?? 0) >= 4)
+        #expect(json?["fault"]?["type"] == .string("F_TRANSLATION"))
+    }
+
+    @Test func translationsAreTraced() throws {
+        #expect(try run("call", "--session", "vm1", "memory.create", "size=65536").status == 0)
+        #expect(try run("call", "--session", "vm1", "ioas.alloc").status == 0)
+        let mapped = try run(
+            "call", "--session", "vm1", "ioas.map", "ioas=1", "memory=1", "length=65536", "iova=\"0x40000000\"")
+        #expect(mapped.status == 0, "\(mapped.text)")
+        #expect(try run("call", "--session", "vm1", "device.bind", "name=0000:01:00.0").status == 0)
+        #expect(try run("call", "--session", "vm1", "device.attach", "device=2", "pt=1").status == 0)
+        let outcome = try run("--table", "translate", "--session", "vm1", "0000:01:00.0", "0x40000123")
+        #expect(outcome.status == 0)
+        #expect(outcome.text.contains("0x40000123 → 0x"), "\(outcome.text)")
+        let fault = try run("--table", "translate", "--session", "vm1", "0000:01:00.0", "0x50000000")
+        #expect(fault.text.contains("faults: F_TRANSLATION"), "\(fault.text)")
+    }
+}
