@@ -35,7 +35,8 @@ enum Failure: Error {
     }
 
     private static func explain(_ error: RPCError, _ method: String) {
-        var text = "iommuctl: \(method): \(Printable.text(error.message))\n"
+        let message = Printable.text(error.message)
+        var text = "iommuctl: " + (message.hasPrefix(method) ? message : "\(method): \(message)") + "\n"
         let details = error.details.filter { $0.key != "method" && $0.value != .null }
         let objects = details.map { " \($0.key)=\(Printable.text(Table.cell($0.value)))" }.joined()
         text += "reason: \(error.reason) (\(name(of: error)))\(objects)\n"

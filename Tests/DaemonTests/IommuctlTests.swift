@@ -64,13 +64,13 @@ struct IommuctlTests {
     }
 
     @Test func refusalsHaveReasonHintAndStatusOne() throws {
-        let outcome = try run("call", "device.bind", "name=no-such-device")
+        let outcome = try run("call", "ioas.iova_ranges", "ioas=9")
         #expect(outcome.status == 1)
         let lines = outcome.text.split(separator: "\n")
-        #expect(lines.first?.hasPrefix("iommuctl: device.bind: ") == true)
+        #expect(lines.first?.hasPrefix("iommuctl: ioas.iova_ranges: ") == true)
         #expect(lines.contains { $0.hasPrefix("reason: ") && $0.contains("(ENOENT)") }, "\(outcome.text)")
         #expect(lines.contains { $0.hasPrefix("hint: ") })
-        let json = try run("--json", "call", "device.bind", "name=no-such-device")
+        let json = try run("--json", "call", "ioas.iova_ranges", "ioas=9")
         #expect(json.status == 1)
         #expect(json.json?["errno"] == .string("ENOENT"))
         #expect(json.json?["code"] == .integer(-2))

@@ -33,14 +33,26 @@ struct TranslateCommand: ParsableCommand {
         let daemon = try options.connect()
         try daemon.enter(session: session, create: false)
         let address = iova.hasPrefix("0x") ? JSONValue.string(iova) : (try? JSONValue(parsing: iova)) ?? .string(iova)
+        let stream = try daemon.stream(ofDevice: device)
         let result = try daemon.call(
             "smmu.translate",
             [
-                "device": .string(device), "iova": address, "access": .string(access.rawValue),
+                "smmu": stream.smmu, "stream_id": stream.id, "iova": address, "access": .string(access.rawValue),
                 "pasid": pasid.map { .integer(Int($0)) }, "privileged": privileged ? .bool(true) : nil,
                 "trace": .bool(true),
             ])
         options.output.show(result) { TranslationText.describe($0, iova: iova) }
+    }
+}
+
+extension Daemon {
+    /// Where a device's transactions enter: its SMMU and first StreamID.
+    fileprivate func stream(ofDevice name: String) throws(Failure) -> (smmu: JSONValue?, id: JSONValue?) {
+        let devices = try call("topology.list")["devices"]?.arrayValue ?? []
+        guard let device = devices.first(where: { $0["name"]?.stringValue == name }) else {
+            throw .usage("there is no device “\(name)”; iommuctl topology lists them")
+        }
+        return (device["smmu"], device["stream_ids"]?[0])
     }
 }
 
