@@ -70,6 +70,15 @@ import Testing
         #expect(machine.translate(0x40_0000_1234, stream: 2).address == 0x7234)
     }
 
+    /// The translations of table accesses are cached for every stream of the VMID, those without stage 1 too.
+    @Test func tableTranslationsServeStageTwoAlone() {
+        let (first, _) = nest()
+        machine.map(first, 0x1000, 0x9000_0000)
+        machine.map(root, 0x9000_0000, 0x7000, Machine.stage2Page, start: 1)
+        #expect(machine.translate(0x1000, stream: 2).address == 0x7000)
+        #expect(machine.translate(first, stream: 1, .write).address == first)
+    }
+
     @Test func nestedFaultsTellTheirClass() throws {
         let (first, cd) = nest()
         machine.map(first, 0x1000, 0xa000_0000)

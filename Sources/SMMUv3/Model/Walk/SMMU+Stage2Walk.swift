@@ -145,8 +145,10 @@ extension SMMU {
             let mask = (1 &<< entry.pointee.log2Size) &- 1
             return entry.pointee.output & ~(mask | TLBEntry.flags) | request.IPA & mask
         }
-        let mapping = try walkStage2(context, request, live: live)
+        var mapping = try walkStage2(context, request, live: live)
         if live {
+            // A stream that stage 2 alone translates finds this entry too: its stage 1 forbids nothing.
+            mapping.permissions |= TLBPermissions.stage1All
             insert(mapping, tag: context.pointee.stage2Tag, address: request.IPA)
         }
         return mapping.output | request.IPA & ((1 &<< mapping.log2Size) &- 1)
