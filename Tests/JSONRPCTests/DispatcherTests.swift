@@ -22,15 +22,23 @@ import Testing
 
     @Test func mapsWithAllParameters() {
         #expect(
-            send(#"{"jsonrpc":"2.0","id":"a\/1","method":"ioas.map","params":{"ioas":1,"iova":"0xffffffffffffffff","length":4096,"access":["read","write"]}}"#)
+            send(
+                #"{"jsonrpc":"2.0","id":"a\/1","method":"ioas.map","params":{"ioas":1,"iova":"0xffffffffffffffff","#
+                    + #""length":4096,"access":["read","write"]}}"#
+            )
                 == [#"{"jsonrpc":"2.0","id":"a\/1","result":{"iova":"0xffffffffffffffff","access":["read","write"]}}"#])
     }
 
     @Test func readsNestedParameters() throws {
         let reply = try call(
-            "sum", #"{"pairs":[{"direction":"write","value":"0x10"},{"value":3,"direction":"read"},{"direction":"read"}],"words":[["0x1",2],[3,4]]}"#)
+            "sum",
+            #"{"pairs":[{"direction":"write","value":"0x10"},{"value":3,"direction":"read"},{"direction":"read"}],"#
+                + #""words":[["0x1",2],[3,4]]}"#
+        )
         #expect(reply["result"]?["total"] == .integer(23))
-        #expect(reply["result"]?["seen"]?[1] == .object([.init(key: "v", value: .string("0x3")), .init(key: "d", value: .string("read"))]))
+        #expect(
+            reply["result"]?["seen"]?[1]
+                == .object([.init(key: "v", value: .string("0x3")), .init(key: "d", value: .string("read"))]))
     }
 
     @Test func namesTheParameterThatIsWrong() throws {

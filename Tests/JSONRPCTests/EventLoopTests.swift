@@ -140,7 +140,9 @@ import Testing
         var isDone = false
         let isAccepted = pool.submit(key: 0) {
             for number in 0..<10_000 { mailbox.post(number) }
-        } completion: { isDone = true }
+        } completion: {
+            isDone = true
+        }
         #expect(isAccepted)
         while !isDone || received.count < 10_000 { try loop.turn(waiting: true) }
         #expect(received == Array(0..<10_000))
@@ -177,7 +179,9 @@ import Testing
             let isAccepted = pool.submit(key: 7) {
                 log.append(number)
                 return number
-            } completion: { completed.append($0) }
+            } completion: {
+                completed.append($0)
+            }
             #expect(isAccepted)
         }
         while completed.count < 200 { try loop.turn(waiting: true) }
@@ -193,8 +197,20 @@ import Testing
         let first = Gate()
         let second = Gate()
         var completed = 0
-        #expect(pool.submit(key: 1) { first.open(); second.wait() } completion: { completed += 1 })
-        #expect(pool.submit(key: 2) { second.open(); first.wait() } completion: { completed += 1 })
+        #expect(
+            pool.submit(key: 1) {
+                first.open()
+                second.wait()
+            } completion: {
+                completed += 1
+            })
+        #expect(
+            pool.submit(key: 2) {
+                second.open()
+                first.wait()
+            } completion: {
+                completed += 1
+            })
         while completed < 2 { try loop.turn(waiting: true) }
     }
 
@@ -203,12 +219,29 @@ import Testing
         let pool = try WorkerPool(loop: loop, threads: 1, capacity: 2)
         let gate = Gate()
         var completed = 0
-        #expect(pool.submit(key: 1) { gate.wait() } completion: { completed += 1 })
-        #expect(pool.submit(key: 2) {} completion: { completed += 1 })
-        #expect(!pool.submit(key: 3) {} completion: { completed += 1 })
+        #expect(
+            pool.submit(key: 1) {
+                gate.wait()
+            } completion: {
+                completed += 1
+            })
+        #expect(
+            pool.submit(key: 2) {
+            } completion: {
+                completed += 1
+            })
+        #expect(
+            !pool.submit(key: 3) {
+            } completion: {
+                completed += 1
+            })
         gate.open()
         while completed < 2 { try loop.turn(waiting: true) }
-        #expect(pool.submit(key: 3) {} completion: { completed += 1 })
+        #expect(
+            pool.submit(key: 3) {
+            } completion: {
+                completed += 1
+            })
         while completed < 3 { try loop.turn(waiting: true) }
     }
 

@@ -7,7 +7,8 @@ import Testing
     @Test(arguments: [
         "null", " true ", "false", "0", "-0", "1", "-1", "10", "0.0", "1.5e10", "1E+2", "1e-2", "-0.5E-0", "123456789",
         "\"\"", "\"a\"", "\"\\u0061\"", "\"\\\"\\\\\\/\\b\\f\\n\\r\\t\"", "\"\u{7f}\"", "\"\u{2028}\"", "\"\u{fffe}\"",
-        "\"\\ud83d\\ude00\"", "\"\\uDBFF\\uDFFF\"", "\"\\u0000\"", "[]", "[ ]", "{}", "{ }", "[1]", "[1,2]", "[[]]", "[{}]",
+        "\"\\ud83d\\ude00\"", "\"\\uDBFF\\uDFFF\"", "\"\\u0000\"", "[]", "[ ]", "{}", "{ }", "[1]", "[1,2]", "[[]]",
+        "[{}]",
         "{\"\":0}", "{\"a\":{\"b\":[null]}}", "{\"a\":1,\"a\":2}", "\t\r\n [\t1\r,\n2 ] \n", "[1e400]",
         "[18446744073709551616]", "\"é€😀\"",
     ])
@@ -15,9 +16,11 @@ import Testing
 
     @Test(arguments: [
         "", " ", "[", "]", "{", "}", "[1", "[1,", "[1,]", "[,1]", "[,]", "[1,,2]", "[1 2]", "{\"a\"}", "{\"a\":}",
-        "{\"a\":1,}", "{,}", "{a:1}", "{'a':1}", "{\"a\" 1}", "{\"a\":1 \"b\":2}", "{1:1}", "{null:1}", "[}", "{]", "[1}",
+        "{\"a\":1,}", "{,}", "{a:1}", "{'a':1}", "{\"a\" 1}", "{\"a\":1 \"b\":2}", "{1:1}", "{null:1}", "[}", "{]",
+        "[1}",
         "{\"a\":1]", "nul", "nulll", "True", "NaN", "Infinity", "-Infinity", "+1", "-", "01", "-01", "00", "1.", ".5",
-        "1.e5", "1e", "1e+", "1E-", "0x10", "1_000", "1 2", "--1", "-a", "1a", "\"", "\"a", "\"\\\"", "\"\\", "\"\\x41\"",
+        "1.e5", "1e", "1e+", "1E-", "0x10", "1_000", "1 2", "--1", "-a", "1a", "\"", "\"a", "\"\\\"", "\"\\",
+        "\"\\x41\"",
         "\"\\u\"", "\"\\u12\"", "\"\\u12G4\"", "\"\\ud800\"", "\"\\udc00\"", "\"\\ud800\\u0041\"", "\"\\ud800\\ud800\"",
         "\"\\ud800x\"", "\"\u{1f}\"", "\"\n\"", "\"\t\"", "'a'", "[1] x", "{} {}", "\u{feff}1", "\u{a0}1", "/*a*/1",
         "1//a", "\"\\a\"", "[\"a\"", "\u{0c}1",
@@ -26,11 +29,13 @@ import Testing
         #expect(throws: JSONSyntaxError.self) { try JSONValue(parsing: text) }
     }
 
-    @Test(arguments: [
-        [0x80], [0xbf], [0xc0, 0x80], [0xc1, 0xbf], [0xc2], [0xc2, 0x41], [0xe0, 0x80, 0x80], [0xe0, 0x9f, 0xbf],
-        [0xed, 0xa0, 0x80], [0xed, 0xbf, 0xbf], [0xe2, 0x82], [0xf0, 0x80, 0x80, 0x80], [0xf0, 0x8f, 0xbf, 0xbf],
-        [0xf4, 0x90, 0x80, 0x80], [0xf5, 0x80, 0x80, 0x80], [0xff], [0xfe], [0xf0, 0x9f, 0x98], [0xf8, 0x88, 0x80, 0x80],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [0x80], [0xbf], [0xc0, 0x80], [0xc1, 0xbf], [0xc2], [0xc2, 0x41], [0xe0, 0x80, 0x80], [0xe0, 0x9f, 0xbf],
+            [0xed, 0xa0, 0x80], [0xed, 0xbf, 0xbf], [0xe2, 0x82], [0xf0, 0x80, 0x80, 0x80], [0xf0, 0x8f, 0xbf, 0xbf],
+            [0xf4, 0x90, 0x80, 0x80], [0xf5, 0x80, 0x80, 0x80], [0xff], [0xfe], [0xf0, 0x9f, 0x98],
+            [0xf8, 0x88, 0x80, 0x80],
+        ] as [[UInt8]])
     func refusesInvalidUTF8(sequence: [UInt8]) {
         for padding in 0..<9 {
             let inside = [UInt8](repeating: UInt8(ascii: "a"), count: padding)
@@ -43,7 +48,9 @@ import Testing
         #expect(throws: JSONSyntaxError.self) { try JSONValue(parsing: [0x31, 0]) }
         #expect(throws: JSONSyntaxError.self) { try JSONValue(parsing: [0x5b, 0, 0x5d]) }
         #expect(throws: JSONSyntaxError.self) { try JSONValue(parsing: [0x22, 0, 0x22]) }
-        #expect(throws: JSONSyntaxError(problem: .invalidUTF8, offset: 1)) { try JSONValue(parsing: [0x5b, 0xff, 0x5d]) }
+        #expect(throws: JSONSyntaxError(problem: .invalidUTF8, offset: 1)) {
+            try JSONValue(parsing: [0x5b, 0xff, 0x5d])
+        }
     }
 
     @Test func findsSpecialBytesAtEveryPlaceInAWord() throws {
@@ -71,12 +78,13 @@ import Testing
         }
     }
 
-    @Test(arguments: [
-        ("0", .integer(0)), ("-0", .integer(0)), ("9223372036854775807", .integer(.max)),
-        ("-9223372036854775808", .integer(.min)), ("9223372036854775808", .unsigned(1 << 63)),
-        ("18446744073709551615", .unsigned(.max)), ("18446744073709551616", .number(0x1p64)),
-        ("-9223372036854775809", .number(-0x1p63)), ("1.0", .number(1)), ("1e3", .number(1000)),
-    ] as [(String, JSONValue)])
+    @Test(
+        arguments: [
+            ("0", .integer(0)), ("-0", .integer(0)), ("9223372036854775807", .integer(.max)),
+            ("-9223372036854775808", .integer(.min)), ("9223372036854775808", .unsigned(1 << 63)),
+            ("18446744073709551615", .unsigned(.max)), ("18446744073709551616", .number(0x1p64)),
+            ("-9223372036854775809", .number(-0x1p63)), ("1.0", .number(1)), ("1e3", .number(1000)),
+        ] as [(String, JSONValue)])
     func keepsIntegersExact(text: String, value: JSONValue) throws {
         #expect(try JSONValue(parsing: text) == value)
     }

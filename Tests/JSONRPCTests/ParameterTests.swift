@@ -56,13 +56,16 @@ import Testing
     }
 
     @Test(arguments: [
-        ("4", "4"), ("8", "8"), ("3", "-22 out_of_range p"), ("9", "-22 out_of_range p"), ("\"0x4\"", "-32602 wrong_type p"),
+        ("4", "4"), ("8", "8"), ("3", "-22 out_of_range p"), ("9", "-22 out_of_range p"),
+        ("\"0x4\"", "-32602 wrong_type p"),
     ])
     func count(json: String, expected: String) throws {
         #expect(try outcome(.count(4...8), json) { "\($0)" } == expected)
     }
 
-    @Test(arguments: [("true", "true"), ("false", "false"), ("0", "-32602 wrong_type p"), ("\"true\"", "-32602 wrong_type p")])
+    @Test(arguments: [
+        ("true", "true"), ("false", "false"), ("0", "-32602 wrong_type p"), ("\"true\"", "-32602 wrong_type p"),
+    ])
     func bool(json: String, expected: String) throws {
         #expect(try outcome(.bool, json) { "\($0)" } == expected)
     }
@@ -77,7 +80,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("\"read\"", "read"), ("\"write\"", "write"), ("\"wr\\u0069te\"", "write"), ("\"Read\"", "-32602 unknown_value p"),
+        ("\"read\"", "read"), ("\"write\"", "write"), ("\"wr\\u0069te\"", "write"),
+        ("\"Read\"", "-32602 unknown_value p"),
         ("\"\"", "-32602 unknown_value p"), ("1", "-32602 wrong_type p"),
     ])
     func choice(json: String, expected: String) throws {
@@ -94,10 +98,12 @@ import Testing
     }
 
     @Test(arguments: [
-        ("\"\"", "[]"), ("\"AA==\"", "[0]"), ("\"AAE=\"", "[0, 1]"), ("\"AAEC\"", "[0, 1, 2]"), ("\"\\/+8=\"", "[255, 239]"),
+        ("\"\"", "[]"), ("\"AA==\"", "[0]"), ("\"AAE=\"", "[0, 1]"), ("\"AAEC\"", "[0, 1, 2]"),
+        ("\"\\/+8=\"", "[255, 239]"),
         ("\"AAECAw==\"", "[0, 1, 2, 3]"), ("\"AAECAwQ=\"", "-22 too_long p"), ("\"A\"", "-32602 bad_base64 p"),
         ("\"AA=\"", "-32602 bad_base64 p"), ("\"A===\"", "-32602 bad_base64 p"), ("\"AB==\"", "-32602 bad_base64 p"),
-        ("\"A A=\"", "-32602 bad_base64 p"), ("\"AA==AA==\"", "-32602 bad_base64 p"), ("\"-_8=\"", "-32602 bad_base64 p"),
+        ("\"A A=\"", "-32602 bad_base64 p"), ("\"AA==AA==\"", "-32602 bad_base64 p"),
+        ("\"-_8=\"", "-32602 bad_base64 p"),
     ])
     func base64(json: String, expected: String) throws {
         #expect(try outcome(.base64(maximumBytes: 4), json) { "\($0.decoded())" } == expected)
@@ -105,7 +111,8 @@ import Testing
 
     @Test(arguments: [
         ("[[1,\"0x2\"],[3,4]]", "[[1, 2], [3, 4]]"), ("[[1,2]]", "[[1, 2]]"), ("[]", "-22 wrong_count p"),
-        ("[[1]]", "-22 wrong_count p[0]"), ("[[1,2],[1,2,3]]", "-22 wrong_count p[1]"), ("[1]", "-32602 wrong_type p[0]"),
+        ("[[1]]", "-22 wrong_count p[0]"), ("[[1,2],[1,2,3]]", "-22 wrong_count p[1]"),
+        ("[1]", "-32602 wrong_type p[0]"),
         ("[[1,2],[1,-2]]", "-32602 negative p[1][1]"),
     ])
     func nestedArrays(json: String, expected: String) throws {
@@ -114,12 +121,15 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{\"type\":\"x\",\"ste\":[1]}", "x [1] nil false"), ("{\"ste\":[],\"type\":\"\",\"n\":\"0x5\",\"b\":true}", " [] 5 true"),
+        ("{\"type\":\"x\",\"ste\":[1]}", "x [1] nil false"),
+        ("{\"ste\":[],\"type\":\"\",\"n\":\"0x5\",\"b\":true}", " [] 5 true"),
         ("{\"type\":\"x\",\"ste\":[1],\"n\":null,\"b\":null}", "x [1] nil false"),
-        ("{\"type\":\"x\"}", "-32602 missing_parameter p.ste"), ("{\"type\":null,\"ste\":[]}", "-32602 wrong_type p.type"),
+        ("{\"type\":\"x\"}", "-32602 missing_parameter p.ste"),
+        ("{\"type\":null,\"ste\":[]}", "-32602 wrong_type p.type"),
         ("{\"type\":\"x\",\"ste\":[\"q\"]}", "-32602 bad_hex p.ste[0]"),
         ("{\"type\":\"x\",\"ste\":[],\"extra\":1}", "-32602 unknown_parameter p.extra"),
-        ("{\"type\":\"x\",\"ste\":[],\"type\":\"y\"}", "-32602 duplicate_parameter p.type"), ("[]", "-32602 wrong_type p"),
+        ("{\"type\":\"x\",\"ste\":[],\"type\":\"y\"}", "-32602 duplicate_parameter p.type"),
+        ("[]", "-32602 wrong_type p"),
     ])
     func objects(json: String, expected: String) throws {
         struct Fields {

@@ -113,8 +113,8 @@ import Testing
 
     @Test func answersABatchInOneLine() throws {
         let replies = try reply(
-            #" [ {"jsonrpc":"2.0","id":1,"method":"note","params":{"text":"a"}} , 1,"x", {"jsonrpc":"2.0","method":"note","#
-                + #""params":{"text":"b"}},[],{"jsonrpc":"2.0","id":"2","method":"nope"}] "#)
+            #" [ {"jsonrpc":"2.0","id":1,"method":"note","params":{"text":"a"}} , 1,"x", {"jsonrpc":"2.0","#
+                + #""method":"note","params":{"text":"b"}},[],{"jsonrpc":"2.0","id":"2","method":"nope"}] "#)
         #expect(replies.arrayValue?.map { $0["id"]?.text } == ["1", "null", "null", "null", "\"2\""])
         #expect(replies.arrayValue?.map { $0["error"]?["code"]?.intValue } == [nil, -32600, -32600, -32600, -32601])
         #expect(bench.calls == ["a", "b"])
@@ -170,7 +170,8 @@ import Testing
 
     @Test func tellsErrnoReasonMethodObjectsAndHint() throws {
         let error = try #require(
-            try reply(#"{"jsonrpc":"2.0","id":1,"method":"ioas.map","params":{"ioas":99,"length":1,"access":[]}}"#)["error"])
+            try reply(#"{"jsonrpc":"2.0","id":1,"method":"ioas.map","params":{"ioas":99,"length":1,"access":[]}}"#)[
+                "error"])
         #expect(error["code"] == .integer(-2))
         #expect(
             error["data"]?.text

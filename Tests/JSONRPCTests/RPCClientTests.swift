@@ -52,7 +52,9 @@ import Testing
         while let line = try client.receiveLine() { lines.append(try JSONValue(parsing: line)) }
         #expect(lines.last?["id"] == .integer(1))
         #expect(throws: SystemError.self) { try client.call("note") }
-        #expect(throws: SystemError(errno: ENOENT, "connect /nowhere/socket")) { try RPCClient(path: "/nowhere/socket") }
+        #expect(throws: SystemError(errno: ENOENT, "connect /nowhere/socket")) {
+            try RPCClient(path: "/nowhere/socket")
+        }
     }
 }
 
@@ -60,7 +62,6 @@ import Testing
 private final class ServerThread: Sendable {
     let path: String
     private let stop: Mailbox<Void>
-
 
     init() throws {
         var template = Array("/tmp/jsonrpc-client-XXXXXX".utf8CString)
@@ -70,7 +71,9 @@ private final class ServerThread: Sendable {
         let thread = ThreadStart(path: path, started: started)
         var id = pthread_t()
         let argument = Unmanaged.passRetained(thread).toOpaque()
-        guard pthread_create(&id, nil, serveOnThread, argument) == 0 else { throw SystemError.current("pthread_create") }
+        guard pthread_create(&id, nil, serveOnThread, argument) == 0 else {
+            throw SystemError.current("pthread_create")
+        }
         pthread_detach(id)
         stop = try #require(started.wait())
     }

@@ -41,7 +41,8 @@ public final class RPCClient {
 
     // MARK: Calls
 
-    /// Calls a method and waits for its result; a refusal is thrown as `RPCError`, a broken connection as `SystemError`.
+    /// Calls a method and waits for its result; a refusal is thrown as `RPCError`, a broken connection as
+    /// `SystemError`.
     ///
     /// - Parameter descriptors: Sent along; they stay the caller's.
     public func call(

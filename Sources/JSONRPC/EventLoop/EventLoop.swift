@@ -20,8 +20,8 @@ public struct EventMask: OptionSet, Sendable {
 
 /// One thread's epoll loop: descriptors, timers, signals, and messages of other threads.
 ///
-/// Everything below `run()` belongs to the thread that calls it; nothing here is Sendable, so that the compiler keeps it
-/// there. Other threads speak to the loop through a `Mailbox` only.
+/// Everything below `run()` belongs to the thread that calls it; nothing here is Sendable, so that the compiler keeps
+/// it there. Other threads speak to the loop through a `Mailbox` only.
 ///
 /// A turn: wait, handle what is ready, run due timers, then the end-of-turn work in the order it was added.
 public final class EventLoop {

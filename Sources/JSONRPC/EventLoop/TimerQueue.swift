@@ -26,7 +26,9 @@ struct TimerQueue {
     }
 
     mutating func cancel(_ timer: TimerID) {
-        guard bodies.removeValue(forKey: timer.number) != nil, heap.count > 64, heap.count > 2 * bodies.count else { return }
+        guard bodies.removeValue(forKey: timer.number) != nil, heap.count > 64, heap.count > 2 * bodies.count else {
+            return
+        }
         // A list in order of deadline is a heap.
         heap = heap.filter { bodies[$0.number] != nil }.sorted { Self.isBefore($0, $1) }
     }

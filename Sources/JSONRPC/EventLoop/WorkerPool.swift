@@ -4,8 +4,8 @@ import Synchronization
 
 /// Threads for work that may block, so that the loop does not.
 ///
-/// Jobs with one key run one after the other in the order they were submitted; those with different keys run in parallel.
-/// Used on the loop's thread; only the work itself runs elsewhere.
+/// Jobs with one key run one after the other in the order they were submitted; those with different keys run in
+/// parallel. Used on the loop's thread; only the work itself runs elsewhere.
 public final class WorkerPool {
     private struct Job {
         let number: UInt64

@@ -10,7 +10,8 @@ enum Base64 {
         var index = 0
         while index < bytes.count {
             let left = bytes.count - index
-            let group = UInt32(bytes[index]) << 16
+            let group =
+                UInt32(bytes[index]) << 16
                 | (left > 1 ? UInt32(bytes[index + 1]) << 8 : 0)
                 | (left > 2 ? UInt32(bytes[index + 2]) : 0)
             target[0] = letters[Int(group >> 18)]

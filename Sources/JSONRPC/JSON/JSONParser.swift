@@ -6,8 +6,8 @@
 /// - A byte order mark is refused. Duplicate keys are left to the reader of the object.
 /// - At most 64 levels of containers.
 ///
-/// The text must be followed by a NUL and `ByteBuffer.slack` readable bytes: since a NUL is an error wherever it stands, no other
-/// bounds check is needed.
+/// The text must be followed by a NUL and `ByteBuffer.slack` readable bytes: since a NUL is an error wherever it
+/// stands, no other bounds check is needed.
 struct JSONParser {
     static let maximumDepth = 64
     /// Nodes kept between messages; a larger message's tape is given back.

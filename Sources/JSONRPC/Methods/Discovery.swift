@@ -1,7 +1,8 @@
 extension MethodTable {
     /// Declares `rpc.discover`: the OpenRPC document of everything in the table. To be called last.
     public mutating func declareDiscovery(title: String, version: String) {
-        declare("rpc.discover", "This document: all methods, generated from the declarations that dispatch them.") { m in
+        declare("rpc.discover", "This document: all methods, generated from the declarations that dispatch them.") {
+            m in
             m.freeResult()
             return { call, _ in
                 let document = OpenRPC.document(call.dispatcher.declarations, title: title, version: version)
@@ -28,20 +29,24 @@ public enum OpenRPC {
         let extensions = [
             ("x-role", JSONValue.string(method.role.rawValue)),
             ("x-changes-state", .bool(method.changesState)),
-            ("x-takes-fds", .members([
-                ("minimum", .integer(method.descriptorsTaken.lowerBound)),
-                ("maximum", .integer(method.descriptorsTaken.upperBound)),
-            ])),
+            (
+                "x-takes-fds",
+                .members([
+                    ("minimum", .integer(method.descriptorsTaken.lowerBound)),
+                    ("maximum", .integer(method.descriptorsTaken.upperBound)),
+                ])
+            ),
             ("x-returns-fds", .bool(method.returnsDescriptors)),
         ]
-        return .members([
-            ("name", .string(method.title)),
-            ("summary", .string(method.summary)),
-            ("paramStructure", .string("by-name")),
-            ("params", .array(method.parameters.map(parameter))),
-            ("result", .members([("name", .string("result")), ("schema", result(method))])),
-            ("errors", .array(method.refusals.map { error($0, method) })),
-        ] + extensions)
+        return .members(
+            [
+                ("name", .string(method.title)),
+                ("summary", .string(method.summary)),
+                ("paramStructure", .string("by-name")),
+                ("params", .array(method.parameters.map(parameter))),
+                ("result", .members([("name", .string("result")), ("schema", result(method))])),
+                ("errors", .array(method.refusals.map { error($0, method) })),
+            ] + extensions)
     }
 
     private static func parameter(_ field: FieldSchema) -> JSONValue {
@@ -61,11 +66,14 @@ public enum OpenRPC {
         .members([
             ("code", .integer(-Int(refusal.errno))),
             ("message", .string(refusal.doc)),
-            ("data", .members([
-                ("errno", .string(ErrnoName.of(refusal.errno))),
-                ("reason", .string(refusal.reason)),
-                ("method", .string(method.title)),
-            ])),
+            (
+                "data",
+                .members([
+                    ("errno", .string(ErrnoName.of(refusal.errno))),
+                    ("reason", .string(refusal.reason)),
+                    ("method", .string(method.title)),
+                ])
+            ),
         ])
     }
 }

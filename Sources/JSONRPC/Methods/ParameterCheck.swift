@@ -154,7 +154,8 @@ extension ParameterSource {
     private func refuseName(_ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>) -> Bool {
         let allowed = (0..<type.pointee.count).map { index in
             let name = program.pointee.names[type.pointee.first + index]
-            return "\"" + String(decoding: UnsafeBufferPointer(start: name.text, count: name.length), as: UTF8.self) + "\""
+            return "\"" + String(decoding: UnsafeBufferPointer(start: name.text, count: name.length), as: UTF8.self)
+                + "\""
         }
         return refuse(.unknownValue, "known are " + allowed.joined(separator: ", "))
     }

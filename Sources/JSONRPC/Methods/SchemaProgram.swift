@@ -49,7 +49,8 @@ final class SchemaProgram {
     let slotCount: Int
     private let counts: (types: Int, names: Int, patterns: Int)
 
-    /// - Parameter numbersSlots: Whether fields get slots of their own here. Parameters have theirs from the declaration.
+    /// - Parameter numbersSlots: Whether fields get slots of their own here. Parameters have theirs from the
+    ///   declaration.
     init(_ schema: TypeSchema, numbersSlots: Bool = false) {
         var compiler = SchemaCompiler(numbersSlots: numbersSlots)
         root = compiler.add(schema)

@@ -41,7 +41,8 @@ public final class Connection {
     /// The kernel could not hand over all descriptors of a message since the last error about it.
     var areDescriptorsLost = false { didSet { noteUnfinished() } }
 
-    /// A conversation without a socket sends nothing by itself: `Transport` and tests take the bytes from `takeOutput()`.
+    /// A conversation without a socket sends nothing by itself: `Transport` and tests take the bytes from
+    /// `takeOutput()`.
     public init(id: ConnectionID, credentials: PeerCredentials?, limits: Limits = Limits()) {
         self.id = id
         self.credentials = credentials
@@ -96,12 +97,14 @@ public final class Connection {
     public func takeOutput() -> [UInt8] {
         mergeNotifications()
         let box = outbox
-        let bytes = Array(UnsafeBufferPointer(start: box.pointee.bytes.pointee.base + box.pointee.head, count: box.pointee.pending))
+        let bytes = Array(
+            UnsafeBufferPointer(start: box.pointee.bytes.pointee.base + box.pointee.head, count: box.pointee.pending))
         box.pointee.didSend(bytes.count)
         return bytes
     }
 
-    /// A pidfd of the process that connected (Linux 6.5), which cannot be confused with a later process of the same pid.
+    /// A pidfd of the process that connected (Linux 6.5), which cannot be confused with a later process of the same
+    /// pid.
     public func peerPidfd() -> Descriptor? { transport?.openPeerPidfd() }
 
     // MARK: Parking
@@ -168,7 +171,8 @@ public final class Connection {
 
     // MARK: Notifications
 
-    /// Queues a notification, written by `body` as one JSON value; `false` if the client is so far behind that it is lost.
+    /// Queues a notification, written by `body` as one JSON value; `false` if the client is so far behind that it is
+    /// lost.
     ///
     /// Notifications keep their order and go between replies, never into one.
     public func notify(_ body: (JSONWriter) -> Void) -> Bool {

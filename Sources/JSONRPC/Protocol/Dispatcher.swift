@@ -16,17 +16,18 @@ public final class Dispatcher {
     /// Everything declared, in order of declaration.
     public let declarations: [MethodDeclaration]
     /// Told of every error reply: the method (`nil` if it is not known) and what the handler threw.
-    public var onRefusal: ((_ connection: Connection, _ method: String?, _ error: RPCError, _ cause: (any Error)?) -> Void)?
+    public var onRefusal:
+        ((_ connection: Connection, _ method: String?, _ error: RPCError, _ cause: (any Error)?) -> Void)?
 
     private let handlers: [(Call) throws -> Outcome]
     private let programs: [SchemaProgram]
     private let records: UnsafeMutablePointer<MethodRecord>
-    private let counters: UnsafeMutablePointer<Statistics>
+    let counters: UnsafeMutablePointer<Statistics>
     private let index: MethodIndex
     private let slots: UnsafeMutablePointer<ParameterSlot>
     let parser: UnsafeMutablePointer<JSONParser>
     private var call: Call?
-    private lazy var resultPrograms = declarations.map { SchemaProgram(.object($0.results), numbersSlots: true) }
+    lazy var resultPrograms = declarations.map { SchemaProgram(.object($0.results), numbersSlots: true) }
 
     /// What the request path needs of a method, by pointer.
     private struct MethodRecord {
@@ -110,7 +111,7 @@ extension Dispatcher {
     }
 
     @inline(__always)
-    private static func isID(_ kind: JSONNode.Kind) -> Bool {
+    static func isID(_ kind: JSONNode.Kind) -> Bool {
         kind == .string || kind == .integer || kind == .real || kind == .null
     }
 
@@ -182,7 +183,7 @@ extension Dispatcher {
 
     /// The id as the client wrote it, quotes included; no bytes for a notification.
     @inline(__always)
-    private static func idBytes(
+    static func idBytes(
         _ nodes: UnsafeMutablePointer<JSONNode>, _ id: Int, _ text: UnsafeMutablePointer<UInt8>
     ) -> (UnsafeMutablePointer<UInt8>, Int) {
         guard id != 0 else { return (text, 0) }
@@ -192,7 +193,8 @@ extension Dispatcher {
     }
 
     @inline(__always)
-    private func accept(_ params: Int, _ record: UnsafeMutablePointer<MethodRecord>, _ source: ParameterSource) -> Bool {
+    private func accept(_ params: Int, _ record: UnsafeMutablePointer<MethodRecord>, _ source: ParameterSource) -> Bool
+    {
         if params == 0 || source.nodes[params].kind == .null {
             source.clear(record.pointee.root)
             return source.requireAll(record.pointee.root)
@@ -226,82 +228,5 @@ extension Dispatcher {
         let made = Call(dispatcher: self, idle: connection)
         call = made
         return made
-    }
-}
-
-// MARK: - Refusals
-
-extension Dispatcher {
-    func invalidRequest(_ why: String) -> RPCError {
-        RPCError(code: RPCError.invalidRequest, errno: EINVAL, reason: "invalid_request", message: why)
-    }
-
-    private func notAdmin(_ method: String) -> RPCError {
-        RPCError(
-            errno: EPERM, reason: "not_allowed", message: "\(method) is for administrators of the daemon only.",
-            hint: "Call it as root, as the daemon's own user, or as a member of the administrators' group.")
-    }
-
-    private func refuseUnknown(_ name: String, _ connection: Connection, _ id: UnsafeBufferPointer<UInt8>) {
-        let shown = String(name.prefix(128))
-        let error = RPCError(
-            code: RPCError.methodNotFound, errno: ENOSYS, reason: "unknown_method",
-            message: "There is no method \"\(shown)\".", hint: "rpc.discover lists all methods.")
-        guard let base = id.baseAddress else { return }
-        onRefusal?(connection, shown, error, nil)
-        connection.writeError(error, id: base, id.count, method: shown)
-    }
-
-    /// Refuses something that is no request; its id is echoed where it has one.
-    private func refuse(
-        _ error: RPCError, _ nodes: UnsafeMutablePointer<JSONNode>, _ id: Int, _ text: UnsafeMutablePointer<UInt8>,
-        _ connection: Connection
-    ) {
-        onRefusal?(connection, nil, error, nil)
-        guard id != 0, Self.isID(nodes[id].kind) else { return connection.writeError(error) }
-        let (bytes, length) = Self.idBytes(nodes, id, text)
-        connection.writeError(error, id: bytes, length, method: nil)
-    }
-
-    /// Refuses a line or a batch as a whole.
-    func refuse(_ error: RPCError, _ connection: Connection) {
-        onRefusal?(connection, nil, error, nil)
-        connection.writeError(error)
-    }
-
-    /// Refuses a call of a known method; nothing is written for a notification.
-    func refuse(_ error: RPCError, cause: (any Error)?, _ connection: Connection, id: [UInt8], method: Int) {
-        counters[method].errors &+= 1
-        let name = declarations[method].title
-        onRefusal?(connection, name, error, cause)
-        id.withUnsafeBufferPointer { id in
-            guard let base = id.baseAddress, !id.isEmpty else { return }
-            connection.writeError(error, id: base, id.count, method: name)
-        }
-    }
-
-    /// What is wrong with a written result, if it is not as declared.
-    func mismatch(_ bytes: ByteBuffer, from start: Int, method: Int) -> RPCError? {
-        guard !declarations[method].hasFreeResult else { return nil }
-        let length = bytes.count - start
-        var copy = ByteBuffer(capacity: length + 1)
-        defer { copy.deallocate() }
-        copy.append(bytes.base + start, length)
-        copy.append(0)
-        var parser = JSONParser()
-        defer { parser.deallocate() }
-        let program = resultPrograms[method]
-        let slots = UnsafeMutablePointer<ParameterSlot>.allocate(capacity: program.slotCount + 1)
-        defer { slots.deallocate() }
-        guard parser.parse(copy.base, length: length) else { return notAsDeclared("it is no JSON", method) }
-        let source = ParameterSource(slots: slots, nodes: parser.nodes, text: copy.base, program: program.tables)
-        guard !source.acceptObject(0, program.tables.pointee.types + program.root) else { return nil }
-        return notAsDeclared(program.tables.pointee.failure.pointee.error(method: "result").message, method)
-    }
-
-    private func notAsDeclared(_ why: String, _ method: Int) -> RPCError {
-        RPCError(
-            code: RPCError.internalError, errno: EIO, reason: "reply_mismatch",
-            message: "The reply of \(declarations[method].title) is not as declared: \(why)")
     }
 }

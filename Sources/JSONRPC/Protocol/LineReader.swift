@@ -5,8 +5,8 @@ import Glibc
 extension Dispatcher {
     /// Carries out as many of the complete lines as may run now; returns how many bytes are done with.
     ///
-    /// The bytes are changed in place and must stay as they are left until the rest of them comes again; `ByteBuffer.slack`
-    /// bytes beyond them must be readable.
+    /// The bytes are changed in place and must stay as they are left until the rest of them comes again;
+    /// `ByteBuffer.slack` bytes beyond them must be readable.
     func consume(_ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ connection: Connection) -> Int {
         var offset = 0
         var scanned = connection.scanned
@@ -38,7 +38,8 @@ extension Dispatcher {
         return connection.isClosing ? count : offset
     }
 
-    /// For tests and in-process clients: carries out whole lines, each ended by `\n`; returns the bytes not yet done with.
+    /// For tests and in-process clients: carries out whole lines, each ended by `\n`; returns the bytes not yet done
+    /// with.
     public func consume(_ bytes: [UInt8], from connection: Connection) -> [UInt8] {
         var buffer = ByteBuffer(capacity: bytes.count)
         defer { buffer.deallocate() }
@@ -76,7 +77,8 @@ extension Dispatcher {
         let nodes = parser.pointee.nodes
         let count = Int(nodes[0].length)
         guard count > 0, count <= limits.batch else {
-            let why = count == 0
+            let why =
+                count == 0
                 ? "A batch has to hold at least one request."
                 : "A batch may hold at most \(limits.batch) requests, not \(count); send several."
             refuse(invalidRequest(why), connection)

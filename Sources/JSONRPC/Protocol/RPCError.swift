@@ -1,6 +1,7 @@
 /// A call that was refused: what goes into the `error` member of the reply.
 ///
-/// `data` always holds `errno`, `reason` and `method` (which the dispatcher knows), then `hint` and the objects involved.
+/// `data` always holds `errno`, `reason` and `method` (which the dispatcher knows), then `hint` and the objects
+/// involved.
 public struct RPCError: Error, Sendable {
     /// Malformed JSON (JSON-RPC 2.0, section 5.1).
     public static let parseError = -32700

@@ -52,8 +52,8 @@ final class Link: EventHandler, ConnectionTransport {
         server.remove(self)
     }
 
-    /// All is sent. A client that may still be sending is given time to read the last error: closing on it at once would
-    /// turn that into ECONNRESET or EPIPE.
+    /// All is sent. A client that may still be sending is given time to read the last error: closing on it at once
+    /// would turn that into ECONNRESET or EPIPE.
     private func close() {
         guard connection.isClosing, !isInputEnded, !isOutputBroken, let registration else { return end() }
         isLingering = true

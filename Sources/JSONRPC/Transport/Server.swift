@@ -3,8 +3,8 @@ import Glibc
 
 /// Serves a dispatcher's methods on Unix sockets.
 ///
-/// Within a turn of the loop all ready connections are read and their requests carried out; then `beforeSending` runs once; then
-/// all replies leave, in one write for each connection.
+/// Within a turn of the loop all ready connections are read and their requests carried out; then `beforeSending` runs
+/// once; then all replies leave, in one write for each connection.
 public final class Server {
     let loop: EventLoop
     public let dispatcher: Dispatcher
@@ -63,7 +63,9 @@ public final class Server {
     /// The connection of that name, if it still exists.
     public func connection(_ id: ConnectionID) -> Connection? {
         let index = Int(id.index)
-        guard index < links.count, let link = links[index], link.connection.id == id, !link.connection.isEnded else { return nil }
+        guard index < links.count, let link = links[index], link.connection.id == id, !link.connection.isEnded else {
+            return nil
+        }
         return link.connection
     }
 
@@ -73,8 +75,8 @@ public final class Server {
         links[Int(id.index)]?.end()
     }
 
-    /// Stops accepting, lets every connection finish what it has sent and waits for, then calls `done`. After `deadline`
-    /// nanoseconds what is left is ended.
+    /// Stops accepting, lets every connection finish what it has sent and waits for, then calls `done`. After
+    /// `deadline` nanoseconds what is left is ended.
     public func drain(within deadline: UInt64, done: @escaping () -> Void) {
         guard !isDraining else { return }
         isDraining = true

@@ -131,7 +131,8 @@ struct DocumentGenerator {
 
     // MARK: Mutation
 
-    private static let palette: [UInt8] = Array("{}[]:,\"\\/-+.eE019tfnu \t\n\r'#".utf8)
+    private static let palette: [UInt8] =
+        Array("{}[]:,\"\\/-+.eE019tfnu \t\n\r'#".utf8)
         + [0x01, 0x0b, 0x0c, 0x1f, 0x7f, 0x80, 0xbf, 0xc0, 0xc1, 0xc2, 0xe0, 0xed, 0xef, 0xf0, 0xf4, 0xf5, 0xff]
 
     private mutating func mutate() {
