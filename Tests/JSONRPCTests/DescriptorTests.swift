@@ -160,6 +160,16 @@ import Testing
         #expect(sent.allSatisfy { $0.isAbandoned })
     }
 
+    @Test func closesTheDescriptorsOfAWithdrawnReply() throws {
+        let client = try bench.connect()
+        let sent = try witnesses(1)
+        try client.send(request(1, "change.mind"), descriptors: sent.map(\.write))
+        abandon(sent)
+        #expect(try client.reply()["error"]?["code"] == .integer(-5))
+        #expect(client.descriptors.isEmpty)
+        #expect(sent[0].isAbandoned)
+    }
+
     @Test func limitsWhatIsUnsentToOneClient() throws {
         let client = try bench.connect()
         let witness = try Witness()

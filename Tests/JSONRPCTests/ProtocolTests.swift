@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 @testable import JSONRPC
@@ -176,6 +177,23 @@ import Testing
         #expect(
             error["data"]?.text
                 == #"{"errno":"ENOENT","reason":"unknown_ioas","method":"ioas.map","hint":"Allocate one.","ioas":99}"#)
+    }
+
+    @Test func withdrawsAReplyWhenTheHandlerFailsAfterIt() throws {
+        let line = #"{"jsonrpc":"2.0","id":1,"method":"change.mind"}"#
+        #expect(try reply(line)["error"]?["data"]?["reason"] == .string("after_all"))
+        let batch = try reply("[\(line),\(line)]")
+        #expect(batch.arrayValue?.compactMap { $0["error"]?["code"]?.intValue } == [-5, -5])
+    }
+
+    @Test(arguments: [
+        (EPERM, "EPERM"), (ENOENT, "ENOENT"), (ESRCH, "ESRCH"), (EIO, "EIO"), (EAGAIN, "EAGAIN"), (EFAULT, "EFAULT"),
+        (EBUSY, "EBUSY"), (EEXIST, "EEXIST"), (ENODEV, "ENODEV"), (EINVAL, "EINVAL"), (EMFILE, "EMFILE"),
+        (ENOTTY, "ENOTTY"), (ENOSPC, "ENOSPC"), (EOVERFLOW, "EOVERFLOW"), (EOPNOTSUPP, "EOPNOTSUPP"),
+        (EADDRINUSE, "EADDRINUSE"), (ETIMEDOUT, "ETIMEDOUT"), (EDQUOT, "EDQUOT"), (9999, "E9999"), (0, "E0"), (-1, "E-1"),
+    ])
+    func namesErrnos(errno: Int32, name: String) {
+        #expect(ErrnoName.of(errno) == name)
     }
 
     @Test func keepsAdministratorsMethodsFromOthers() throws {

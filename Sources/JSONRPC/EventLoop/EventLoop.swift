@@ -8,11 +8,16 @@ public protocol EventHandler: AnyObject {
 
 /// Conditions of a descriptor. Errors and hang-ups are always reported.
 public struct EventMask: OptionSet, Sendable {
+    /// The bits as epoll(7) has them.
     public let rawValue: UInt32
+    /// Bits as epoll(7) has them.
     public init(rawValue: UInt32) { self.rawValue = rawValue }
 
+    /// There is something to read, or the other side writes no more.
     public static let input = EventMask(rawValue: EPOLLIN.rawValue)
+    /// There is room to write.
     public static let output = EventMask(rawValue: EPOLLOUT.rawValue)
+    /// An error is pending.
     public static let error = EventMask(rawValue: EPOLLERR.rawValue)
     /// Both directions are shut down: the peer is gone.
     public static let hangUp = EventMask(rawValue: EPOLLHUP.rawValue)
@@ -48,6 +53,7 @@ public final class EventLoop {
     private var isStopped = false
     private var timers = TimerQueue()
 
+    /// A loop for the calling thread.
     public init() throws(SystemError) {
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         guard epoll >= 0 else { throw .current("epoll_create1") }

@@ -7,6 +7,7 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
     /// What was tried: `"bind /run/x.sock"`.
     public let operation: String
 
+    /// A failure with a positive errno.
     public init(errno: Int32, _ operation: String) {
         self.errno = errno
         self.operation = operation
@@ -15,5 +16,6 @@ public struct SystemError: Error, Equatable, Sendable, CustomStringConvertible {
     /// The failure that errno stands for at this moment.
     static func current(_ operation: String) -> SystemError { SystemError(errno: Glibc.errno, operation) }
 
+    /// What was tried, and what the system says.
     public var description: String { "\(operation): \(String(cString: strerror(errno)))" }
 }

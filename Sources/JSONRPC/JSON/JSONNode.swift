@@ -45,6 +45,7 @@ public struct JSONSyntaxError: Error, Equatable, Sendable {
         case trailingBytes = "more than one value"
     }
 
+    /// What is wrong.
     public let problem: Problem
     /// Byte offset from the start of the text.
     public let offset: Int

@@ -7,6 +7,7 @@ public enum JSONValue: Equatable, Sendable {
         public var key: String
         public var value: JSONValue
 
+        /// A member.
         public init(key: String, value: JSONValue) {
             self.key = key
             self.value = value

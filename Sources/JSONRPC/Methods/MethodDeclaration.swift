@@ -9,13 +9,17 @@ public struct MethodRefusal: Sendable {
     public let errno: Int32
     /// The `reason` slug.
     public let reason: String
+    /// When it does so.
     public let doc: String
 }
 
 /// All that is declared about a method, apart from what it does.
 public struct MethodDeclaration: Sendable {
+    /// `subject.verb`.
     public let name: StaticString
+    /// One sentence for the reference.
     public let summary: String
+    /// Who may call it.
     public let role: Role
     /// Whether the call changes state (and so has to be recorded, or refused to who may only look).
     public let changesState: Bool
@@ -23,10 +27,13 @@ public struct MethodDeclaration: Sendable {
     public let descriptorsTaken: ClosedRange<Int>
     /// Whether its reply may carry descriptors.
     public let returnsDescriptors: Bool
+    /// In the order declared.
     public let parameters: [FieldSchema]
+    /// The fields of the result, in the order declared.
     public let results: [FieldSchema]
     /// The result is an object whose members are not declared.
     public let hasFreeResult: Bool
+    /// The refusals that clients should know of.
     public let refusals: [MethodRefusal]
 
     /// The name as a string.

@@ -21,6 +21,7 @@ public struct MethodTable<Context> {
 
     private(set) var entries: [Entry] = []
 
+    /// A table without methods.
     public init() {}
 
     /// Declares a method: `body` declares its parameters and result fields and returns the handler that uses them.

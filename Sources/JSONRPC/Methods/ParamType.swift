@@ -40,6 +40,7 @@ extension ParamType where Value == UInt32 {
 }
 
 extension ParamType where Value == Bool {
+    /// `true` or `false`.
     public static var bool: ParamType { .init(.bool) }
 }
 

@@ -80,8 +80,10 @@ extension JSONValue: ParameterValue {
 
 /// A set of declared names: bit i stands for the i-th name.
 public struct Flags: DefaultableParameter, Equatable, Sendable {
+    /// Bit i is set if the i-th name was given.
     public let bits: UInt32
 
+    /// A set of bits.
     public init(bits: UInt32) { self.bits = bits }
 
     public static func read(_ slot: ParameterSlot, _ source: ParameterSource, _ shape: Void) -> Flags {

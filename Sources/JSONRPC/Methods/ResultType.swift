@@ -36,16 +36,38 @@ public struct ResultType<Kind: ResultKind> {
     let shape: Kind.Shape
 }
 
-extension ResultType where Kind == Hex { public static var hex: ResultType { .init(schema: .hex, shape: ()) } }
-extension ResultType where Kind == Count { public static var count: ResultType { .init(schema: .signed, shape: ()) } }
-extension ResultType where Kind == Bool { public static var bool: ResultType { .init(schema: .bool, shape: ()) } }
-extension ResultType where Kind == Double { public static var number: ResultType { .init(schema: .number, shape: ()) } }
-extension ResultType where Kind == JSONValue { public static var any: ResultType { .init(schema: .any, shape: ()) } }
+extension ResultType where Kind == Hex {
+    /// A lower-case `"0x…"` string.
+    public static var hex: ResultType { .init(schema: .hex, shape: ()) }
+}
+
+extension ResultType where Kind == Count {
+    /// A plain integer.
+    public static var count: ResultType { .init(schema: .signed, shape: ()) }
+}
+
+extension ResultType where Kind == Bool {
+    /// `true` or `false`.
+    public static var bool: ResultType { .init(schema: .bool, shape: ()) }
+}
+
+extension ResultType where Kind == Double {
+    /// A number with a fraction.
+    public static var number: ResultType { .init(schema: .number, shape: ()) }
+}
+
+extension ResultType where Kind == JSONValue {
+    /// Any value.
+    public static var any: ResultType { .init(schema: .any, shape: ()) }
+}
+
 extension ResultType where Kind == Bytes {
+    /// Bytes.
     public static var base64: ResultType { .init(schema: .base64(maximumBytes: .max), shape: ()) }
 }
 
 extension ResultType where Kind == String {
+    /// Text.
     public static var string: ResultType { .init(schema: .string(maximumBytes: .max, pattern: nil), shape: ()) }
 
     /// One of a set of names.

@@ -29,12 +29,15 @@ public indirect enum TypeSchema: Sendable {
 
 /// One member of an object: its name, type and doc text.
 public struct FieldSchema: Sendable {
+    /// The member's key.
     public let name: StaticString
+    /// What its value has to be.
     public let type: TypeSchema
     /// Must be present. A member with a default is not required.
     public let isRequired: Bool
     /// What an absent member means, where that is a value.
     public let defaultValue: JSONValue?
+    /// One sentence for the reference.
     public let doc: String
     /// Where the checked value is kept during a call.
     let slot: Int
@@ -60,6 +63,7 @@ public struct StringPattern: Sendable {
     public let expression: String
     let accepts: @Sendable (UnsafeRawBufferPointer) -> Bool
 
+    /// A rule told as an expression and checked by `accepts`, which sees UTF-8.
     public init(_ expression: String, accepts: @escaping @Sendable (UnsafeRawBufferPointer) -> Bool) {
         self.expression = expression
         self.accepts = accepts

@@ -14,6 +14,7 @@ protocol ConnectionTransport: AnyObject {
 ///
 /// Knows nothing of sockets: a transport feeds it lines and sends what gathers in its outbox.
 public final class Connection {
+    /// Its name among the connections of its server.
     public let id: ConnectionID
     /// The peer, if it came over a socket.
     public let credentials: PeerCredentials?

@@ -5,6 +5,7 @@ public struct ConnectionID: Hashable, Sendable {
     /// Distinguishes successive connections with the same index.
     public let generation: UInt32
 
+    /// A name.
     public init(index: UInt32, generation: UInt32) {
         self.index = index
         self.generation = generation
@@ -15,11 +16,14 @@ public struct ConnectionID: Hashable, Sendable {
 public struct PeerCredentials: Equatable, Sendable {
     /// Process id at the time of connecting; may since be another process's. 0 if it is not visible from here.
     public let pid: Int32
+    /// User id.
     public let uid: UInt32
+    /// Group id.
     public let gid: UInt32
     /// Supplementary groups, where the kernel tells them.
     public let groups: [UInt32]
 
+    /// Credentials.
     public init(pid: Int32, uid: UInt32, gid: UInt32, groups: [UInt32] = []) {
         self.pid = pid
         self.uid = uid

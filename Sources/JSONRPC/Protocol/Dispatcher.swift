@@ -12,6 +12,7 @@ public final class Dispatcher {
         public var errors: UInt64 = 0
     }
 
+    /// What one client may make the server hold.
     public let limits: Limits
     /// Everything declared, in order of declaration.
     public let declarations: [MethodDeclaration]
@@ -210,11 +211,14 @@ extension Dispatcher {
         call.connection = connection
         call.state.initialize(to: state)
         let method = state.method
+        let mark = connection.outbox.pointee.mark
         do {
             if records[method].isAdmin, !connection.isAdmin { throw notAdmin(declarations[method].title) }
             _ = try handlers[method](call)
             if !call.state.pointee.hasReplied { _ = call.reply() }
         } catch {
+            // A reply that was already written is withdrawn: a request has one answer.
+            connection.outbox.pointee.rollBack(to: mark)
             connection.dropAttached()
             let id = Array(UnsafeBufferPointer(start: state.id, count: state.idLength))
             refuse(RPCError(wrapping: error), cause: error, connection, id: id, method: method)

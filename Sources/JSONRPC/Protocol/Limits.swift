@@ -17,5 +17,6 @@ public struct Limits: Sendable {
     /// Connections at one time; more wait in the listen queue.
     public var connections = 1024
 
+    /// The defaults.
     public init() {}
 }

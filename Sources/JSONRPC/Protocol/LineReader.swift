@@ -132,6 +132,7 @@ extension Dispatcher {
         let consumed = connection.batch?.consumed ?? 0
         connection.batch = nil
         connection.outbox.pointee.endBatch()
+        parser.pointee.trim()
         return consumed
     }
 

@@ -65,10 +65,25 @@ struct Outbox {
         if !isInBatch { bytes.pointee.append(UInt8(ascii: "\n")) }
     }
 
-    /// Forgets a reply that was begun.
-    mutating func rollBack(to mark: Int) {
-        bytes.pointee.count = mark
-        if isInBatch { batchReplies &-= 1 }
+    /// A place between replies to go back to.
+    struct Mark {
+        let count: Int
+        let batchReplies: Int
+        let attachments: Int
+    }
+
+    @inline(__always)
+    var mark: Mark {
+        Mark(count: bytes.pointee.count, batchReplies: batchReplies, attachments: attachments.count)
+    }
+
+    /// Forgets what was written since, and the descriptors with it.
+    mutating func rollBack(to mark: Mark) {
+        bytes.pointee.count = mark.count
+        batchReplies = mark.batchReplies
+        while attachments.count > mark.attachments {
+            for number in attachments.removeLast().descriptors { _ = Glibc.close(number) }
+        }
     }
 
     mutating func beginBatch() {

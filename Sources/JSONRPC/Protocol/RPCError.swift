@@ -27,6 +27,7 @@ public struct RPCError: Error, Sendable {
     /// The objects involved, in the order they are shown: `"ioas": 3`, `"iova": "0x1000"`.
     public private(set) var details: [JSONValue.Member] = []
 
+    /// A refusal with a code of its own; errno is positive.
     public init(code: Int, errno: Int32, reason: String, message: String, hint: String? = nil) {
         self.code = code
         self.errno = errno

@@ -6,7 +6,7 @@ extension Connection {
         _ body: (JSONWriter) throws -> Void
     ) rethrows {
         let outbox = outbox
-        let mark = outbox.pointee.bytes.pointee.count
+        let mark = outbox.pointee.mark
         outbox.pointee.open(id: id, length)
         outbox.pointee.bytes.pointee.append(",\"result\":")
         let start = outbox.pointee.bytes.pointee.count
@@ -25,7 +25,7 @@ extension Connection {
             }
         #endif
         outbox.pointee.close()
-        if outbox.pointee.attachedCount > 0 { bindAttached(from: mark) }
+        if outbox.pointee.attachedCount > 0 { bindAttached(from: mark.count) }
     }
 
     /// Writes one error reply.

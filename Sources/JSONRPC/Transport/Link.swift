@@ -19,7 +19,10 @@ final class Link: EventHandler, ConnectionTransport {
     private var isMarkedRunnable = false
     /// The last error is sent; what the client still sends is thrown away until it has noticed.
     private var isLingering = false
+    /// Something could not be sent yet.
     private(set) var isBlocked = false
+    /// The kernel refuses more descriptors in flight for this user: a writable socket does not help.
+    private var isShortOfReferences = false
     /// When the client last took bytes, while it is blocked.
     private(set) var lastProgress: UInt64 = 0
 
@@ -68,6 +71,7 @@ final class Link: EventHandler, ConnectionTransport {
 
     /// Takes no more requests than have already arrived, answers those, then closes.
     func finish() {
+        if interest.contains(.input), !isLingering { receive() }
         isInputEnded = true
         markRunnable()
         markUnsent()
@@ -194,7 +198,7 @@ final class Link: EventHandler, ConnectionTransport {
     }
 
     private func updateInterest() {
-        var wanted: EventMask = isBlocked ? .output : []
+        var wanted: EventMask = isBlocked && !isShortOfReferences ? .output : []
         if !isInputEnded, connection.canExecute { wanted.insert(.input) }
         guard wanted != interest, let registration else { return }
         interest = wanted
@@ -225,9 +229,11 @@ final class Link: EventHandler, ConnectionTransport {
 
     private func sendAll() {
         let outbox = connection.outbox
+        isShortOfReferences = false
         while outbox.pointee.pending > 0 {
             let result = isOutputBroken ? outbox.pointee.pending : sendSome(outbox)
-            if result == -Int(EAGAIN) || result == -Int(ETOOMANYREFS) { return }
+            isShortOfReferences = result == -Int(ETOOMANYREFS)
+            if isShortOfReferences || result == -Int(EAGAIN) { return }
             if result < 0 {
                 isOutputBroken = true
                 continue

@@ -7,6 +7,7 @@ import Glibc
 /// once; then all replies leave, in one write for each connection.
 public final class Server {
     let loop: EventLoop
+    /// Carries out what connections ask for.
     public let dispatcher: Dispatcher
     let limits: Limits
     /// A client has connected: the place to decide about `isAdmin` and to make its state.
@@ -33,6 +34,7 @@ public final class Server {
     private var endOfTurn: TurnEndID?
     private var isDraining = false
 
+    /// A server on the thread of its loop. It has to be kept for as long as it is to serve.
     public init(loop: EventLoop, dispatcher: Dispatcher) {
         self.loop = loop
         self.dispatcher = dispatcher

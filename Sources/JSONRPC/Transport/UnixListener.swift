@@ -38,7 +38,7 @@ public final class UnixListener {
             let lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
             guard lock >= 0 else { throw SystemError.current("open \(directory)") }
             defer { _ = close(lock) }
-            guard flock(lock, LOCK_EX) == 0 else { throw SystemError.current("flock \(directory)") }
+            Self.lockBriefly(lock)
             _ = fchmod(socket, mode)
             try Self.bind(socket, path)
             guard listen(socket, SOMAXCONN) == 0 else { throw SystemError.current("listen on \(path)") }
@@ -58,6 +58,14 @@ public final class UnixListener {
         _ = close(descriptor)
         guard let path, let identity, let now = Self.identity(of: path), now == identity else { return }
         _ = unlink(path)
+    }
+
+    /// Anybody who can read the directory could hold the lock for ever: after a second it is done without.
+    private static func lockBriefly(_ directory: Int32) {
+        for _ in 0..<100 {
+            guard flock(directory, LOCK_EX | LOCK_NB) != 0 else { return }
+            usleep(10_000)
+        }
     }
 
     private static func directory(of path: String) -> String {

@@ -136,6 +136,15 @@ private func declareOdd(_ methods: inout MethodTable<Workbench>) {
         _ = m.result("value", .count, "Value.")
         return { call, _ in call.reply() }
     }
+    methods.declare("change.mind", "Reply, then fail.") { m in
+        m.sendsDescriptors()
+        let text = m.result("text", .string, "Text.")
+        return { call, _ in
+            if call.waitingDescriptors > 0 { try call.attach(try call.takeDescriptor()) }
+            _ = call.reply { $0.set(text, "done") }
+            throw RPCError(errno: EIO, reason: "after_all", message: "It failed after all.")
+        }
+    }
     methods.declare("admin", "For administrators.", role: .admin) { _ in { call, _ in call.reply() } }
     methods.declare("crash", "Fail with an error of no known form.") { _ in
         struct Odd: Error {}
