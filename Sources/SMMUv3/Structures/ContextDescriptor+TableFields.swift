@@ -5,12 +5,6 @@ extension ContextDescriptor {
         set { word1.setBit(0, newValue) }
     }
 
-    /// Disable Contiguous hint, bit [65].
-    @inlinable public var DisCH0: Bool {
-        get { word1.bit(1) }
-        set { word1.setBit(1, newValue) }
-    }
-
     /// Hierarchical attribute disable for TTB0, bit [65].
     @inlinable public var HAD0: Bool {
         get { word1.bit(1) }
@@ -59,22 +53,10 @@ extension ContextDescriptor {
         set { word1.setBit(61, newValue) }
     }
 
-    /// TTB0 skip level, bits [127:126].
-    @inlinable public var SKL0: UInt64 {
-        get { word1.bits(63, 62) }
-        set { word1.setBits(63, 62, newValue) }
-    }
-
     /// NS of TTB1, bit [128].
     @inlinable public var NSCFG1: Bool {
         get { word2.bit(0) }
         set { word2.setBit(0, newValue) }
-    }
-
-    /// Disable Contiguous hint, bit [129].
-    @inlinable public var DisCH1: Bool {
-        get { word2.bit(1) }
-        set { word2.setBit(1, newValue) }
     }
 
     /// Hierarchical attribute disable for TTB1, bit [129].
@@ -123,12 +105,6 @@ extension ContextDescriptor {
     @inlinable public var HWU160: Bool {
         get { word2.bit(61) }
         set { word2.setBit(61, newValue) }
-    }
-
-    /// TTB1 skip level, bits [191:190].
-    @inlinable public var SKL1: UInt64 {
-        get { word2.bits(63, 62) }
-        set { word2.setBits(63, 62, newValue) }
     }
 
     /// Memory attributes 0-3, bits [223:192].
