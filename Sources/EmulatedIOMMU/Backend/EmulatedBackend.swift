@@ -9,9 +9,8 @@ package final class EmulatedBackend: IOMMUBackend {
     package let executor: any WorkExecutor
     package var eventHandler: ((BackendEvent) -> Void)?
     /// Address spaces that devices share with processes.
-    package private(set) lazy var sva = SVAManager(machine: machine, executor: executor, smmus: smmus) { [unowned self] in
-        emit($0)
-    }
+    package private(set) lazy var sva = SVAManager(
+        machine: machine, executor: executor, smmus: smmus, emit: { [unowned self] event in emit(event) })
 
     /// In the order they were added.
     package internal(set) var devices: [EmulatedDevice] = []

@@ -27,7 +27,8 @@ package struct CRC32: Sendable {
         Self.tables.withUnsafeBufferPointer { tables in
             var index = 0
             while index &+ 8 <= bytes.count {
-                let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)) ^ UInt64(crc)
+                let next = bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+                let word = UInt64(littleEndian: next) ^ UInt64(crc)
                 crc = tables[0x700 &+ Int(word & 0xff)] ^ tables[0x600 &+ Int(word >> 8 & 0xff)]
                     ^ tables[0x500 &+ Int(word >> 16 & 0xff)] ^ tables[0x400 &+ Int(word >> 24 & 0xff)]
                     ^ tables[0x300 &+ Int(word >> 32 & 0xff)] ^ tables[0x200 &+ Int(word >> 40 & 0xff)]

@@ -6,18 +6,18 @@ import SMMUv3
 /// An access that meets a stall or asks for a page is parked and goes on when the SMMU says so. The engine takes the
 /// place of the SMMU's delegate and passes everything on to the one it found there, the driver.
 package final class DMAEngine: SMMUDelegate {
-    private struct StallKey: Hashable {
+    struct StallKey: Hashable {
         let streamID: UInt32
         let tag: UInt16
     }
 
-    private struct RequestKey: Hashable {
+    struct RequestKey: Hashable {
         let streamID: UInt32
         let index: UInt16
     }
 
     /// An access that waits for CMD_RESUME, and what the SMMU has reported of it.
-    private struct Stalled {
+    struct Stalled {
         let access: DeviceAccess
         let record: EventRecord
         let address: UInt64
@@ -29,16 +29,16 @@ package final class DMAEngine: SMMUDelegate {
     /// Lets the driver look at its event and PRI queues; it may answer faults at once.
     private let serviceInterrupts: () -> Void
     private weak var driver: (any SMMUDelegate)?
-    private var stalled: [StallKey: Stalled] = [:]
-    private var requested: [RequestKey: DeviceAccess] = [:]
+    var stalled: [StallKey: Stalled] = [:]
+    var requested: [RequestKey: DeviceAccess] = [:]
     private var transferring: [DeviceAccess] = []
-    private var nextRequest: UInt16 = 0
+    var nextRequest: UInt16 = 0
     private var ready: [DeviceAccess] = []
     /// Verdicts of the SMMU; passed on when it is no longer on the call stack.
     private var settled: [(access: DeviceAccess, result: Result<DeviceOutcome, IOMMUError>)] = []
     private var isPumping = false
     private var isPumpScheduled = false
-    private var hasInterrupt = false
+    var hasInterrupt = false
     /// Moves data of processes, which may block.
     package weak var processTransfers: (any ProcessTransferring)?
 
@@ -129,7 +129,8 @@ package final class DMAEngine: SMMUDelegate {
     }
 
     private func move(
-        _ piece: DeviceOperation, of access: DeviceAccess, source: [DeviceAccess.Segment], target: [DeviceAccess.Segment]
+        _ piece: DeviceOperation, of access: DeviceAccess, source: [DeviceAccess.Segment],
+        target: [DeviceAccess.Segment]
     ) {
         if let first = source.first ?? target.first, machine.processSpace.contains(first.address) {
             return moveInProcess(piece, of: access, segment: first)
@@ -156,17 +157,18 @@ package final class DMAEngine: SMMUDelegate {
     // MARK: Memory of processes
 
     private func moveInProcess(_ piece: DeviceOperation, of access: DeviceAccess, segment: DeviceAccess.Segment) {
-        guard let processTransfers,
-            let transfer = processTransfers.begin(
-                piece, at: segment.address, previous: access.outcome.checksum,
-                completion: { [self] in transferEnded($0, piece: piece, of: access) }
-            )
-        else {
+        transferring.append(access)
+        let transfer = processTransfers?.begin(
+            piece, at: segment.address, previous: access.outcome.checksum,
+            completion: { [self] in transferEnded($0, piece: piece, of: access) }
+        )
+        guard let transfer else {
+            transferring.removeAll { $0 === access }
             return access.finish(.failure(IOMMUError(
                 .EFAULT, "mm_exited", "the address space behind the translation has ended")))
         }
-        access.transfer = transfer
-        transferring.append(access)
+        // An executor that works at once has finished it already.
+        if transferring.contains(where: { $0 === access }) { access.transfer = transfer }
     }
 
     private func transferEnded(_ end: ProcessTransfer.End, piece: DeviceOperation, of access: DeviceAccess) {
@@ -185,103 +187,6 @@ package final class DMAEngine: SMMUDelegate {
             )))
         }
         pump()
-    }
-
-    // MARK: Translation
-
-    /// Appends where a span lies; false if the access was parked or finished instead.
-    private func translate(
-        _ span: DeviceAccess.Span, of access: DeviceAccess, into segments: inout [DeviceAccess.Segment]
-    ) -> Bool {
-        var address = span.address
-        var left = span.length
-        while left > 0 {
-            guard let output = translate(address, span.access, of: access) else { return false }
-            let page = max(output.pageSize, 4096)
-            let count = min(left, page &- (address & (page &- 1)))
-            if let last = segments.last, last.address &+ last.length == output.address {
-                segments[segments.count - 1].length += count
-            } else {
-                segments.append(DeviceAccess.Segment(address: output.address, length: count))
-            }
-            address &+= count
-            left -= count
-        }
-        return true
-    }
-
-    /// One transaction; nil if the access was parked or finished instead.
-    private func translate(_ address: UInt64, _ kind: SMMUv3.Access, of access: DeviceAccess) -> Output? {
-        var transaction = Transaction(
-            streamID: access.streamID, substreamID: access.pasid, address: address, access: kind
-        )
-        if access.usesPageRequests {
-            transaction.addressType = .translationRequest
-            switch smmu.translate(transaction) {
-            case .ok(let output) where kind == .write ? output.attributes.isWritable : output.attributes.isReadable:
-                return output
-            case .ok, .terminated(.atsNoAccess):
-                requestPage(transaction, of: access)
-                return nil
-            // The request itself was refused: an ordinary access gets the proper report.
-            case .terminated, .fault, .stalled: transaction.addressType = .untranslated
-            }
-        }
-        switch smmu.translate(transaction) {
-        case .ok(let output): return output
-        case .stalled(let tag, let record):
-            stalled[StallKey(streamID: access.streamID, tag: tag)] = Stalled(
-                access: access, record: record, address: address)
-        // CD.A = 0: the device is told that it went well.
-        case .fault where !smmu.lastFaultAborts: access.finish(.success(readAsZero(access.operation)))
-        case .fault(let record, recorded: true):
-            access.finish(.failure(EventDescription(record, address: address).error))
-        case .fault(_, recorded: false): access.finish(.failure(terminated(.faultNotRecorded, address, access)))
-        case .terminated(.readAsZero): access.finish(.success(readAsZero(access.operation)))
-        case .terminated(let termination): access.finish(.failure(terminated(termination, address, access)))
-        }
-        return nil
-    }
-
-    private func readAsZero(_ operation: DeviceOperation) -> DeviceOutcome {
-        var outcome = DeviceOutcome(completed: operation.length)
-        if case .read(_, let length) = operation { outcome.bytes = [UInt8](repeating: 0, count: Int(length)) }
-        return outcome
-    }
-
-    private func terminated(_ termination: Termination, _ address: UInt64, _ access: DeviceAccess) -> IOMMUError {
-        var error = IOMMUError(
-            .EFAULT, access.reason(termination), "the access was terminated without a record",
-            ["stream_id": .number(UInt64(access.streamID)), "address": .hex(address)]
-        )
-        if let pasid = access.pasid { error = error.with("pasid", .number(UInt64(pasid))) }
-        return error
-    }
-
-    // MARK: Page requests
-
-    private func requestPage(_ transaction: Transaction, of access: DeviceAccess) {
-        var tries = 0
-        while requested[RequestKey(streamID: access.streamID, index: nextRequest)] != nil, tries < 512 {
-            nextRequest = (nextRequest + 1) & 0x1ff
-            tries += 1
-        }
-        guard tries < 512 else {
-            return access.finish(.failure(IOMMUError(
-                .EFAULT, "too_many_page_requests", "the device has no page request group left")))
-        }
-        let index = nextRequest
-        nextRequest = (nextRequest + 1) & 0x1ff
-        requested[RequestKey(streamID: access.streamID, index: index)] = access
-        let request = PageRequest(
-            streamID: access.streamID, substreamID: access.pasid, address: transaction.address,
-            access: transaction.access, prgIndex: index, isLast: true
-        )
-        switch smmu.receive(request) {
-        case .queued: hasInterrupt = true
-        case .answered(let answer): pageRequestAnswered(answer)
-        case .discarded: break
-        }
     }
 
     // MARK: SMMUDelegate

@@ -33,7 +33,8 @@ struct WindowTransfer {
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
             var done = 0
             for segment in source where isComplete {
-                let part = UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[done..<done + Int(segment.length)]))
+                let range = done..<done + Int(segment.length)
+                let part = UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(rebasing: buffer[range]))
                 isComplete = machine.read(segment.address, into: part)
                 done += part.count
             }

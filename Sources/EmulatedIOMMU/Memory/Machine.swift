@@ -123,8 +123,7 @@ private struct Layout {
             let tables = isWide
                 ? AddressRange(start: 1 << 32, length: 64 << 30)
                 : AddressRange(start: 8 * unit, length: min(8 * unit, 64 << 30)),
-            let windows = isWide
-                ? AddressRange(start: 1 << 40, last: 31 * unit - 1) : AddressRange(start: 16 * unit, last: 31 * unit - 1),
+            let windows = AddressRange(start: isWide ? 1 << 40 : 16 * unit, last: 31 * unit - 1),
             let processes = AddressRange(start: 31 * unit, length: unit)
         else { return nil }
         self.tables = tables

@@ -19,10 +19,12 @@ extension MemoryObject {
                 Facts.isAnonymous(descriptor, status)
             else { throw Facts.notAMemfd }
             guard mode & O_ACCMODE != O_WRONLY else {
-                throw IOMMUError(.EINVAL, "not_readable", "the memfd was opened for writing only", hint: "open it O_RDWR")
+                throw IOMMUError(
+                    .EINVAL, "not_readable", "the memfd was opened for writing only", hint: "open it O_RDWR")
             }
             guard status.st_size > 0 else {
-                throw IOMMUError(.EINVAL, "empty_memory", "the memfd is empty", hint: "ftruncate() it to its size first")
+                throw IOMMUError(
+                    .EINVAL, "empty_memory", "the memfd is empty", hint: "ftruncate() it to its size first")
             }
             size = UInt64(status.st_size)
             isWritable = mode & O_ACCMODE == O_RDWR && seals & (CLINUX_SEAL_WRITE | CLINUX_SEAL_FUTURE_WRITE) == 0
@@ -34,7 +36,8 @@ extension MemoryObject {
             guard status.st_nlink == 0 else { return false }
             switch clinux_filesystem(descriptor) {
             case UInt64(CLINUX_TMPFS_MAGIC): return status.st_dev == kernelMount
-            case UInt64(CLINUX_HUGETLBFS_MAGIC): return linkTarget(ofDescriptor: descriptor)?.hasPrefix("/memfd:") == true
+            case UInt64(CLINUX_HUGETLBFS_MAGIC):
+                return linkTarget(ofDescriptor: descriptor)?.hasPrefix("/memfd:") == true
             default: return false
             }
         }
@@ -63,6 +66,6 @@ func linkTarget(ofDescriptor descriptor: Int32) -> String? {
         guard let start = buffer.baseAddress else { return nil }
         let count = readlink("/proc/self/fd/\(descriptor)", start, buffer.count)
         guard count > 0 else { return nil }
-        return String(decoding: UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(buffer)[..<count]), as: UTF8.self)
+        return String(decoding: UnsafeRawBufferPointer(buffer)[..<count], as: UTF8.self)
     }
 }

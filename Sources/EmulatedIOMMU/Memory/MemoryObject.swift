@@ -138,7 +138,8 @@ package final class MemoryObject {
     package func write(offset: UInt64, from buffer: UnsafeRawBufferPointer) throws(IOMMUError) {
         try check(offset: offset, count: buffer.count)
         guard isWritable else {
-            throw IOMMUError(.EPERM, "memory_read_only", "the memory object was imported read-only or sealed against writes")
+            throw IOMMUError(
+                .EPERM, "memory_read_only", "the memory object was imported read-only or sealed against writes")
         }
         guard copyIn(offset: offset, from: buffer) else { throw truncated(offset) }
     }
@@ -153,7 +154,8 @@ package final class MemoryObject {
     }
 
     private func truncated(_ offset: UInt64) -> IOMMUError {
-        IOMMUError(.EIO, "memory_truncated", "the file behind the memory object has been truncated", ["offset": .hex(offset)])
+        IOMMUError(
+            .EIO, "memory_truncated", "the file behind the memory object has been truncated", ["offset": .hex(offset)])
     }
 
     /// False if a byte of it is not there.
@@ -165,7 +167,9 @@ package final class MemoryObject {
             memcpy(target, pointer + Int(offset), buffer.count)
             return true
         }
-        return transferAll(buffer.count) { pread(descriptor, target + $0, buffer.count - $0, off_t(offset) + off_t($0)) }
+        return transferAll(buffer.count) { done in
+            pread(descriptor, target + done, buffer.count - done, off_t(offset) + off_t(done))
+        }
     }
 
     /// False if a byte of it is not there or may not be written.
@@ -185,7 +189,9 @@ package final class MemoryObject {
         }
         // A write behind the end would make a truncated file grow again, with the client none the wiser.
         guard isBacked(upTo: offset &+ UInt64(buffer.count)) else { return false }
-        return transferAll(buffer.count) { pwrite(descriptor, source + $0, buffer.count - $0, off_t(offset) + off_t($0)) }
+        return transferAll(buffer.count) { done in
+            pwrite(descriptor, source + done, buffer.count - done, off_t(offset) + off_t(done))
+        }
     }
 
     /// Whether the file still has all of these bytes.

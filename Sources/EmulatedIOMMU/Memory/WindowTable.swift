@@ -81,7 +81,9 @@ final class WindowTable {
         if index > 0, windows[index - 1].last >= start { candidate = windows[index - 1].last &+ 1 }
         while true {
             candidate = (candidate &+ alignment &- 1) & ~(alignment &- 1)
-            guard let wanted = AddressRange(start: candidate, length: length), space.contains(wanted) else { return nil }
+            guard let wanted = AddressRange(start: candidate, length: length), space.contains(wanted) else {
+                return nil
+            }
             guard index < windows.count, windows[index].base <= wanted.last else { return candidate }
             candidate = windows[index].last &+ 1
             index += 1

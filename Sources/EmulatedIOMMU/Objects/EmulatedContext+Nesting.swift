@@ -186,6 +186,9 @@ extension EmulatedContext {
     }
 
     package func respond(fault: ObjectID, _ responses: [FaultResponse]) throws(IOMMUError) -> Int {
-        try table.object(fault, .fault, as: FaultQueue.self).respond(responses)
+        let queue = try table.object(fault, .fault, as: FaultQueue.self)
+        // The accesses that waited for an answer go on before the reply, not when a worker has time.
+        defer { for smmu in backend.smmus { smmu.engine.pump() } }
+        return try queue.respond(responses)
     }
 }

@@ -207,7 +207,8 @@ extension AddressSpace: PageFaultHandler {
     }
 
     private func resolve(
-        _ fault: DriverFault, of device: EmulatedDevice, _ view: AddressSpaceView, in memory: ProcessMemory, isWrite: Bool
+        _ fault: DriverFault, of device: EmulatedDevice, _ view: AddressSpaceView, in memory: ProcessMemory,
+        isWrite: Bool
     ) {
         pendingFaults.append(PendingFault(driver: device.driver, tag: fault.tag))
         let address = fault.address

@@ -9,7 +9,8 @@ final class AddressSpaceView {
 
     let smmu: EmulatedSMMU
     let domain: SVADomain
-    /// A TLBI of the CPUs (nil: of the whole address space), where those reach the SMMU and the ASID is theirs; nil: commands are needed.
+    /// A TLBI of the CPUs for a range, or (nil) the whole address space, where those reach the SMMU and the ASID is
+    /// theirs; without it commands are needed.
     private let broadcast: ((AddressRange?) -> Void)?
     /// (device, PASID) pairs that translate through it.
     var users = 0

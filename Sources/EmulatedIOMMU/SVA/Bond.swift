@@ -16,7 +16,10 @@ package final class Bond {
     var attachment: SVAAttachment?
     var queues: [AcceleratorQueue] = []
 
-    init(session: SVASession, device: EmulatedDevice, deviceID: ObjectID, handle: AddressSpaceHandle, _ attachment: SVAAttachment) {
+    init(
+        session: SVASession, device: EmulatedDevice, deviceID: ObjectID, handle: AddressSpaceHandle,
+        _ attachment: SVAAttachment
+    ) {
         self.session = session
         self.device = device
         self.deviceID = deviceID

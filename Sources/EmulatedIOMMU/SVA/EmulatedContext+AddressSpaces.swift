@@ -53,7 +53,9 @@ extension EmulatedContext {
                 ["memory": .number(UInt64(memoryID)), "offset": .hex(offset), "length": .hex(length)]
             )
         }
-        guard !access.isEmpty else { throw IOMMUError(.EINVAL, "no_access", "a mapping permits reading, writing or both") }
+        guard !access.isEmpty else {
+            throw IOMMUError(.EINVAL, "no_access", "a mapping permits reading, writing or both")
+        }
         guard memory.isWritable || !access.contains(.write) else {
             throw IOMMUError(
                 .EPERM, "memory_read_only", "the memory object cannot be written, so it cannot be mapped writable",

@@ -21,7 +21,9 @@ extension EmulatedContext {
     /// `queue.open`: the first queue of an address space on a device binds the two.
     ///
     /// - Throws: `ENODEV` without queues, `EBUSY` if all are open, and what `sva.bind` refuses.
-    package func openQueue(device deviceID: ObjectID, mm: ObjectID) throws(IOMMUError) -> (queue: ObjectID, pasid: UInt32) {
+    package func openQueue(
+        device deviceID: ObjectID, mm: ObjectID
+    ) throws(IOMMUError) -> (queue: ObjectID, pasid: UInt32) {
         let device = try device(deviceID)
         guard device.description.queues > 0 else {
             throw IOMMUError(
@@ -81,7 +83,9 @@ extension EmulatedContext {
     }
 
     /// The state of a queue, and whose mm it works on.
-    package func queueState(_ id: ObjectID) throws(IOMMUError) -> (state: AcceleratorQueue.State, mm: ObjectID, pasid: UInt32) {
+    package func queueState(
+        _ id: ObjectID
+    ) throws(IOMMUError) -> (state: AcceleratorQueue.State, mm: ObjectID, pasid: UInt32) {
         let queue = try sva.queue(id)
         queue.bond.space.probe()
         return (queue.state, queue.bond.handle.id, queue.bond.pasid)

@@ -65,9 +65,8 @@ struct MapsFile {
         else { return nil }
         let permissions = Array(fields[1])
         let name = fields.count > 5 ? fields[5].drop { $0 == 32 } : []
-        return (
-            ProcessArea(start: start, end: end, isReadable: permissions[0] == 114, isWritable: permissions[1] == 119), name
-        )
+        let (isReadable, isWritable) = (permissions[0] == 114, permissions[1] == 119)
+        return (ProcessArea(start: start, end: end, isReadable: isReadable, isWritable: isWritable), name)
     }
 
     private static func hexadecimal(_ digits: ArraySlice<UInt8>) -> UInt64? {

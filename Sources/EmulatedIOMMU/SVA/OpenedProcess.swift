@@ -20,7 +20,9 @@ struct OpenedProcess {
 
     /// Whether a process opened earlier, whose address space still lives and has the same layout, shares it.
     func isSame(as other: AddressSpace) -> Bool {
-        guard let pid, let otherPID = other.pid, ProcFile.startTime(of: otherPID) == other.startTime else { return false }
+        guard let pid, let otherPID = other.pid, ProcFile.startTime(of: otherPID) == other.startTime else {
+            return false
+        }
         if pid == otherPID { return true }
         let comparison = clinux_compare_mm(pid, otherPID)
         if comparison >= 0 { return comparison == 0 }
@@ -96,7 +98,8 @@ extension OpenedProcess {
             )
         }
         guard ProcFile.values(of: "VmSize", in: status) != nil else {
-            throw IOMMUError(.ESRCH, "mm_exited", "the process has no address space: it has exited, or is of the kernel")
+            throw IOMMUError(
+                .ESRCH, "mm_exited", "the process has no address space: it has exited, or is of the kernel")
         }
     }
 
@@ -179,7 +182,8 @@ extension OpenedProcess {
         let grant = "let the process send its own /proc/self/mem and /proc/self/maps: that needs no privilege"
         if scope > 0 {
             return IOMMUError(
-                .EPERM, "yama_ptrace_scope", "Yama (kernel.yama.ptrace_scope = \(scope)) keeps the daemon out of the process",
+                .EPERM, "yama_ptrace_scope",
+                "Yama (kernel.yama.ptrace_scope = \(scope)) keeps the daemon out of the process",
                 hint: "give the daemon CAP_SYS_PTRACE, or \(grant)", ["ptrace_scope": .number(UInt64(scope))]
             )
         }

@@ -63,7 +63,9 @@ package final class ProcessTransfer: Sendable {
     ) -> ProcessMemory.Failure {
         guard case .unreachable(let address) = failure else { return failure }
         do throws(ProcessMemory.Failure) {
-            guard let area = try memory.area(at: address), area.isReadable || area.isWritable else { return .denied(address) }
+            guard let area = try memory.area(at: address), area.isReadable || area.isWritable else {
+                return .denied(address)
+            }
             return failure
         } catch {
             return error
@@ -81,15 +83,17 @@ package final class ProcessTransfer: Sendable {
         }
     }
 
-    private func read(_ address: UInt64, _ length: UInt64, in memory: ProcessMemory) throws(ProcessMemory.Failure) -> [UInt8] {
+    private func read(
+        _ address: UInt64, _ length: UInt64, in memory: ProcessMemory
+    ) throws(ProcessMemory.Failure) -> [UInt8] {
         try memory.check(address, length: length, write: false)
         var bytes = [UInt8](repeating: 0, count: Int(length))
         var failure: ProcessMemory.Failure?
         bytes.withUnsafeMutableBytes { buffer in
             do throws(ProcessMemory.Failure) {
                 try forEachChunk(length) { (offset, count) throws(ProcessMemory.Failure) in
-                    try memory.read(
-                        address &+ offset, into: UnsafeMutableRawBufferPointer(rebasing: buffer[Int(offset)..<Int(offset) + count]))
+                    let part = buffer[Int(offset)..<Int(offset) + count]
+                    try memory.read(address &+ offset, into: UnsafeMutableRawBufferPointer(rebasing: part))
                 }
             } catch { failure = error }
         }
@@ -103,8 +107,8 @@ package final class ProcessTransfer: Sendable {
         bytes.withUnsafeBytes { buffer in
             do throws(ProcessMemory.Failure) {
                 try forEachChunk(UInt64(buffer.count)) { (offset, count) throws(ProcessMemory.Failure) in
-                    try memory.write(
-                        address &+ offset, from: UnsafeRawBufferPointer(rebasing: buffer[Int(offset)..<Int(offset) + count]))
+                    let part = buffer[Int(offset)..<Int(offset) + count]
+                    try memory.write(address &+ offset, from: UnsafeRawBufferPointer(rebasing: part))
                 }
             } catch { failure = error }
         }

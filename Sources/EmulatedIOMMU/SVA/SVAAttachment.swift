@@ -23,7 +23,9 @@ final class SVAAttachment {
     ///
     /// - Throws: `ESRCH` for one that has ended, `EOVERFLOW` if its PASID is too large for a device, `ENOSPC`,
     ///   `ENOMEM`, and what the driver refuses. Then everything is as before.
-    static func make(space: AddressSpace, group: DeviceGroup, for device: EmulatedDevice) throws(IOMMUError) -> SVAAttachment {
+    static func make(
+        space: AddressSpace, group: DeviceGroup, for device: EmulatedDevice
+    ) throws(IOMMUError) -> SVAAttachment {
         guard space.isLive else { throw .mmExited }
         let devices = group.devices.filter { !$0.isRemoved }
         let pasid = try space.takePASID(for: devices)

@@ -117,7 +117,9 @@ extension SVAManager: ProcessTransferring {
         _ piece: DeviceOperation, at physicalAddress: UInt64, previous: UInt32?,
         completion: @escaping (ProcessTransfer.End) -> Void
     ) -> ProcessTransfer? {
-        guard let space = windows.space(at: physicalAddress), space.isLive, let memory = space.process else { return nil }
+        guard let space = windows.space(at: physicalAddress), space.isLive, let memory = space.process else {
+            return nil
+        }
         let transfer = ProcessTransfer()
         executor.perform(key: space.workKey) {
             transfer.run(piece, in: memory, previous: previous)

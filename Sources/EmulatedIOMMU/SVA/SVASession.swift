@@ -30,7 +30,8 @@ package final class SVASession: ContextCompanion {
     package func close() {
         for (id, running) in accesses {
             accesses[id] = nil
-            running.engine.terminate(running.access, with: IOMMUError(.ECANCELED, "session_closed", "the session was closed"))
+            let error = IOMMUError(.ECANCELED, "session_closed", "the session was closed")
+            running.engine.terminate(running.access, with: error)
         }
         for (id, queue) in queues.all {
             queue.kill(.queueStopped)

@@ -22,9 +22,10 @@ final class SyntheticMemory {
     func check(_ range: AddressRange) throws(IOMMUError) {
         let index = firstIndex(endingAtOrBehind: range.start)
         guard index == areas.count || areas[index].range.start > range.last else {
+            let other = areas[index].range
             throw IOMMUError(
                 .EEXIST, "va_in_use", "the range meets an area of the address space that is already mapped",
-                hint: "mm.unmap it first", ["va": .hex(areas[index].range.start), "length": .hex(areas[index].range.length)]
+                hint: "mm.unmap it first", ["va": .hex(other.start), "length": .hex(other.length)]
             )
         }
     }

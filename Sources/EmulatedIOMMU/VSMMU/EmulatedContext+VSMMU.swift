@@ -1,0 +1,186 @@
+import Glibc
+import IOMMU
+import SMMUv3
+
+// MARK: - vsmmu.*
+
+/// A transaction of `vsmmu.translate`.
+package struct VirtualTransaction: Sendable, Equatable {
+    package var streamID: UInt32
+    package var pasid: UInt32?
+    package var address: UInt64
+    package var access: AccessKind
+    package var privileged: Bool
+
+    package init(streamID: UInt32, pasid: UInt32?, address: UInt64, access: AccessKind, privileged: Bool) {
+        (self.streamID, self.pasid, self.address) = (streamID, pasid, address)
+        (self.access, self.privileged) = (access, privileged)
+    }
+
+    fileprivate var transaction: Transaction {
+        let access: SMMUv3.Access =
+            switch access {
+            case .read: .read
+            case .write: .write
+            case .execute: .execute
+            }
+        return Transaction(
+            streamID: streamID, substreamID: pasid, address: address, access: access, privileged: privileged)
+    }
+}
+
+/// What came of it: the model's answer, and what the device would have noticed of a fault.
+package struct VirtualTranslation: Sendable, Equatable {
+    package var translation: Translation
+    /// The TLB answered.
+    package var isCached: Bool
+    /// The walk, if it was asked for.
+    package var steps: [WalkStep]
+    /// Of a fault: the device sees an abort; else it reads zero, or its write is ignored (CD.A = 0).
+    package var isAborted: Bool
+}
+
+extension EmulatedContext {
+    private var virtualSMMUs: VSMMUSession {
+        for companion in companions {
+            if let session = companion as? VSMMUSession { return session }
+        }
+        let session = VSMMUSession(context: self)
+        companions.append(session)
+        return session
+    }
+
+    private func vsmmu(_ id: ObjectID) throws(IOMMUError) -> VirtualSMMU {
+        guard let vsmmu = virtualSMMUs.vsmmus[id] else { throw .unknown("vsmmu", id) }
+        return vsmmu
+    }
+
+    /// `vsmmu.create`: a device out of reset.
+    ///
+    /// - Parameter overrides: whole words by register name; the others are those of the laboratory's smmu0.
+    /// - Throws: `EINVAL` naming the field that cannot be honoured, `EDQUOT`.
+    package func createVSMMU(overrides: [String: UInt32] = [:]) throws(IOMMUError) -> ObjectID {
+        let session = virtualSMMUs
+        guard session.vsmmus.count < limits.vsmmus else {
+            throw IOMMUError(
+                .EDQUOT, "quota_exceeded", "this session would hold more than \(limits.vsmmus) SMMU models",
+                hint: "vsmmu.destroy one", ["limit": .number(UInt64(limits.vsmmus))]
+            )
+        }
+        let vsmmu = try VirtualSMMU(try Identification(overrides: overrides))
+        try chargeObject()
+        vsmmu.id = session.vsmmus.insert(vsmmu)
+        return vsmmu.id
+    }
+
+    /// `vsmmu.destroy`
+    package func destroyVSMMU(_ id: ObjectID) throws(IOMMUError) {
+        virtualSMMUs.remove(id, try vsmmu(id))
+    }
+
+    /// `vsmmu.memory`: guest memory at a guest physical address.
+    ///
+    /// - Throws: `EINVAL` for misalignment or a range outside the memory object, `EEXIST` for an overlap.
+    package func mapVSMMUMemory(
+        _ id: ObjectID, memory memoryID: ObjectID, offset: UInt64, length: UInt64, gpa: UInt64
+    ) throws(IOMMUError) {
+        let vsmmu = try vsmmu(id)
+        let memory = try memory(memoryID)
+        guard (gpa | offset | length) & 0xfff == 0, let addresses = AddressRange(start: gpa, length: length),
+            offset < memory.size, length <= (memory.size &- offset &+ 0xfff) & ~0xfff
+        else {
+            throw IOMMUError(
+                .EINVAL, "bad_range", "the range must consist of whole pages that lie in the memory object",
+                [
+                    "gpa": .hex(gpa), "offset": .hex(offset), "length": .hex(length),
+                    "memory": .number(UInt64(memoryID)), "size": .hex(memory.size),
+                ]
+            )
+        }
+        guard vsmmu.memory.ranges.count < limits.mappings else {
+            throw IOMMUError(
+                .EDQUOT, "quota_exceeded", "the guest memory would have more than \(limits.mappings) ranges",
+                ["limit": .number(UInt64(limits.mappings))])
+        }
+        try vsmmu.memory.insert(addresses, memory, id: memoryID, offset: offset)
+    }
+
+    /// `vsmmu.unmap_memory`: the whole range that begins there; `ENOENT` if none does.
+    package func unmapVSMMUMemory(_ id: ObjectID, gpa: UInt64) throws(IOMMUError) {
+        guard try vsmmu(id).memory.remove(startingAt: gpa) else {
+            throw IOMMUError(.ENOENT, "no_guest_memory", "no range of guest memory begins there", ["gpa": .hex(gpa)])
+        }
+    }
+
+    /// `vsmmu.mmio_read`: 4 or 8 bytes of pages 0 and 1.
+    package func mmioRead(_ id: ObjectID, offset: UInt64, size: Int) throws(IOMMUError) -> UInt64 {
+        try vsmmu(id).read(offset, size: size)
+    }
+
+    /// `vsmmu.mmio_write`
+    package func mmioWrite(_ id: ObjectID, offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) {
+        let vsmmu = try vsmmu(id)
+        try vsmmu.write(offset, size: size, value: value)
+    }
+
+    /// `vsmmu.translate`: for real, with all its effects.
+    package func translateVSMMU(
+        _ id: ObjectID, _ transaction: VirtualTransaction, trace: Bool = false
+    ) throws(IOMMUError) -> VirtualTranslation {
+        translate(try vsmmu(id), transaction, trace: trace)
+    }
+
+    /// `vsmmu.translate_many`: in order.
+    package func translateVSMMU(
+        _ id: ObjectID, many transactions: [VirtualTransaction]
+    ) throws(IOMMUError) -> [VirtualTranslation] {
+        let vsmmu = try vsmmu(id)
+        return transactions.map { translate(vsmmu, $0, trace: false) }
+    }
+
+    private func translate(
+        _ vsmmu: VirtualSMMU, _ transaction: VirtualTransaction, trace: Bool
+    ) -> VirtualTranslation {
+        let result = vsmmu.translate(transaction.transaction, trace: trace)
+        var isAborted = false
+        switch result.translation {
+        case .fault(let record, let isRecorded):
+            isAborted = vsmmu.lastFaultAborts
+            if isRecorded { announce(record, of: vsmmu, transaction) }
+        case .stalled(_, let record): announce(record, of: vsmmu, transaction)
+        case .ok, .terminated: break
+        }
+        return VirtualTranslation(
+            translation: result.translation, isCached: result.isCached, steps: result.steps, isAborted: isAborted)
+    }
+
+    private func announce(_ record: EventRecord, of vsmmu: VirtualSMMU, _ transaction: VirtualTransaction) {
+        emit(
+            .vsmmuEvent,
+            [.init("vsmmu", .number(UInt64(vsmmu.id)))]
+                + EventDescription(record, address: transaction.address).members)
+    }
+
+    /// `vsmmu.set_irq`: signals an eventfd, which this call owns, at each interrupt; nil stops.
+    ///
+    /// - Parameter name: "evtq", "priq", "cmdq-sync" or "gerror".
+    package func setVSMMUInterrupt(_ id: ObjectID, _ name: String, descriptor: Int32?) throws(IOMMUError) {
+        let interrupts: [String: Interrupt] = [
+            "evtq": .eventQueue, "priq": .priQueue, "cmdq-sync": .commandSync, "gerror": .globalError,
+        ]
+        do throws(IOMMUError) {
+            let vsmmu = try vsmmu(id)
+            guard let interrupt = interrupts[name] else {
+                throw IOMMUError(
+                    .EINVAL, "unknown_interrupt", "there is no interrupt \(name)",
+                    hint: "evtq, priq, cmdq-sync and gerror exist", ["irq": .text(name)]
+                )
+            }
+            // From here on the descriptor is the model's, also if it refuses it.
+            return try vsmmu.setSignal(interrupt, descriptor)
+        } catch {
+            if let descriptor, error.reason != "not_an_eventfd" { Glibc.close(descriptor) }
+            throw error
+        }
+    }
+}

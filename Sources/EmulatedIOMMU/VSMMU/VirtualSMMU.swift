@@ -1,0 +1,122 @@
+import CLinux
+import Glibc
+import IOMMU
+import SMMUv3
+
+/// A bare SMMUv3 that the client itself programs: registers, and structures in the client's memory.
+package final class VirtualSMMU: SMMUDelegate {
+    package internal(set) var id: ObjectID = 0
+    let smmu: SMMU<GuestMemory>
+    let memory: GuestMemoryMap
+    /// Where each interrupt is signalled.
+    private var signals: [Interrupt: Int32] = [:]
+    private var pending: Set<Interrupt> = []
+
+    /// - Throws: `EINVAL` naming the field that the model cannot honour.
+    init(_ identification: Identification) throws(IOMMUError) {
+        let memory = GuestMemoryMap()
+        do {
+            smmu = try SMMU(memory: GuestMemory(map: memory), identification: identification)
+        } catch {
+            throw IOMMUError(
+                .EINVAL, "idr_not_modelled",
+                "\(error.field) = \(hexadecimal(UInt64(error.value))) cannot be: \(error.explanation)",
+                ["field": .text(error.field), "value": .hex(UInt64(error.value))]
+            )
+        }
+        self.memory = memory
+        smmu.delegate = self
+    }
+
+    deinit {
+        for descriptor in signals.values { close(descriptor) }
+        memory.removeAll()
+    }
+
+    // MARK: Registers
+
+    /// - Throws: `EINVAL` for sizes, alignments and offsets that no bus would carry.
+    func read(_ offset: UInt64, size: Int) throws(IOMMUError) -> UInt64 {
+        do {
+            return try smmu.readRegister(try Self.registerOffset(offset), width: size)
+        } catch {
+            throw Self.refusal(error, offset: offset, size: size)
+        }
+    }
+
+    /// Everything that follows from it, commands included, is done on return.
+    func write(_ offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) {
+        guard size == 8 || value >> 32 == 0 else {
+            throw IOMMUError(.EINVAL, "value_too_wide", "the value does not fit in \(size) bytes", ["value": .hex(value)])
+        }
+        do {
+            try smmu.writeRegister(try Self.registerOffset(offset), width: size, value: value)
+        } catch {
+            throw Self.refusal(error, offset: offset, size: size)
+        }
+        deliver()
+    }
+
+    private static func registerOffset(_ offset: UInt64) throws(MMIOError) -> UInt32 {
+        guard let offset = UInt32(exactly: offset) else { throw .outOfRange }
+        return offset
+    }
+
+    private static func refusal(_ error: MMIOError, offset: UInt64, size: Int) -> IOMMUError {
+        let (reason, message) =
+            switch error {
+            case .badWidth: ("bad_width", "the register cannot be accessed with \(size) bytes")
+            case .misaligned: ("misaligned_register", "the offset is not a multiple of the size")
+            case .outOfRange: ("outside_registers", "registers lie at 0 to 0x1ffff")
+            }
+        return IOMMUError(
+            .EINVAL, reason, message, ["offset": .hex(offset), "size": .number(UInt64(max(size, 0)))])
+    }
+
+    // MARK: Transactions
+
+    /// One transaction of a device, for real.
+    func translate(_ transaction: Transaction, trace: Bool) -> Inspection {
+        let steps = trace ? smmu.inspect(transaction, trace: true).steps : []
+        let translation = smmu.translate(transaction)
+        var isCached = false
+        if case .ok(let output) = translation { isCached = output.isCached }
+        deliver()
+        return Inspection(translation: translation, isCached: isCached, steps: steps)
+    }
+
+    /// Whether the device of the last fault was told of an abort; else its access read zero or was ignored.
+    var lastFaultAborts: Bool { smmu.lastFaultAborts }
+
+    // MARK: Interrupts
+
+    /// Signals an eventfd, which it owns, at each interrupt; nil stops.
+    ///
+    /// - Throws: `EINVAL` for what is no eventfd.
+    func setSignal(_ interrupt: Interrupt, _ descriptor: Int32?) throws(IOMMUError) {
+        if let descriptor, linkTarget(ofDescriptor: descriptor) != "anon_inode:[eventfd]" {
+            close(descriptor)
+            throw IOMMUError(
+                .EINVAL, "not_an_eventfd", "interrupts are signalled through eventfds only", hint: "make one with eventfd(2)")
+        }
+        if let old = signals[interrupt] { close(old) }
+        signals[interrupt] = descriptor
+    }
+
+    private func deliver() {
+        guard !pending.isEmpty else { return }
+        let raised = pending
+        pending = []
+        for interrupt in raised {
+            guard let descriptor = signals[interrupt] else { continue }
+            // A counter that overflows stays readable: nothing is lost but the count.
+            _ = clinux_signal_eventfd(descriptor)
+        }
+    }
+
+    package func interruptRaised(_ interrupt: Interrupt) { pending.insert(interrupt) }
+    /// Stalled transactions have no device that would go on.
+    package func stallResolved(_ resolution: StallResolution) {}
+    package func invalidateTranslations(_ invalidation: ATCInvalidation) -> Bool { true }
+    package func pageRequestAnswered(_ answer: PageRequestAnswer) {}
+}
