@@ -31,12 +31,13 @@ struct Demo {
             ])
 
         story.step("A device: this session takes it and gives it the address space.")
-        let device = try chooseDevice(wanted)
+        let chosen = try chooseDevice(wanted)
+        let device = chosen.name
         let bound = try call("device.bind", ["name": .string(device)])
         _ = try call("device.attach", ["device": bound["device"], "pt": ioas])
 
         let bytes = try write(device: bound["device"], into: memory)
-        let walk = try showWalk(device: bound["device"])
+        let walk = try showWalk(device: bound["device"], stream: chosen)
         let fault = try showEnd(device: bound["device"], ioas: ioas)
         return .object([
             .init(key: "device", value: .string(device)), .init(key: "iova", value: .hex(Self.iova)),
@@ -62,8 +63,17 @@ struct Demo {
         return arrived
     }
 
-    private mutating func showWalk(device: JSONValue?) throws(Failure) -> JSONValue {
+    private mutating func showWalk(device: JSONValue?, stream: Chosen) throws(Failure) -> JSONValue {
         story.step("How the SMMU got there: stream table, context descriptor, page tables.")
+        let entry = try call(
+            "smmu.ste", ["smmu": .string(stream.smmu), "stream_id": .count(stream.id)], isShown: false)
+        let context = try call(
+            "smmu.cd", ["smmu": .string(stream.smmu), "stream_id": .count(stream.id), "substream_id": .integer(0)],
+            isShown: false)
+        let id = "0x" + String(stream.id, radix: 16)
+        story.detail(
+            "STE of StreamID \(id)  " + Self.fields(entry, ["V", "Config", "S1ContextPtr", "S1CDMax"]) + "\n"
+                + "CD of SubstreamID 0    " + Self.fields(context, ["V", "ASID", "T0SZ", "IPS", "TTB0"]))
         let walk = try call(
             "smmu.translate",
             ["device": device, "iova": .hex(Self.iova), "access": .string("write"), "trace": .bool(true)],
@@ -90,15 +100,29 @@ struct Demo {
         throw .found
     }
 
-    /// The device asked for, else the first free one that is a PCI function with PASIDs or any.
-    private func chooseDevice(_ wanted: String?) throws(Failure) -> String {
-        if let wanted { return wanted }
+    private static func fields(_ structure: JSONValue, _ names: [String]) -> String {
+        names.map { "\($0)=\(structure["fields"]?[$0].map { Table.cell($0) } ?? "-")" }.joined(separator: " ")
+    }
+
+    /// A device and where its transactions enter.
+    private struct Chosen {
+        let name: String
+        let smmu: String
+        let id: UInt64
+    }
+
+    /// The device asked for, else the first that nobody has.
+    private func chooseDevice(_ wanted: String?) throws(Failure) -> Chosen {
         let devices = try daemon.call("topology.list")["devices"]?.arrayValue ?? []
-        let free = devices.first { $0["bound_by"] == nil || $0["bound_by"] == .null }
-        guard let name = free?["name"]?.stringValue else {
-            throw .usage("every device is taken; name one of yours with --device")
+        let device = devices.first { device in
+            wanted.map { device["name"] == .string($0) } ?? (device["bound_by"] ?? .null == .null)
         }
-        return name
+        guard let name = device?["name"]?.stringValue, let smmu = device?["smmu"]?.stringValue,
+            let id = device?["stream_ids"]?[0]?.unsignedValue
+        else {
+            throw .usage(wanted.map { "there is no device “\($0)”" } ?? "every device is taken")
+        }
+        return Chosen(name: name, smmu: smmu, id: id)
     }
 
     private func call(
