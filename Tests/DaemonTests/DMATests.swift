@@ -147,6 +147,23 @@ struct DMATests {
         #expect(try reply()["error"]?["code"]?.intValue == -Int(EFAULT))
     }
 
+    @Test func closingTheSessionAnswersWhatWaitsInIt() throws {
+        let other = try daemon.connect()
+        let (device, _, fault, _) = try stallingDevice(other)
+        let third = try daemon.connect()
+        _ = try third.call("session.attach", #"{"name":"shared","create":false}"#)
+        let empty = try other.id("fault.alloc", "{}", "fault")
+        try third.send(
+            line: #"{"jsonrpc":"2.0","id":"later","method":"fault.read","params":{"fault":\#(empty),"timeout_ms":60000}}"#)
+        try send("dma.read", #"{"device":\#(device),"iova":"0x5000","length":4}"#)
+        _ = try other.call("fault.read", #"{"fault":\#(fault),"timeout_ms":10000}"#)
+        try other.call("session.close", "{}")
+        #expect(try reply()["error"] != nil)
+        let line = try #require(try third.receiveLine())
+        #expect(try JSONValue(parsing: line)["error"] != nil)
+        #expect(try client.call("session.objects")["objects"]?.arrayValue?.isEmpty == true)
+    }
+
     @Test func aWaitingConnectionThatEndsFreesItsDeviceAtOnce() throws {
         let other = try daemon.connect()
         do {

@@ -22,8 +22,9 @@ package final class Service {
 
     /// By the index of the connection's id.
     private var clients: [Client?] = []
-    /// For figures by method.
-    package weak var dispatcher: Dispatcher?
+    /// For figures by method. Not `weak`: every retain of an object with weak references takes a slow path, and each
+    /// request retains the dispatcher.
+    package unowned var dispatcher: Dispatcher?
     private var connectionsByUser: [UInt32: Int] = [:]
     private var probe: Client?
     var isWatchingAddressSpaces = false

@@ -88,8 +88,8 @@ private func declareMMMapping(_ methods: inout MethodTable<Service>) {
         let length = m.param("length", .address, "Bytes; a multiple of 4096.")
         let access = m.param("access", .access, default: .readWrite, "What is permitted; both if absent.")
         let populate = m.param("populate", .bool, default: true, "False: pages come when a device faults.")
-        m.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
-        m.refuses(.EEXIST, "range_taken", "Something is mapped there.")
+        m.refuses(.ENOENT, "unknown_object", "An id names no such object of this session.")
+        m.refuses(.EEXIST, "va_in_use", "Something is mapped there.")
         m.refuses(.ESRCH, "mm_exited", "The address space has ended.")
         return { call, service in
             try service.emulatedContext(call).mapMM(

@@ -7,7 +7,7 @@ func declareDeviceMethods(_ methods: inout MethodTable<Service>) {
         let name = m.param("name", .string(maximumBytes: 64), "As `topology.list` has it.")
         let device = m.result("device", .count, "The device object.")
         let group = m.result("group", .count, "The number of its group.")
-        m.refuses(.ENODEV, "no_such_device", "There is no device of that name.")
+        m.refuses(.ENODEV, "unknown_device", "There is no device of that name.")
         m.refuses(.EBUSY, "group_owned_elsewhere", "It, or a device of its group, belongs to another session.")
         m.refuses(.EPERM, "not_allowed", "No `[[allow]]` rule lets this user have it.")
         m.refuses(.EINVAL, "not_cache_coherent", "Its DMA would not be coherent with the caches.")
@@ -109,11 +109,11 @@ private func declareAttachment(_ methods: inout MethodTable<Service>) {
 }
 
 private func refusesAttachments(_ method: MethodBuilder) {
-    method.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
+    method.refuses(.ENOENT, "unknown_object", "An id names no such object of this session.")
     method.refuses(.EINVAL, "wrong_kind", "`pt` is neither an IOAS nor an hwpt, or not one for this device.")
-    method.refuses(.EADDRINUSE, "reserved_region_mapped", "A region that the device reserves is mapped.")
+    method.refuses(.EADDRINUSE, "mapping_in_reserved_region", "A region that the device reserves is mapped.")
     method.refuses(.EOPNOTSUPP, "no_pasid", "The device has no PASIDs.")
-    method.refuses(.ENOSPC, "no_free_tag", "No ASID or VMID is left.")
+    method.refuses(.ENOSPC, "asid_exhausted", "No ASID or VMID is left.")
 }
 
 private func declareExplanation(_ methods: inout MethodTable<Service>) {
@@ -122,7 +122,7 @@ private func declareExplanation(_ methods: inout MethodTable<Service>) {
         let viable = m.result("viable", .bool, "Whether nothing stands in the way.")
         let reasons = m.result("reasons", .array(of: .any), "Each {reason, text, hint?, and the objects involved}.")
         let group = m.result("group", .count, "The number of its group.")
-        m.refuses(.ENODEV, "no_such_device", "There is no device of that name.")
+        m.refuses(.ENODEV, "unknown_device", "There is no device of that name.")
         return { call, service in
             let client = try service.client(call)
             let wanted = call[name]
@@ -160,8 +160,8 @@ private func declareLayoutCheck(_ methods: inout MethodTable<Service>) {
         let ok = m.result("ok", .bool, "Whether all of it would work.")
         let problems = m.result(
             "problems", .array(of: .any), "Each {errno, reason, text, hint?, mapping?: index, device?, objects involved}.")
-        m.refuses(.ENOENT, "no_such_object", "A device id names no device of this session.")
-        m.refuses(.ENODEV, "no_such_device", "There is no device of that name.")
+        m.refuses(.ENOENT, "unknown_object", "A device id names no device of this session.")
+        m.refuses(.ENODEV, "unknown_device", "There is no device of that name.")
         return { call, service in
             var selectors = call[devices]?.map { DeviceSelector($0) } ?? []
             if let single = call[device] { selectors.append(DeviceSelector(single)) }

@@ -26,11 +26,11 @@ func declareHWPTMethods(_ methods: inout MethodTable<Service>) {
         let fault = m.optional("fault", .id, "The fault queue that gets its page faults.")
         let data = m.optional("data", HWPTData.type, "For a nested stage 1: the guest's STE.")
         let hwpt = m.result("hwpt", .count, "The hwpt.")
-        m.refuses(.ENOENT, "no_such_object", "`device` or `fault` names no such object of this session.")
+        m.refuses(.ENOENT, "unknown_object", "`device` or `fault` names no such object of this session.")
         m.refuses(.EINVAL, "wrong_kind", "`pt` is unknown or of the wrong kind.")
         m.refuses(.EOPNOTSUPP, "flags_unsupported", "The IOMMU cannot do that, or not in this combination.")
-        m.refuses(.EIO, "illegal_ste", "The guest's STE has bits that are not allowed.")
-        m.refuses(.ENOSPC, "no_free_tag", "No ASID or VMID is left.")
+        m.refuses(.EIO, "illegal_vste", "The guest's STE has bits that are not allowed.")
+        m.refuses(.ENOSPC, "asid_exhausted", "No ASID or VMID is left.")
         return { call, service in
             var request = HWPTRequest(device: call[device], pt: call[pt], flags: HWPTFlags(call[flags]))
             request.fault = call[fault]
@@ -65,7 +65,7 @@ private func declareDirtyTracking(_ methods: inout MethodTable<Service>) {
         let bitmap = m.result("bitmap", .base64, "Bit 0 of byte 0 is the first page.")
         let dirty = m.result("dirty", .count, "Dirty pages.")
         m.refusesUnknown("hwpt")
-        m.refuses(.EINVAL, "bad_range", "The range is unaligned, too large or not mapped, or page_size no power of two.")
+        m.refuses(.EINVAL, "bad_dirty_range", "The range is unaligned, too large or not mapped, or page_size no power of two.")
         return { call, service in
             let request = DirtyRequest(
                 iova: call[iova], length: call[length], pageSize: call[pageSize], clear: call[clear])
@@ -86,7 +86,7 @@ private func declareInvalidation(_ methods: inout MethodTable<Service>) {
             "entries", .array(of: .array(of: .address, count: 2...2), count: 0...100_000), "Commands of two words each.")
         let handled = m.result("handled", .count, "Commands that were run: all of them.")
         m.refusesUnknown("target")
-        m.refuses(.EIO, "illegal_command", "A command is not one of the eight; `data.handled` ran before it.")
+        m.refuses(.EIO, "bad_command", "A command is not one of the eight; `data.handled` ran before it.")
         return { call, service in
             let commands = call[entries].map { $0.pair }
             let ran = try service.context(call).invalidate(target: call[target], type: call[type], entries: commands)

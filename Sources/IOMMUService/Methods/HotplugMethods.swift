@@ -46,7 +46,7 @@ func declareHotplugMethods(_ methods: inout MethodTable<Service>) {
         let queues = m.param("queues", .count(0...65_536), default: 0, "Queues; 0: not an accelerator.")
         let bus = m.param("bus", .choice(BusChoice.self), default: .pci, "PCI devices reserve the MSI window.")
         m.refuses(.EEXIST, "device_exists", "There is a device of that name, or with one of the StreamIDs.")
-        m.refuses(.EINVAL, "bad_device", "The SMMU cannot do what the device is said to do.")
+        m.refuses(.EINVAL, "bad_pasid_bits", "The SMMU cannot do what the device is said to do.")
         return { call, service in
             var description = DeviceDescription(
                 name: call[name], smmu: call[smmu], streamIDs: call[streamIDs].map { $0 })

@@ -41,7 +41,7 @@ func declareIOASInspectionMethods(_ methods: inout MethodTable<Service>) {
         let ioas = m.param("ioas", .id, "The IOAS.")
         let ranges = m.param("ranges", .array(of: RangeParameters.type, count: 0...65_536), "Empty: everything again.")
         m.refusesUnknown("ioas")
-        m.refuses(.EADDRINUSE, "range_reserved", "A range meets a reserved region.")
+        m.refuses(.EADDRINUSE, "allowed_range_reserved", "A range meets a reserved region.")
         m.refuses(.EINVAL, "bad_range", "A range ends before it starts, or two overlap.")
         return { call, service in
             let allowed = try call[ranges].map { range in
@@ -84,7 +84,7 @@ private func declareIOASOptions(_ methods: inout MethodTable<Service>) {
         let huge = m.param("huge_pages", .bool, "Whether tables may use blocks.")
         let result = m.result("huge_pages", .bool, "As it is now.")
         m.refusesUnknown("ioas")
-        m.refuses(.EBUSY, "ioas_not_empty", "It has mappings already.")
+        m.refuses(.EINVAL, "already_mapped", "Hardware tables hold mappings of it already.")
         return { call, service in
             let enabled = call[huge]
             try service.context(call).setHugePages(ioas: call[ioas], enabled)

@@ -78,7 +78,7 @@ func declareIOASMethods(_ methods: inout MethodTable<Service>) {
         let length = m.param("length", .address, "Bytes; 0xffffffffffffffff from 0 for everything.")
         let unmapped = m.result("unmapped", .hex, "Bytes that were unmapped.")
         m.refusesUnknown("ioas")
-        m.refuses(.ENOENT, "mapping_cut", "The range would cut a mapping, or holds none; nothing is unmapped.")
+        m.refuses(.ENOENT, "would_split_mapping", "The range would cut a mapping, or holds none; nothing is unmapped.")
         return { call, service in
             let bytes = try service.context(call).unmap(ioas: call[ioas], iova: call[iova], length: call[length])
             return call.reply { $0.set(unmapped, bytes) }
@@ -109,11 +109,11 @@ private func declareIOASCopy(_ methods: inout MethodTable<Service>) {
 }
 
 private func refusesMappings(_ method: MethodBuilder) {
-    method.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
+    method.refuses(.ENOENT, "unknown_object", "An id names no such object of this session.")
     method.refuses(.EINVAL, "misaligned", "An address or a length is not a multiple of `alignment`, or zero.")
-    method.refuses(.EEXIST, "iova_taken", "The range overlaps a mapping.")
+    method.refuses(.EEXIST, "already_mapped", "The range overlaps a mapping.")
     method.refuses(.ENOSPC, "no_free_iova", "No allowed range has room.")
-    method.refuses(.EOVERFLOW, "range_wraps", "The range goes beyond 64 bits.")
+    method.refuses(.EOVERFLOW, "iova_overflow", "The range goes beyond 64 bits.")
     method.refuses(.EPERM, "memory_read_only", "The memory object cannot be written.")
     method.refuses(.EDQUOT, "quota_exceeded", "The user would hold more than the limits allow.")
 }

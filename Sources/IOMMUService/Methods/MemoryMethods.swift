@@ -8,7 +8,7 @@ func declareMemoryMethods(_ methods: inout MethodTable<Service>) {
         let name = m.optional("name", .string(maximumBytes: 255), "What `session.objects` shows.")
         let memory = m.result("memory", .count, "The memory object.")
         let size = m.result("size", .hex, "Its size in bytes.")
-        m.refuses(.EBADF, "no_descriptor", "No descriptor came with the request.")
+        m.refuses(.EBADF, "descriptor_missing", "No descriptor came with the request.")
         m.refuses(.EINVAL, "not_a_memfd", "The descriptor is not that of a memfd.")
         return { call, service in
             let context = try service.context(call)
@@ -65,7 +65,8 @@ private func declareMemoryAccess(_ methods: inout MethodTable<Service>) {
         let length = m.param("length", .address, "Bytes, at most `limits.transfer_bytes`.")
         let data = m.result("data", .base64, "The bytes.")
         m.refusesUnknown("memory")
-        m.refuses(.EINVAL, "out_of_range", "The range lies outside the memory object.")
+        m.refuses(.EINVAL, "outside_memory", "The range lies outside the memory object.")
+        m.refuses(.EMSGSIZE, "transfer_too_large", "More than `limits.transfer_bytes`.")
         return { call, service in
             let context = try service.context(call)
             let bytes = try context.readMemory(call[memory], offset: call[offset], length: call[length])

@@ -7,6 +7,7 @@ extension MethodBuilder {
 
     /// The id in `parameter` names nothing of that kind in this session.
     func refusesUnknown(_ parameter: String) {
-        refuses(.ENOENT, "no_such_object", "`\(parameter)` names no such object of this session.")
+        let kind = ["id", "target"].contains(parameter) ? "object" : parameter
+        refuses(.ENOENT, "unknown_\(kind)", "`\(parameter)` names no such object of this session.")
     }
 }

@@ -24,6 +24,7 @@ func declareSMMUMethods(_ methods: inout MethodTable<Service>) {
     declareStructures(&methods)
     declareRegisters(&methods)
     declareTraces(&methods)
+    declareCacheMethods(&methods)
 }
 
 private func declareTranslation(_ methods: inout MethodTable<Service>) {
@@ -34,7 +35,7 @@ private func declareTranslation(_ methods: inout MethodTable<Service>) {
         let access = m.param("access", .choice(AccessChoice.self), default: .read, "What it does.")
         let privileged = m.param("privileged", .bool, default: false, "Whether it is privileged.")
         let trace = m.param("trace", .bool, default: false, "Whether to show each step of the walk.")
-        let fields = TranslationFields(m, steps: true)
+        let fields = TranslationFields(m)
         return { call, service in
             let (smmu, streamID) = try target.stream(call, service)
             let inspection = try service.emulatedBackend().translate(
@@ -163,7 +164,7 @@ private func declareTraces(_ methods: inout MethodTable<Service>) {
 
 extension Service {
     /// `EPERM` `not_allowed` for an SMMU behind which the client has nothing.
-    fileprivate func requireView(_ client: Client, _ smmu: EmulatedSMMU) throws(IOMMUError) {
+    func requireView(_ client: Client, _ smmu: EmulatedSMMU) throws(IOMMUError) {
         if client.peer.identity.isAdmin { return }
         let owns = emulated?.devices.contains { $0.smmu === smmu && $0.boundBy === client.session.context } ?? false
         guard !owns else { return }

@@ -33,10 +33,10 @@ func declareSVAMethods(_ methods: inout MethodTable<Service>) {
         let bond = m.result("bond", .count, "The bond; the same for the same device and address space.")
         let pasid = m.result("pasid", .count, "What the device's accesses carry.")
         let asid = m.result("asid", .count, "What the TLB knows it by.")
-        m.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
+        m.refuses(.ENOENT, "unknown_object", "An id names no such object of this session.")
         m.refuses(.ENODEV, "no_sva", "The device has no PASIDs, or cannot wait for pages.")
         m.refuses(.ESRCH, "mm_exited", "The address space has ended.")
-        m.refuses(.ENOSPC, "no_free_tag", "No PASID or ASID is left.")
+        m.refuses(.ENOSPC, "pasid_exhausted", "No PASID or ASID is left.")
         return { call, service in
             let made = try service.emulatedContext(call).bindSVA(device: call[device], mm: call[mm])
             service.watchAddressSpaces()

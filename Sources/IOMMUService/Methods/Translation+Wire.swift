@@ -42,6 +42,14 @@ struct AttributeFields {
     }
 }
 
+/// What result fields are declared on: a method, or an object in a result.
+protocol ResultDeclaring {
+    func optionalResult<Kind>(_ name: StaticString, _ type: ResultType<Kind>, _ doc: String) -> Field<Kind>
+}
+
+extension MethodBuilder: ResultDeclaring {}
+extension ResultBuilder: ResultDeclaring {}
+
 /// What became of an access: `pa` and what goes with it, or `event`, or `terminated`.
 struct TranslationFields {
     let pa: Field<Hex>
@@ -52,7 +60,7 @@ struct TranslationFields {
     let event: Field<JSONValue>
     let terminated: Field<String>
 
-    init(_ method: MethodBuilder, steps hasSteps: Bool) {
+    init(_ method: some ResultDeclaring) {
         pa = method.optionalResult("pa", .hex, "The physical address.")
         pageSize = method.optionalResult("page_size", .hex, "Bytes of the page or block; 0x0: nothing translated.")
         attributes = method.optionalResult("attributes", AttributeFields.type, "What the translation permits.")
@@ -82,13 +90,15 @@ extension ResultWriter {
     func write(_ output: Output, _ fields: TranslationFields) {
         set(fields.pa, output.address)
         set(fields.pageSize, output.pageSize)
-        set(fields.attributes) { object, names in
-            object.set(names.memory, UInt64(output.attributes.memoryAttributes))
-            object.set(names.shareability, output.attributes.shareabilityName)
-            object.set(names.read, output.attributes.isReadable)
-            object.set(names.write, output.attributes.isWritable)
-            object.set(names.execute, output.attributes.isExecutable)
-        }
+        set(fields.attributes) { $0.write(output.attributes, $1) }
+    }
+
+    func write(_ attributes: OutputAttributes, _ fields: AttributeFields) {
+        set(fields.memory, UInt64(attributes.memoryAttributes))
+        set(fields.shareability, attributes.shareabilityName)
+        set(fields.read, attributes.isReadable)
+        set(fields.write, attributes.isWritable)
+        set(fields.execute, attributes.isExecutable)
     }
 
     func write(_ steps: [WalkStep], _ fields: TranslationFields) {

@@ -24,9 +24,9 @@ func declareViommuMethods(_ methods: inout MethodTable<Service>) {
         let hwpt = m.param("hwpt", .id, "The nest parent.")
         let type = m.param("type", .string(maximumBytes: 64), "arm_smmuv3")
         let viommu = m.result("viommu", .count, "The viommu.")
-        m.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
+        m.refuses(.ENOENT, "unknown_object", "An id names no such object of this session.")
         m.refuses(.EINVAL, "not_a_nest_parent", "The hwpt was not allocated with nest_parent.")
-        m.refuses(.EOPNOTSUPP, "unknown_type", "There is no such type of virtual IOMMU here.")
+        m.refuses(.EOPNOTSUPP, "wrong_type", "There is no such type of virtual IOMMU here.")
         return { call, service in
             let context = try service.context(call)
             let made = try context.allocateVIOMMU(device: call[device], hwpt: call[hwpt], type: call[type])
@@ -39,7 +39,7 @@ func declareViommuMethods(_ methods: inout MethodTable<Service>) {
         let device = m.param("device", .id, "The device object.")
         let virtualID = m.param("virt_id", .unsigned(), "The virtual StreamID.")
         let vdevice = m.result("vdevice", .count, "The vdevice.")
-        m.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
+        m.refuses(.ENOENT, "unknown_object", "An id names no such object of this session.")
         m.refuses(.EEXIST, "virtual_id_taken", "The device has one already, or the id is another's.")
         m.refuses(.EINVAL, "other_smmu", "The device is behind another SMMU, or the id too large.")
         return { call, service in
@@ -60,7 +60,7 @@ private func declareVirtualEvents(_ methods: inout MethodTable<Service>) {
         let depth = m.param("depth", .count(), "Events that it holds.")
         let queue = m.result("veventq", .count, "The queue.")
         m.refusesUnknown("viommu")
-        m.refuses(.EEXIST, "queue_exists", "The viommu has a queue of this type.")
+        m.refuses(.EEXIST, "veventq_exists", "The viommu has a queue of this type.")
         m.refuses(.EINVAL, "bad_depth", "The depth is zero or too large.")
         return { call, service in
             let context = try service.context(call)

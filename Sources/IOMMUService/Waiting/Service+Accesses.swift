@@ -70,8 +70,7 @@ extension Service {
     func watchAddressSpaces() {
         guard !isWatchingAddressSpaces, let emulated, emulated.sva.needsProbing else { return }
         isWatchingAddressSpaces = true
-        loop.schedule(after: SVAManager.probeInterval / 2) { [weak self] in
-            guard let self else { return }
+        loop.schedule(after: SVAManager.probeInterval / 2) { [unowned self] in
             isWatchingAddressSpaces = false
             emulated.sva.probeAddressSpaces()
             watchAddressSpaces()
