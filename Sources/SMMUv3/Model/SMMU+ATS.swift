@@ -75,7 +75,7 @@ extension SMMU {
             if let output = try cachedOutput(&context, request) {
                 return .ok(output)
             }
-            return .ok(try walk(&context, request, live: true))
+            return .ok(try walk(&context, request))
         } catch {
             return finish(error, transaction, &context)
         }
@@ -169,12 +169,12 @@ extension SMMU {
     private func grant(
         _ context: UnsafePointer<StreamContext>, _ request: Request, isSplit: Bool
     ) throws(Fault) -> Output {
-        let full = try walk(context, request, live: true)
+        let full = try walk(context, request)
         guard isSplit, context.pointee.mode == .nested else {
             return full
         }
         // The device gets the IPA, with the permissions of both stages.
-        let first = try walkStage1(context, request, live: true)
+        let first = try walkStage1(context, request, isNested: true, live: true)
         let size = min(full.pageSize, 1 << first.log2Size)
         let IPA = first.output | request.address & ((1 << first.log2Size) - 1)
         return Output(address: IPA, pageSize: size, attributes: full.attributes, isCached: false)

@@ -33,11 +33,14 @@ extension SMMU {
     }
 
     /// Lets the next transaction of the stream go to the TLB at once.
-    private func remember(_ context: UnsafePointer<StreamContext>) {
-        recent = RecentStream(
-            isValid: context.pointee.isPlain, hasSubstream: context.pointee.hasSubstream,
-            streamID: UInt32(truncatingIfNeeded: context.pointee.key >> 32),
-            substreamID: UInt32(truncatingIfNeeded: context.pointee.key), tag: context.pointee.tag)
+    private func remember(_ context: UnsafeMutablePointer<StreamContext>) {
+        var stream = RecentStream(context)
+        stream.isValid = context.pointee.isPlain
+        stream.hasSubstream = context.pointee.hasSubstream
+        stream.streamID = UInt32(truncatingIfNeeded: context.pointee.key >> 32)
+        stream.substreamID = UInt32(truncatingIfNeeded: context.pointee.key)
+        stream.tag = context.pointee.tag
+        recent = stream
     }
 
     /// Decodes STE and CD and keeps the result.

@@ -44,11 +44,11 @@ extension SMMU {
             }
             if let answer {
                 if trace {
-                    _ = try? walk(context, request, live: false)
+                    _ = try? lookWalk(context, request)
                 }
                 return Inspection(translation: .ok(answer), isCached: true, steps: trace ? steps : [])
             }
-            let output = try walk(context, request, live: false)
+            let output = try lookWalk(context, request)
             return Inspection(translation: .ok(output), isCached: false, steps: trace ? steps : [])
         } catch {
             return Inspection(

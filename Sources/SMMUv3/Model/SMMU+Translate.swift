@@ -7,9 +7,11 @@ extension SMMU {
     public func translate(_ transaction: Transaction) -> Translation {
         if recent.isValid, recent.streamID == transaction.streamID, transaction.addressType == .untranslated,
             recent.hasSubstream == (transaction.substreamID != nil),
-            recent.substreamID == transaction.substreamID ?? 0,
-            let entry = tlb.find(tag: recent.tag, address: transaction.address)
+            recent.substreamID == transaction.substreamID ?? 0
         {
+            guard let entry = tlb.find(tag: recent.tag, address: transaction.address) else {
+                return hasGlobalEntries ? translateSlowly(transaction) : translateMiss(transaction)
+            }
             let half = TLBAttributes.half(entry.pointee.attributes, privileged: transaction.privileged)
             if TLBAttributes.serves(half, transaction.access) {
                 tlb.statistics.hits &+= 1
@@ -17,6 +19,22 @@ extension SMMU {
             }
         }
         return translateSlowly(transaction)
+    }
+
+    /// A miss of the TLB for the stream of the last transaction, whose transactions need no adjustment.
+    @inline(never)
+    func translateMiss(_ transaction: Transaction) -> Translation {
+        let context = recent.context
+        if let output = walkQuickly(context, transaction) {
+            return .ok(output)
+        }
+        do throws(Fault) {
+            let request = Request(
+                address: transaction.address, access: transaction.access, privileged: transaction.privileged)
+            return .ok(try walk(context, request))
+        } catch {
+            return finish(error, transaction, context)
+        }
     }
 
     /// Everything but a hit in the TLB for the stream of the last transaction.
@@ -45,7 +63,7 @@ extension SMMU {
             if let output = try cachedOutput(context, request) {
                 return .ok(output)
             }
-            return .ok(try walk(context, request, live: true))
+            return .ok(try walk(context, request))
         } catch {
             return finish(error, transaction, context)
         }
@@ -143,9 +161,20 @@ extension SMMU {
             attributes: OutputAttributes(packed: UInt32(truncatingIfNeeded: half & 0x1fff)), isCached: true)
     }
 
-    /// Translates by the tables and, if live, caches the result.
+    /// Translates by the tables for a transaction and caches the result.
     @inline(never)
-    func walk(
+    func walk(_ context: UnsafePointer<StreamContext>, _ request: Request) throws(Fault) -> Output {
+        try walk(context, request, live: true)
+    }
+
+    /// Translates by the tables for somebody who only looks.
+    @inline(never)
+    func lookWalk(_ context: UnsafePointer<StreamContext>, _ request: Request) throws(Fault) -> Output {
+        try walk(context, request, live: false)
+    }
+
+    @inline(__always)
+    private func walk(
         _ context: UnsafePointer<StreamContext>, _ request: Request, live: Bool
     ) throws(Fault) -> Output {
         if context.pointee.mode == .bypass || context.pointee.mode == .stage2 {
@@ -159,7 +188,7 @@ extension SMMU {
         case .bypass:
             return bypass(request.address)
         case .stage1:
-            var found = try walkStage1(context, request, live: live)
+            var found = try walkStage1(context, request, isNested: false, live: live)
             found.permissions |= TLBPermissions.stage2All
             mapping = found
         case .stage2:
@@ -174,6 +203,7 @@ extension SMMU {
             if mapping.isGlobal {
                 hasGlobalEntries = true
             }
+            remember(mapping, in: context)
             insert(mapping, tag: mapping.isGlobal ? context.pointee.globalTag : context.pointee.tag, address: request.address)
         }
         let size: UInt64 = 1 &<< mapping.log2Size
@@ -195,7 +225,7 @@ extension SMMU {
     private func walkNested(
         _ context: UnsafePointer<StreamContext>, _ request: Request, live: Bool
     ) throws(Fault) -> Mapping {
-        let first = try walkStage1(context, request, live: live)
+        let first = try walkStage1(context, request, isNested: true, live: live)
         let IPA = first.output | request.address & ((1 &<< first.log2Size) &- 1)
         let second = try walkStage2(context, stage2Request(IPA, request), live: live)
         var combined = first

@@ -52,12 +52,12 @@ public final class SMMU<Memory: PhysicalMemory> {
         self.identification = identification
         self.geometry = geometry
         features = Features(identification)
-        hot = .allocate(capacity: 1)
-        hot.initialize(to: HotState(tlb: TLB(capacity: geometry.tlbEntries)))
         streamEntries = ConfigurationCache(capacity: geometry.configurationEntries, filler: StreamTableEntry())
         contextDescriptors = ConfigurationCache(capacity: geometry.configurationEntries, filler: ContextDescriptor())
         contexts = .allocate(capacity: Self.contextCount)
         contexts.initialize(repeating: StreamContext(), count: Self.contextCount)
+        hot = .allocate(capacity: 1)
+        hot.initialize(to: HotState(tlb: TLB(capacity: geometry.tlbEntries), contexts: contexts))
         // Both reset values are UNKNOWN by architecture: errors show, and broadcasts are ignored until software asks.
         registers.CR2 = CR2.RECINVSID | (features.broadcast ? CR2.PTM : 0)
     }
@@ -126,19 +126,26 @@ struct RecentStream {
     var streamID: UInt32 = 0
     var substreamID: UInt32 = 0
     var tag: UInt64 = 0
+    /// Its decoded configuration.
+    var context: UnsafeMutablePointer<StreamContext>
+
+    init(_ context: UnsafeMutablePointer<StreamContext>) {
+        self.context = context
+    }
 }
 
 /// What every translation touches.
 struct HotState: ~Copyable {
-    var recent = RecentStream()
+    var recent: RecentStream
     var registers = RegisterFile()
     var tlb: TLB
     var spaces = AddressSpaces()
     var configurationEpoch: UInt64 = 1
     var hasGlobalEntries = false
 
-    init(tlb: consuming TLB) {
+    init(tlb: consuming TLB, contexts: UnsafeMutablePointer<StreamContext>) {
         self.tlb = tlb
+        recent = RecentStream(contexts)
     }
 }
 

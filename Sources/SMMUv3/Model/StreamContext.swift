@@ -24,6 +24,12 @@ struct StreamContext {
     var stage2Tag: UInt64 = 0
     var mode = Mode.bypass
     var world = StreamWorld.NS_EL1
+    /// The attribute bits of the last stage 1 leaf and log2 of its size, and the `TLBAttributes` that they came to:
+    /// most leaves of a table differ in nothing but their address.
+    var leafKey: UInt64 = 0
+    var leafAttributes: UInt64 = 0
+    /// Whether `SMMU.walkQuickly` knows the kind of TTB0: 4 KiB granule, stage 1 only.
+    var hasQuickTable = false
     /// Special treatment before the TLB look-up: TBI, E0PD.
     var adjustsAddress = false
     /// Bits 0 and 1: CD.TBI0 and TBI1.
@@ -124,6 +130,7 @@ extension StreamContext {
                 base: cd.TTB1, granuleBits: WalkParameters.granuleBits(TG1: cd.TG1), inputBits: 64 - Int(cd.T1SZ),
                 startLevel: nil, outputBits: outputBits, OAS: features.OAS)
         }
+        hasQuickTable = mode == .stage1 && !table0.isDisabled && table0.granuleBits == 12
         MAIR = cd.MAIR0 | cd.MAIR1 << 32
         (aborts, records, stalls, ASET) = (cd.A, cd.R, cd.S, cd.ASET)
         updatesAccessFlag = cd.HA

@@ -45,4 +45,6 @@ struct Mapping {
     var level: Int8
     var granuleBits: UInt8
     var isGlobal: Bool
+    /// What `StreamContext.leafKey` is for this leaf, 0 if it may not be remembered.
+    var leafKey: UInt64 = 0
 }

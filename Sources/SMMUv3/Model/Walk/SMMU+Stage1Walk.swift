@@ -15,7 +15,7 @@ extension SMMU {
     /// Walks the stage 1 tables, through stage 2 if nested, and checks permissions.
     @inline(__always)
     func walkStage1(
-        _ context: UnsafePointer<StreamContext>, _ request: Request, live: Bool
+        _ context: UnsafePointer<StreamContext>, _ request: Request, isNested: Bool, live: Bool
     ) throws(Fault) -> Mapping {
         let isUpper = context.pointee.hasTwoPrivileges && request.address.bit(55)
         let table = isUpper ? context.pointee.table1 : context.pointee.table0
@@ -24,8 +24,8 @@ extension SMMU {
             throw Fault(.F_TRANSLATION)
         }
         for _ in 0..<Self.updateAttempts {
-            let leaf = try findLeaf(context, table, request, live: live)
-            if let mapping = try resolve(leaf, context, table, request, live: live) {
+            let leaf = try findLeaf(context, table, request, isNested: isNested, live: live)
+            if let mapping = try resolve(leaf, context, table, request, isNested: isNested, live: live) {
                 return mapping
             }
         }
@@ -34,9 +34,9 @@ extension SMMU {
 
     @inline(__always)
     private func findLeaf(
-        _ context: UnsafePointer<StreamContext>, _ table: WalkParameters, _ request: Request, live: Bool
+        _ context: UnsafePointer<StreamContext>, _ table: WalkParameters, _ request: Request, isNested: Bool,
+        live: Bool
     ) throws(Fault) -> Stage1Leaf {
-        let isNested = context.pointee.mode == .nested
         var level = table.startLevel
         var base = table.base
         var shift = table.shift(level: level)
@@ -85,7 +85,7 @@ extension SMMU {
     @inline(__always)
     private func resolve(
         _ leaf: Stage1Leaf, _ context: UnsafePointer<StreamContext>, _ table: WalkParameters, _ request: Request,
-        live: Bool
+        isNested: Bool, live: Bool
     ) throws(Fault) -> Mapping? {
         var updated = leaf.descriptor
         if leaf.descriptor & PageDescriptor.AF == 0 {
@@ -113,12 +113,14 @@ extension SMMU {
             }
         }
         let mask = (1 &<< leaf.shift) &- 1
+        let isGlobal = leaf.descriptor & PageDescriptor.nG == 0 && context.pointee.world != .NS_EL2
+        let isPlain = updated == leaf.descriptor && !isGlobal && leaf.hierarchy & Self.hierarchyMask == 0
         return Mapping(
             output: table.address(leaf.descriptor) & ~mask, permissions: permissions, log2Size: leaf.shift,
             memoryAttributes: MemoryAttributes.stage1(MAIR: context.pointee.MAIR, descriptor: leaf.descriptor),
             shareability: UInt8(truncatingIfNeeded: leaf.descriptor &>> 8) & 3, level: leaf.level,
-            granuleBits: table.granuleBits,
-            isGlobal: leaf.descriptor & PageDescriptor.nG == 0 && context.pointee.world != .NS_EL2)
+            granuleBits: table.granuleBits, isGlobal: isGlobal,
+            leafKey: isPlain ? Self.leafKey(leaf.descriptor, shift: leaf.shift) : 0)
     }
 
     /// Hardware update of a stage 1 descriptor: a write that stage 2 must permit (3.13.5).
