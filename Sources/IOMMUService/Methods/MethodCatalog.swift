@@ -24,6 +24,7 @@ package enum MethodCatalog {
         declareDMAMethods(&methods)
         declareSMMUMethods(&methods)
         declareHotplugMethods(&methods)
+        declareVSMMUMethods(&methods)
         methods.declareDiscovery(title: "iommud", version: DaemonVersion.text)
         return methods
     }

@@ -1,0 +1,236 @@
+import EmulatedIOMMU
+import IOMMU
+import JSONRPC
+import SMMUv3
+
+private struct IdentificationParameters {
+    let words: [(name: String, value: Param<UInt64?>)]
+
+    static var type: ParamType<Object<IdentificationParameters>> {
+        .object { o in
+            let names: [StaticString] = ["IDR0", "IDR1", "IDR2", "IDR3", "IDR4", "IDR5", "IIDR", "AIDR"]
+            return IdentificationParameters(
+                words: names.map { name in
+                    (name.description, o.optional(name, .unsigned(0...0xffff_ffff), "The whole register word."))
+                })
+        }
+    }
+}
+
+/// `vsmmu.*`: a bare SMMUv3 that the client itself programs.
+func declareVSMMUMethods(_ methods: inout MethodTable<Service>) {
+    methods.declare("vsmmu.create", "Make a bare SMMUv3 out of reset.", changesState: true) { m in
+        let idr = m.optional("idr", IdentificationParameters.type, "ID registers; absent ones as smmu0 of the laboratory.")
+        let vsmmu = m.result("vsmmu", .count, "The SMMU.")
+        m.refuses(.EINVAL, "idr_not_modelled", "The model cannot do what a field says; `data.field` names it.")
+        m.refuses(.EDQUOT, "quota_exceeded", "The session has limits.vsmmus_per_session of them.")
+        return { call, service in
+            var overrides: [String: UInt32] = [:]
+            if let given = call[idr] {
+                for word in given.fields.words {
+                    if let value = given[word.value] { overrides[word.name] = UInt32(truncatingIfNeeded: value) }
+                }
+            }
+            let made = try service.emulatedContext(call).createVSMMU(overrides: overrides)
+            return call.reply { $0.set(vsmmu, made) }
+        }
+    }
+
+    methods.declare("vsmmu.destroy", "Take the SMMU away and let go of its memory.", changesState: true) { m in
+        let vsmmu = m.param("vsmmu", .id, "The SMMU.")
+        m.refusesUnknown("vsmmu")
+        return { call, service in
+            try service.emulatedContext(call).destroyVSMMU(call[vsmmu])
+            return call.reply()
+        }
+    }
+
+    declareGuestMemory(&methods)
+    declareRegisterAccess(&methods)
+    declareInterrupts(&methods)
+    declareVirtualTranslation(&methods)
+}
+
+private func declareGuestMemory(_ methods: inout MethodTable<Service>) {
+    methods.declare("vsmmu.memory", "Put memory at a guest physical address.", changesState: true) { m in
+        let vsmmu = m.param("vsmmu", .id, "The SMMU.")
+        let memory = m.param("memory", .id, "The memory object.")
+        let offset = m.param("offset", .address, default: 0, "First byte of it; a multiple of 4096.")
+        let length = m.param("length", .address, "Bytes; a multiple of 4096.")
+        let gpa = m.param("gpa", .address, "Where; a multiple of 4096.")
+        m.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
+        m.refuses(.EINVAL, "bad_range", "The range is unaligned, or outside the memory object.")
+        m.refuses(.EEXIST, "gpa_in_use", "There is memory already.")
+        return { call, service in
+            try service.emulatedContext(call).mapVSMMUMemory(
+                call[vsmmu], memory: call[memory], offset: call[offset], length: call[length], gpa: call[gpa])
+            return call.reply()
+        }
+    }
+
+    methods.declare("vsmmu.unmap_memory", "Take a range of guest memory away.", changesState: true) { m in
+        let vsmmu = m.param("vsmmu", .id, "The SMMU.")
+        let gpa = m.param("gpa", .address, "Where the range begins.")
+        m.refuses(.ENOENT, "no_guest_memory", "No range begins there.")
+        return { call, service in
+            try service.emulatedContext(call).unmapVSMMUMemory(call[vsmmu], gpa: call[gpa])
+            return call.reply()
+        }
+    }
+}
+
+private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
+    methods.declare("vsmmu.mmio_read", "Read a register.") { m in
+        let vsmmu = m.param("vsmmu", .id, "The SMMU.")
+        let offset = m.param("offset", .address, "0 to 0x1ffff.")
+        let size = m.param("size", .count(), "4, or 8 at a 64-bit register.")
+        let value = m.result("value", .hex, "What it reads.")
+        refusesRegisters(m)
+        return { call, service in
+            let context = try service.emulatedContext(call)
+            let read = try context.mmioRead(call[vsmmu], offset: call[offset], size: Int(call[size]))
+            return call.reply { $0.set(value, read) }
+        }
+    }
+
+    methods.declare("vsmmu.mmio_write", "Write a register; all that follows is done with the reply.", changesState: true) { m in
+        let vsmmu = m.param("vsmmu", .id, "The SMMU.")
+        let offset = m.param("offset", .address, "0 to 0x1ffff.")
+        let size = m.param("size", .count(), "4, or 8 at a 64-bit register.")
+        let value = m.param("value", .address, "What to write.")
+        refusesRegisters(m)
+        return { call, service in
+            let context = try service.emulatedContext(call)
+            try context.mmioWrite(call[vsmmu], offset: call[offset], size: Int(call[size]), value: call[value])
+            return call.reply()
+        }
+    }
+}
+
+private func refusesRegisters(_ method: MethodBuilder) {
+    method.refusesUnknown("vsmmu")
+    method.refuses(.EINVAL, "bad_width", "The size or alignment is none that the register has.")
+}
+
+private enum InterruptChoice: String, ParameterChoice {
+    case evtq
+    case priq
+    case commandSync = "cmdq-sync"
+    case gerror
+}
+
+private func declareInterrupts(_ methods: inout MethodTable<Service>) {
+    methods.declare("vsmmu.set_irq", "Signal an eventfd at an interrupt.", changesState: true) { m in
+        m.takesDescriptors(0...1)
+        let vsmmu = m.param("vsmmu", .id, "The SMMU.")
+        let irq = m.param("irq", .choice(InterruptChoice.self), "Which interrupt.")
+        let enable = m.param("enable", .bool, default: true, "False: no longer; then no descriptor is taken.")
+        m.refusesUnknown("vsmmu")
+        m.refuses(.EBADF, "descriptor_missing", "No descriptor came with the request.")
+        m.refuses(.EINVAL, "not_an_eventfd", "The descriptor is no eventfd.")
+        return { call, service in
+            let context = try service.emulatedContext(call)
+            let descriptor = call[enable] ? try call.takeDescriptor().take() : nil
+            try context.setVSMMUInterrupt(call[vsmmu], call[irq].rawValue, descriptor: descriptor)
+            return call.reply()
+        }
+    }
+}
+
+private struct TransactionParameters {
+    let streamID: Param<UInt32>
+    let pasid: Param<UInt32?>
+    let iova: Param<UInt64>
+    let access: Param<AccessChoice>
+    let privileged: Param<Bool>
+
+    static var type: ParamType<Object<TransactionParameters>> {
+        .object { transaction in
+            TransactionParameters(
+                streamID: transaction.param("stream_id", .count(), "The StreamID."),
+                pasid: transaction.optional("pasid", .count(), "The SubstreamID; absent: none."),
+                iova: transaction.param("iova", .address, "The address."),
+                access: transaction.param("access", .choice(AccessChoice.self), default: .read, "What it does."),
+                privileged: transaction.param("privileged", .bool, default: false, "Whether it is privileged.")
+            )
+        }
+    }
+}
+
+private func declareVirtualTranslation(_ methods: inout MethodTable<Service>) {
+    methods.declare("vsmmu.translate", "Let a device access an address: caches fill, events are recorded.", changesState: true) { m in
+        let vsmmu = m.param("vsmmu", .id, "The SMMU.")
+        let streamID = m.param("stream_id", .count(), "The StreamID.")
+        let pasid = m.optional("pasid", .count(), "The SubstreamID; absent: none.")
+        let iova = m.param("iova", .address, "The address.")
+        let access = m.param("access", .choice(AccessChoice.self), default: .read, "What it does.")
+        let privileged = m.param("privileged", .bool, default: false, "Whether it is privileged.")
+        let trace = m.param("trace", .bool, default: false, "Whether to show each step of the walk.")
+        let fields = TranslationFields(m)
+        m.refusesUnknown("vsmmu")
+        return { call, service in
+            let transaction = VirtualTransaction(
+                streamID: call[streamID], pasid: call[pasid], address: call[iova], access: call[access].kind,
+                privileged: call[privileged])
+            let wantsSteps = call[trace]
+            let result = try service.emulatedContext(call).translateVSMMU(
+                call[vsmmu], transaction, trace: wantsSteps)
+            return call.reply { reply in
+                reply.write(result, at: transaction.address, fields)
+                if wantsSteps { reply.write(result.steps, fields) }
+            }
+        }
+    }
+
+    methods.declare("vsmmu.translate_many", "Many accesses, in order.", changesState: true) { m in
+        let vsmmu = m.param("vsmmu", .id, "The SMMU.")
+        let requests = m.param("requests", .array(of: TransactionParameters.type, count: 0...10_000), "The accesses.")
+        let results = m.result(
+            "results", .array(of: .object { TranslationFields($0) }), "As of vsmmu.translate, in the same order.")
+        m.refusesUnknown("vsmmu")
+        return { call, service in
+            let transactions = call[requests].map { request in
+                VirtualTransaction(
+                    streamID: request[request.fields.streamID], pasid: request[request.fields.pasid],
+                    address: request[request.fields.iova], access: request[request.fields.access].kind,
+                    privileged: request[request.fields.privileged])
+            }
+            let found = try service.emulatedContext(call).translateVSMMU(call[vsmmu], many: transactions)
+            return call.reply { reply in
+                reply.set(results) { list in
+                    for (result, transaction) in zip(found, transactions) {
+                        list.append { $0.write(result, at: transaction.address, $1) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+extension ResultWriter {
+    fileprivate func write(_ result: VirtualTranslation, at address: UInt64, _ fields: TranslationFields) {
+        switch result.translation {
+        case .ok(let output):
+            write(output, fields)
+        case .fault(let record, let isRecorded):
+            set(fields.event, .object(record.virtualMembers(at: address, isRecorded: isRecorded, result.isAborted)))
+        case .stalled(_, let record):
+            set(fields.event, .object(record.virtualMembers(at: address, isRecorded: true, false)))
+        case .terminated(let reason):
+            set(fields.terminated, reason.rawValue)
+        }
+        set(fields.cached, result.isCached)
+    }
+}
+
+extension EventRecord {
+    /// The event as the owner of a bare SMMU sees it: `record` only if the queue took it.
+    fileprivate func virtualMembers(at address: UInt64, isRecorded: Bool, _ isAborted: Bool) -> [JSONValue.Member] {
+        var members = members(address: type?.isTranslationFault == true ? address : nil)
+        members.removeAll { $0.key == "record" }
+        members.append(.init(key: "recorded", value: .bool(isRecorded)))
+        if isRecorded { members.append(.init(key: "record", value: .array(words.map(JSONValue.hex)))) }
+        if !Stall { members.append(.init(key: "aborted", value: .bool(isAborted))) }
+        return members
+    }
+}
