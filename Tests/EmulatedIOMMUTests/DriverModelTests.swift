@@ -291,11 +291,15 @@ import Testing
     static func shrink(_ failing: [Step], _ identification: Identification) throws -> [Step] {
         var steps = failing
         var piece = max(steps.count / 2, 1)
+        // Enough for a few dozen steps to be left; a machine under load is not kept busy for minutes.
+        var budget = 300_000
         while true {
             var start = 0
             while start < steps.count {
                 var shorter = steps
                 shorter.removeSubrange(start..<min(start + piece, steps.count))
+                budget -= shorter.count
+                if budget < 0 { return steps }
                 if try run(shorter, identification) != nil { steps = shorter } else { start += piece }
             }
             if piece == 1 { return steps }
@@ -318,7 +322,7 @@ import Testing
         guard let failure = try Self.run(steps, identification) else { return }
         let shortest = try Self.shrink(Array(steps[...min(failure.index, steps.count - 1)]), identification)
         let text = try Self.run(shortest, identification)?.text ?? failure.text
-        Issue.record("seed \(seed): \(text)\n\(shortest.map { "\($0)" }.joined(separator: "\n"))")
+        Issue.record("seed \(seed) step \(failure.index): \(text)\n\(shortest.suffix(60).map { "\($0)" }.joined(separator: "\n"))")
     }
 
     /// The method itself: with one TLBI suppressed the model has to notice.
