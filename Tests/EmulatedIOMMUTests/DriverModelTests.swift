@@ -12,6 +12,8 @@ import Testing
         case unmap(domain: Int, index: Int, flush: Bool)
         case attach(device: Int, pasid: Int, domain: Int, memory: Int?)
         case dma(device: Int, pasid: Int, place: Int, page: Int, write: Bool)
+        /// Where something is mapped, or was a moment ago.
+        case dmaNear(device: Int, pasid: Int, index: Int, offset: Int, write: Bool)
         /// A new domain in the place of an unused one; its tag is the old one's again.
         case recycle(domain: Int)
         case moveASID(domain: Int)
@@ -46,6 +48,11 @@ import Testing
             case 44..<45: .moveASID(domain: below(World.domainCount))
             case 45..<46: .track(domain: below(World.domainCount))
             case 46..<49: .readDirty(domain: below(World.domainCount), index: below(16), clear: below(2) == 0)
+            case 49..<90:
+                .dmaNear(
+                    device: below(World.deviceCount), pasid: below(5) == 0 ? below(4) : 0, index: below(24),
+                    offset: below(1 << 18), write: below(2) == 0
+                )
             default:
                 .dma(device: below(World.deviceCount), pasid: below(4), place: below(64), page: below(4), write: below(2) == 0)
             }
@@ -70,6 +77,8 @@ import Testing
             var dirtyLeaves: Set<UInt64> = []
             /// Unmapped, but not flushed: the old answer is still allowed.
             var pending: [Mapping] = []
+            /// What was unmapped last.
+            var gone: [Mapping] = []
             init(_ domain: PagingDomain) { self.domain = domain }
         }
 
@@ -130,11 +139,18 @@ import Testing
                 model.domain.unmap(iova: mapping.iova, length: mapping.length)
                 model.dirtyLeaves = model.dirtyLeaves.filter { $0 < mapping.iova || $0 >= mapping.iova + mapping.length }
                 model.pending.append(mapping)
+                model.gone = model.gone.suffix(7) + [mapping]
                 if flush { self.flush(model) }
                 return nil
             case .attach(let device, let pasid, let domain, let memory): return attach(device, pasid, domain, memory)
             case .dma(let device, let pasid, let place, let page, let write):
                 return dma(device, pasid, Self.address(place) + UInt64(page) << 12 + 0x123, write)
+            case .dmaNear(let device, let pasid, let index, let offset, let write):
+                guard let model = attached[device][pasid].map({ models[$0] }) else { return nil }
+                let candidates = model.mappings + model.gone
+                guard !candidates.isEmpty else { return nil }
+                let mapping = candidates[index % candidates.count]
+                return dma(device, pasid, mapping.iova + UInt64(offset) << 12 % mapping.length + 0x45, write)
             case .recycle(let domain): return try recycle(domain)
             case .moveASID(let domain):
                 guard let asid = models[domain].domain.asid else { return nil }
@@ -283,7 +299,7 @@ import Testing
             if index % 2048 == 2047, let text = world.audit() { return (index, text) }
         }
         if let text = world.audit() { return (steps.count, text) }
-        if steps.count >= 10_000, world.hits < 500 { return (steps.count, "only \(world.hits) accesses got through") }
+        if steps.count >= 10_000, world.hits < 400 { return (steps.count, "only \(world.hits) accesses got through") }
         return world.bench.driver.queue.errors == 0 ? nil : (steps.count, "commands were refused")
     }
 

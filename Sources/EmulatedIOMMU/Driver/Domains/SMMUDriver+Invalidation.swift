@@ -92,13 +92,15 @@ extension SMMUDriver {
         }
         var pages = (end &- start) >> granuleBits
         while pages > 0 {
-            // One page: TG = 0, since TG with NUM = SCALE = TTL = 0 is reserved (4.4.1.1).
-            if pages == 1 {
-                queue.append(word0, address | leafBit)
-                return
-            }
             let scale = UInt64(pages.trailingZeroBitCount)
             let number = (pages >> scale) & 31
+            // One page: TG = 0, since TG with NUM = SCALE = TTL = 0 is reserved (4.4.1.1).
+            if number == 1, scale == 0 {
+                queue.append(word0, address | leafBit)
+                address &+= 1 &<< granuleBits
+                pages &-= 1
+                continue
+            }
             queue.append(
                 word0 | (number &- 1) << 12 | scale << 20, address | leafBit | features.rangeGranuleCode << 10
             )
