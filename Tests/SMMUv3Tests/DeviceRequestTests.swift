@@ -113,7 +113,9 @@ import Testing
 
     // MARK: PRI
 
-    private func request(_ index: UInt16, last: Bool = true, substream: UInt32? = nil, stream: UInt32 = 1) -> PageRequest {
+    private func request(_ index: UInt16, last: Bool = true, substream: UInt32? = nil, stream: UInt32 = 1)
+        -> PageRequest
+    {
         PageRequest(
             streamID: stream, substreamID: substream, address: 0x1234_5000, access: .write, prgIndex: index,
             isLast: last)
@@ -161,7 +163,8 @@ import Testing
 }
 
 extension Machine {
-    fileprivate func translationRequest(_ address: UInt64, stream: UInt32 = 1, _ access: Access = .read) -> Translation {
+    fileprivate func translationRequest(_ address: UInt64, stream: UInt32 = 1, _ access: Access = .read) -> Translation
+    {
         translate(address, stream: stream, access, .translationRequest)
     }
 

@@ -7,7 +7,8 @@ import Testing
         #expect(Command.CFGI_STE(streamID: 0x12).words == [0x12_0000_0003, 1])
         #expect(Command.CFGI_ALL().words == [4, 0x1f])
         #expect(Command.CFGI_CD(streamID: 0x12, substreamID: 5, leaf: false).words == [0x12_0000_5005, 0])
-        #expect(Command.TLBI_NH_VA(address: 0x1234_5678, asid: 7, vmid: 3).words == [0x0007_0003_0000_0012, 0x1234_5001])
+        #expect(
+            Command.TLBI_NH_VA(address: 0x1234_5678, asid: 7, vmid: 3).words == [0x0007_0003_0000_0012, 0x1234_5001])
         let range = InvalidationRange(TG: 1, NUM: 3, SCALE: 2, TTL: 2)
         #expect(
             Command.TLBI_S2_IPA(address: 0x1000, vmid: 9, leaf: false, range: range).words
@@ -37,9 +38,10 @@ import Testing
         let machine = try Machine()
         machine.set(machine.stage2(machine.allocate(8192)), stream: 1)
         let event = try #require(machine.translate(0x1234, .write).event)
-        #expect(event.fields.map(\.name.description) == [
-            "StreamID", "SSV", "Stall", "PnU", "InD", "RnW", "S2", "CLASS", "InputAddr", "IPA",
-        ])
+        #expect(
+            event.fields.map(\.name.description) == [
+                "StreamID", "SSV", "Stall", "PnU", "InD", "RnW", "S2", "CLASS", "InputAddr", "IPA",
+            ])
         #expect(event.fields.last?.value == 0x1000)
         #expect(EventRecord(word0: 0xff).name == "Reserved" && EventRecord(word0: 0xff).fields.isEmpty)
     }
@@ -56,7 +58,8 @@ import Testing
         var cd = ContextDescriptor()
         (cd.ASID, cd.V, cd.IPS, cd.AA64, cd.TTB0) = (0xffff, true, 5, true, 0x1234_5000)
         #expect(cd.words == [0xffff_0205_8000_0000, 0x1234_5000, 0, 0, 0, 0, 0, 0])
-        #expect(StreamTableEntry(words: ste.words) == ste && StreamTableEntry(words: []).words == StreamTableEntry().words)
+        #expect(
+            StreamTableEntry(words: ste.words) == ste && StreamTableEntry(words: []).words == StreamTableEntry().words)
     }
 
     /// Every bit of a structure belongs to one field at most.

@@ -83,7 +83,8 @@ private struct Fuzzer {
             (\.IDR0, 1, 0, [1, 2, 3, 3, 3]), (\.IDR0, 7, 6, [0, 1, 2]), (\.IDR0, 9, 9, [0, 1]), (\.IDR0, 5, 5, [0, 1]),
             (\.IDR0, 12, 12, [0, 1]), (\.IDR0, 18, 17, [0, 1, 2, 3]), (\.IDR0, 25, 24, [0, 0, 1, 2]),
             (\.IDR1, 10, 6, [0, 4, 20]), (\.IDR1, 5, 0, [4, 16, 32]), (\.IDR1, 26, 26, [0, 1]),
-            (\.IDR3, 9, 8, [0, 1, 2, 3]), (\.IDR3, 10, 10, [0, 1]), (\.IDR3, 13, 13, [0, 1]), (\.IDR5, 2, 0, [0, 2, 4, 5, 6]),
+            (\.IDR3, 9, 8, [0, 1, 2, 3]), (\.IDR3, 10, 10, [0, 1]), (\.IDR3, 13, 13, [0, 1]),
+            (\.IDR5, 2, 0, [0, 2, 4, 5, 6]),
             (\.IDR5, 11, 10, [0, 1]), (\.IDR5, 31, 16, [1, 7]),
         ]
         for (word, high, low, values) in choices {
@@ -143,7 +144,9 @@ private struct Fuzzer {
         var cd = ContextDescriptor()
         cd.word0 = random.next()
         (cd.V, cd.AA64, cd.ENDI, cd.ASID) = (true, true, false, random.next() % 4)
-        (cd.T0SZ, cd.T1SZ, cd.TG0, cd.TG1) = (16 + random.next() % 24, 16 + random.next() % 24, random.next() % 3, 1 + random.next() % 3)
+        (cd.T0SZ, cd.T1SZ, cd.TG0, cd.TG1) = (
+            16 + random.next() % 24, 16 + random.next() % 24, random.next() % 3, 1 + random.next() % 3
+        )
         (cd.S, cd.TTB0, cd.TTB1) = (random.next() % 4 == 0, random.next() % memoryBytes, random.next() % memoryBytes)
         (cd.HAD0, cd.HAD1, cd.E0PD0, cd.EPAN, cd.MAIR0) = (bit(), bit(), bit(), bit(), random.next())
         let slot = random.next() % memoryBytes & ~0x3f
@@ -168,7 +171,8 @@ private struct Fuzzer {
     }
 
     private mutating func randomRegister() throws {
-        let offset = bit()
+        let offset =
+            bit()
             ? (Register.allCases.randomElement(using: &random)?.rawValue ?? 0) : UInt32(random.next() % 0x2_0010)
         let width = [4, 4, 8, 2].randomElement(using: &random) ?? 4
         do throws(MMIOError) {
@@ -207,7 +211,8 @@ private struct Fuzzer {
 
     private mutating func translate() {
         var transaction = Transaction(
-            streamID: UInt32(random.next() % 64), address: random.next() % 8 == 0 ? random.next() : random.next() & 0xf_ffff_ffff,
+            streamID: UInt32(random.next() % 64),
+            address: random.next() % 8 == 0 ? random.next() : random.next() & 0xf_ffff_ffff,
             access: [.read, .write, .execute].randomElement(using: &random) ?? .read, privileged: bit())
         if random.next() % 3 == 0 {
             transaction.substreamID = UInt32(random.next() % 20)

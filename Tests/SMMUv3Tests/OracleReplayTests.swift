@@ -14,15 +14,19 @@ import Testing
     @Test func linuxStage2() throws {
         try replay(
             "oracle-s2-4k", agreed: 296,
-            [.stage2OnlyBeyond: 10, .ignored: 4, .smallS2PS: 2, .HTTU: 4, .startLevel: 2, .startLevelBlock: 2,
-                .tableBeyond: 2, .span: 2, .bypassBeyond: 1])
+            [
+                .stage2OnlyBeyond: 10, .ignored: 4, .smallS2PS: 2, .HTTU: 4, .startLevel: 2, .startLevelBlock: 2,
+                .tableBeyond: 2, .span: 2, .bypassBeyond: 1,
+            ])
     }
 
     @Test func linuxNested() throws {
         try replay(
             "oracle-nested-4k", agreed: 577,
-            [.ignored: 6, .smallS2PS: 2, .AP: 6, .stage2OnlyBeyond: 5, .HTTU: 4, .tableBeyond: 4,
-                .startLevelBlock: 4, .span: 4, .flash: 2, .startLevel: 2, .bypassBeyond: 1, .lostS2: 1, .RnW: 2])
+            [
+                .ignored: 6, .smallS2PS: 2, .AP: 6, .stage2OnlyBeyond: 5, .HTTU: 4, .tableBeyond: 4,
+                .startLevelBlock: 4, .span: 4, .flash: 2, .startLevel: 2, .bypassBeyond: 1, .lostS2: 1, .RnW: 2,
+            ])
     }
 
     @Test(arguments: ["oracle-qtest-s1", "oracle-qtest-s2-sample", "oracle-qtest-nested-sample"])
@@ -120,7 +124,8 @@ struct Outcome: Equatable, CustomStringConvertible {
             return
         }
         kind = fault
-        record = fault == "F_CD_FETCH"
+        record =
+            fault == "F_CD_FETCH"
             ? [words[0], words[1], 0, words[2] | words[3]] : [words[0], words[1], words[2], words[3] & ~0xfff]
     }
 
@@ -170,7 +175,8 @@ enum Divergence: Hashable {
         switch (ours.kind, theirs.kind) {
         case ("C_BAD_STREAMID", _) where has("span"): self = .span
         case ("F_ADDR_SIZE", "bypass"): self = .bypassBeyond
-        case ("F_ADDR_SIZE", "silent") where !ours.record.isEmpty && ours.record[1] >> 39 & 1 == 0: self = .stage2OnlyBeyond
+        case ("F_ADDR_SIZE", "silent") where !ours.record.isEmpty && ours.record[1] >> 39 & 1 == 0:
+            self = .stage2OnlyBeyond
         case ("C_BAD_STE", _) where has("S2HA", "S2HD", "s2ha", "s2hd"): self = .HTTU
         case ("C_BAD_STE", "F_TRANSLATION") where has("S2T0SZ"): self = .startLevel
         case ("F_CD_FETCH", "C_BAD_CD") where has("cfg=5-s1"): self = .flash
@@ -190,7 +196,9 @@ enum Divergence: Hashable {
     /// Divergences of walks, told by what the case was made of.
     private static func inTables(_ ours: Outcome, _ theirs: Outcome, _ transaction: Oracle.Recorded) -> Divergence? {
         let tags = Set(transaction.label.split(separator: " ").map(String.init))
-        func has(_ words: String...) -> Bool { words.contains { tags.contains($0) || transaction.label.contains("PTE:" + $0) } }
+        func has(_ words: String...) -> Bool {
+            words.contains { tags.contains($0) || transaction.label.contains("PTE:" + $0) }
+        }
         if ours.kind == theirs.kind, ours.record.count == 4, theirs.record.count == 4,
             ours.record[1] ^ theirs.record[1] == 1 << 35
         {

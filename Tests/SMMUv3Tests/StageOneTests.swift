@@ -41,7 +41,8 @@ import Testing
         let translation = machine.translate(0x1_0000_0000_0000, .write)
         let event = try #require(translation.event)
         #expect(event.type == .F_TRANSLATION && translation.isRecorded)
-        #expect(event.CLASS == EventClass.IN.rawValue && !event.S2 && !event.RnW && event.InputAddr == 0x1_0000_0000_0000)
+        #expect(
+            event.CLASS == EventClass.IN.rawValue && !event.S2 && !event.RnW && event.InputAddr == 0x1_0000_0000_0000)
         #expect(try machine.events() == [event])
     }
 
@@ -173,5 +174,33 @@ import Testing
         #expect(machine.translate(0x1000).address == 0x6000)
         #expect(machine.translate(0xffff_0000_0000_1000).type == .F_TRANSLATION)
         #expect(machine.commandError == 0)
+    }
+
+    /// Leaves with the attributes of the last one take a shorter way to the same answers.
+    @Test func runsOfSimilarLeaves() throws {
+        for page in UInt64(1)..<8 {
+            machine.map(root, page << 12, page << 20)
+        }
+        machine.map(root, 0x8000, 0x80_0000, Machine.page | PageDescriptor.AP2)
+        machine.map(root, 0x9000, 0x1000_0000_0000)
+        machine.map(root, 0xa000, 0xa0_0000, Machine.page & ~PageDescriptor.nG)
+        machine.map(root, 0x40_0000, 0x8000_0000, leaf: 2)
+        for page in UInt64(1)..<8 {
+            guard case .ok(let output) = machine.translate(page << 12 | 0x123, .write) else {
+                Issue.record("page \(page)")
+                continue
+            }
+            #expect(output.address == page << 20 | 0x123 && output.pageSize == 4096 && !output.isCached)
+            #expect(output.attributes.isWritable && output.attributes.memoryAttributes == 0xff)
+        }
+        #expect(machine.translate(0x8000, .write).type == .F_PERMISSION)
+        #expect(machine.translate(0x9000).type == .F_ADDR_SIZE)
+        #expect(machine.translate(0xa000).address == 0xa0_0000)
+        #expect(machine.translate(0x40_1234).address == 0x8000_1234)
+        #expect(machine.translate(0xb000).type == .F_TRANSLATION)
+        // A table that restricts comes between two leaves that look alike.
+        machine.memory[machine.memory[root] & 0xffff_ffff_f000] |= PageDescriptor.APTable1
+        machine.map(root, 0xc000, 0xc0_0000)
+        #expect(machine.translate(0xc000, .write).type == .F_PERMISSION)
     }
 }

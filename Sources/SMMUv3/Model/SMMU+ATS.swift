@@ -127,6 +127,9 @@ extension SMMU {
         guard EATS != 0 else {
             return refuseRequest(transaction)
         }
+        if let context = findContext(transaction) {
+            return complete(transaction, context, isSplit: EATS == 0b10)
+        }
         switch makeContext(transaction) {
         case .failed(let event):
             recordATSError(event)

@@ -57,7 +57,8 @@ extension SMMU {
         ste.isIllegal(features) ? .failed(Self.event(.C_BAD_STE, transaction)) : .found(ste)
     }
 
-    private func fetchFailure<Value>(_ type: EventType, _ transaction: Transaction, _ address: UInt64) -> Lookup<Value> {
+    private func fetchFailure<Value>(_ type: EventType, _ transaction: Transaction, _ address: UInt64) -> Lookup<Value>
+    {
         var event = Self.event(type, transaction)
         event.FetchAddr = address
         return .failed(event)
@@ -176,7 +177,8 @@ extension SMMU {
             if isTwoLevel {
                 let tableBits = CDMax > leafBits ? max(CDMax - leafBits + 3, 6) : 6
                 let table = (ste.S1ContextPtr >> tableBits) << tableBits
-                let descriptorAddress = try translateCDAddress(table &+ (UInt64(index) >> leafBits) << 3, context, live: live)
+                let descriptorAddress = try translateCDAddress(
+                    table &+ (UInt64(index) >> leafBits) << 3, context, live: live)
                 guard let descriptor = memory.load64(descriptorAddress) else {
                     return fetchFailure(.F_CD_FETCH, transaction, descriptorAddress)
                 }

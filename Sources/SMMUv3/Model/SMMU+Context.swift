@@ -26,7 +26,7 @@ extension SMMU {
         if context.pointee.generation != generation {
             refreshTags(&context.pointee)
         }
-        if !recent.isValid || recent.tag != context.pointee.tag {
+        if !recent.isValid || recent.context != context {
             remember(context)
         }
         return context

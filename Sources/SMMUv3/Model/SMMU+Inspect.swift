@@ -16,7 +16,8 @@ extension SMMU {
         var context = StreamContext()
         switch resolve(transaction, &context, live: false) {
         case .aborted: return Inspection(translation: .terminated(.steAbort), isCached: false)
-        case .failed(let event): return Inspection(translation: .fault(event, recorded: wouldRecord(event)), isCached: false)
+        case .failed(let event):
+            return Inspection(translation: .fault(event, recorded: wouldRecord(event)), isCached: false)
         case .faulted(let fault):
             return Inspection(
                 translation: foretell(fault, transaction, &context), isCached: false, steps: trace ? steps : [])

@@ -204,7 +204,9 @@ extension SMMU {
                 hasGlobalEntries = true
             }
             remember(mapping, in: context)
-            insert(mapping, tag: mapping.isGlobal ? context.pointee.globalTag : context.pointee.tag, address: request.address)
+            insert(
+                mapping, tag: mapping.isGlobal ? context.pointee.globalTag : context.pointee.tag,
+                address: request.address)
         }
         let size: UInt64 = 1 &<< mapping.log2Size
         return Output(

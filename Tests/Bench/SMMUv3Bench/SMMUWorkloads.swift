@@ -136,7 +136,8 @@ final class SMMUWorkloads {
     private func setUp() throws {
         let root = newTable()
         for index in 0..<Self.pageCount {
-            map(root, pages[index], 0x4000_0000 + UInt64(index) * 4096, start: 0,
+            map(
+                root, pages[index], 0x4000_0000 + UInt64(index) * 4096, start: 0,
                 attributes: PageDescriptor.AP1 | PageDescriptor.nG)
         }
         let stage2 = newTable(2)
@@ -160,7 +161,8 @@ final class SMMUWorkloads {
         (ste.S2VMID, ste.S2R) = (1, true)
         store(ste, streamTable, Self.nestedStream)
         try smmu.writeRegister(Register.STRTAB_BASE.rawValue, width: 8, value: streamTable)
-        try smmu.writeRegister(Register.STRTAB_BASE_CFG.rawValue, width: 4, value: UInt64(STRTAB_BASE_CFG.linear(log2Size: 4)))
+        try smmu.writeRegister(
+            Register.STRTAB_BASE_CFG.rawValue, width: 4, value: UInt64(STRTAB_BASE_CFG.linear(log2Size: 4)))
         try smmu.writeRegister(Register.CMDQ_BASE.rawValue, width: 8, value: commands | 4)
         try smmu.writeRegister(Register.CR0.rawValue, width: 4, value: UInt64(CR0.SMMUEN | CR0.CMDQEN))
     }

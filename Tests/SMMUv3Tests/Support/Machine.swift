@@ -137,7 +137,8 @@ final class Machine: SMMUDelegate {
     }
 
     static let page = PageDescriptor.AF | PageDescriptor.nG | PageDescriptor.AP1
-    static let stage2Page = PageDescriptor.AF | PageDescriptor.S2AP0 | PageDescriptor.S2AP1 | PageDescriptor.MemAttr(0xf)
+    static let stage2Page =
+        PageDescriptor.AF | PageDescriptor.S2AP0 | PageDescriptor.S2AP1 | PageDescriptor.MemAttr(0xf)
 
     /// Maps one leaf; returns the address of its descriptor.
     @discardableResult

@@ -110,7 +110,8 @@ struct Oracle {
         let event = (result["event"] as? String ?? "").replacingOccurrences(of: "SMMU_EVT_", with: "")
         return Recorded(
             streamID: UInt32(number(item["sid"] as? String ?? "0x0")),
-            address: number(item["iova"] as? String ?? "0x0"), access: item["access"] as? String == "w" ? .write : .read,
+            address: number(item["iova"] as? String ?? "0x0"),
+            access: item["access"] as? String == "w" ? .write : .read,
             type: result["type"] as? String ?? "", event: event, records: records,
             PA: (result["pa"] as? String).map(number), label: label)
     }

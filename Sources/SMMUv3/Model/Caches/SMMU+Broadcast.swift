@@ -41,7 +41,9 @@ extension SMMU {
                 }
             }
         case .addressAllASIDs(let address, let length, let vmid):
-            forEachMachine(vmid) { removeAddress(machine: $0, asid: nil, AddressRange(address: address, length: length)) }
+            forEachMachine(vmid) {
+                removeAddress(machine: $0, asid: nil, AddressRange(address: address, length: length))
+            }
         case .asid(let asid, let vmid):
             forEachMachine(vmid) { machine in
                 if let space = spaces.existingSpace(machine: machine, asid: asid), !spaces.spaces[space].ASET {

@@ -70,7 +70,8 @@ extension SMMU {
         let size: UInt64 = 1 << entry.log2Size
         func attributes(privileged: Bool) -> OutputAttributes {
             OutputAttributes(
-                packed: UInt32(truncatingIfNeeded: TLBAttributes.half(entry.attributes, privileged: privileged) & 0x1fff))
+                packed: UInt32(
+                    truncatingIfNeeded: TLBAttributes.half(entry.attributes, privileged: privileged) & 0x1fff))
         }
         return CacheView.Entry(
             stage: stage, vmid: owner.world == .NS_EL1 && features.stage2 ? owner.vmid : nil,

@@ -164,7 +164,8 @@ struct TLB: ~Copyable {
         sizes |= 1 << entry.log2Size
         while true {
             let set = set(page: entry.page, tag: entry.tag)
-            for way in 0..<Self.ways where set[way].tag == 0 || set[way].page == entry.page && set[way].tag == entry.tag {
+            for way in 0..<Self.ways where set[way].tag == 0 || set[way].page == entry.page && set[way].tag == entry.tag
+            {
                 set[way] = entry
                 return
             }

@@ -118,7 +118,8 @@ extension SMMU {
     @inline(__always)
     private func stage2Permissions(_ descriptor: UInt64, _ context: UnsafePointer<StreamContext>) -> UInt64 {
         var permissions = descriptor & (PageDescriptor.S2AP0 | PageDescriptor.S2AP1)
-        if context.pointee.stage2UpdatesDirtyState && descriptor & (PageDescriptor.DBM | PageDescriptor.S2AP1) == PageDescriptor.DBM
+        if context.pointee.stage2UpdatesDirtyState
+            && descriptor & (PageDescriptor.DBM | PageDescriptor.S2AP1) == PageDescriptor.DBM
         {
             permissions |= TLBPermissions.stage2Write | TLBPermissions.writableClean
         }
