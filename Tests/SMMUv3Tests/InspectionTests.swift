@@ -77,3 +77,25 @@ import Testing
         #expect(context.first { $0.name.description == "ASID" } == DecodedField("ASID", 0x1234, width: 16))
     }
 }
+
+/// Address spaces beyond what the tags are kept for.
+@Suite struct ExhaustionTests {
+    /// More ASIDs than tags are kept for: everything starts afresh, nothing is mixed up.
+    @Test func manyAddressSpaces() throws {
+        let machine = try Machine(geometry: .standard)
+        let roots = [machine.allocate(), machine.allocate()]
+        machine.map(roots[0], 0x1000, 0x5000)
+        machine.map(roots[1], 0x1000, 0x6000)
+        let cd = machine.allocate()
+        machine.set(machine.stage1(cd), stream: 1)
+        for round in UInt64(0)..<16600 {
+            let asid = round % 16500
+            machine.set(machine.context(roots[Int(asid & 1)], asid: asid), at: cd)
+            try machine.submit(.CFGI_CD(streamID: 1, substreamID: 0))
+            guard machine.translate(0x1000).address == 0x5000 + (asid & 1) << 12 else {
+                Issue.record("ASID \(asid)")
+                return
+            }
+        }
+    }
+}

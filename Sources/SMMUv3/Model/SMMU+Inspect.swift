@@ -21,7 +21,9 @@ extension SMMU {
         case .faulted(let fault):
             return Inspection(
                 translation: foretell(fault, transaction, &context), isCached: false, steps: trace ? steps : [])
-        case .success: break
+        case .success:
+            // The stage 2 walk for a CD is no part of the walk of the address.
+            steps = []
         }
         return inspect(transaction, &context, trace: trace)
     }

@@ -33,7 +33,7 @@ struct AddressSpaces {
     private(set) var epoch: UInt64 = 1
 
     /// Whether so many spaces or generations were used that the owner must flush and start afresh.
-    var isExhausted: Bool { spaces.count >= 1 << 20 || machines.count >= 1 << 18 || lastGeneration > 0xfff0_0000 }
+    var isExhausted: Bool { spaces.count >= 1 << 14 || machines.count >= 1 << 14 || lastGeneration > 0xfff0_0000 }
 
     /// Forgets everything; only together with a flush of the TLB.
     mutating func reset() {

@@ -213,6 +213,9 @@ struct TLB: ~Copyable {
 
     /// Forgets the entries for which a closure says so, by looking at all.
     mutating func remove(where matches: (TLBEntry) -> Bool) {
+        guard sizes != 0 else {
+            return
+        }
         for index in 0..<entryCount where sets[index].tag != 0 && matches(sets[index]) {
             sets[index] = TLBEntry()
             statistics.invalidations &+= 1
