@@ -73,7 +73,7 @@ let package = Package(
         .executableTarget(
             name: "iommuctl",
             dependencies: [
-                "CLinux", "IOMMUService", "JSONRPC",
+                "CLinux", "JSONRPC", "SMMUv3",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict

@@ -15,7 +15,7 @@ struct Iommuctl: ParsableCommand {
             """,
         subcommands: [
             CallCommand.self, MethodsCommand.self, StatusCommand.self, TopologyCommand.self, SessionsCommand.self,
-            ObjectsCommand.self, TranslateCommand.self, EventsCommand.self, DemoCommand.self,
+            ObjectsCommand.self, TranslateCommand.self, EventsCommand.self, VSMMUCommand.self, DemoCommand.self,
         ]
     )
 
