@@ -161,4 +161,28 @@ struct IommuctlTests {
         let fault = try run("--table", "translate", "--session", "vm1", "0000:01:00.0", "0x50000000")
         #expect(fault.text.contains("faults: F_TRANSLATION"), "\(fault.text)")
     }
+
+    /// As many transactions agree as when the recording is replayed on the model in process.
+    @Test func recordingsAreReplayedPackedOrNot() throws {
+        let recording = BuiltProgram.packageRoot + "/Tests/Fixtures/oracles/oracle-s1-4k.json"
+        let told = try run("--table", "vsmmu", "replay", recording)
+        #expect(told.status == 1)
+        #expect(told.text.hasSuffix("\n373 transactions, 15 differences\n"), "\(told.text.suffix(300))")
+        #expect(told.text.contains("  got       C_BAD_STREAMID [0x10000000002 0x0 0x0 0x0]\n"))
+
+        let packed = daemon.directory + "/recording.json"
+        try FileManager.default.copyItem(atPath: recording, toPath: packed)
+        #expect(try ChildProcess("/bin/gzip", [packed]).wait() == 0)
+        let again = try run("--table", "vsmmu", "replay", packed + ".gz")
+        #expect(again.text == told.text)
+    }
+
+    @Test(arguments: ["{}", "[", "{\"tx\": []}"])
+    func otherFilesAreNoRecordings(text: String) throws {
+        let file = daemon.directory + "/recording.json"
+        try text.write(toFile: file, atomically: false, encoding: .utf8)
+        let outcome = try run("vsmmu", "replay", file)
+        #expect(outcome.status == 2)
+        #expect(outcome.text.hasPrefix("iommuctl: \(file) "))
+    }
 }
