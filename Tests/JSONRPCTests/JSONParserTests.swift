@@ -100,3 +100,41 @@ extension String {
         split(separator: "\\n", maxSplits: 1, omittingEmptySubsequences: false).joined(separator: "\n")
     }
 }
+
+@Suite struct JSONIntegerTests {
+    private func hexadecimal(_ text: [UInt8]) -> JSONInteger {
+        (text + [UInt8](repeating: UInt8(ascii: "f"), count: ByteBuffer.slack)).withUnsafeBufferPointer { bytes in
+            bytes.baseAddress.map { JSONInteger.hexadecimal($0, text.count) } ?? .malformed
+        }
+    }
+
+    @Test func readsEveryLengthOfHexadecimal() {
+        var random = SeededGenerator(seed: 7)
+        for digits in 1...24 {
+            for _ in 0..<200 {
+                let value = random.next() >> UInt64(max(0, 64 - 4 * min(16, digits)))
+                let hex = String(value, radix: 16, uppercase: random.below(2) == 0)
+                let text = "0x" + String(repeating: "0", count: max(0, digits - hex.utf8.count)) + hex
+                #expect(hexadecimal(Array(text.utf8)) == .unsigned(value))
+            }
+        }
+        #expect(hexadecimal(Array("0x10000000000000000".utf8)) == .tooLarge)
+    }
+
+    @Test func refusesEveryOtherByteAtEveryPlace() {
+        let allowed = Set("0123456789abcdefABCDEF".utf8)
+        for digits in [1, 7, 8, 9, 15, 16, 17] {
+            for place in 0..<digits {
+                for byte in UInt8.min ... .max {
+                    var text = Array("0x".utf8) + [UInt8](repeating: UInt8(ascii: "0"), count: digits)
+                    text[2 + place] = byte
+                    if allowed.contains(byte) {
+                        #expect(hexadecimal(text) != .malformed)
+                    } else {
+                        #expect(hexadecimal(text) == .malformed)
+                    }
+                }
+            }
+        }
+    }
+}

@@ -190,7 +190,8 @@ import Testing
         (EPERM, "EPERM"), (ENOENT, "ENOENT"), (ESRCH, "ESRCH"), (EIO, "EIO"), (EAGAIN, "EAGAIN"), (EFAULT, "EFAULT"),
         (EBUSY, "EBUSY"), (EEXIST, "EEXIST"), (ENODEV, "ENODEV"), (EINVAL, "EINVAL"), (EMFILE, "EMFILE"),
         (ENOTTY, "ENOTTY"), (ENOSPC, "ENOSPC"), (EOVERFLOW, "EOVERFLOW"), (EOPNOTSUPP, "EOPNOTSUPP"),
-        (EADDRINUSE, "EADDRINUSE"), (ETIMEDOUT, "ETIMEDOUT"), (EDQUOT, "EDQUOT"), (9999, "E9999"), (0, "E0"), (-1, "E-1"),
+        (EADDRINUSE, "EADDRINUSE"), (ETIMEDOUT, "ETIMEDOUT"), (EDQUOT, "EDQUOT"), (9999, "E9999"), (0, "E0"),
+        (-1, "E-1"),
     ])
     func namesErrnos(errno: Int32, name: String) {
         #expect(ErrnoName.of(errno) == name)

@@ -5,11 +5,11 @@ enum JSONBytes {
     private static let lowBits: UInt64 = 0x0101_0101_0101_0101
     private static let highBits: UInt64 = 0x8080_8080_8080_8080
 
-    /// Nonzero if one of eight bytes ends a run of plain string text: a quote, a backslash, a control character or a
-    /// byte beyond ASCII. The lowest set bit lies in the first such byte (little-endian order).
+    /// Nonzero if one of the eight bytes there ends a run of plain string text: a quote, a backslash, a control
+    /// character or a byte beyond ASCII. The lowest set bit lies in the first such byte (little-endian order).
     @inline(__always)
-    static func special(_ word: UInt64) -> UInt64 {
-        let word = UInt64(littleEndian: word)
+    static func special(at bytes: UnsafePointer<UInt8>) -> UInt64 {
+        let word = UInt64(littleEndian: UnsafeRawPointer(bytes).loadUnaligned(as: UInt64.self))
         let quote = word ^ (lowBits &* 0x22)
         let backslash = word ^ (lowBits &* 0x5c)
         let hits = (quote &- lowBits) & ~quote | (backslash &- lowBits) & ~backslash
@@ -39,14 +39,14 @@ enum JSONBytes {
         return matches(bytes, "null") ? (.null, 4) : nil
     }
 
-    /// The end of the string whose text begins at `start`: its quote, or the place of the problem.
+    /// The end of the string that `start` is inside of: its quote, or the place of the problem.
     static func endOfString(
         _ text: UnsafePointer<UInt8>, _ start: Int
     ) -> (cursor: Int, isEscaped: Bool, problem: JSONSyntaxError.Problem?) {
         var cursor = start
         var isEscaped = false
         while true {
-            let special = special(UnsafeRawPointer(text + cursor).loadUnaligned(as: UInt64.self))
+            let special = special(at: text + cursor)
             guard special != 0 else {
                 cursor &+= 8
                 continue

@@ -39,6 +39,42 @@ enum JSONInteger: Equatable {
     @inline(__always)
     static func hexadecimal(_ text: UnsafePointer<UInt8>, _ length: Int) -> JSONInteger {
         guard length > 2, text[0] == UInt8(ascii: "0"), text[1] == UInt8(ascii: "x") else { return .malformed }
+        guard length > 18 else { return hexadecimal(upTo16: text + 2, length &- 2) }
+        return longHexadecimal(text, length)
+    }
+
+    /// Eight digits at a time; the texts that are longer than 64 bits need are rare.
+    @inline(__always)
+    private static func hexadecimal(upTo16 digits: UnsafePointer<UInt8>, _ count: Int) -> JSONInteger {
+        guard count > 8 else {
+            return eightDigits(digits, count).map { .unsigned($0) } ?? .malformed
+        }
+        guard let high = eightDigits(digits, count &- 8), let low = eightDigits(digits + (count &- 8), 8) else {
+            return .malformed
+        }
+        return .unsigned(high &<< 32 | low)
+    }
+
+    /// The value of one to eight digits, or `nil`; eight bytes must be readable.
+    @inline(__always)
+    private static func eightDigits(_ digits: UnsafePointer<UInt8>, _ count: Int) -> UInt64? {
+        let ones: UInt64 = 0x0101_0101_0101_0101
+        let unused = UInt64(truncatingIfNeeded: 8 &- count) &* 8
+        // The first digit in the highest byte, zeros before it.
+        let raw = UInt64(bigEndian: UnsafeRawPointer(digits).loadUnaligned(as: UInt64.self))
+        let text = count == 8 ? raw : raw &>> unused | (ones &* 0x30) &<< (64 &- unused)
+        // The high bit of a byte says whether it is below or above a bound; lower case makes letters one range.
+        let lower = text | ones &* 0x20
+        let isDigit = (text &+ ones &* 0x50) & ~(text &+ ones &* 0x46)
+        let isLetter = (lower &+ ones &* 0x1f) & ~(lower &+ ones &* 0x19)
+        guard (isDigit | isLetter) & ~text & (ones &* 0x80) == ones &* 0x80 else { return nil }
+        var value = (text & (ones &* 0x0f)) &+ (text &>> 6 & ones) &* 9
+        value = (value | value &>> 4) & 0x00ff_00ff_00ff_00ff
+        value = (value | value &>> 8) & 0x0000_ffff_0000_ffff
+        return (value | value &>> 16) & 0xffff_ffff
+    }
+
+    private static func longHexadecimal(_ text: UnsafePointer<UInt8>, _ length: Int) -> JSONInteger {
         var value: UInt64 = 0
         var overflowed = false
         for index in 2..<length {

@@ -126,15 +126,20 @@ struct JSONScan {
     @inline(__always)
     private func string(_ place: inout Place) -> JSONSyntaxError.Problem? {
         let start = place.position &+ 1
-        // Most keys and many values are short and plain: the quote is within one word.
-        let special = JSONBytes.special(UnsafeRawPointer(text + start).loadUnaligned(as: UInt64.self))
-        let first = start &+ special.trailingZeroBitCount &>> 3
-        if special != 0, text[first] == UInt8(ascii: "\"") {
-            push(.string, start: start, length: first &- start, &place)
-            place.position = first &+ 1
+        var cursor = start
+        var special = JSONBytes.special(at: text + cursor)
+        while special == 0 {
+            cursor &+= 8
+            special = JSONBytes.special(at: text + cursor)
+        }
+        cursor &+= special.trailingZeroBitCount &>> 3
+        // Nearly all strings are plain.
+        if text[cursor] == UInt8(ascii: "\"") {
+            push(.string, start: start, length: cursor &- start, &place)
+            place.position = cursor &+ 1
             return nil
         }
-        let end = JSONBytes.endOfString(text, start)
+        let end = JSONBytes.endOfString(text, cursor)
         place.position = end.cursor
         if end.problem == nil {
             push(.string, start: start, length: end.cursor &- start, escaped: end.isEscaped, &place)

@@ -1,7 +1,13 @@
 import Glibc
 
 /// What a call is made of while its handler runs.
+///
+/// In memory of its own and without strong references: a handler's every access to its call would otherwise count
+/// references and check exclusivity.
 struct CallState {
+    /// Both outlive the call: their methods are running.
+    var dispatcher: Unmanaged<Dispatcher>
+    var connection: Unmanaged<Connection>
     var source: ParameterSource
     /// The id's bytes as the client wrote them; length 0 for a notification.
     var id: UnsafeMutablePointer<UInt8>
@@ -13,18 +19,16 @@ struct CallState {
 /// One request, as its handler sees it. Valid until the handler returns.
 public final class Call {
     let state: UnsafeMutablePointer<CallState>
-    /// The client that calls.
-    public internal(set) unowned(unsafe) var connection: Connection
-    unowned(unsafe) let dispatcher: Dispatcher
 
-    /// One for each dispatcher, which owns it and outlives it.
-    init(dispatcher: Dispatcher, idle: Connection) {
-        self.dispatcher = dispatcher
-        connection = idle
-        state = .allocate(capacity: 1)
-    }
+    /// One for each dispatcher, which fills in its state for one request after the other.
+    init() { state = .allocate(capacity: 1) }
 
     deinit { state.deallocate() }
+
+    /// The client that calls.
+    public var connection: Connection { state.pointee.connection.takeUnretainedValue() }
+
+    var dispatcher: Dispatcher { state.pointee.dispatcher.takeUnretainedValue() }
 
     /// The declaration of the method called.
     public var method: MethodDeclaration { dispatcher.declarations[state.pointee.method] }
@@ -55,8 +59,11 @@ public final class Call {
             connection.dropAttached()
             return .reply
         }
-        try connection.writeReply(
-            id: state.pointee.id, state.pointee.idLength, method: state.pointee.method, dispatcher, body)
+        try state.pointee.connection._withUnsafeGuaranteedRef {
+            try $0.writeReply(
+                id: state.pointee.id, state.pointee.idLength, method: state.pointee.method, state.pointee.dispatcher,
+                body)
+        }
         return .reply
     }
 
@@ -120,7 +127,7 @@ public final class ParkedCall {
         try finish { connection in
             try id.withUnsafeBufferPointer { id in
                 guard let base = id.baseAddress, !id.isEmpty else { return connection.dropAttached() }
-                try connection.writeReply(id: base, id.count, method: method, dispatcher) { json in
+                try connection.writeReply(id: base, id.count, method: method, .passUnretained(dispatcher)) { json in
                     try json.object { try body(ResultWriter(json: $0.json)) }
                 }
             }

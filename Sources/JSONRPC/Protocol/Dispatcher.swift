@@ -27,7 +27,7 @@ public final class Dispatcher {
     private let index: MethodIndex
     private let slots: UnsafeMutablePointer<ParameterSlot>
     let parser: UnsafeMutablePointer<JSONParser>
-    private var call: Call?
+    private let call = Call()
     lazy var resultPrograms = declarations.map { SchemaProgram(.object($0.results), numbersSlots: true) }
 
     /// What the request path needs of a method, by pointer.
@@ -179,7 +179,9 @@ extension Dispatcher {
                 method: method)
         }
         invoke(
-            CallState(source: source, id: id, idLength: idLength, method: method, hasReplied: false), connection)
+            CallState(
+                dispatcher: .passUnretained(self), connection: .passUnretained(connection), source: source, id: id,
+                idLength: idLength, method: method, hasReplied: false), connection)
     }
 
     /// The id as the client wrote it, quotes included; no bytes for a notification.
@@ -207,8 +209,6 @@ extension Dispatcher {
     }
 
     private func invoke(_ state: CallState, _ connection: Connection) {
-        let call = currentCall(connection)
-        call.connection = connection
         call.state.initialize(to: state)
         let method = state.method
         let mark = connection.outbox.pointee.mark
@@ -224,13 +224,5 @@ extension Dispatcher {
             refuse(RPCError(wrapping: error), cause: error, connection, id: id, method: method)
             if connection.outbox.pointee.isParked { connection.parked?.withdraw() }
         }
-    }
-
-    @inline(__always)
-    private func currentCall(_ connection: Connection) -> Call {
-        if let call { return call }
-        let made = Call(dispatcher: self, idle: connection)
-        call = made
-        return made
     }
 }

@@ -2,7 +2,7 @@ extension Connection {
     /// Writes one result reply; nothing of it stays if `body` throws.
     @inline(__always)
     func writeReply(
-        id: UnsafePointer<UInt8>, _ length: Int, method: Int, _ dispatcher: Dispatcher,
+        id: UnsafePointer<UInt8>, _ length: Int, method: Int, _ dispatcher: Unmanaged<Dispatcher>,
         _ body: (JSONWriter) throws -> Void
     ) rethrows {
         let outbox = outbox
@@ -18,6 +18,7 @@ extension Connection {
         }
         if outbox.pointee.attachedCount > 0 { appendDescriptorCount() }
         #if DEBUG
+            let dispatcher = dispatcher.takeUnretainedValue()
             if let mismatch = dispatcher.mismatch(outbox.pointee.bytes.pointee, from: start, method: method) {
                 outbox.pointee.rollBack(to: mark)
                 dropAttached()

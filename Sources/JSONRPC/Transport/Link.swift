@@ -5,7 +5,9 @@ import Glibc
 final class Link: EventHandler, ConnectionTransport {
     let connection: Connection
     private let socket: Int32
-    private unowned let server: Server
+    /// Unsafe so as not to count references around every event: a server that goes away abandons its links before.
+    private unowned(unsafe) let server: Server
+    private let dispatcher: Dispatcher
     private let loop: EventLoop
     private var registration: EventLoop.Registration?
     private var interest: EventMask = .input
@@ -31,6 +33,7 @@ final class Link: EventHandler, ConnectionTransport {
         self.connection = connection
         self.server = server
         loop = server.loop
+        dispatcher = server.dispatcher
     }
 
     deinit {
@@ -161,13 +164,13 @@ final class Link: EventHandler, ConnectionTransport {
     }
 
     private func process(_ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
-        let done = server.dispatcher.consume(bytes, count, connection)
+        let done = dispatcher.consume(bytes, count, connection)
         if done < count, registration != nil { input.append(bytes + done, count - done) }
         settle()
     }
 
     private func processInput() {
-        let done = server.dispatcher.consume(input.base, input.count, connection)
+        let done = dispatcher.consume(input.base, input.count, connection)
         input.removeFirst(done)
         if input.count == 0 { input.clear(keepingAtMost: 0) }
         settle()

@@ -25,10 +25,11 @@ public final class Server {
     private var links: [Link?] = []
     private var generations: [UInt32] = []
     private var freeIndices: [Int] = []
-    private var runnable: [Link] = []
-    private var unsent: [Link] = []
-    /// The list being worked off: swapped with one of the above, so that no turn allocates.
-    private var inHand: [Link] = []
+    /// Links that may go on; links with something to send; and the list being worked off, which is swapped with one of
+    /// the others so that no turn allocates. By pointer: they are touched for every request.
+    private let runnable = Server.emptyList()
+    private let unsent = Server.emptyList()
+    private let inHand = Server.emptyList()
     private var stallCheck: TimerID?
     private var drainDeadline: TimerID?
     private var endOfTurn: TurnEndID?
@@ -43,6 +44,12 @@ public final class Server {
         endOfTurn = loop.atEndOfTurn { [unowned self] in finishTurn() }
     }
 
+    private static func emptyList() -> UnsafeMutablePointer<[Link]> {
+        let list = UnsafeMutablePointer<[Link]>.allocate(capacity: 1)
+        list.initialize(to: [])
+        return list
+    }
+
     deinit {
         // Closures of the loop refer to the server without keeping it: they go first.
         if let endOfTurn { loop.removeFromEndOfTurn(endOfTurn) }
@@ -50,6 +57,10 @@ public final class Server {
         for acceptor in acceptors { acceptor.stop() }
         for link in links { link?.abandon() }
         scratch.deallocate()
+        for list in [runnable, unsent, inHand] {
+            list.deinitialize(count: 1)
+            list.deallocate()
+        }
     }
 
     /// Begins to accept connections.
@@ -144,23 +155,23 @@ extension Server {
     }
 
     /// The connection may go on with what it has already sent.
-    func markRunnable(_ link: Link) { runnable.append(link) }
+    func markRunnable(_ link: Link) { runnable.pointee.append(link) }
 
     /// The connection has something to send at the end of the turn.
-    func markUnsent(_ link: Link) { unsent.append(link) }
+    func markUnsent(_ link: Link) { unsent.pointee.append(link) }
 
     private func finishTurn() -> Bool {
-        while !runnable.isEmpty {
-            swap(&runnable, &inHand)
-            for link in inHand { link.proceed() }
-            inHand.removeAll(keepingCapacity: true)
+        while !runnable.pointee.isEmpty {
+            swap(&runnable.pointee, &inHand.pointee)
+            for link in inHand.pointee { link.proceed() }
+            inHand.pointee.removeAll(keepingCapacity: true)
         }
-        guard !unsent.isEmpty else { return false }
+        guard !unsent.pointee.isEmpty else { return false }
         if let beforeSending { beforeSending() }
-        swap(&unsent, &inHand)
-        for link in inHand { link.flush() }
-        inHand.removeAll(keepingCapacity: true)
-        return !runnable.isEmpty || !unsent.isEmpty
+        swap(&unsent.pointee, &inHand.pointee)
+        for link in inHand.pointee { link.flush() }
+        inHand.pointee.removeAll(keepingCapacity: true)
+        return !runnable.pointee.isEmpty || !unsent.pointee.isEmpty
     }
 
     /// Once a second while any client does not read: drops those that have made no progress for too long.
