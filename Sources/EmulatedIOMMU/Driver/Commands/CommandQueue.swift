@@ -10,19 +10,32 @@ package final class CommandQueue {
     let baseRegister: UInt64
     private let indexMask: UInt32
     private let wrapMask: UInt32
-    /// Next entry to write, with wrap bit.
-    private var producer: UInt32 = 0
-    /// CMDQ_CONS as last read.
-    private var consumer: UInt32 = 0
-    /// What CMDQ_PROD was last set to.
-    private var published: UInt32 = 0
-    private var trace = CommandTrace()
-    /// Entries that may wait in the queue; a test lowers it to force publication command by command.
-    package var slots: UInt32
+    /// Behind a pointer: a class property would be guarded against overlapping access at every command.
+    private let state: UnsafeMutablePointer<State>
     /// Called after each publication; a test probes translations here.
-    package var observer: (() -> Void)?
+    package var observer: (() -> Void)? {
+        didSet { state.pointee.isObserved = observer != nil }
+    }
     /// Commands the SMMU refused.
     package private(set) var errors: UInt64 = 0
+
+    private struct State {
+        /// Next entry to write, with wrap bit.
+        var producer: UInt32 = 0
+        /// CMDQ_CONS as last read.
+        var consumer: UInt32 = 0
+        /// What CMDQ_PROD was last set to.
+        var published: UInt32 = 0
+        var slots: UInt32
+        var isObserved = false
+        var trace = CommandTrace()
+    }
+
+    /// Entries that may wait in the queue; a test lowers it to force publication command by command.
+    package var slots: UInt32 {
+        get { state.pointee.slots }
+        set { state.pointee.slots = newValue }
+    }
 
     /// - Parameters:
     ///   - address: of 2^log2Size entries of 16 bytes, naturally aligned, mapped at `words`.
@@ -32,10 +45,14 @@ package final class CommandQueue {
         baseRegister = address | BaseRegister.allocate | UInt64(log2Size)
         wrapMask = 1 << UInt32(log2Size)
         indexMask = wrapMask - 1
-        slots = wrapMask
+        state = .allocate(capacity: 1)
+        state.initialize(to: State(slots: wrapMask))
     }
 
-    deinit { trace.deallocate() }
+    deinit {
+        state.pointee.trace.deallocate()
+        state.deallocate()
+    }
 
     // MARK: Producing
 
@@ -44,12 +61,13 @@ package final class CommandQueue {
 
     @inline(__always)
     func append(_ word0: UInt64, _ word1: UInt64) {
-        if used >= slots { publish() }
+        if used >= state.pointee.slots { publish() }
+        let producer = state.pointee.producer
         let slot = Int(truncatingIfNeeded: producer & indexMask) &* 2
         words[slot] = word0
         words[slot &+ 1] = word1
-        producer = (producer &+ 1) & (indexMask | wrapMask)
-        trace.append(word0, word1)
+        state.pointee.producer = (producer &+ 1) & (indexMask | wrapMask)
+        state.pointee.trace.append(word0, word1)
     }
 
     /// Ends the batch with a CMD_SYNC; everything before it is complete on return.
@@ -61,16 +79,18 @@ package final class CommandQueue {
 
     /// Entries written and not consumed.
     @inline(__always)
-    private var used: UInt32 { (producer &- consumer) & (indexMask | wrapMask) }
+    private var used: UInt32 { (state.pointee.producer &- state.pointee.consumer) & (indexMask | wrapMask) }
 
     /// Makes the written commands visible to the SMMU and waits until it has consumed them.
     func publish() {
-        guard published != producer else { return }
-        published = producer
+        let producer = state.pointee.producer
+        guard state.pointee.published != producer else { return }
+        state.pointee.published = producer
         port.write(Register.CMDQ_PROD.rawValue, 4, UInt64(producer))
-        consumer = port.read(Register.CMDQ_CONS.rawValue) & QueueIndex.index
+        let consumer = port.read(Register.CMDQ_CONS.rawValue) & QueueIndex.index
+        state.pointee.consumer = consumer
         if consumer != producer { recover() }
-        observer?()
+        if state.pointee.isObserved { observer?() }
     }
 
     // MARK: Errors
@@ -81,8 +101,9 @@ package final class CommandQueue {
         var repeated = 0
         for _ in 0...indexMask {
             let cons = port.read(Register.CMDQ_CONS.rawValue)
-            consumer = cons & QueueIndex.index
-            guard consumer != producer else { return }
+            let consumer = cons & QueueIndex.index
+            state.pointee.consumer = consumer
+            guard consumer != state.pointee.producer else { return }
             let gerror = port.read(.GERROR)
             let active = (gerror ^ port.read(.GERRORN)) & GERROR.CMDQ_ERR
             guard active != 0 else { return }
@@ -104,10 +125,10 @@ package final class CommandQueue {
     // MARK: Inspection
 
     /// How many commands were ever issued: the sequence number of the last one.
-    package var issued: UInt64 { trace.issued }
+    package var issued: UInt64 { state.pointee.trace.issued }
 
     /// What is still known of the commands after `sequence`, at most `limit`, oldest first.
     package func commands(since sequence: UInt64, limit: Int) -> [(sequence: UInt64, command: Command)] {
-        trace.entries(since: sequence, limit: limit)
+        state.pointee.trace.entries(since: sequence, limit: limit)
     }
 }

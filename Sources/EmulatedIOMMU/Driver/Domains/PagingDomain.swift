@@ -14,7 +14,8 @@ package final class PagingDomain {
     /// Dirty state is being tracked now.
     package internal(set) var isTrackingDirty = false
     var users = DomainUsers()
-    var gather = InvalidationGather()
+    /// Behind a pointer: a class property would be guarded against overlapping access at every page.
+    let gather: UnsafeMutablePointer<InvalidationGather>
     /// Guests' stage 1 contexts above this stage 2.
     var viommuCount = 0
 
@@ -23,6 +24,13 @@ package final class PagingDomain {
     ) {
         (self.driver, self.kind, self.table, self.tag) = (driver, kind, table, tag)
         (hasDirtyTracking, allowsPASID) = (dirtyTracking, pasid)
+        gather = .allocate(capacity: 1)
+        gather.initialize(to: InvalidationGather())
+    }
+
+    deinit {
+        gather.deinitialize(count: 1)
+        gather.deallocate()
     }
 
     /// 1 or 2.
@@ -45,12 +53,12 @@ package final class PagingDomain {
 
     /// Unmaps; the SMMU forgets at the next ``flush()``.
     package func unmap(iova: UInt64, length: UInt64) {
-        table.unmap(iova: iova, length: length, gather: &gather)
+        table.unmap(iova: iova, length: length, gather: &gather.pointee)
     }
 
     /// Makes the SMMU and the devices forget what was unmapped: TLBI, ATC_INV, one CMD_SYNC.
     package func flush() {
-        guard !gather.isEmpty else { return }
+        guard !gather.pointee.isEmpty else { return }
         driver.invalidate(self)
     }
 
@@ -69,7 +77,7 @@ package final class PagingDomain {
         table.startsClean = on
         guard on else { return }
         var nothing: DirtyBitmap?
-        table.readDirty(iova: 0, last: aperture.last, clear: true, into: &nothing, gather: &gather)
+        table.readDirty(iova: 0, last: aperture.last, clear: true, into: &nothing, gather: &gather.pointee)
         flush()
     }
 
@@ -94,7 +102,7 @@ package final class PagingDomain {
         }
         let count = bitmap.withUnsafeMutableBufferPointer { bytes in
             var map: DirtyBitmap? = DirtyBitmap(bytes: bytes, start: iova, pageShift: pageSize.trailingZeroBitCount)
-            table.readDirty(iova: iova, last: range.last, clear: clear, into: &map, gather: &gather)
+            table.readDirty(iova: iova, last: range.last, clear: clear, into: &map, gather: &gather.pointee)
             return map?.count ?? 0
         }
         flush()

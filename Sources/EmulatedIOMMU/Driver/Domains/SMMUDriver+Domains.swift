@@ -68,7 +68,7 @@ extension SMMUDriver {
     package func destroy(_ domain: PagingDomain) {
         assert(domain.users.isEmpty, "a domain in use is destroyed")
         invalidateAll(domain)
-        domain.gather.releaseTables(to: memory)
+        domain.gather.pointee.releaseTables(to: memory)
         domain.table.destroy()
         if domain.kind == .stage1 {
             stage1Domains[domain.tag] = nil

@@ -9,7 +9,7 @@ extension SMMUDriver {
 
     /// TLBI and ATC_INV of what a domain gathered, one CMD_SYNC; then its old tables can be used again.
     func invalidate(_ domain: PagingDomain) {
-        let gather = domain.gather
+        let gather = domain.gather.pointee
         let tag = UInt64(domain.tag)
         if isByTag(gather) {
             appendAll(domain)
@@ -22,9 +22,11 @@ extension SMMUDriver {
             // What guests' stage 1 made of it is cached by their addresses.
             if domain.viommuCount > 0 { queue.append(.TLBI_NH_ALL(vmid: domain.tag)) }
         }
-        for user in domain.users.list where user.master.isATSEnabled { appendATC(user, gather) }
+        if domain.users.hasATS {
+            for user in domain.users.list { appendATC(user, gather) }
+        }
         queue.sync()
-        if gather.hasTables { domain.gather.releaseTables(to: memory) } else { domain.gather.clear() }
+        if gather.hasTables { domain.gather.pointee.releaseTables(to: memory) } else { domain.gather.pointee.clear() }
     }
 
     /// Everything under the domain's tag.
@@ -112,6 +114,7 @@ extension SMMUDriver {
     // MARK: ATC
 
     private func appendATC(_ user: DomainUser, _ gather: InvalidationGather) {
+        guard user.master.isATSEnabled else { return }
         if gather.overflowed || user.isNested { return appendATC(user, start: 0, end: 0) }
         gather.forEachRange { appendATC(user, start: $0, end: $1) }
     }
