@@ -171,24 +171,4 @@ extension EmulatedContext {
         }
         return queue.read(max: max)
     }
-
-    // MARK: Faults
-
-    package func allocateFaultQueue() throws(IOMMUError) -> ObjectID {
-        try chargeObject()
-        let queue = FaultQueue(depth: limits.faultQueueDepth)
-        table.insert(queue)
-        return queue.id
-    }
-
-    package func readFaults(_ fault: ObjectID, max: Int) throws(IOMMUError) -> [PageFault] {
-        try table.object(fault, .fault, as: FaultQueue.self).read(max: max)
-    }
-
-    package func respond(fault: ObjectID, _ responses: [FaultResponse]) throws(IOMMUError) -> Int {
-        let queue = try table.object(fault, .fault, as: FaultQueue.self)
-        // The accesses that waited for an answer go on before the reply, not when a worker has time.
-        defer { for smmu in backend.smmus { smmu.engine.pump() } }
-        return try queue.respond(responses)
-    }
 }

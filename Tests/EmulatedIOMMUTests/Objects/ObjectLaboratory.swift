@@ -3,12 +3,22 @@ import SMMUv3
 
 @testable import EmulatedIOMMU
 
-/// Runs everything at once: what an event loop with an idle worker looks like.
-final class ImmediateExecutor: WorkExecutor {
+/// An event loop without threads: completions wait for ``drain()``.
+final class DeferringExecutor: WorkExecutor {
+    private var waiting: [() -> Void] = []
+
     func perform<Value: Sendable>(
         key: UInt64, _ work: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void
     ) {
-        completion(work())
+        waiting.append { completion(work()) }
+    }
+
+    func drain() {
+        while !waiting.isEmpty {
+            let batch = waiting
+            waiting = []
+            for run in batch { run() }
+        }
     }
 }
 
@@ -17,6 +27,7 @@ struct ObjectLaboratory {
     let backend: EmulatedBackend
     let context: EmulatedContext
     let account: Account
+    let executor = DeferringExecutor()
 
     static let pci = "0000:01:00.0"
     static let pairFirst = "0000:02:00.0"
@@ -30,7 +41,7 @@ struct ObjectLaboratory {
         limits: ContextLimits = ContextLimits(), account: Account = Account(uid: 1000),
         topology: TopologyDescription = ObjectLaboratory.topology
     ) throws {
-        backend = try EmulatedBackend(topology: topology, executor: ImmediateExecutor())
+        backend = try EmulatedBackend(topology: topology, executor: executor)
         self.account = account
         context = backend.makeContext(owner: "session of uid 1000", account: account, limits: limits)
     }
