@@ -19,8 +19,11 @@ package final class EmulatedBackend: IOMMUBackend {
 
     /// Builds the machine and brings its SMMUs up.
     ///
+    /// - Parameter caches: the size of the SMMUs' caches; a test takes those that never evict.
     /// - Throws: what the topology gets wrong, or `ENOMEM`.
-    package init(topology: TopologyDescription, executor: any WorkExecutor) throws(IOMMUError) {
+    package init(
+        topology: TopologyDescription, executor: any WorkExecutor, caches: CacheGeometry = .standard
+    ) throws(IOMMUError) {
         self.executor = executor
         let machine = try Machine(outputAddressBits: topology.smmus.map(\.outputAddressBits).min() ?? 44)
         self.machine = machine
@@ -31,7 +34,7 @@ package final class EmulatedBackend: IOMMUBackend {
                     .EEXIST, "smmu_exists", "there are two SMMUs named \(description.name)",
                     ["smmu": .text(description.name)])
             }
-            smmus.append(try EmulatedSMMU(description, machine: machine, executor: executor))
+            smmus.append(try EmulatedSMMU(description, machine: machine, caches: caches, executor: executor))
         }
         self.smmus = smmus
         for smmu in smmus { smmu.driver.events = self }

@@ -12,10 +12,13 @@ package final class EmulatedSMMU {
     package var name: String { description.name }
 
     /// Brings the device up: the driver has probed it and enabled translation on return.
-    init(_ description: SMMUDescription, machine: Machine, executor: any WorkExecutor) throws(IOMMUError) {
+    init(
+        _ description: SMMUDescription, machine: Machine, caches: CacheGeometry, executor: any WorkExecutor
+    ) throws(IOMMUError) {
         self.description = description
         do {
-            smmu = try SMMU(memory: machine.memory, identification: try Identification(description))
+            smmu = try SMMU(
+                memory: machine.memory, identification: try Identification(description), geometry: caches)
         } catch {
             throw IOMMUError(
                 .EINVAL, "smmu_not_modelled",

@@ -39,9 +39,9 @@ struct ObjectLaboratory {
 
     init(
         limits: ContextLimits = ContextLimits(), account: Account = Account(uid: 1000),
-        topology: TopologyDescription = ObjectLaboratory.topology
+        topology: TopologyDescription = ObjectLaboratory.topology, caches: CacheGeometry = .neverEvicting
     ) throws {
-        backend = try EmulatedBackend(topology: topology, executor: executor)
+        backend = try EmulatedBackend(topology: topology, executor: executor, caches: caches)
         self.account = account
         context = backend.makeContext(owner: "session of uid 1000", account: account, limits: limits)
     }
