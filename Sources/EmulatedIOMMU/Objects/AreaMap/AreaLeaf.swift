@@ -13,9 +13,13 @@ struct AreaLeaf: Equatable {
 
     static func allocate() -> AreaLeaf {
         let raw = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
-        raw.initializeMemory(as: UInt8.self, repeating: 0, count: headerBytes)
-        return AreaLeaf(raw: raw)
+        let leaf = AreaLeaf(raw: raw)
+        leaf.clear()
+        return leaf
     }
+
+    /// No areas, no neighbours.
+    func clear() { raw.initializeMemory(as: UInt8.self, repeating: 0, count: Self.headerBytes) }
 
     func deallocate() { raw.deallocate() }
 

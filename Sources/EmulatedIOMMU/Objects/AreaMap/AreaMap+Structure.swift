@@ -4,7 +4,7 @@ extension AreaMap {
 
     /// `leaf` is full. Ascending insertions leave full leaves behind, others halves.
     func split(_ leaf: AreaLeaf, inserting area: Area, at index: Int) {
-        let right = AreaLeaf.allocate()
+        let right = makeLeaf()
         let isAppend = index == AreaLeaf.capacity && leaf.next == nil
         let kept = isAppend ? AreaLeaf.capacity : AreaLeaf.capacity / 2
         right.move(AreaLeaf.capacity - kept, from: leaf, at: kept, to: 0)
@@ -96,7 +96,7 @@ extension AreaMap {
     private func unlink(_ leaf: AreaLeaf) {
         leaf.previous?.next = leaf.next
         leaf.next?.previous = leaf.previous
-        leaf.deallocate()
+        discard(leaf)
     }
 
     /// Takes the subtree that the remembered way passes at `level` out of its branch; its memory is gone already.

@@ -11,6 +11,8 @@ package final class AreaMap {
     var root: UnsafeMutableRawPointer?
     /// Levels of branches above the leaves.
     var height = 0
+    /// A leaf kept for the next split, or for a map that is empty again and again.
+    private var spare: AreaLeaf?
     /// The way that the last ``descend(to:)`` took: the branches from the root down, and which subtree of each.
     let pathNodes = UnsafeMutablePointer<UnsafeMutableRawPointer>.allocate(capacity: AreaMap.maxHeight)
     let pathSlots = UnsafeMutablePointer<Int>.allocate(capacity: AreaMap.maxHeight)
@@ -19,6 +21,7 @@ package final class AreaMap {
 
     deinit {
         if let root { deallocate(root, level: height) }
+        spare?.deallocate()
         pathNodes.deallocate()
         pathSlots.deallocate()
     }
@@ -40,6 +43,18 @@ package final class AreaMap {
         branch.deallocate()
     }
 
+    func makeLeaf() -> AreaLeaf {
+        guard let leaf = spare else { return AreaLeaf.allocate() }
+        spare = nil
+        return leaf
+    }
+
+    func discard(_ leaf: AreaLeaf) {
+        guard spare == nil else { return leaf.deallocate() }
+        leaf.clear()
+        spare = leaf
+    }
+
     // MARK: Look-up
 
     /// How many of the ascending `keys` are not above `key`; `count` is at least 1.
@@ -49,7 +64,8 @@ package final class AreaMap {
         var remaining = count
         while remaining > 1 {
             let half = remaining >> 1
-            base = keys[base &+ half] <= key ? base &+ half : base
+            // No branch: which way a search goes is not predictable.
+            base &+= half &* (keys[base &+ half] <= key ? 1 : 0)
             remaining &-= half
         }
         return keys[base] <= key ? base &+ 1 : base
@@ -117,7 +133,7 @@ package final class AreaMap {
     @inline(__always)
     package func insert(_ area: Area) -> Area? {
         guard let leaf = descend(to: area.start) else {
-            let leaf = AreaLeaf.allocate()
+            let leaf = makeLeaf()
             leaf.insert(area, at: 0)
             root = leaf.raw
             count = 1
