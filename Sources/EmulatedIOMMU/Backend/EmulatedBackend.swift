@@ -19,14 +19,18 @@ package final class EmulatedBackend: IOMMUBackend {
 
     /// Builds the machine and brings its SMMUs up.
     ///
-    /// - Parameter caches: the size of the SMMUs' caches; a test takes those that never evict.
+    /// - Parameters:
+    ///   - caches: the size of the SMMUs' caches; a test takes those that never evict.
+    ///   - pages: where the driver gets memory from; a test takes a source that fails.
     /// - Throws: what the topology gets wrong, or `ENOMEM`.
     package init(
-        topology: TopologyDescription, executor: any WorkExecutor, caches: CacheGeometry = .standard
+        topology: TopologyDescription, executor: any WorkExecutor, caches: CacheGeometry = .standard,
+        pages: (Machine) -> any PageSource = { $0 }
     ) throws(IOMMUError) {
         self.executor = executor
         let machine = try Machine(outputAddressBits: topology.smmus.map(\.outputAddressBits).min() ?? 44)
         self.machine = machine
+        let source = pages(machine)
         var smmus: [EmulatedSMMU] = []
         for description in topology.smmus {
             guard !smmus.contains(where: { $0.name == description.name }) else {
@@ -34,7 +38,7 @@ package final class EmulatedBackend: IOMMUBackend {
                     .EEXIST, "smmu_exists", "there are two SMMUs named \(description.name)",
                     ["smmu": .text(description.name)])
             }
-            smmus.append(try EmulatedSMMU(description, machine: machine, caches: caches, executor: executor))
+            smmus.append(try EmulatedSMMU(description, machine: machine, pages: source, caches: caches, executor: executor))
         }
         self.smmus = smmus
         for smmu in smmus { smmu.driver.events = self }

@@ -13,7 +13,8 @@ package final class EmulatedSMMU {
 
     /// Brings the device up: the driver has probed it and enabled translation on return.
     init(
-        _ description: SMMUDescription, machine: Machine, caches: CacheGeometry, executor: any WorkExecutor
+        _ description: SMMUDescription, machine: Machine, pages: any PageSource, caches: CacheGeometry,
+        executor: any WorkExecutor
     ) throws(IOMMUError) {
         self.description = description
         do {
@@ -26,7 +27,7 @@ package final class EmulatedSMMU {
                 ["smmu": .text(description.name), "field": .text(error.field)]
             )
         }
-        let driver = try SMMUDriver(name: description.name, smmu: smmu, pages: machine)
+        let driver = try SMMUDriver(name: description.name, smmu: smmu, pages: pages)
         self.driver = driver
         engine = DMAEngine(smmu: smmu, machine: machine, executor: executor) { [unowned driver] in driver.service() }
     }

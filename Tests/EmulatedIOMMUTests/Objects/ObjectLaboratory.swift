@@ -39,9 +39,10 @@ struct ObjectLaboratory {
 
     init(
         limits: ContextLimits = ContextLimits(), account: Account = Account(uid: 1000),
-        topology: TopologyDescription = ObjectLaboratory.topology, caches: CacheGeometry = .neverEvicting
+        topology: TopologyDescription = ObjectLaboratory.topology, caches: CacheGeometry = .neverEvicting,
+        pages: (Machine) -> any PageSource = { $0 }
     ) throws {
-        backend = try EmulatedBackend(topology: topology, executor: executor, caches: caches)
+        backend = try EmulatedBackend(topology: topology, executor: executor, caches: caches, pages: pages)
         self.account = account
         context = backend.makeContext(owner: "session of uid 1000", account: account, limits: limits)
     }

@@ -1,0 +1,75 @@
+import IOMMU
+import Testing
+
+@testable import EmulatedIOMMU
+
+@Suite struct LayoutCheckTests {
+    let laboratory: ObjectLaboratory
+    let context: EmulatedContext
+
+    init() throws {
+        laboratory = try ObjectLaboratory()
+        context = laboratory.context
+    }
+
+    private func check(_ names: [String], _ mappings: [(UInt64, UInt64)]) throws -> [LayoutProblem] {
+        try context.check(
+            devices: names.map { .name($0) }, mappings: mappings.map { CheckedMapping(iova: $0.0, length: $0.1) })
+    }
+
+    @Test func aGoodLayoutHasNoProblems() throws {
+        let layout: [(UInt64, UInt64)] = [(0x4010_0000, 1 << 30), (0, 0x800_0000), (0x1_0000_0000, 1 << 32)]
+        #expect(try check([ObjectLaboratory.reserving, ObjectLaboratory.pci], layout).isEmpty)
+        #expect(context.isEmpty)
+    }
+
+    @Test func allProblemsAreToldAtOnce() throws {
+        let other = laboratory.backend.makeContext(owner: "another session", account: Account(uid: 7), limits: ContextLimits())
+        _ = try other.bind(deviceNamed: ObjectLaboratory.pairFirst)
+        let before = laboratory.snapshot
+        let problems = try check(
+            [ObjectLaboratory.reserving, ObjectLaboratory.pairSecond, "nobody"],
+            [
+                (0x4000_0000, 0x1000), (0x800, 0x1000), (0x10_0000, 0), (.max - 0xfff, 0x1000), (1 << 48, 0x1000),
+                (0x2000, 0x4000), (0x3000, 0x1000), (0x7ff_f000, 0x2000),
+            ])
+        func has(_ errno: Errno, _ reason: String, mapping: Int? = nil, device: String? = nil) -> Bool {
+            problems.contains {
+                $0.error.errno == errno && $0.error.reason == reason && $0.mapping == mapping && $0.device == device
+            }
+        }
+        #expect(has(.EBUSY, "group_owned_elsewhere", device: ObjectLaboratory.pairSecond))
+        #expect(has(.ENODEV, "unknown_device", device: "nobody"))
+        #expect(has(.EADDRINUSE, "mapping_in_reserved_region", mapping: 0, device: ObjectLaboratory.reserving))
+        #expect(has(.EINVAL, "misaligned", mapping: 1))
+        #expect(has(.EINVAL, "zero_length", mapping: 2))
+        #expect(has(.EOVERFLOW, "iova_overflow", mapping: 3))
+        #expect(has(.EINVAL, "iova_reserved", mapping: 4, device: ObjectLaboratory.reserving))
+        #expect(has(.EEXIST, "mappings_overlap", mapping: 6))
+        #expect(has(.EADDRINUSE, "mapping_in_reserved_region", mapping: 7, device: ObjectLaboratory.pairSecond))
+        #expect(laboratory.snapshot == before)
+        other.close()
+    }
+
+    @Test func whatIsFineHereCanBeDone() throws {
+        var random = SeededGenerator(seed: 3)
+        for _ in 0..<30 {
+            let mappings = (0..<6).map { _ in
+                (random.next(below: 0x5000) << 16, (1 + random.next(below: 0x100)) << 16)
+            }
+            let problems = try check([ObjectLaboratory.reserving], mappings)
+            let laboratory = try ObjectLaboratory()
+            let context = laboratory.context
+            let ioas = try context.allocateIOAS()
+            let memory = try laboratory.memory(1 << 30)
+            let device = try laboratory.bind(ObjectLaboratory.reserving)
+            let result = Result {
+                for (iova, length) in mappings { try laboratory.map(ioas, memory, at: iova, length: length) }
+                _ = try context.attach(device: device, to: ioas, pasid: nil)
+            }
+            var succeeded = false
+            if case .success = result { succeeded = true }
+            #expect(succeeded == problems.isEmpty)
+        }
+    }
+}
