@@ -38,8 +38,7 @@ extension EmulatedContext {
 
     /// Ends an access that waits, for a timeout or the end of a connection: its completion gets `error`.
     package func terminate(access id: AccessID, with error: IOMMUError) {
-        guard let running = sva.accesses.removeValue(forKey: id) else { return }
-        running.engine.terminate(running.access, with: error)
+        sva.terminate(id, with: error)
     }
 
     /// Starts an operation of a device; `completion` is called only if it has to wait.

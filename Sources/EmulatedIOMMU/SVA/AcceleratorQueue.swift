@@ -63,6 +63,12 @@ package final class AcceleratorQueue {
         bond.session.announce(self, reason: error.reason)
     }
 
+    /// The handle goes as well.
+    func close() {
+        state = .zombie
+        cancel(.queueStopped)
+    }
+
     func add(_ access: DeviceAccess) { running[ObjectIdentifier(access)] = access }
     func remove(_ access: DeviceAccess) { running[ObjectIdentifier(access)] = nil }
 

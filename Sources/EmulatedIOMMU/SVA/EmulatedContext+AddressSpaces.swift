@@ -13,27 +13,49 @@ extension EmulatedContext {
         return session
     }
 
-    /// `mm.open` by pid: the address space of that process now.
+    /// `mm.open` by pid: the address space of that process now. Looking into a process can take as long as the process
+    /// wants, so a worker does it.
     ///
     /// - Throws: `ESRCH` for no such process or one that has none, `EPERM` with what is missing.
-    package func openMM(pid: Int32, by client: ClientIdentity) throws(IOMMUError) -> ObjectID {
-        try sva.open(backend.sva.space(of: try OpenedProcess(pid: pid, by: client)))
+    package func openMM(
+        pid: Int32, by client: ClientIdentity, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
+    ) throws(IOMMUError) -> Progress<ObjectID> {
+        sva.open(try ProcessCandidate(pid: pid, by: client), completion)
     }
 
     /// `mm.open` with a pidfd, which this call owns.
-    package func openMM(pidfd: Int32, by client: ClientIdentity) throws(IOMMUError) -> ObjectID {
-        try sva.open(backend.sva.space(of: try OpenedProcess(pidfd: pidfd, by: client)))
+    package func openMM(
+        pidfd: Int32, by client: ClientIdentity, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
+    ) throws(IOMMUError) -> Progress<ObjectID> {
+        sva.open(try ProcessCandidate(pidfd: pidfd, by: client), completion)
     }
 
     /// `mm.open` with a client's own `mem` and `maps` files, which this call owns.
     ///
     /// - Throws: `EINVAL` if they are not that, or of two processes; `ESRCH` if the address space has ended.
+    package func openMM(
+        mem: Int32, maps: Int32, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
+    ) throws(IOMMUError) -> Progress<ObjectID> {
+        sva.open(try ProcessCandidate(mem: mem, maps: maps), completion)
+    }
+
+    /// As ``openMM(pid:by:completion:)``, waiting for the process.
+    package func openMM(pid: Int32, by client: ClientIdentity) throws(IOMMUError) -> ObjectID {
+        try sva.open(try ProcessCandidate(pid: pid, by: client).examine().get())
+    }
+
+    /// As ``openMM(pidfd:by:completion:)``, waiting for the process.
+    package func openMM(pidfd: Int32, by client: ClientIdentity) throws(IOMMUError) -> ObjectID {
+        try sva.open(try ProcessCandidate(pidfd: pidfd, by: client).examine().get())
+    }
+
+    /// As ``openMM(mem:maps:completion:)``, waiting for the process.
     package func openMM(mem: Int32, maps: Int32) throws(IOMMUError) -> ObjectID {
-        try sva.open(backend.sva.space(of: try OpenedProcess(mem: mem, maps: maps)))
+        try sva.open(try ProcessCandidate(mem: mem, maps: maps).examine().get())
     }
 
     /// `mm.create`
-    package func createMM() throws(IOMMUError) -> ObjectID { try sva.open(backend.sva.makeSynthetic()) }
+    package func createMM() throws(IOMMUError) -> ObjectID { try sva.name(backend.sva.makeSynthetic()) }
 
     /// `mm.map`
     ///
@@ -153,9 +175,9 @@ extension EmulatedContext {
 
     /// `sva.list`
     package func bonds() -> [BondDescription] {
-        sva.bonds.all.compactMap { id, bond in
+        backend.sva.probeAddressSpaces()
+        return sva.bonds.all.compactMap { id, bond in
             guard bond.attachment != nil else { return nil }
-            bond.space.probe()
             return BondDescription(
                 bond: id, device: bond.deviceID, mm: bond.handle.id, pasid: bond.pasid, asid: UInt32(bond.asid),
                 users: bond.users, state: bond.state, btm: bond.usesBroadcast

@@ -20,6 +20,10 @@ package struct SubmitResult: Sendable, Equatable {
 extension EmulatedContext {
     /// `queue.open`: the first queue of an address space on a device binds the two.
     ///
+    /// The queue works on the address space, not for a process: a child that inherits the right to use it (or whoever
+    /// speaks for the session) reaches the memory of the parent, not its own copy after fork. ``queueState(_:)`` and
+    /// `session.objects` say whose address space it is.
+    ///
     /// - Throws: `ENODEV` without queues, `EBUSY` if all are open, and what `sva.bind` refuses.
     package func openQueue(
         device deviceID: ObjectID, mm: ObjectID
@@ -77,7 +81,7 @@ extension EmulatedContext {
     package func closeQueue(_ id: ObjectID) throws(IOMMUError) -> AcceleratorQueue.State {
         let queue = try sva.queue(id)
         let state = queue.state
-        queue.kill(.queueStopped)
+        queue.close()
         sva.removeQueue(id)
         return state
     }

@@ -57,7 +57,7 @@ package final class SVAManager {
         return space
     }
 
-    private func makeWorkKey() -> UInt64 {
+    func makeWorkKey() -> UInt64 {
         nextWorkKey &+= 1
         return nextWorkKey
     }

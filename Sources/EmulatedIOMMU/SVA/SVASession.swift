@@ -8,6 +8,8 @@ package final class SVASession: ContextCompanion {
     var bonds = IDTable<Bond>()
     var queues = IDTable<AcceleratorQueue>()
     var accesses: [AccessID: (engine: DMAEngine, access: DeviceAccess)] = [:]
+    /// Processes that a worker looks into.
+    private var opens: [AccessID: (Result<ObjectID, IOMMUError>) -> Void] = [:]
     /// Bonds by device and mm, so that one pair has one bond.
     var bondsByPair: [UInt64: Bond] = [:]
 
@@ -28,13 +30,10 @@ package final class SVASession: ContextCompanion {
     }
 
     package func close() {
-        for (id, running) in accesses {
-            accesses[id] = nil
-            let error = IOMMUError(.ECANCELED, "session_closed", "the session was closed")
-            running.engine.terminate(running.access, with: error)
-        }
+        let closed = IOMMUError(.ECANCELED, "session_closed", "the session was closed")
+        for id in Array(opens.keys) + Array(accesses.keys) { terminate(id, with: closed) }
         for (id, queue) in queues.all {
-            queue.kill(.queueStopped)
+            queue.close()
             removeQueue(id)
         }
         for (_, bond) in bonds.all { remove(bond) }
@@ -82,8 +81,35 @@ package final class SVASession: ContextCompanion {
         return handle
     }
 
+    func open(_ opened: OpenedProcess) throws(IOMMUError) -> ObjectID { try name(manager.space(of: opened)) }
+
+    /// Has a worker look into a process first.
+    func open(
+        _ candidate: ProcessCandidate, _ completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
+    ) -> Progress<ObjectID> {
+        let id = manager.makeAccessID()
+        opens[id] = completion
+        // A key of its own: nobody else waits for this process.
+        manager.executor.perform(key: manager.makeWorkKey()) {
+            candidate.examine()
+        } completion: { [weak self] examined in
+            guard let self, let completion = opens.removeValue(forKey: id) else { return }
+            completion(examined.flatMap { opened in
+                Result { () throws(IOMMUError) in try self.open(opened) }
+            })
+        }
+        return .pending(id)
+    }
+
+    /// Ends whatever waits under this number.
+    func terminate(_ id: AccessID, with error: IOMMUError) {
+        if let completion = opens.removeValue(forKey: id) { return completion(.failure(error)) }
+        guard let running = accesses.removeValue(forKey: id) else { return }
+        running.engine.terminate(running.access, with: error)
+    }
+
     /// The session's name for an address space; a new one if it has none.
-    func open(_ space: AddressSpace) throws(IOMMUError) -> ObjectID {
+    func name(_ space: AddressSpace) throws(IOMMUError) -> ObjectID {
         if let known = space.handles.first(where: { $0.session === self }) { return known.id }
         do throws(IOMMUError) {
             try context.chargeObject()

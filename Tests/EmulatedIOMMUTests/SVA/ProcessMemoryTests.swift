@@ -5,6 +5,20 @@ import Testing
 
 @testable import EmulatedIOMMU
 
+extension OpenedProcess {
+    fileprivate init(pid: Int32, by client: ClientIdentity) throws(IOMMUError) {
+        self = try ProcessCandidate(pid: pid, by: client).examine().get()
+    }
+
+    fileprivate init(pidfd: Int32, by client: ClientIdentity) throws(IOMMUError) {
+        self = try ProcessCandidate(pidfd: pidfd, by: client).examine().get()
+    }
+
+    fileprivate init(mem: Int32, maps: Int32) throws(IOMMUError) {
+        self = try ProcessCandidate(mem: mem, maps: maps).examine().get()
+    }
+}
+
 @Suite struct ProcessMemoryTests {
     private let me = ClientIdentity(uid: getuid(), gid: getgid(), pid: getpid(), isAdmin: true)
 
@@ -31,7 +45,7 @@ import Testing
         var bytes = [UInt8](repeating: 0, count: 4)
         try bytes.withUnsafeMutableBytes { try memory.read(base + 8192, into: $0) }
         #expect(bytes == [65, 65, 65, 65])
-        #expect(memory.isConsistent)
+        #expect(memory.isConsistent(memory.layout()))
         let layout = memory.layout()
         #expect(layout.stackEnd != 0 && layout.first != 0)
 

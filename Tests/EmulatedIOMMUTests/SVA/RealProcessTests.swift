@@ -70,6 +70,23 @@ import Testing
         #expect(it.laboratory.takeEvents().isEmpty, "nothing is logged")
     }
 
+    @Test func lookingIntoAProcessIsWorkForAWorker() throws {
+        let it = try Setting("0000:03:00.0", client: me)
+        let (opened, ended, cancelled) = (Box<ObjectID>(), Box<ObjectID>(), Box<ObjectID>())
+        let context = it.laboratory.context
+        _ = try context.openMM(pid: it.child.pid, by: me, completion: opened.take)
+        #expect(opened.result == nil)
+        #expect(try opened.wait(it.laboratory.executor) == it.mm)
+        guard case .pending(let access) = try context.openMM(pid: it.child.pid, by: me, completion: cancelled.take)
+        else { return #expect(Bool(false), "it waits for a worker") }
+        context.terminate(access: access, with: IOMMUError(.ETIMEDOUT, "timeout", "too late"))
+        #expect(refusal { _ = try cancelled.wait(it.laboratory.executor) }?.errno == .ETIMEDOUT)
+        _ = try context.openMM(pid: it.child.pid, by: me, completion: ended.take)
+        it.child.kill()
+        #expect(refusal { _ = try ended.wait(it.laboratory.executor) }?.errno == .ESRCH)
+        #expect(refusal { _ = try context.openMM(pid: it.child.pid, by: me) { _ in } }?.errno == .ESRCH)
+    }
+
     @Test func exitEndsTheBond() throws {
         let it = try Setting("0000:03:00.0", client: me)
         try it.laboratory.write(it.device, pasid: it.pasid, it.buffer, [1])

@@ -1,0 +1,161 @@
+import CLinux
+import Glibc
+import IOMMU
+
+// MARK: - By pid
+
+extension ProcessCandidate {
+    /// - Throws: `ESRCH`, or `EPERM` with what is missing.
+    init(pid: Int32, by client: ClientIdentity) throws(IOMMUError) {
+        guard pid > 0 else {
+            throw IOMMUError(.EINVAL, "bad_pid", "a pid is a positive number", ["pid": .number(UInt64(pid.magnitude))])
+        }
+        do throws(IOMMUError) {
+            try Self.checkOwner(of: pid, client)
+            (memory, self.pid) = (try Self.open(pid, client), pid)
+            (self.client, pidfd) = (client, nil)
+        } catch {
+            throw error.with("pid", .number(UInt64(pid)))
+        }
+    }
+
+    /// Takes ownership of `pidfd`.
+    init(pidfd: Int32, by client: ClientIdentity) throws(IOMMUError) {
+        let owned = OwnedDescriptor(pidfd)
+        let candidate = try ProcessCandidate(pid: try Self.pid(ofPidfd: pidfd), by: client)
+        (memory, pid, self.client, self.pidfd) = (candidate.memory, candidate.pid, client, owned)
+    }
+
+    static func pid(ofPidfd descriptor: Int32) throws(IOMMUError) -> Int32 {
+        guard let content = ProcFile.read("/proc/self/fdinfo/\(descriptor)"),
+            let value = ProcFile.values(of: "Pid", in: content)?.first, let pid = Int32(value)
+        else {
+            throw IOMMUError(
+                .EINVAL, "not_a_pidfd", "the descriptor is not a pidfd",
+                hint: "send a pidfd, or two descriptors: your own /proc/self/mem and /proc/self/maps"
+            )
+        }
+        guard pid != 0 else {
+            throw IOMMUError(
+                .EINVAL, "foreign_pid_namespace", "the process is not visible in the daemon's pid namespace",
+                hint: "let the process send its own /proc/self/mem and /proc/self/maps"
+            )
+        }
+        guard pid > 0 else { throw noProcess }
+        return pid
+    }
+
+    static var noProcess: IOMMUError {
+        IOMMUError(.ESRCH, "no_such_process", "there is no such process, or it has already exited")
+    }
+
+    /// Real, effective and saved ids of the process are the caller's, and it has an address space.
+    static func checkOwner(of pid: Int32, _ client: ClientIdentity) throws(IOMMUError) {
+        guard let status = ProcFile.read("/proc/\(pid)/status"),
+            let uids = ProcFile.values(of: "Uid", in: status), let gids = ProcFile.values(of: "Gid", in: status)
+        else { throw noProcess }
+        guard uids.count >= 3, gids.count >= 3, uids.prefix(3).allSatisfy({ UInt32($0) == client.uid }),
+            gids.prefix(3).allSatisfy({ UInt32($0) == client.gid })
+        else {
+            throw IOMMUError(
+                .EPERM, "not_same_user",
+                "the process does not have the caller's uid and gid as its real, effective and saved ones",
+                hint: "let the process open its own /proc/self/mem and /proc/self/maps and send both",
+                ["uid": .number(UInt64(client.uid)), "gid": .number(UInt64(client.gid))]
+            )
+        }
+        guard ProcFile.values(of: "VmSize", in: status) != nil else {
+            throw IOMMUError(
+                .ESRCH, "mm_exited", "the process has no address space: it has exited, or is of the kernel")
+        }
+    }
+
+    private static func open(_ pid: Int32, _ client: ClientIdentity) throws(IOMMUError) -> ProcessMemory {
+        isOwnUser(client) ? try openAsOwnUser(pid) : try openAsUser(of: client, pid)
+    }
+
+    static func isOwnUser(_ client: ClientIdentity) -> Bool { client.uid == getuid() && client.gid == getgid() }
+
+    /// The kernel judges by the daemon's ids, which are the client's, without its capabilities.
+    private static func openAsOwnUser(_ pid: Int32) throws(IOMMUError) -> ProcessMemory {
+        try checkDumpable(pid)
+        let mem = Glibc.open("/proc/\(pid)/mem", O_RDWR | O_CLOEXEC)
+        guard mem >= 0 else { throw refusal(Glibc.errno, pid) }
+        let maps = Glibc.open("/proc/\(pid)/maps", O_RDONLY | O_CLOEXEC)
+        guard maps >= 0 else {
+            let code = Glibc.errno
+            close(mem)
+            throw refusal(code, pid)
+        }
+        return ProcessMemory(mem: mem, maps: maps)
+    }
+
+    static func checkDumpable(_ pid: Int32) throws(IOMMUError) {
+        switch clinux_may_read(pid) {
+        case 0: return
+        case -Glibc.ESRCH: throw noProcess
+        default: throw notDumpable
+        }
+    }
+
+    /// Lets the kernel decide as if the client itself opened the files; `mem` needs more under Yama.
+    private static func openAsUser(of client: ClientIdentity, _ pid: Int32) throws(IOMMUError) -> ProcessMemory {
+        let (memPath, mapsPath) = ("/proc/\(pid)/mem", "/proc/\(pid)/maps")
+        var mem = clinux_open_as(memPath, O_RDWR, client.uid, client.gid)
+        if mem == -Glibc.ENOTSUP || mem == -Glibc.EACCES || mem == -Glibc.EPERM {
+            let privileged = Glibc.open(memPath, O_RDWR | O_CLOEXEC)
+            mem = privileged >= 0 ? privileged : -Glibc.errno
+        }
+        guard mem >= 0 else { throw refusal(-mem, pid) }
+        // Opened with the daemon's rights, `mem` may only be used if the client could at least read `maps`: that takes
+        // the same ids and a dumpable process, and Yama has no say in it.
+        var maps = clinux_open_as(mapsPath, O_RDONLY, client.uid, client.gid)
+        if maps == -Glibc.ENOTSUP, isOwnedVisibly(mapsPath, by: client) {
+            let plain = Glibc.open(mapsPath, O_RDONLY | O_CLOEXEC)
+            maps = plain >= 0 ? plain : -Glibc.errno
+        }
+        guard maps >= 0 else {
+            close(mem)
+            if maps == -Glibc.EACCES || maps == -Glibc.EPERM || maps == -Glibc.ENOTSUP { throw notDumpable }
+            throw refusal(-maps, pid)
+        }
+        return ProcessMemory(mem: mem, maps: maps)
+    }
+
+    /// The files of a process that is not dumpable belong to root.
+    private static func isOwnedVisibly(_ path: String, by client: ClientIdentity) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_uid == client.uid && status.st_gid == client.gid
+    }
+
+    private static var notDumpable: IOMMUError {
+        IOMMUError(
+            .EPERM, "not_dumpable", "the process is not dumpable, so that nobody may look into it",
+            hint: "prctl(PR_SET_DUMPABLE, 1) in the process, or let it send its own /proc/self/mem and /proc/self/maps"
+        )
+    }
+
+    private static func refusal(_ code: Int32, _ pid: Int32) -> IOMMUError {
+        guard code == Glibc.EACCES || code == Glibc.EPERM else {
+            return code == Glibc.EMFILE || code == Glibc.ENFILE
+                ? IOMMUError(.EMFILE, "no_descriptors", "the daemon has no descriptor left") : noProcess
+        }
+        let scope = ProcFile.read("/proc/sys/kernel/yama/ptrace_scope").flatMap { Int($0.prefix { $0.isNumber }) } ?? 0
+        let grant = "let the process send its own /proc/self/mem and /proc/self/maps: that needs no privilege"
+        if scope > 0 {
+            return IOMMUError(
+                .EPERM, "yama_ptrace_scope",
+                "Yama (kernel.yama.ptrace_scope = \(scope)) keeps the daemon out of the process",
+                hint: "give the daemon CAP_SYS_PTRACE, or \(grant)", ["ptrace_scope": .number(UInt64(scope))]
+            )
+        }
+        guard clinux_can_ptrace() else {
+            return IOMMUError(
+                .EPERM, "no_cap_sys_ptrace", "the daemon runs without CAP_SYS_PTRACE and may not look into the process",
+                hint: "give the daemon CAP_SYS_PTRACE, or \(grant)"
+            )
+        }
+        return IOMMUError(
+            .EPERM, "ptrace_refused", "the kernel's security policy keeps the daemon out of the process", hint: grant)
+    }
+}
