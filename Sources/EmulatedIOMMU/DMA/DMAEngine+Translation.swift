@@ -91,8 +91,10 @@ extension DMAEngine {
             streamID: access.streamID, substreamID: access.pasid, address: transaction.address,
             access: transaction.access, prgIndex: index, isLast: true
         )
+        // Also where the SMMU answered in place of software: the queue may need to be emptied.
+        hasInterrupt = true
         switch smmu.receive(request) {
-        case .queued: hasInterrupt = true
+        case .queued: break
         case .answered(let answer): pageRequestAnswered(answer)
         case .discarded: break
         }

@@ -38,7 +38,6 @@ package final class Bond {
 
     /// Lets go of the device's side; the address space leaves the device with the last bond between the two.
     func end() {
-        device.forgetRemovalHook(of: self)
         guard let attachment else { return }
         self.attachment = nil
         attachment.bonds.removeAll { $0 === self }

@@ -10,6 +10,7 @@ package final class SVASession: ContextCompanion {
     var accesses: [AccessID: (engine: DMAEngine, access: DeviceAccess)] = [:]
     /// Processes that a worker looks into.
     private var opens: [AccessID: (Result<ObjectID, IOMMUError>) -> Void] = [:]
+    private var bondsOfDevice: [ObjectIdentifier: Int] = [:]
     /// Bonds by device and mm, so that one pair has one bond.
     var bondsByPair: [UInt64: Bond] = [:]
 
@@ -173,7 +174,7 @@ package final class SVASession: ContextCompanion {
         handle.bonds += 1
         bond.id = bonds.insert(bond)
         bondsByPair[key(deviceID, handle.id)] = bond
-        device.onRemoval(of: bond) { [weak bond] device in bond?.deviceLeaves(.deviceRemoved(device.name)) }
+        watch(device)
         announce(bond, state: "live")
         return bond
     }
@@ -191,14 +192,32 @@ package final class SVASession: ContextCompanion {
             bondsByPair[key(bond.deviceID, bond.handle.id)] = nil
         }
         bond.handle.bonds -= 1
+        unwatch(bond.device)
         let wasAttached = bond.attachment != nil
         bond.end()
         context.releaseObject()
         if wasAttached { announce(bond, state: "gone") }
     }
 
+    /// One hook for each device, however many bonds there are.
+    private func watch(_ device: EmulatedDevice) {
+        let count = bondsOfDevice[ObjectIdentifier(device), default: 0]
+        bondsOfDevice[ObjectIdentifier(device)] = count + 1
+        guard count == 0 else { return }
+        device.onRemoval(of: self) { [weak self] device in self?.end(device, .deviceRemoved(device.name)) }
+    }
+
+    private func unwatch(_ device: EmulatedDevice) {
+        let count = bondsOfDevice[ObjectIdentifier(device), default: 1]
+        bondsOfDevice[ObjectIdentifier(device)] = count > 1 ? count - 1 : nil
+        if count == 1 { device.forgetRemovalHook(of: self) }
+    }
+
     package func release(device: EmulatedDevice) {
-        let error = IOMMUError(.ENODEV, "device_unbound", "device \(device.name) was unbound")
+        end(device, IOMMUError(.ENODEV, "device_unbound", "device \(device.name) was unbound"))
+    }
+
+    private func end(_ device: EmulatedDevice, _ error: IOMMUError) {
         for (_, bond) in bonds.all where bond.device === device {
             bond.deviceLeaves(error)
             // The device's id may come to mean another one.

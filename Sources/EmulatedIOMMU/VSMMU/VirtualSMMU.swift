@@ -47,7 +47,8 @@ package final class VirtualSMMU: SMMUDelegate {
     /// Everything that follows from it, commands included, is done on return.
     func write(_ offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) {
         guard size == 8 || value >> 32 == 0 else {
-            throw IOMMUError(.EINVAL, "value_too_wide", "the value does not fit in \(size) bytes", ["value": .hex(value)])
+            throw IOMMUError(
+                .EINVAL, "value_too_wide", "the value does not fit in \(size) bytes", ["value": .hex(value)])
         }
         do {
             try smmu.writeRegister(try Self.registerOffset(offset), width: size, value: value)
@@ -97,7 +98,8 @@ package final class VirtualSMMU: SMMUDelegate {
         if let descriptor, linkTarget(ofDescriptor: descriptor) != "anon_inode:[eventfd]" {
             close(descriptor)
             throw IOMMUError(
-                .EINVAL, "not_an_eventfd", "interrupts are signalled through eventfds only", hint: "make one with eventfd(2)")
+                .EINVAL, "not_an_eventfd", "interrupts are signalled through eventfds only",
+                hint: "make one with eventfd(2)")
         }
         if let old = signals[interrupt] { close(old) }
         signals[interrupt] = descriptor

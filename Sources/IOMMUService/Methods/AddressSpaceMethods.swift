@@ -61,20 +61,27 @@ private func declareMMOpen(_ methods: inout MethodTable<Service>) {
         return { call, service in
             let identity = try service.client(call).peer.identity
             let context = try service.emulatedContext(call)
-            let opened: ObjectID
-            if let pid = call[pid] {
-                opened = try context.openMM(pid: Int32(pid), by: identity)
-            } else {
-                let first = try call.takeDescriptor()
-                if ProcessDescriptor.isPidfd(first.number) {
-                    opened = try context.openMM(pidfd: first.take(), by: identity)
-                } else {
-                    let second = try call.takeDescriptor()
-                    opened = try context.openMM(mem: first.take(), maps: second.take())
-                }
+            let answer = { (writer: ResultWriter, opened: ObjectID) in
+                writer.set(mm, opened)
+                service.watchAddressSpaces()
             }
-            service.watchAddressSpaces()
-            return call.reply { $0.set(mm, opened) }
+            if let number = call[pid] {
+                return try service.access(call, context, timeout: nil, start: { done throws(IOMMUError) in
+                    try context.openMM(pid: Int32(number), by: identity, completion: done)
+                }, write: answer)
+            }
+            let first = try call.takeDescriptor()
+            if ProcessDescriptor.isPidfd(first.number) {
+                let pidfd = first.take()
+                return try service.access(call, context, timeout: nil, start: { done throws(IOMMUError) in
+                    try context.openMM(pidfd: pidfd, by: identity, completion: done)
+                }, write: answer)
+            }
+            let second = try call.takeDescriptor()
+            let (mem, maps) = (first.take(), second.take())
+            return try service.access(call, context, timeout: nil, start: { done throws(IOMMUError) in
+                try context.openMM(mem: mem, maps: maps, completion: done)
+            }, write: answer)
         }
     }
 }

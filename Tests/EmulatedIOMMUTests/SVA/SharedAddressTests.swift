@@ -80,6 +80,21 @@ import Testing
         #expect(try context.bindSVA(device: large, mm: three).pasid == 3)
     }
 
+    @Test func stageTwoLeavesNoRoomForPASIDs() throws {
+        let laboratory = try Laboratory()
+        let context = laboratory.context
+        let device = try laboratory.bind("0000:03:00.0")
+        let ioas = try context.allocateIOAS()
+        let parent = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: .nestParent))
+        _ = try context.attach(device: device, to: parent, pasid: nil)
+        let (mm, _) = try makeMM(laboratory)
+        #expect(refusal { _ = try context.bindSVA(device: device, mm: mm) }?.errno == .EINVAL)
+        #expect((laboratory.backend.sva.pasids as? TagAllocator)?.inUse == 0)
+        try context.detach(device: device, pasid: nil)
+        _ = try context.bindSVA(device: device, mm: mm)
+        #expect(refusal { _ = try context.attach(device: device, to: parent, pasid: nil) }?.errno == .EBUSY)
+    }
+
     @Test func pasidsTakenOtherwiseAreAvoided() throws {
         let laboratory = try Laboratory()
         let context = laboratory.context
