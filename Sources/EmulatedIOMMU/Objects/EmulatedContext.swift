@@ -21,6 +21,8 @@ package final class EmulatedContext: IOMMUContext {
     package private(set) var isClosed = false
     /// What other parts of the backend keep for this context, in the order in which it is torn down.
     package var companions: [any ContextCompanion] = []
+    /// The companion for shared virtual addressing, once there is one.
+    var svaSession: SVASession?
 
     init(backend: EmulatedBackend, owner: String, account: Account, limits: ContextLimits) {
         self.backend = backend
@@ -99,6 +101,7 @@ package final class EmulatedContext: IOMMUContext {
         isClosed = true
         for companion in companions { companion.close() }
         companions = []
+        svaSession = nil
         destroyAll()
         for (id, memory) in memories.all { release(memory, id: id) }
     }

@@ -5,11 +5,10 @@ import IOMMU
 extension EmulatedContext {
     /// What this context shares with devices; made at the first use.
     package var sva: SVASession {
-        for companion in companions {
-            if let session = companion as? SVASession { return session }
-        }
+        if let svaSession { return svaSession }
         let session = SVASession(context: self, manager: backend.sva)
         companions.append(session)
+        svaSession = session
         return session
     }
 

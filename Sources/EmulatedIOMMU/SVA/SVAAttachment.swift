@@ -27,7 +27,7 @@ final class SVAAttachment {
         space: AddressSpace, group: DeviceGroup, for device: EmulatedDevice
     ) throws(IOMMUError) -> SVAAttachment {
         guard space.isLive else { throw .mmExited }
-        let devices = group.devices.filter { !$0.isRemoved }
+        let devices = group.devices
         let pasid = try space.takePASID(for: devices)
         do throws(IOMMUError) {
             let view = try space.takeView(of: device.smmu)

@@ -43,7 +43,9 @@ extension SMMUDriver {
         }
     }
 
-    private func makeTable(_ kind: PagingKind, dirtyTracking: Bool) throws(IOMMUError) -> PageTable {
+    private func makeTable(
+        _ kind: PagingKind, dirtyTracking: Bool, mapsBlocks: Bool = true
+    ) throws(IOMMUError) -> PageTable {
         let isStage1 = kind == .stage1
         let format = PageTableFormat(
             stage: isStage1 ? 1 : 2, granuleBits: features.granuleBits,
@@ -54,7 +56,7 @@ extension SMMUDriver {
             format: format,
             attributes: isStage1
                 ? .stage1(tracksDirty: dirtyTracking) : .stage2(forceWriteBack: usesForcedWriteBack(kind)),
-            memory: memory
+            memory: memory, mapsBlocks: mapsBlocks
         )
     }
 
@@ -89,7 +91,7 @@ extension SMMUDriver {
         let asid: UInt16
         if let claimed { asid = claimed } else { asid = UInt16(truncatingIfNeeded: try asids.take()) }
         do {
-            let table = try makeTable(.stage1, dirtyTracking: false)
+            let table = try makeTable(.stage1, dirtyTracking: false, mapsBlocks: false)
             return SVADomain(driver: self, asid: asid, isASIDShared: claimed != nil, table: table)
         } catch {
             if claimed == nil { asids.release(UInt32(asid)) }

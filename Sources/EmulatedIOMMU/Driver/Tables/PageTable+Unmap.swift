@@ -15,7 +15,7 @@ extension PageTable {
     private func unmapRange(iova: UInt64, length: UInt64, gather: inout InvalidationGather) {
         guard length > 0, format.aperture.contains(iova) else { return }
         let (end, wraps) = iova.addingReportingOverflow(length &- 1)
-        defer { if spareTables.count < Self.spareCount { refillSpareTables() } }
+        defer { if mapsBlocks, spareTables.count < Self.spareCount { refillSpareTables() } }
         let last = wraps ? format.aperture.last : min(end, format.aperture.last)
         var address = iova & ~(format.granule &- 1)
         while address <= last {

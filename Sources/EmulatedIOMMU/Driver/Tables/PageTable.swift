@@ -27,6 +27,8 @@ package final class PageTable {
     /// Empty tables for splitting blocks.
     var spareTables: [UInt64] = []
     static let spareCount = 4
+    /// Blocks are mapped, which unmapping may have to split.
+    let mapsBlocks: Bool
     /// Address bits of a descriptor.
     static let addressMask: UInt64 = 0x0000_ffff_ffff_f000
 
@@ -37,14 +39,16 @@ package final class PageTable {
         var startsClean = false
     }
 
-    init(format: PageTableFormat, attributes: LeafAttributes, memory: TableMemory) throws(IOMMUError) {
-        (self.format, self.attributes, self.memory) = (format, attributes, memory)
+    init(
+        format: PageTableFormat, attributes: LeafAttributes, memory: TableMemory, mapsBlocks: Bool = true
+    ) throws(IOMMUError) {
+        (self.format, self.attributes, self.memory, self.mapsBlocks) = (format, attributes, memory, mapsBlocks)
         root = try memory.allocate(bytes: format.rootAllocation)
         isStandard = format.granuleBits == 12 && format.startLevel == 0
         (origin, countOrigin) = (memory.origin, memory.countOrigin)
         recent = .allocate(capacity: 1)
         recent.initialize(to: Recent())
-        refillSpareTables()
+        if mapsBlocks { refillSpareTables() }
     }
 
     deinit { recent.deallocate() }
