@@ -111,4 +111,32 @@ import Testing
         #expect(throws: IOMMUError.self) { _ = try MemoryObject.creating(size: .max, name: nil, huge: false) }
         #expect(throws: IOMMUError.self) { _ = try MemoryObject.creating(size: 4096, name: nil, huge: true) }
     }
+
+    /// Only where the administrator has set huge pages aside.
+    private static var hasFreeHugePages: Bool {
+        guard let content = ProcFile.read("/proc/meminfo"),
+            let free = ProcFile.values(of: "HugePages_Free", in: content)?.first.flatMap({ Int($0) })
+        else { return false }
+        return free >= 2
+    }
+
+    /// hugetlbfs has no write(2), and its pages can be missing when they are touched.
+    @Test(.enabled(if: hasFreeHugePages)) func hugePagesAreWrittenThroughTheKernel() throws {
+        let object = try MemoryObject.creating(size: 2 << 20, name: nil, huge: true)
+        #expect(object.isHuge && object.pointer == nil)
+        #expect(object.store64(offset: 4096, 77))
+        #expect(object.load64(offset: 4096) == 77)
+        #expect(object.compareExchange64(offset: 4096, expected: 77, desired: 78) == true)
+        let copy = try MemoryObject.importing(descriptor: try object.duplicateDescriptor(), name: nil)
+        #expect(copy.isHuge && copy.load64(offset: 4096) == 78)
+        let shrinkable = clinux_memfd_create("huge", true)
+        let mirror = dup(shrinkable)
+        defer { close(mirror) }
+        try #require(ftruncate(shrinkable, 2 << 20) == 0)
+        let foreign = try MemoryObject.importing(descriptor: shrinkable, name: nil)
+        #expect(foreign.store64(offset: 0, 1))
+        try #require(ftruncate(mirror, 0) == 0)
+        #expect(!foreign.store64(offset: 0, 2), "no SIGBUS")
+        #expect(foreign.load64(offset: 0) == nil)
+    }
 }
