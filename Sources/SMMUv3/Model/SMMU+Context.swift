@@ -113,6 +113,7 @@ extension SMMU {
         if spaces.isExhausted {
             // Tags are never used twice; when they run out, everything starts afresh.
             tlb.removeAll()
+            walks.removeAll()
             spaces.reset()
             renewConfiguration()
         }

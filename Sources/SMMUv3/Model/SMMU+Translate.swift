@@ -259,10 +259,15 @@ extension SMMU {
     /// Caches a mapping.
     @inline(__always)
     func insert(_ mapping: Mapping, tag: UInt64, address: UInt64) {
+        tlb.insert(entry(mapping, tag: tag, address: address)) { spaces.liveTags() }
+    }
+
+    /// The entry for a mapping.
+    @inline(__always)
+    func entry(_ mapping: Mapping, tag: UInt64, address: UInt64) -> TLBEntry {
         let start = (address &>> mapping.log2Size) &<< mapping.log2Size
-        let entry = TLBEntry(
+        return TLBEntry(
             tag: tag, page: start | mapping.log2Size, output: mapping.output | mapping.log2Size,
             attributes: TLBAttributes.pack(mapping))
-        tlb.insert(entry) { spaces.liveTags() }
     }
 }

@@ -57,7 +57,8 @@ public final class SMMU<Memory: PhysicalMemory> {
         contexts = .allocate(capacity: Self.contextCount)
         contexts.initialize(repeating: StreamContext(), count: Self.contextCount)
         hot = .allocate(capacity: 1)
-        hot.initialize(to: HotState(tlb: TLB(capacity: geometry.tlbEntries), contexts: contexts))
+        let walks = TLB(capacity: geometry.tlbEntries)
+        hot.initialize(to: HotState(tlb: TLB(capacity: geometry.tlbEntries), walks: walks, contexts: contexts))
         // Both reset values are UNKNOWN by architecture: errors show, and broadcasts are ignored until software asks.
         registers.CR2 = CR2.RECINVSID | (features.broadcast ? CR2.PTM : 0)
     }
@@ -80,6 +81,13 @@ extension SMMU {
     var tlb: TLB {
         _read { yield hot.pointee.tlb }
         _modify { yield &hot.pointee.tlb }
+    }
+
+    /// Where stage 2 puts the tables of stage 1 and CDs; apart, so that data does not drive it out.
+    @inline(__always)
+    var walks: TLB {
+        _read { yield hot.pointee.walks }
+        _modify { yield &hot.pointee.walks }
     }
 
     @inline(__always)
@@ -139,12 +147,14 @@ struct HotState: ~Copyable {
     var recent: RecentStream
     var registers = RegisterFile()
     var tlb: TLB
+    var walks: TLB
     var spaces = AddressSpaces()
     var configurationEpoch: UInt64 = 1
     var hasGlobalEntries = false
 
-    init(tlb: consuming TLB, contexts: UnsafeMutablePointer<StreamContext>) {
+    init(tlb: consuming TLB, walks: consuming TLB, contexts: UnsafeMutablePointer<StreamContext>) {
         self.tlb = tlb
+        self.walks = walks
         recent = RecentStream(contexts)
     }
 }

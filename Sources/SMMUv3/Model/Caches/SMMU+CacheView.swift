@@ -50,12 +50,13 @@ extension SMMU {
             owners[spaces.tag(space: space)] = (1, spaces.spaces[space].machine, asid)
         }
         var translations: [CacheView.Entry] = []
-        tlb.forEach { entry in
-            guard translations.count < limit, let owner = owners[entry.tag] else {
-                return
+        func add(_ entry: TLBEntry) {
+            if translations.count < limit, let owner = owners[entry.tag] {
+                translations.append(view(entry, owner.stage, owner.machine, owner.asid))
             }
-            translations.append(view(entry, owner.stage, owner.machine, owner.asid))
         }
+        tlb.forEach(add)
+        walks.forEach(add)
         let contexts = contextDescriptors.entries.map {
             (streamID: UInt32(truncatingIfNeeded: $0.key >> 20), index: UInt32($0.key & 0xf_ffff))
         }

@@ -125,6 +125,7 @@ extension SMMU {
 
     func remove(tag: UInt64, _ range: AddressRange) {
         tlb.remove(tag: tag, address: range.first, last: range.last, TG: range.TG, TTL: range.TTL)
+        walks.remove(tag: tag, address: range.first, last: range.last, TG: range.TG, TTL: range.TTL)
     }
 }
 

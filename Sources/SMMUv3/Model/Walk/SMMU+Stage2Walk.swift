@@ -138,7 +138,7 @@ extension SMMU {
     func translateTableAddress(
         _ context: UnsafePointer<StreamContext>, _ request: Stage2Request, live: Bool
     ) throws(Fault) -> UInt64 {
-        if let entry = tlb.find(tag: context.pointee.stage2Tag, address: request.IPA),
+        if let entry = walks.find(tag: context.pointee.stage2Tag, address: request.IPA),
             entry.pointee.permissions & request.required == request.required,
             !(request.isWrite && entry.pointee.permissions & TLBPermissions.writableClean != 0),
             !context.pointee.protectsWalks
@@ -150,7 +150,7 @@ extension SMMU {
         if live {
             // A stream that stage 2 alone translates finds this entry too: its stage 1 forbids nothing.
             mapping.permissions |= TLBPermissions.stage1All
-            insert(mapping, tag: context.pointee.stage2Tag, address: request.IPA)
+            walks.insert(entry(mapping, tag: context.pointee.stage2Tag, address: request.IPA)) { spaces.liveTags() }
         }
         return mapping.output | request.IPA & ((1 &<< mapping.log2Size) &- 1)
     }
