@@ -133,7 +133,7 @@ extension SMMU {
         return permissions
     }
 
-    /// Where stage 2 puts a table access of stage 1, from the TLB if it knows the page.
+    /// Where stage 2 puts a table access of stage 1, from the cache of such pages if it knows this one.
     @inline(__always)
     func translateTableAddress(
         _ context: UnsafePointer<StreamContext>, _ request: Stage2Request, live: Bool
@@ -148,7 +148,7 @@ extension SMMU {
         }
         var mapping = try walkStage2(context, request, live: live)
         if live {
-            // A stream that stage 2 alone translates finds this entry too: its stage 1 forbids nothing.
+            // What stage 2 alone permits: there is no stage 1 that forbids anything.
             mapping.permissions |= TLBPermissions.stage1All
             walks.insert(entry(mapping, tag: context.pointee.stage2Tag, address: request.IPA)) { spaces.liveTags() }
         }
