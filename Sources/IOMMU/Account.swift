@@ -8,6 +8,8 @@ package final class Account {
         case mappings
         /// Objects of every kind.
         case objects
+        /// File descriptors that the daemon holds: connections, memory objects, address spaces of processes.
+        case descriptors
 
         var name: String {
             switch self {
@@ -15,6 +17,7 @@ package final class Account {
             case .memoryBytes: "memory_bytes"
             case .mappings: "mappings"
             case .objects: "objects"
+            case .descriptors: "descriptors"
             }
         }
     }

@@ -47,7 +47,7 @@ struct ServiceManagerTests {
         let client = try daemon.connect()
         _ = try client.call("session.attach", #"{"name":"a"}"#)
         let file = daemon.directory + "/iommud.toml"
-        try "[daemon]\nsocket = \"/run/other.sock\"\n[limits]\nsessions = 1\n"
+        try "[daemon]\nsocket = \"/run/other.sock\"\n[limits]\nsessions = 1\nbatch = 1\n"
             .write(toFile: file, atomically: false, encoding: .utf8)
         daemon.process.signal(SIGHUP)
         var lines: [String] = []
@@ -55,6 +55,9 @@ struct ServiceManagerTests {
         #expect(lines.contains("RELOADING=1"))
         #expect(lines.contains { $0.hasPrefix("MONOTONIC_USEC=") })
         try client.expect(EDQUOT, nil, "session.attach", #"{"name":"b"}"#)
+        try client.send(line: #"[{"jsonrpc":"2.0","id":1,"method":"daemon.info"},{"jsonrpc":"2.0","id":2,"method":"daemon.info"}]"#)
+        let refused = try JSONValue(parsing: try #require(try client.receiveLine()))
+        #expect(refused["error"]?["code"]?.intValue == -32600)
         #expect(daemon.process.text.contains("limits.sessions"))
         #expect(daemon.process.text.contains("daemon.socket"))
         try "[limits\n".write(toFile: file, atomically: false, encoding: .utf8)

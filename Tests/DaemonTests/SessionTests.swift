@@ -82,6 +82,17 @@ struct SessionTests {
         #expect(try client.call("daemon.stats")["gauges"]?["connections"]?.intValue == 3)
     }
 
+    @Test func descriptorsAreCounted() throws {
+        let daemon = try RunningDaemon(configuration: "[limits]\ndescriptors = 16\n")
+        let client = try daemon.connect()
+        for _ in 0..<15 { _ = try client.call("memory.create", #"{"size":4096}"#) }
+        try client.expect(EDQUOT, "quota_exceeded", "memory.create", #"{"size":4096}"#)
+        #expect(throws: (any Error).self) { try daemon.connect().call("daemon.info") }
+        try client.call("memory.close", #"{"memory":3}"#)
+        try client.expect(EBADF, nil, "memory.import")
+        #expect(try daemon.connect().call("daemon.info")["name"]?.stringValue == "iommud")
+    }
+
     @Test func aSlowSubscriberIsToldWhatItLostAndHoldsNobodyUp() throws {
         let daemon = try RunningDaemon(configuration: "[limits]\nevent_queue_depth = 4\n")
         let slow = try daemon.connect()

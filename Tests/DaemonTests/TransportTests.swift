@@ -119,6 +119,8 @@ struct TransportTests {
         "veventq.alloc", "veventq.read", "device.explain", "ioas.check", "fd.export", "mm.open", "mm.create", "mm.map",
         "mm.unmap", "mm.exit", "mm.close", "sva.bind", "sva.unbind", "sva.list", "queue.open", "queue.start",
         "queue.stop", "queue.close", "queue.submit", "dma.read", "dma.write", "smmu.translate", "smmu.ste", "smmu.cd",
-        "smmu.registers", "smmu.commands", "smmu.events", "device.add", "device.remove", "cpu.tlbi",
+        "smmu.registers", "smmu.commands", "smmu.events", "smmu.cache", "device.add", "device.remove", "cpu.tlbi",
+        "vsmmu.create", "vsmmu.mmio_read", "vsmmu.mmio_write", "vsmmu.memory", "vsmmu.translate", "vsmmu.destroy",
+        "vsmmu.translate_many", "vsmmu.unmap_memory",
     ]
 }

@@ -6,7 +6,7 @@ extension EmulatedContext {
         descriptor: Int32, name: String?
     ) throws(IOMMUError) -> (memory: ObjectID, size: UInt64) {
         do {
-            try chargeObject()
+            try chargeObject(descriptors: 1)
         } catch {
             _ = Glibc.close(descriptor)
             throw error
@@ -17,7 +17,7 @@ extension EmulatedContext {
             try machine.addWindow(for: memory)
             return (memories.insert(memory), memory.size)
         } catch {
-            releaseObject()
+            releaseObject(descriptors: 1)
             throw error
         }
     }
@@ -27,11 +27,11 @@ extension EmulatedContext {
             throw IOMMUError(.EINVAL, "zero_length", "a memory object has at least one byte", ["size": .hex(size)])
         }
         try checkSize(size)
-        try chargeObject()
+        try chargeObject(descriptors: 1)
         do {
             return memories.insert(try makeMemory(size: size, name: name, huge: huge))
         } catch {
-            releaseObject()
+            releaseObject(descriptors: 1)
             throw error
         }
     }
@@ -123,6 +123,6 @@ extension EmulatedContext {
         memories.remove(id)
         machine.removeWindow(object.base)
         if createdMemories.remove(ObjectIdentifier(object)) != nil { account.release(object.size, of: .memoryBytes) }
-        releaseObject()
+        releaseObject(descriptors: 1)
     }
 }

@@ -66,7 +66,9 @@ package final class EmulatedContext: IOMMUContext {
     // MARK: Quotas
 
     /// Takes room for one more object of any kind; `EDQUOT` if there is none.
-    package func chargeObject() throws(IOMMUError) {
+    ///
+    /// - Parameter descriptors: file descriptors that come with it.
+    package func chargeObject(descriptors: UInt64 = 0) throws(IOMMUError) {
         guard table.count + memories.count + companions.reduce(0, { $0 + $1.objectCount }) < limits.objects else {
             throw IOMMUError(
                 .EDQUOT, "quota_exceeded", "this session would hold more than \(limits.objects) objects",
@@ -74,9 +76,18 @@ package final class EmulatedContext: IOMMUContext {
                 ["limit": .number(UInt64(limits.objects))])
         }
         try account.charge(1, of: .objects)
+        do throws(IOMMUError) {
+            try account.charge(descriptors, of: .descriptors)
+        } catch {
+            account.release(1, of: .objects)
+            throw error
+        }
     }
 
-    package func releaseObject() { account.release(1, of: .objects) }
+    package func releaseObject(descriptors: UInt64 = 0) {
+        account.release(1, of: .objects)
+        account.release(descriptors, of: .descriptors)
+    }
 
     // MARK: Objects
 

@@ -49,6 +49,9 @@ package final class AddressSpace {
         self.workKey = workKey
     }
 
+    /// File descriptors that hold it: `mem` and `maps` of a process.
+    var descriptors: UInt64 { isSynthetic ? 0 : 2 }
+
     package var isSynthetic: Bool {
         if case .synthetic = backing { return true }
         return false

@@ -113,7 +113,7 @@ package final class SVASession: ContextCompanion {
     func name(_ space: AddressSpace) throws(IOMMUError) -> ObjectID {
         if let known = space.handles.first(where: { $0.session === self }) { return known.id }
         do throws(IOMMUError) {
-            try context.chargeObject()
+            try context.chargeObject(descriptors: space.descriptors)
         } catch {
             manager.releaseIfUnused(space)
             throw error
@@ -126,7 +126,7 @@ package final class SVASession: ContextCompanion {
 
     func removeHandle(_ id: ObjectID, _ handle: AddressSpaceHandle) {
         mms.remove(id)
-        context.releaseObject()
+        context.releaseObject(descriptors: handle.space.descriptors)
         let space = handle.space
         space.handles.removeAll { $0 === handle }
         if space.handles.isEmpty, space.isSynthetic { space.exit() }

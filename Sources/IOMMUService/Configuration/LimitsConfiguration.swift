@@ -58,6 +58,7 @@ package struct LimitsConfiguration: Sendable, Equatable {
         limits.perUser = [
             .mappedBytes: UInt64(clamping: mappedBytes), .memoryBytes: UInt64(clamping: memoryBytes),
             .mappings: UInt64(clamping: mappings), .objects: UInt64(clamping: objects),
+            .descriptors: UInt64(clamping: descriptors),
         ]
         limits.context = contextLimits
         return limits

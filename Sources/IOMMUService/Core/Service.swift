@@ -66,7 +66,24 @@ package final class Service {
         connectionsAccepted += 1
         let index = Int(connection.id.index)
         while clients.count <= index { clients.append(nil) }
-        clients[index] = sessions.connect(peer)
+        clients[index] = try admit(peer)
+    }
+
+    /// A client with its private session, and the connection's descriptor on its user's account.
+    private func admit(_ peer: Peer) throws(IOMMUError) -> Client {
+        let client = sessions.connect(peer)
+        do {
+            try client.session.account.charge(1, of: .descriptors)
+        } catch {
+            sessions.disconnect(client)
+            releaseConnection(of: peer.identity.uid)
+            throw error
+        }
+        return client
+    }
+
+    private func releaseConnection(of uid: UInt32) {
+        connectionsByUser[uid] = connectionsByUser[uid].flatMap { $0 > 1 ? $0 - 1 : nil }
     }
 
     private func checkConnections(of uid: UInt32) throws(IOMMUError) {
@@ -85,8 +102,8 @@ package final class Service {
         let index = Int(connection.id.index)
         guard clients.indices.contains(index), let client = clients[index] else { return }
         clients[index] = nil
-        let uid = client.peer.identity.uid
-        connectionsByUser[uid] = connectionsByUser[uid].flatMap { $0 > 1 ? $0 - 1 : nil }
+        releaseConnection(of: client.peer.identity.uid)
+        client.session.account.release(1, of: .descriptors)
         events.unsubscribe(client)
         sessions.disconnect(client)
     }
@@ -109,10 +126,10 @@ package final class Service {
     @inline(__always)
     func context(_ call: Call) throws(IOMMUError) -> any IOMMUContext { try client(call).session.context }
 
-    /// Told of every error reply: refusals by policy go into the journal.
+    /// Told of every error reply: what somebody was not allowed to do goes into the journal.
     package func refused(_ connection: Connection, _ method: String?, _ error: RPCError) {
         let index = Int(connection.id.index)
-        guard error.reason == "not_allowed", let method, clients.indices.contains(index), let client = clients[index]
+        guard error.code == -Int(Errno.EPERM.rawValue), let method, clients.indices.contains(index), let client = clients[index]
         else { return }
         audit.refused(error, method: method, to: client)
     }

@@ -97,8 +97,11 @@ package final class Daemon {
         try startWatchdog()
         try manager.notify(.ready, .status(service.status))
         let places = listeners.map { $0.path ?? "a passed socket" }.joined(separator: ", ")
+        let state = StateLocation.choose(
+            option: options.state, configured: service.configuration.daemon.state,
+            socket: listeners.first?.path ?? SocketLocation.ofService)
         log.logger.log(
-            .ready, level: .notice, "ready on \(places)", ["backend": "\(service.backend.kind)"])
+            .ready, level: .notice, "ready on \(places)", ["backend": "\(service.backend.kind)", "state": "\(state)"])
         try loop.run()
         service.sessions.closeAll()
     }
@@ -144,6 +147,7 @@ package final class Daemon {
         _ = try? manager.notify(.reloadingNow(), .status("reloading"))
         do {
             let changes = service.reload(try ConfigurationFile.load(options.configuration))
+            server.dispatcher.limits = service.configuration.limits.transport
             log.setLevel(options.logLevel ?? service.configuration.daemon.logLevel)
             service.setLog(log.logger)
             report(changes)

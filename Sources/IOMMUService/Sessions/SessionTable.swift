@@ -90,12 +90,13 @@ package final class SessionTable {
     /// Destroys the session and all in it; its connections go on with a fresh private session each.
     package func close(_ session: Session) {
         let clients = session.clients
-        discard(session)
+        // The new ones first: a user's account lives as long as any session of the user.
         for client in clients {
             session.leave(client)
             client.session = makeSession(name: nil, owner: client.peer.identity)
             client.session.enter(client)
         }
+        discard(session)
         onClose?(session, clients)
     }
 

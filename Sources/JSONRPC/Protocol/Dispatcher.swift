@@ -13,7 +13,8 @@ public final class Dispatcher {
     }
 
     /// What one client may make the server hold.
-    public let limits: Limits
+    /// What one client may make the server hold. A change is for lines and connections from now on.
+    public var limits: Limits
     /// Everything declared, in order of declaration.
     public let declarations: [MethodDeclaration]
     /// Told of every error reply: the method (`nil` if it is not known) and what the handler threw.

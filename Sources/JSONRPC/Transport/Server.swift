@@ -9,7 +9,7 @@ public final class Server {
     let loop: EventLoop
     /// Carries out what connections ask for.
     public let dispatcher: Dispatcher
-    let limits: Limits
+    var limits: Limits { dispatcher.limits }
     /// A client has connected: the place to decide about `isAdmin` and to make its state.
     public var onConnect: ((Connection) -> Void)?
     /// A connection has ended, whoever ended it: the place to tear its state down.
@@ -39,7 +39,6 @@ public final class Server {
     public init(loop: EventLoop, dispatcher: Dispatcher) {
         self.loop = loop
         self.dispatcher = dispatcher
-        limits = dispatcher.limits
         scratch = .allocate(capacity: Self.readBytes + ByteBuffer.slack)
         endOfTurn = loop.atEndOfTurn { [unowned self] in finishTurn() }
     }

@@ -1,0 +1,123 @@
+import CLinux
+import Foundation
+import JSONRPC
+import Testing
+
+/// A client that programs an SMMUv3 itself, as a VMM would.
+struct BareSMMUTests {
+    private static let gpa: UInt64 = 0x8000_0000
+    private enum Offset {
+        static let streams = 0
+        static let events = 0x10000
+        static let commands = 0x20000
+    }
+
+    private let daemon: RunningDaemon
+    private let client: RPCClient
+    private let memory: SharedMemory
+
+    init() throws {
+        daemon = try RunningDaemon()
+        client = try daemon.connect()
+        memory = try SharedMemory(size: 1 << 20)
+        _ = try client.importMemory(memory)
+        #expect(try client.id("vsmmu.create", "{}", "vsmmu") == 1)
+        try client.call("vsmmu.memory", #"{"vsmmu":1,"memory":1,"length":1048576,"gpa":\#(Self.gpa)}"#)
+    }
+
+    private func write(_ offset: UInt64, _ value: UInt64, size: Int = 4) throws {
+        try client.call("vsmmu.mmio_write", #"{"vsmmu":1,"offset":\#(offset),"size":\#(size),"value":\#(value)}"#)
+    }
+
+    private func read(_ offset: UInt64, size: Int = 4) throws -> UInt64 {
+        let reply = try client.call("vsmmu.mmio_read", #"{"vsmmu":1,"offset":\#(offset),"size":\#(size)}"#)
+        return try #require(reply["value"]?.unsignedValue)
+    }
+
+    /// Linear stream table of 16, queues of 8, everything on.
+    private func bringUp() throws {
+        try write(0x80, Self.gpa + UInt64(Offset.streams), size: 8)
+        try write(0x88, 4)
+        try write(0xa0, Self.gpa + UInt64(Offset.events) | 3, size: 8)
+        try write(0x90, Self.gpa + UInt64(Offset.commands) | 3, size: 8)
+        try write(0x50, 7)
+        try write(0x20, 0xd)
+        #expect(try read(0x24) == 0xd)
+    }
+
+    @Test func streamsBypassAbortAndFault() throws {
+        let disabled = try client.call("vsmmu.translate", #"{"vsmmu":1,"stream_id":1,"iova":"0x1234"}"#)
+        #expect(disabled["pa"]?.stringValue == "0x1234")
+        try bringUp()
+        memory.setWord(Offset.streams + 64, 0x9)
+        memory.setWord(Offset.streams + 128, 0x1)
+        let bypass = try client.call("vsmmu.translate", #"{"vsmmu":1,"stream_id":1,"iova":"0x1234"}"#)
+        #expect(bypass["pa"]?.stringValue == "0x1234")
+        #expect(bypass["page_size"]?.unsignedValue == 0)
+        let abort = try client.call("vsmmu.translate", #"{"vsmmu":1,"stream_id":2,"iova":"0x1234","access":"write"}"#)
+        #expect(abort["terminated"]?.stringValue == "ste_abort")
+        let fault = try client.call("vsmmu.translate", #"{"vsmmu":1,"stream_id":3,"iova":"0x1234"}"#)
+        #expect(fault["event"]?["type"]?.stringValue == "C_BAD_STE")
+        #expect(fault["event"]?["recorded"]?.boolValue == true)
+        #expect(fault["event"]?["record"]?[0]?.unsignedValue == memory.word(Offset.events))
+        #expect(try read(0x100a8) == 1)
+        let many = try client.call(
+            "vsmmu.translate_many",
+            #"{"vsmmu":1,"requests":[{"stream_id":1,"iova":8},{"stream_id":2,"iova":8},{"stream_id":99,"iova":8}]}"#)
+        #expect(many["results"]?[0]?["pa"]?.stringValue == "0x8")
+        #expect(many["results"]?[1]?["terminated"]?.stringValue == "ste_abort")
+        #expect(many["results"]?[2]?["event"]?["type"]?.stringValue == "C_BAD_STREAMID")
+        #expect(try read(0x100a8) == 2)
+    }
+
+    @Test func configurationIsCachedUntilACommandForgetsIt() throws {
+        try bringUp()
+        memory.setWord(Offset.streams + 64, 0x9)
+        let translate = #"{"vsmmu":1,"stream_id":1,"iova":4096}"#
+        #expect(try client.call("vsmmu.translate", translate)["pa"] != nil)
+        memory.setWord(Offset.streams + 64, 0x1)
+        #expect(try client.call("vsmmu.translate", translate)["pa"] != nil)
+        memory.setWord(Offset.commands, 1 << 32 | 0x3)
+        memory.setWord(Offset.commands + 8, 1)
+        memory.setWord(Offset.commands + 16, 0x46)
+        try write(0x98, 2)
+        #expect(try read(0x9c) == 2)
+        #expect(try client.call("vsmmu.translate", translate)["terminated"]?.stringValue == "ste_abort")
+    }
+
+    @Test func interruptsSignalEventfds() throws {
+        let signal = eventfd(0, 0)
+        try #require(signal >= 0)
+        defer { close(signal) }
+        try client.expect(EBADF, nil, "vsmmu.set_irq", #"{"vsmmu":1,"irq":"evtq"}"#)
+        try client.expect(EINVAL, nil, "vsmmu.set_irq", #"{"vsmmu":1,"irq":"evtq"}"#, descriptors: [memory.descriptor])
+        try client.call("vsmmu.set_irq", #"{"vsmmu":1,"irq":"evtq"}"#, descriptors: [signal])
+        try bringUp()
+        _ = try client.call("vsmmu.translate", #"{"vsmmu":1,"stream_id":3,"iova":0}"#)
+        var count: UInt64 = 0
+        #expect(Glibc.read(signal, &count, 8) == 8)
+        #expect(count == 1)
+        try client.call("vsmmu.set_irq", #"{"vsmmu":1,"irq":"evtq","enable":false}"#)
+    }
+
+    @Test func whatNoBusWouldCarryIsRefused() throws {
+        for (offset, size) in [(1, 4), (0, 8), (0x20000, 4), (0x80, 2), (0x84, 8)] {
+            try client.expect(EINVAL, nil, "vsmmu.mmio_read", #"{"vsmmu":1,"offset":\#(offset),"size":\#(size)}"#)
+        }
+        #expect(try read(0x1000) == 0)
+        try client.expect(EINVAL, "idr_not_modelled", "vsmmu.create", #"{"idr":{"IDR0":0}}"#)
+        try client.expectMistake("vsmmu.create", #"{"idr":{"IDR7":0}}"#, naming: "IDR7")
+        try client.expect(EEXIST, nil, "vsmmu.memory", #"{"vsmmu":1,"memory":1,"length":4096,"gpa":\#(Self.gpa)}"#)
+        try client.expect(EINVAL, nil, "vsmmu.memory", #"{"vsmmu":1,"memory":1,"length":4095,"gpa":0}"#)
+        try client.expect(EBUSY, nil, "memory.close", #"{"memory":1}"#)
+        try client.call("vsmmu.unmap_memory", #"{"vsmmu":1,"gpa":\#(Self.gpa)}"#)
+        try client.call("memory.close", #"{"memory":1}"#)
+        try client.call("vsmmu.destroy", #"{"vsmmu":1}"#)
+        try client.expect(ENOENT, nil, "vsmmu.mmio_read", #"{"vsmmu":1,"offset":0,"size":4}"#)
+    }
+
+    @Test func aSessionHasSoManyOfThem() throws {
+        for _ in 1..<16 { _ = try client.call("vsmmu.create") }
+        try client.expect(EDQUOT, nil, "vsmmu.create")
+    }
+}
