@@ -20,14 +20,8 @@ package enum LogMessage: CaseIterable, Sendable {
     case requestRefused
     /// A client was disconnected.
     case clientDropped
-    /// A named session survived a restart.
-    case sessionRestored
-    /// A named session could not be restored.
-    case sessionLost
     /// Stored descriptors belonged to nothing.
     case descriptorsDropped
-    /// A device accessed memory it may not.
-    case deviceFault
 
     /// The identity of the message; never changes.
     package var id: MessageID {
@@ -40,10 +34,7 @@ package enum LogMessage: CaseIterable, Sendable {
         case .deviceUnbound: MessageID(0xa004_e230_622e_4312, 0xb9a2_fdca_6da9_bb8f)
         case .requestRefused: MessageID(0x51dc_408f_aacc_43e2, 0xba77_3820_fa42_293f)
         case .clientDropped: MessageID(0x0d5e_9b35_afdd_45e2, 0x8709_4291_f8e0_a40b)
-        case .sessionRestored: MessageID(0xef9b_d4f1_9017_41b8, 0x8ce1_c715_7912_7a89)
-        case .sessionLost: MessageID(0x838f_5e6b_f9de_437b, 0x8d16_0639_2ace_43b0)
         case .descriptorsDropped: MessageID(0x9d47_d40b_72f2_400f, 0xad12_f731_1273_5ac4)
-        case .deviceFault: MessageID(0x5eed_a83d_2888_4f97, 0x811d_1374_6725_933b)
         }
     }
 }
