@@ -45,7 +45,8 @@ import Testing
         try bench.attach(master, domain)
         let start: UInt64 = 0x3fff_f000
         try domain.map(
-            iova: start, pa: 0x200_3fff_f000, length: 0x1000 + (1 << 30) + (2 << 20) + 0x1000, access: .read, hugePages: true
+            iova: start, pa: 0x200_3fff_f000, length: 0x1000 + (1 << 30) + (2 << 20) + 0x1000, access: .read,
+            hugePages: true
         )
         #expect(domain.table.lookup(start)?.pageSize == 4096)
         #expect(domain.table.lookup(0x4000_0000)?.pageSize == 1 << 30)

@@ -207,7 +207,9 @@ final class HitlessObserver: EntryMedium {
                             },
                         ]
                         try bench.attach(master, pasid: number, step.target)
-                        observer.probes = [.init(name: "moved", transaction: pasid(number)) { Self.leads($0, to: step) }]
+                        observer.probes = [
+                            .init(name: "moved", transaction: pasid(number)) { Self.leads($0, to: step) }
+                        ]
                         observer.probe("commit")
                     }
                 }

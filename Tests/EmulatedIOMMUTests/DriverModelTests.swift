@@ -54,7 +54,10 @@ import Testing
                     offset: below(1 << 18), write: below(2) == 0
                 )
             default:
-                .dma(device: below(World.deviceCount), pasid: below(4), place: below(64), page: below(4), write: below(2) == 0)
+                .dma(
+                    device: below(World.deviceCount), pasid: below(4), place: below(64), page: below(4),
+                    write: below(2) == 0
+                )
             }
         }
     }
@@ -137,7 +140,9 @@ import Testing
                 guard !model.mappings.isEmpty else { return nil }
                 let mapping = model.mappings.remove(at: index % model.mappings.count)
                 model.domain.unmap(iova: mapping.iova, length: mapping.length)
-                model.dirtyLeaves = model.dirtyLeaves.filter { $0 < mapping.iova || $0 >= mapping.iova + mapping.length }
+                model.dirtyLeaves = model.dirtyLeaves.filter {
+                    $0 < mapping.iova || $0 >= mapping.iova + mapping.length
+                }
                 model.pending.append(mapping)
                 model.gone = model.gone.suffix(7) + [mapping]
                 if flush { self.flush(model) }
@@ -232,13 +237,13 @@ import Testing
             bench.events.events.removeAll(keepingCapacity: true)
             bench.events.masters.removeAll(keepingCapacity: true)
             guard let index = attached[device][pasid] else {
-                return found == nil ? nil : "device \(device) pasid \(pasid) is detached but reads \(String(describing: found))"
+                guard let found else { return nil }
+                return "device \(device) pasid \(pasid) is detached but reads \(found)"
             }
             let model = models[index]
             func output(_ mapping: Mapping) -> UInt64? {
-                guard mapping.iova <= address, address < mapping.iova + mapping.length, mapping.writable || !write else {
-                    return nil
-                }
+                guard mapping.iova <= address, address < mapping.iova + mapping.length else { return nil }
+                guard mapping.writable || !write else { return nil }
                 return mapping.pa + (address - mapping.iova)
             }
             let expected = model.mappings.compactMap(output).first
@@ -338,13 +343,15 @@ import Testing
         guard let failure = try Self.run(steps, identification) else { return }
         let shortest = try Self.shrink(Array(steps[...min(failure.index, steps.count - 1)]), identification)
         let text = try Self.run(shortest, identification)?.text ?? failure.text
-        Issue.record("seed \(seed) step \(failure.index): \(text)\n\(shortest.suffix(60).map { "\($0)" }.joined(separator: "\n"))")
+        let listing = shortest.suffix(60).map { "\($0)" }.joined(separator: "\n")
+        Issue.record("seed \(seed) step \(failure.index): \(text)\n\(listing)")
     }
 
     /// The method itself: with one TLBI suppressed the model has to notice.
     @Test func aMissingInvalidationIsNoticed() throws {
         let world = try World(.laboratory)
-        #expect(try world.apply(.map(domain: 0, place: 0, size: 0, frame: 3, writable: true, huge: true, memory: nil)) == nil)
+        let map = Step.map(domain: 0, place: 0, size: 0, frame: 3, writable: true, huge: true, memory: nil)
+        #expect(try world.apply(map) == nil)
         #expect(try world.apply(.attach(device: 0, pasid: 0, domain: 0, memory: nil)) == nil)
         #expect(try world.apply(.dma(device: 0, pasid: 0, place: 0, page: 0, write: false)) == nil)
         let model = world.models[0]

@@ -88,7 +88,8 @@ import Testing
             #expect(result == (isLegal ? nil : .EIO), "word 1 bit \(bit)")
         }
         for configuration in UInt64(0)..<8 {
-            let result = errno { _ = try guest.bench.driver.makeNestedDomain(guest.viommu, vste: (1 | configuration << 1, 0)) }
+            let vste = (1 | configuration << 1, UInt64(0))
+            let result = errno { _ = try guest.bench.driver.makeNestedDomain(guest.viommu, vste: vste) }
             #expect(result == ([0, 4, 5].contains(configuration) ? nil : .EIO))
         }
     }

@@ -115,3 +115,49 @@ import Testing
         #expect(bench.driver.stage1Domains[tag] === domain)
     }
 }
+
+extension DriverSVATests {
+    /// An address space ends and its PASID goes while another PASID and the device itself work on.
+    @Test func neighboursOfAnEndingAddressSpaceNoticeNothing() throws {
+        let bench = try DriverTestBench()
+        let master = try bench.master(pasidBits: 10)
+        let own = try DriverHitlessTests.paging(bench, "own", .stage1, 0x100_0000_0000)
+        let beside = try DriverHitlessTests.paging(bench, "beside", .stage1, 0x200_0000_0000)
+        try bench.attach(master, own.target)
+        try bench.attach(master, pasid: 7, beside.target)
+        let shared = try bench.driver.makeSVADomain()
+        let address = DriverHitlessTests.address
+        try shared.map(va: address, pa: 0x300_0000_0000, length: 0x1000, access: .read)
+        let observer = HitlessObserver(bench)
+        func probe(_ name: String, _ pasid: UInt32?, _ allowed: @escaping (Translation) -> Bool) -> HitlessObserver.Probe {
+            let transaction = Transaction(streamID: 0x100, substreamID: pasid, address: address, access: .read)
+            return .init(name: name, transaction: transaction, allowed: allowed)
+        }
+        let still = [
+            probe("device", nil) { DriverHitlessTests.leads($0, to: own) },
+            probe("pasid 7", 7) { DriverHitlessTests.leads($0, to: beside) },
+        ]
+        func works(_ result: Translation) -> Bool {
+            if case .ok(let output) = result { return output.address == 0x300_0000_0000 }
+            return false
+        }
+        func isReported(_ result: Translation, _ type: EventType) -> Bool {
+            if case .fault(let event, _) = result { return event.type == type }
+            return false
+        }
+        func isSilent(_ result: Translation) -> Bool {
+            if case .fault(_, recorded: false) = result { return true }
+            return false
+        }
+        observer.probes = still + [probe("bind", 3) { works($0) || isReported($0, .C_BAD_CD) }]
+        try bench.attach(master, pasid: 3, .sva(shared))
+        observer.probes = still + [probe("exit", 3) { works($0) || isSilent($0) }]
+        shared.quiesce()
+        observer.probes = still + [probe("ended", 3) { isSilent($0) }]
+        observer.probe("exit")
+        observer.probes = still + [probe("unbind", 3) { isSilent($0) || isReported($0, .C_BAD_CD) }]
+        try bench.attach(master, pasid: 3, .blocked)
+        #expect(observer.violations.isEmpty, "\(observer.violations.prefix(3))")
+        #expect(observer.count > 30)
+    }
+}

@@ -32,7 +32,8 @@ final class GuestTables {
     func writeContext(_ change: (inout ContextDescriptor) -> Void = { _ in }) {
         var context = ContextDescriptor()
         (context.T0SZ, context.IR0, context.OR0, context.SH0) = (16, 1, 1, 3)
-        (context.EPD1, context.V, context.AA64, context.R, context.A, context.ASET) = (true, true, true, true, true, true)
+        (context.EPD1, context.V, context.AA64) = (true, true, true)
+        (context.R, context.A, context.ASET) = (true, true, true)
         (context.IPS, context.ASID, context.TTB0, context.MAIR0) = (4, 1, root, 0xff44)
         change(&context)
         for index in 0..<8 { store(context[index], ipa: contexts + UInt64(index * 8)) }

@@ -19,6 +19,7 @@ extension PageTable {
         }
         guard table != root else { return nil }
         let count = Int(memory.count(of: table).pointee)
-        return count == live && live > 0 ? nil : "level \(level) table \(String(table, radix: 16)): \(live) live, counted \(count)"
+        guard count != live || live == 0 else { return nil }
+        return "level \(level) table \(String(table, radix: 16)): \(live) live, counted \(count)"
     }
 }

@@ -2,7 +2,8 @@ import IOMMU
 import SMMUv3
 
 extension SMMUDriver {
-    /// From reset to translating, in the order of IHI 0070 6.3.9: tables, command queue, event queue, interrupts, SMMUEN.
+    /// From reset to translating, in the order of IHI 0070 6.3.9: tables, command queue, event queue, interrupts,
+    /// SMMUEN.
     func bringUp() throws(IOMMUError) {
         guard features.hasStage1 || features.hasStage2 else {
             throw IOMMUError(.EOPNOTSUPP, "no_translation", "\(name) has neither stage of translation")

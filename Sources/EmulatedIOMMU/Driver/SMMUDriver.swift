@@ -49,7 +49,8 @@ package final class SMMUDriver {
         let memory = try TableMemory(source: pages, tableBytes: features.granule)
         (self.name, self.port, self.features, self.memory) = (name, port, features, memory)
         streams = try StreamTable(features: features, memory: memory)
-        let commands = try RecordQueue.allocate(log2: min(features.commandQueueBits, 10), entryBytes: 16, memory: memory)
+        let commandBits = min(features.commandQueueBits, 10)
+        let commands = try RecordQueue.allocate(log2: commandBits, entryBytes: 16, memory: memory)
         let events = try RecordQueue.allocate(log2: min(features.eventQueueBits, 9), entryBytes: 32, memory: memory)
         queueMemory = [(commands.address, commands.bytes), (events.address, events.bytes)]
         queue = CommandQueue(
@@ -62,7 +63,8 @@ package final class SMMUDriver {
             let requests = try RecordQueue.allocate(log2: min(features.priQueueBits, 9), entryBytes: 16, memory: memory)
             queueMemory.append((requests.address, requests.bytes))
             priQueue = RecordQueue(
-                port: port, producer: .PRIQ_PROD, consumer: .PRIQ_CONS, region: requests, wordsPerEntry: 2, memory: memory
+                port: port, producer: .PRIQ_PROD, consumer: .PRIQ_CONS, region: requests, wordsPerEntry: 2,
+                memory: memory
             )
         } else {
             priQueue = nil

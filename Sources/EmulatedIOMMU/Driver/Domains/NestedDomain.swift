@@ -39,14 +39,17 @@ package final class NestedDomain {
         case .abort, .bypass, .stage1: break
         default: throw illegal("has a Config other than abort, bypass and stage 1", vste, vste.0 & 0xe)
         }
-        guard vste.1 >> 28 & 3 <= 1 else { throw illegal("has an EATS other than none and full", vste, vste.1 & (3 << 28)) }
+        guard vste.1 >> 28 & 3 <= 1 else {
+            throw illegal("has an EATS other than none and full", vste, vste.1 & (3 << 28))
+        }
         return vste
     }
 
     private static func illegal(_ why: String, _ vste: (UInt64, UInt64), _ bits: UInt64) -> IOMMUError {
         IOMMUError(
             .EIO, "illegal_vste", "the guest's STE \(why)",
-            hint: "only V, Config, S1Fmt, S1ContextPtr, S1CDMax, S1DSS, S1CIR, S1COR, S1CSH, S1STALLD and EATS are the guest's",
+            hint: "only V, Config, S1Fmt, S1ContextPtr, S1CDMax, S1DSS, S1CIR, S1COR, S1CSH, S1STALLD and EATS are "
+                + "the guest's",
             ["ste": .words([vste.0, vste.1]), "bits": .hex(bits)]
         )
     }

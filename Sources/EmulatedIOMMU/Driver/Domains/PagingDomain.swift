@@ -47,7 +47,9 @@ package final class PagingDomain {
     /// nothing to invalidate.
     ///
     /// - Throws: `ENOMEM`, `EEXIST`, `EINVAL` for misalignment or beyond the aperture.
-    package func map(iova: UInt64, pa: UInt64, length: UInt64, access: IOMMU.Access, hugePages: Bool) throws(IOMMUError) {
+    package func map(
+        iova: UInt64, pa: UInt64, length: UInt64, access: IOMMU.Access, hugePages: Bool
+    ) throws(IOMMUError) {
         try table.map(iova: iova, pa: pa, length: length, access: access, hugePages: hugePages)
     }
 

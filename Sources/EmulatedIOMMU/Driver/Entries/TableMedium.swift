@@ -14,7 +14,9 @@ final class TableMedium: EntryMedium {
         case .ste(let streamID): queue.append(.CFGI_STE(streamID: streamID))
         case .cd(let streamIDs, let substreamID):
             // Leaf = 0 also drops a cached level 1 descriptor; it costs no more.
-            for streamID in streamIDs { queue.append(.CFGI_CD(streamID: streamID, substreamID: substreamID, leaf: false)) }
+            for streamID in streamIDs {
+                queue.append(.CFGI_CD(streamID: streamID, substreamID: substreamID, leaf: false))
+            }
         }
         queue.sync()
     }

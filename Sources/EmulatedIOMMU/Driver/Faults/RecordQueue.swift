@@ -26,7 +26,8 @@ final class RecordQueue {
     }
 
     init(
-        port: RegisterPort, producer: Register, consumer: Register, region: Region, wordsPerEntry: Int, memory: TableMemory
+        port: RegisterPort, producer: Register, consumer: Register, region: Region, wordsPerEntry: Int,
+        memory: TableMemory
     ) {
         (self.port, self.producer, self.consumer, self.region) = (port, producer, consumer, region)
         self.wordsPerEntry = wordsPerEntry

@@ -29,7 +29,8 @@ extension SMMUDriver {
         case .pri(let streamID, let pasid, let group):
             queue.append(
                 .PRI_RESP(
-                    streamID: streamID, substreamID: pasid, prgIndex: group, response: success ? .Success : .InvalidRequest
+                    streamID: streamID, substreamID: pasid, prgIndex: group,
+                    response: success ? .Success : .InvalidRequest
                 )
             )
         }

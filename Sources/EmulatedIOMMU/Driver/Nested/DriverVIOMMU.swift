@@ -28,7 +28,8 @@ package final class DriverVIOMMU {
         }
         guard master.streamIDs.count == 1 else {
             throw IOMMUError(
-                .EOPNOTSUPP, "several_streams", "a device with \(master.streamIDs.count) streams cannot have a virtual StreamID"
+                .EOPNOTSUPP, "several_streams",
+                "a device with \(master.streamIDs.count) streams cannot have a virtual StreamID"
             )
         }
         guard masters[virtualID] == nil else {
@@ -98,7 +99,8 @@ package final class DriverVIOMMU {
         default:
             throw IOMMUError(
                 .EIO, "bad_command", "a guest cannot issue this command",
-                hint: "TLBI_NSNH_ALL, TLBI_NH_VA, TLBI_NH_VAA, TLBI_NH_ALL, TLBI_NH_ASID, ATC_INV, CFGI_CD and CFGI_CD_ALL are accepted",
+                hint: "accepted are TLBI_NSNH_ALL, TLBI_NH_VA, TLBI_NH_VAA, TLBI_NH_ALL, TLBI_NH_ASID, ATC_INV, CFGI_CD "
+                    + "and CFGI_CD_ALL",
                 ["command": .words([command.word0, command.word1]), "handled": .number(UInt64(handled))]
             )
         }

@@ -82,8 +82,8 @@ extension PageTable {
                 // Recursion stays within four levels.
                 let childEnd = min(end, start &+ (1 &<< shift &- 1))
                 scan(
-                    self.address(in: descriptor, level: level), level: level &+ 1, from: max(start, address), to: childEnd,
-                    clear: clear, into: &bitmap, gather: &gather
+                    self.address(in: descriptor, level: level), level: level &+ 1, from: max(start, address),
+                    to: childEnd, clear: clear, into: &bitmap, gather: &gather
                 )
             } else if descriptor & Self.dirtyMask == Self.dirtyValue {
                 bitmap?.set(max(start, address), last: min(end, start &+ (1 &<< shift &- 1)))

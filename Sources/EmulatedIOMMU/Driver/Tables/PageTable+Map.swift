@@ -7,7 +7,9 @@ extension PageTable {
     ///   - hugePages: false: only pages of the granule.
     /// - Throws: `ENOMEM` before anything is written, `EEXIST` where something is mapped already.
     @inline(__always)
-    package func map(iova: UInt64, pa: UInt64, length: UInt64, access: IOMMU.Access, hugePages: Bool) throws(IOMMUError) {
+    package func map(
+        iova: UInt64, pa: UInt64, length: UInt64, access: IOMMU.Access, hugePages: Bool
+    ) throws(IOMMUError) {
         if isStandard, length == 4096, (iova | pa) & 4095 == 0, iova <= format.aperture.last,
             pa >> UInt64(truncatingIfNeeded: format.outputBits) == 0
         {

@@ -6,7 +6,9 @@ extension PageTable {
     /// Cannot fail: the tables that splitting needs were set aside.
     @inline(__always)
     func unmap(iova: UInt64, length: UInt64, gather: inout InvalidationGather) {
-        if isStandard, length == 4096, iova & 4095 == 0, iova <= format.aperture.last, unmapPage(iova, gather: &gather) {
+        if isStandard, length == 4096, iova & 4095 == 0, iova <= format.aperture.last,
+            unmapPage(iova, gather: &gather)
+        {
             return
         }
         unmapRange(iova: iova, length: length, gather: &gather)

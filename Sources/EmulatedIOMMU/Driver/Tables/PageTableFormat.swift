@@ -84,7 +84,9 @@ struct LeafAttributes {
 
     /// nG, AP[1] (unprivileged), AttrIndx = 1 (normal write-back), inner shareable, AF.
     static func stage1(tracksDirty: Bool) -> LeafAttributes {
-        LeafAttributes(common: accessFlag | innerShareable | 1 << 11 | 1 << 6 | 1 << 2, stage: 1, tracksDirty: tracksDirty)
+        LeafAttributes(
+            common: accessFlag | innerShareable | 1 << 11 | 1 << 6 | 1 << 2, stage: 1, tracksDirty: tracksDirty
+        )
     }
 
     /// MemAttr normal write-back (with FWB: 0b0110), inner shareable, AF.
