@@ -26,7 +26,7 @@ func declareIOASInspectionMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("ioas.iova_ranges", "Where an IOAS has room for mappings.") { m in
         let ioas = m.param("ioas", .id, "The IOAS.")
         let ranges = m.result("ranges", .array(of: RangeFields.type), "What its devices and allowed ranges leave.")
-        let alignment = m.result("alignment", .hex, "What addresses and lengths have to be multiples of.")
+        let alignment = m.result("alignment", .count, "Bytes that addresses and lengths have to be multiples of.")
         m.refusesUnknown("ioas")
         return { call, service in
             let usable = try service.context(call).iovaRanges(ioas: call[ioas])
