@@ -19,6 +19,15 @@ extension PageTable {
             }
             return
         }
+        if isStandard, hugePages, length == Self.blockSize, (iova | pa) & (Self.blockSize &- 1) == 0,
+            iova <= format.aperture.last, pa >> UInt64(truncatingIfNeeded: format.outputBits) == 0
+        {
+            try memory.reserve(2)
+            guard mapBlock(iova, addressAndAttributes: pa | attributes.bits(access, clean: startsClean) | 1) else {
+                throw occupied(iova)
+            }
+            return
+        }
         try mapRange(iova: iova, pa: pa, length: length, access: access, hugePages: hugePages)
     }
 

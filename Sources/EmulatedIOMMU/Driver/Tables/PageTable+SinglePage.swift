@@ -1,5 +1,8 @@
-/// Single 4 KiB pages in a tree that starts at level 0: what guests do most.
+/// Single 4 KiB pages and 2 MiB blocks in a tree that starts at level 0: what guests do most.
 extension PageTable {
+    /// Bytes of a block at level 2 with 4 KiB pages.
+    static let blockSize: UInt64 = 2 << 20
+
     @inline(__always)
     private func words(_ table: UInt64) -> UnsafeMutablePointer<UInt64> {
         (origin + Int(truncatingIfNeeded: table)).assumingMemoryBound(to: UInt64.self)
@@ -54,6 +57,43 @@ extension PageTable {
         entry.pointee = table | LeafAttributes.table
         if let count { count.pointee &+= 1 }
         return table
+    }
+
+    /// Only after two tables have been reserved.
+    ///
+    /// - Returns: false if something is mapped there.
+    func mapBlock(_ iova: UInt64, addressAndAttributes: UInt64) -> Bool {
+        guard let first = child(slot(root, iova &>> 39), of: nil),
+            let second = child(slot(first, iova &>> 30), of: live(first))
+        else { return false }
+        let entry = slot(second, iova &>> 21)
+        guard entry.pointee == 0 else { return false }
+        entry.pointee = addressAndAttributes
+        live(second).pointee &+= 1
+        return true
+    }
+
+    /// - Returns: false, with nothing changed, if no block of this size maps the address.
+    func unmapBlock(_ iova: UInt64, gather: inout InvalidationGather) -> Bool {
+        let entry0 = slot(root, iova &>> 39)
+        guard entry0.pointee & 3 == LeafAttributes.table else { return false }
+        let first = entry0.pointee & Self.addressMask
+        let entry1 = slot(first, iova &>> 30)
+        guard entry1.pointee & 3 == LeafAttributes.table else { return false }
+        let second = entry1.pointee & Self.addressMask
+        let entry2 = slot(second, iova &>> 21)
+        guard entry2.pointee & 3 == LeafAttributes.valid else { return false }
+        entry2.pointee = 0
+        gather.add(iova, bytes: Self.blockSize, shift: 21)
+        live(second).pointee &-= 1
+        guard live(second).pointee == 0 else { return true }
+        entry1.pointee = 0
+        gather.add(table: second, in: memory)
+        live(first).pointee &-= 1
+        guard live(first).pointee == 0 else { return true }
+        entry0.pointee = 0
+        gather.add(table: first, in: memory)
+        return true
     }
 
     /// - Returns: false, with nothing changed, if no page of this size maps the address.

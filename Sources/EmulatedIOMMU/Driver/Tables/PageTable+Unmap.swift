@@ -11,6 +11,11 @@ extension PageTable {
         {
             return
         }
+        if isStandard, length == Self.blockSize, iova & (Self.blockSize &- 1) == 0, iova <= format.aperture.last,
+            unmapBlock(iova, gather: &gather)
+        {
+            return
+        }
         unmapRange(iova: iova, length: length, gather: &gather)
     }
 
