@@ -12,6 +12,8 @@ struct OpenedProcess: Sendable {
 
     /// Whether a process opened earlier, whose address space still lives and has the same layout, shares it.
     func isSame(as other: AddressSpace) -> Bool {
+        // The same file of the same procfs is the same process, also where its number says nothing to the daemon.
+        if let identity = memory.identity, identity == other.process?.identity { return true }
         guard let pid, let otherPID = other.pid, ProcFile.startTime(of: otherPID) == other.startTime else {
             return false
         }

@@ -45,6 +45,18 @@ extension ProcessCandidate {
         return pid
     }
 
+    private static var hidden: IOMMUError {
+        IOMMUError(
+            .EPERM, "process_hidden", "the daemon's /proc does not show the processes of other users",
+            hint: "run the daemon with ProtectProc=default (hidepid=0), or \(grant)"
+        )
+    }
+
+    /// What works without privileges.
+    private static var grant: String {
+        "let the process send its own /proc/self/mem and /proc/self/maps: that needs no privilege"
+    }
+
     static var noProcess: IOMMUError {
         IOMMUError(.ESRCH, "no_such_process", "there is no such process, or it has already exited")
     }
@@ -53,7 +65,7 @@ extension ProcessCandidate {
     static func checkOwner(of pid: Int32, _ client: ClientIdentity) throws(IOMMUError) {
         guard let status = ProcFile.read("/proc/\(pid)/status"),
             let uids = ProcFile.values(of: "Uid", in: status), let gids = ProcFile.values(of: "Gid", in: status)
-        else { throw noProcess }
+        else { throw kill(pid, 0) != 0 && Glibc.errno == Glibc.ESRCH ? noProcess : hidden }
         guard uids.count >= 3, gids.count >= 3, uids.prefix(3).allSatisfy({ UInt32($0) == client.uid }),
             gids.prefix(3).allSatisfy({ UInt32($0) == client.gid })
         else {
@@ -141,7 +153,6 @@ extension ProcessCandidate {
                 ? IOMMUError(.EMFILE, "no_descriptors", "the daemon has no descriptor left") : noProcess
         }
         let scope = ProcFile.read("/proc/sys/kernel/yama/ptrace_scope").flatMap { Int($0.prefix { $0.isNumber }) } ?? 0
-        let grant = "let the process send its own /proc/self/mem and /proc/self/maps: that needs no privilege"
         if scope > 0 {
             return IOMMUError(
                 .EPERM, "yama_ptrace_scope",
@@ -156,6 +167,8 @@ extension ProcessCandidate {
             )
         }
         return IOMMUError(
-            .EPERM, "ptrace_refused", "the kernel's security policy keeps the daemon out of the process", hint: grant)
+            .EPERM, "ptrace_refused", "the kernel keeps the daemon out of the process",
+            hint: "give the daemon CAP_DAC_OVERRIDE besides CAP_SYS_PTRACE, or \(grant)"
+        )
     }
 }

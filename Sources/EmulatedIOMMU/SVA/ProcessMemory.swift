@@ -27,6 +27,13 @@ final class ProcessMemory: Sendable {
 
     private let mem: Int32
     private let maps: Int32
+    /// Which file `mem` is; the kernel does not use the number again as long as it is open.
+    struct FileIdentity: Sendable, Equatable {
+        let device: UInt64
+        let inode: UInt64
+    }
+
+    let identity: FileIdentity?
     /// The `mem` file was opened for writing.
     let isWritable: Bool
     /// The kernel answers PROCMAP_QUERY.
@@ -37,6 +44,9 @@ final class ProcessMemory: Sendable {
         self.mem = mem
         self.maps = maps
         isWritable = fcntl(mem, F_GETFL) & O_ACCMODE == O_RDWR
+        var status = stat()
+        identity = fstat(mem, &status) == 0
+            ? FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino)) : nil
         var area = clinux_vma()
         hasQuery = !parsesMaps && clinux_query_vma(maps, 0, true, &area, nil, 0) != Glibc.ENOTTY
     }
