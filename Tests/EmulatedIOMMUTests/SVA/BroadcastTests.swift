@@ -111,4 +111,54 @@ import Testing
         #expect((laboratory.backend.sva.cpuASIDs as? TagAllocator)?.inUse == 0)
         #expect(try context.bindSVA(device: device, mm: mm).asid == UInt32(old))
     }
+
+    /// ASIDs move back and forth under a domain that is used and changed all the time.
+    @Test func nothingIsStaleOrLostWhileASIDsMove() throws {
+        let laboratory = try Laboratory()
+        let context = laboratory.context
+        let (device, ioas, memory) = try attached(laboratory)
+        let domain = try #require(try laboratory.backend.device(named: "0001:01:00.0").master.attachment.pagingDomain)
+        for page in 0..<64 as Range<UInt64> {
+            try context.writeMemory(memory, offset: page << 12, bytes: [UInt8(page) + 1])
+        }
+        var random = SeededGenerator(seed: 0x5a)
+        var mapped: [UInt64: UInt8] = [0x1000: 1]
+        var bonds: [(mm: ObjectID, bond: ObjectID, pasid: UInt32, page: UInt64)] = []
+        var tags: Set<UInt16> = []
+        for _ in 0..<600 {
+            switch UInt64.random(in: 0..<4, using: &random) {
+            case 0:
+                let (iova, page) = (UInt64.random(in: 1..<8, using: &random) << 12, UInt64.random(in: 0..<64, using: &random))
+                if mapped[iova] != nil { _ = try context.unmap(ioas: ioas, iova: iova, length: 4096) }
+                _ = try context.map(ioas: ioas, MapRequest(
+                    memory: memory, offset: page << 12, length: 4096, iova: iova, access: .read))
+                mapped[iova] = UInt8(page) + 1
+            case 1:
+                guard let iova = mapped.keys.min() else { break }
+                _ = try context.unmap(ioas: ioas, iova: iova, length: 4096)
+                mapped[iova] = nil
+            case 2:
+                let page = UInt64.random(in: 0..<64, using: &random)
+                let mm = try context.createMM()
+                try context.mapMM(
+                    mm, va: 0x1000, memory: memory, offset: page << 12, length: 4096, access: .read, populate: true)
+                let bound = try context.bindSVA(device: device, mm: mm)
+                bonds.append((mm, bound.bond, bound.pasid, page))
+            default:
+                guard !bonds.isEmpty else { break }
+                let gone = bonds.remove(at: Int.random(in: 0..<bonds.count, using: &random))
+                #expect(try context.unbindSVA(bond: gone.bond) == 0)
+                try context.closeMM(gone.mm)
+            }
+            tags.insert(domain.tag)
+            for iova in 1..<8 as Range<UInt64> {
+                let seen = try? laboratory.read(device, iova << 12, 1).first
+                #expect(seen == mapped[iova << 12])
+            }
+            for bond in bonds {
+                #expect(try laboratory.read(device, pasid: bond.pasid, 0x1000, 1) == [UInt8(bond.page) + 1])
+            }
+        }
+        #expect(tags.count > 1, "it did move")
+    }
 }
