@@ -4,7 +4,9 @@ import Testing
 @testable import EmulatedIOMMU
 
 @Suite struct DMAEngineTests {
-    private func attached(_ laboratory: Laboratory, _ name: String) throws -> (device: ObjectID, ioas: ObjectID, memory: ObjectID) {
+    private func attached(_ laboratory: Laboratory, _ name: String) throws -> (
+        device: ObjectID, ioas: ObjectID, memory: ObjectID
+    ) {
         let context = laboratory.context
         let device = try laboratory.bind(name)
         let ioas = try context.allocateIOAS()
@@ -19,8 +21,11 @@ import Testing
         let (device, ioas, memory) = try attached(laboratory, name)
         // Neighbours in the IOAS that are not neighbours in memory.
         for page in 0..<4 as Range<UInt64> {
-            _ = try laboratory.context.map(ioas: ioas, MapRequest(
-                memory: memory, offset: (3 - page) << 12, length: 4096, iova: 0x10_0000 + page << 12, access: [.read, .write]))
+            _ = try laboratory.context.map(
+                ioas: ioas,
+                MapRequest(
+                    memory: memory, offset: (3 - page) << 12, length: 4096, iova: 0x10_0000 + page << 12,
+                    access: [.read, .write]))
         }
         let bytes = (0..<12_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
         try laboratory.write(device, 0x10_0100, bytes)
@@ -33,17 +38,22 @@ import Testing
     func theFirstFailingByteIsReportedAndNothingIsWritten(name: String) throws {
         let laboratory = try Laboratory()
         let (device, ioas, memory) = try attached(laboratory, name)
-        _ = try laboratory.context.map(ioas: ioas, MapRequest(
-            memory: memory, offset: 0, length: 4096, iova: 0x1000, access: [.read, .write]))
-        _ = try laboratory.context.map(ioas: ioas, MapRequest(
-            memory: memory, offset: 4096, length: 4096, iova: 0x3000, access: .read))
+        _ = try laboratory.context.map(
+            ioas: ioas,
+            MapRequest(
+                memory: memory, offset: 0, length: 4096, iova: 0x1000, access: [.read, .write]))
+        _ = try laboratory.context.map(
+            ioas: ioas,
+            MapRequest(
+                memory: memory, offset: 4096, length: 4096, iova: 0x3000, access: .read))
         let missing = refusal { try laboratory.write(device, 0x1ff0, [UInt8](repeating: 1, count: 32)) }
         #expect(missing?.errno == .EFAULT)
         #expect(missing?.eventType == "F_TRANSLATION")
         guard case .object(let members)? = missing?.member("event") else { return #expect(Bool(false)) }
         #expect(members.first { $0.key == "address" }?.value == .hex(0x2000))
         #expect(members.contains { $0.key == "stream_id" } && members.contains { $0.key == "record" })
-        #expect(try laboratory.context.readMemory(memory, offset: 0xff0, length: 16) == [UInt8](repeating: 0, count: 16))
+        #expect(
+            try laboratory.context.readMemory(memory, offset: 0xff0, length: 16) == [UInt8](repeating: 0, count: 16))
         let readOnly = refusal { try laboratory.write(device, 0x3000, [1]) }
         #expect(readOnly?.eventType == "F_PERMISSION")
     }
@@ -80,16 +90,19 @@ import Testing
         _ = try context.attach(device: device, to: hwpt, pasid: nil)
 
         let box = Box<UInt64>()
-        guard case .pending = try context.dmaWrite(
-            device: device, pasid: nil, iova: 0x5ffe, bytes: [1, 2, 3, 4], completion: box.take)
+        guard
+            case .pending = try context.dmaWrite(
+                device: device, pasid: nil, iova: 0x5ffe, bytes: [1, 2, 3, 4], completion: box.take)
         else { return #expect(Bool(false), "the access waits") }
         for page in [0x5000, 0x6000] as [UInt64] {
             let faults = try context.readFaults(fault, max: 8)
             #expect(faults.count == 1)
             #expect((faults.first?.address ?? 0) & ~0xfff == page)
             #expect(faults.first?.permissions.contains("write") == true)
-            _ = try context.map(ioas: ioas, MapRequest(
-                memory: memory, offset: page - 0x5000, length: 4096, iova: page, access: [.read, .write]))
+            _ = try context.map(
+                ioas: ioas,
+                MapRequest(
+                    memory: memory, offset: page - 0x5000, length: 4096, iova: page, access: [.read, .write]))
             #expect(box.result == nil)
             let cookie = try #require(faults.first?.cookie)
             #expect(try context.respond(fault: fault, [FaultResponse(cookie: cookie, success: true)]) == 1)
@@ -115,8 +128,9 @@ import Testing
         let hwpt = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, fault: fault))
         _ = try context.attach(device: device, to: hwpt, pasid: nil)
         let box = Box<[UInt8]>()
-        guard case .pending(let access) = try context.dmaRead(
-            device: device, pasid: nil, iova: 0, length: 4, completion: box.take)
+        guard
+            case .pending(let access) = try context.dmaRead(
+                device: device, pasid: nil, iova: 0, length: 4, completion: box.take)
         else { return #expect(Bool(false), "the access waits") }
         context.terminate(access: access, with: IOMMUError(.ETIMEDOUT, "timeout", "too late"))
         #expect(refusal { _ = try box.result?.get() }?.errno == .ETIMEDOUT)

@@ -28,7 +28,9 @@ import Testing
         let object = try MemoryObject.importing(descriptor: descriptor, name: nil)
         #expect(object.isWritable)
         #expect((object.pointer != nil) == (seals != 0))
-        try [1, 2, 3].withUnsafeBytes { try object.write(offset: 4095, from: UnsafeRawBufferPointer(rebasing: $0[..<1])) }
+        try [1, 2, 3].withUnsafeBytes {
+            try object.write(offset: 4095, from: UnsafeRawBufferPointer(rebasing: $0[..<1]))
+        }
         var seen: UInt8 = 0
         #expect(pread(mirror, &seen, 1, 4095) == 1)
         #expect(seen == 1)

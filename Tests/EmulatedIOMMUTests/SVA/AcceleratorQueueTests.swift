@@ -25,7 +25,8 @@ import Testing
             let device = try laboratory.bind("uacce0")
             let memory = try context.createMemory(size: 4096, name: nil, huge: false)
             let mm = try context.createMM()
-            try context.mapMM(mm, va: 0, memory: memory, offset: 0, length: 4096, access: [.read, .write], populate: true)
+            try context.mapMM(
+                mm, va: 0, memory: memory, offset: 0, length: 4096, access: [.read, .write], populate: true)
             let (bond, _, _) = try context.bindSVA(device: device, mm: mm)
             let first = try context.openQueue(device: device, mm: mm).queue
             let second = try context.openQueue(device: device, mm: mm).queue
@@ -72,7 +73,8 @@ import Testing
                 #expect(error.errno == .ENOENT)
             } else if let cause = ended ?? removed {
                 #expect([ended, removed].contains(error.errno), "\(cause)")
-                #expect(refusal { _ = try laboratory.submit(queue, .checksum(source: 0, length: 1)) }?.errno == error.errno)
+                #expect(
+                    refusal { _ = try laboratory.submit(queue, .checksum(source: 0, length: 1)) }?.errno == error.errno)
                 #expect(try context.queueState(queue).state == .zombie)
             } else {
                 #expect(error.errno == start)

@@ -16,8 +16,10 @@ import Testing
         let ioas = try context.allocateIOAS()
         let memory = try context.createMemory(size: 1 << 20, name: nil, huge: false)
         _ = try context.attach(device: device, to: ioas, pasid: nil)
-        _ = try context.map(ioas: ioas, MapRequest(
-            memory: memory, offset: 0, length: 4096, iova: 0x1000, access: [.read, .write]))
+        _ = try context.map(
+            ioas: ioas,
+            MapRequest(
+                memory: memory, offset: 0, length: 4096, iova: 0x1000, access: [.read, .write]))
         return (device, ioas, memory)
     }
 
@@ -30,13 +32,15 @@ import Testing
         let old = domain.tag
         try laboratory.write(device, 0x1000, [1])
         let mm = try context.createMM()
-        try context.mapMM(mm, va: 0x1000, memory: memory, offset: 4096, length: 4096, access: [.read, .write], populate: true)
+        try context.mapMM(
+            mm, va: 0x1000, memory: memory, offset: 4096, length: 4096, access: [.read, .write], populate: true)
         let sequence = laboratory.backend.smmus[1].driver.queue.issued
         let (bond, pasid, asid) = try context.bindSVA(device: device, mm: mm)
         #expect(asid == UInt32(old) && domain.tag != old)
         #expect(context.bonds().first?.btm == true)
         let issued = commands(laboratory, since: sequence)
-        #expect(issued.contains { $0.opcode == .TLBI_NH_ASID && $0.ASID == old }, "before the ASID means something else")
+        #expect(
+            issued.contains { $0.opcode == .TLBI_NH_ASID && $0.ASID == old }, "before the ASID means something else")
         #expect(try laboratory.read(device, 0x1000, 1) == [1])
         try laboratory.write(device, pasid: pasid, 0x1000, [2])
         #expect(try laboratory.read(device, 0x1000, 1) == [1])
@@ -54,12 +58,14 @@ import Testing
         let context = laboratory.context
         let (device, _, memory) = try attached(laboratory)
         let mm = try context.createMM()
-        try context.mapMM(mm, va: 0x10_0000, memory: memory, offset: 0, length: 1 << 16, access: [.read], populate: true)
+        try context.mapMM(
+            mm, va: 0x10_0000, memory: memory, offset: 0, length: 1 << 16, access: [.read], populate: true)
         let (_, pasid, _) = try context.bindSVA(device: device, mm: mm)
         #expect(try laboratory.read(device, pasid: pasid, 0x10_0000, 1 << 16).count == 1 << 16)
         let sequence = laboratory.backend.smmus[1].driver.queue.issued
         try context.unmapMM(mm, va: 0x10_0000, length: 4096)
-        #expect(!commands(laboratory, since: sequence).contains { "\($0.opcode.map { "\($0)" } ?? "")".hasPrefix("TLBI") })
+        #expect(
+            !commands(laboratory, since: sequence).contains { "\($0.opcode.map { "\($0)" } ?? "")".hasPrefix("TLBI") })
         #expect(refusal { _ = try laboratory.read(device, pasid: pasid, 0x10_0000, 1) }?.errno == .EFAULT)
         // The same on an SMMU that hears nothing takes a command.
         let deaf = try laboratory.bind("0000:03:00.0")
@@ -128,10 +134,14 @@ import Testing
         for _ in 0..<600 {
             switch UInt64.random(in: 0..<4, using: &random) {
             case 0:
-                let (iova, page) = (UInt64.random(in: 1..<8, using: &random) << 12, UInt64.random(in: 0..<64, using: &random))
+                let (iova, page) = (
+                    UInt64.random(in: 1..<8, using: &random) << 12, UInt64.random(in: 0..<64, using: &random)
+                )
                 if mapped[iova] != nil { _ = try context.unmap(ioas: ioas, iova: iova, length: 4096) }
-                _ = try context.map(ioas: ioas, MapRequest(
-                    memory: memory, offset: page << 12, length: 4096, iova: iova, access: .read))
+                _ = try context.map(
+                    ioas: ioas,
+                    MapRequest(
+                        memory: memory, offset: page << 12, length: 4096, iova: iova, access: .read))
                 mapped[iova] = UInt8(page) + 1
             case 1:
                 guard let iova = mapped.keys.min() else { break }

@@ -24,7 +24,8 @@ extension OpenedProcess {
 
     @Test(arguments: [false, true])
     func areasSayWhatIsPermitted(parsesMaps: Bool) throws {
-        let child = try PythonProcess("""
+        let child = try PythonProcess(
+            """
             a = buffer(3 << 12); libc.mprotect(a, 4096, 1); libc.mprotect(a + 4096, 4096, 0)
             ctypes.memset(a + 8192, 65, 4096)
             say(a); hear()
@@ -40,7 +41,9 @@ extension OpenedProcess {
         #expect(try memory.area(at: base + 8192)?.isWritable == true)
         #expect(try memory.area(at: 0) == nil)
         #expect(throws: ProcessMemory.Failure.denied(base)) { try memory.check(base, length: 1, write: true) }
-        #expect(throws: ProcessMemory.Failure.denied(base + 4096)) { try memory.check(base, length: 8192, write: false) }
+        #expect(throws: ProcessMemory.Failure.denied(base + 4096)) {
+            try memory.check(base, length: 8192, write: false)
+        }
         try memory.check(base + 8192, length: 4096, write: true)
         var bytes = [UInt8](repeating: 0, count: 4)
         try bytes.withUnsafeMutableBytes { try memory.read(base + 8192, into: $0) }
@@ -70,7 +73,8 @@ extension OpenedProcess {
     }
 
     @Test func execEndsTheAddressSpace() throws {
-        let child = try PythonProcess("say('up'); hear(); os.execv('/usr/bin/python3', ['python3', '-Ic', 'print(1, flush=True); input()'])")
+        let child = try PythonProcess(
+            "say('up'); hear(); os.execv('/usr/bin/python3', ['python3', '-Ic', 'print(1, flush=True); input()'])")
         _ = try child.hear()
         let before = try OpenedProcess(pid: child.pid, by: me)
         child.say("go")
@@ -102,7 +106,8 @@ extension OpenedProcess {
 
     @Test func aDifferentUserIsOpenedWithThatUsersRights() throws {
         guard getuid() == 0 else { return }
-        let child = try PythonProcess("""
+        let child = try PythonProcess(
+            """
             os.setgroups([]); os.setresgid(4242, 4242, 4242); os.setresuid(4242, 4242, 4242)
             libc.prctl(4, 1, 0, 0, 0); say('up'); hear(); libc.prctl(4, 0, 0, 0, 0); say('closed'); hear()
             """)
@@ -155,10 +160,12 @@ extension OpenedProcess {
     @Test func linesOfMapsAreParsed() {
         func parse(_ line: String) -> (ProcessArea, ArraySlice<UInt8>)? { MapsFile.parse(Array(line.utf8)[...]) }
         let stack = parse("7ffd1000-7ffd3000 rw-p 00000000 00:00 0                          [stack]")
-        #expect(stack?.0 == ProcessArea(start: 0x7ffd1000, end: 0x7ffd3000, isReadable: true, isWritable: true))
+        #expect(stack?.0 == ProcessArea(start: 0x7ffd_1000, end: 0x7ffd_3000, isReadable: true, isWritable: true))
         #expect(stack.map { String(decoding: $0.1, as: UTF8.self) } == "[stack]")
         #expect(parse("1000-2000 ---p 00000000 00:00 0")?.0.isReadable == false)
-        for line in ["", "x", "1000-2000", "2000-1000 r--p 0 0 0", "1000-2000 r-p 0 0 0", "10000000000000000-2 r--p 0 0 0"] {
+        for line in [
+            "", "x", "1000-2000", "2000-1000 r--p 0 0 0", "1000-2000 r-p 0 0 0", "10000000000000000-2 r--p 0 0 0",
+        ] {
             #expect(parse(line) == nil)
         }
     }

@@ -20,7 +20,8 @@ import Testing
 
         init(_ device: String, client: ClientIdentity, program: String = "") throws {
             laboratory = try Laboratory()
-            child = try PythonProcess("""
+            child = try PythonProcess(
+                """
                 a = buffer(4 << 20)
                 say(a)
                 while True:
@@ -44,7 +45,8 @@ import Testing
         #expect(try it.child.hear() == "True")
         it.child.say("ctypes.memset(a, 7, 4096); say('set')")
         _ = try it.child.hear()
-        #expect(try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 4096) == [UInt8](repeating: 7, count: 4096))
+        #expect(
+            try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 4096) == [UInt8](repeating: 7, count: 4096))
         #expect(try it.laboratory.read(it.device, pasid: it.pasid, it.buffer + 0x30_0000, 2) == [0, 0])
     }
 
@@ -60,12 +62,16 @@ import Testing
         it.child.say("libc.mprotect(a, 4096, 3); libc.munmap(a + 4096, 4096); say('hole')")
         _ = try it.child.hear()
         try it.laboratory.write(it.device, pasid: it.pasid, it.buffer, [3])
-        let hole = refusal { try it.laboratory.write(it.device, pasid: it.pasid, it.buffer + 4090, [UInt8](repeating: 1, count: 16)) }
+        let hole = refusal {
+            try it.laboratory.write(it.device, pasid: it.pasid, it.buffer + 4090, [UInt8](repeating: 1, count: 16))
+        }
         #expect(hole?.errno == .EFAULT)
-        #expect(try it.laboratory.read(it.device, pasid: it.pasid, it.buffer + 4090, 6) == [UInt8](repeating: 0, count: 6))
+        #expect(
+            try it.laboratory.read(it.device, pasid: it.pasid, it.buffer + 4090, 6) == [UInt8](repeating: 0, count: 6))
         it.child.say("libc.mprotect(a + 8192, 4096, 0); say('nothing')")
         _ = try it.child.hear()
-        #expect(refusal { _ = try it.laboratory.read(it.device, pasid: it.pasid, it.buffer + 8192, 1) }?.errno == .EFAULT)
+        #expect(
+            refusal { _ = try it.laboratory.read(it.device, pasid: it.pasid, it.buffer + 8192, 1) }?.errno == .EFAULT)
         #expect(refusal { _ = try it.laboratory.read(it.device, pasid: it.pasid, 0, 1) }?.errno == .EFAULT)
         #expect(it.laboratory.takeEvents().isEmpty, "nothing is logged")
     }
@@ -117,7 +123,9 @@ import Testing
         let it = try Setting("0000:03:00.0", client: me)
         let context = it.laboratory.context
         #expect(try context.openMM(pid: it.child.pid, by: me) == it.mm)
-        it.child.say("import threading; t = threading.Thread(target=lambda: (say(threading.get_native_id()), signal.pause()), daemon=True); t.start()")
+        it.child.say(
+            "import threading; t = threading.Thread(target=lambda: (say(threading.get_native_id()), signal.pause()), daemon=True); t.start()"
+        )
         let thread = try #require(Int32(try it.child.hear()))
         #expect(try context.openMM(pid: thread, by: me) == it.mm)
         it.child.say("p = os.fork(); say(p) if p else signal.pause()")
@@ -131,14 +139,17 @@ import Testing
         _ = try it.child.hear()
         #expect(refusal { _ = try it.laboratory.read(it.device, pasid: pasid, it.buffer, 1) }?.reason == "quiesced")
         #expect(try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 1) == [0])
-        #expect(try context.openMM(
-            mem: open("/proc/\(it.child.pid)/mem", O_RDWR), maps: open("/proc/\(it.child.pid)/maps", O_RDONLY)) == it.mm)
+        #expect(
+            try context.openMM(
+                mem: open("/proc/\(it.child.pid)/mem", O_RDWR), maps: open("/proc/\(it.child.pid)/maps", O_RDONLY))
+                == it.mm)
     }
 
     @Test func vforkedChildrenShareUntilTheyExec() throws {
         let it = try Setting("0000:03:00.0", client: me)
         // CLONE_VM without CLONE_THREAD, as posix_spawn does; the child runs on its own stack.
-        it.child.say("""
+        it.child.say(
+            """
             S = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda x: 0); pause = ctypes.cast(libc.pause, ctypes.c_void_p); \
             libc.clone.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]; \
             s = buffer(1 << 16); say(libc.clone(pause, s + (1 << 16), 0x100 | signal.SIGCHLD, None))
@@ -156,7 +167,9 @@ import Testing
         let context = it.laboratory.context
         let (queue, pasid) = try context.openQueue(device: it.device, mm: it.mm)
         #expect(pasid == it.pasid)
-        #expect(refusal { _ = try it.laboratory.submit(queue, .fill(destination: it.buffer, length: 1, value: 1)) }?.errno == .EINVAL)
+        #expect(
+            refusal { _ = try it.laboratory.submit(queue, .fill(destination: it.buffer, length: 1, value: 1)) }?.errno
+                == .EINVAL)
         #expect(try context.startQueue(queue) == .started)
         let length: UInt64 = (3 << 20) / 2 + 123
         let filled = try it.laboratory.submit(queue, .fill(destination: it.buffer + 5, length: length, value: 0xa5))
@@ -169,14 +182,19 @@ import Testing
         #expect(copied.completed == 2 << 20)
         it.child.say("say(zlib.crc32(ctypes.string_at(a + (2 << 20), 2 << 20)))")
         #expect(try it.child.hear() == "\(expected)")
-        it.child.say("[ctypes.memset(a + i, i & 255, 1) for i in range(4096)]; m = ctypes.string_at(a, 3 << 20); say(1)")
+        it.child.say(
+            "[ctypes.memset(a + i, i & 255, 1) for i in range(4096)]; m = ctypes.string_at(a, 3 << 20); say(1)")
         _ = try it.child.hear()
         _ = try it.laboratory.submit(queue, .copy(source: it.buffer, destination: it.buffer + 1000, length: 3 << 20))
         it.child.say("say(ctypes.string_at(a + 1000, 3 << 20) == m)")
         #expect(try it.child.hear() == "True", "like memmove")
-        let beyond = refusal { _ = try it.laboratory.submit(queue, .checksum(source: it.buffer + (4 << 20) - 8, length: 1 << 30)) }
+        let beyond = refusal {
+            _ = try it.laboratory.submit(queue, .checksum(source: it.buffer + (4 << 20) - 8, length: 1 << 30))
+        }
         #expect(beyond?.errno == .EFAULT)
-        #expect(refusal { _ = try it.laboratory.submit(queue, .fill(destination: 0, length: 0, value: 0)) }?.errno == .EINVAL)
+        #expect(
+            refusal { _ = try it.laboratory.submit(queue, .fill(destination: 0, length: 0, value: 0)) }?.errno
+                == .EINVAL)
     }
 
     @Test func aProcessKilledMidWayFailsTheOperationCleanly() throws {
@@ -185,8 +203,9 @@ import Testing
         let (queue, _) = try context.openQueue(device: it.device, mm: it.mm)
         _ = try context.startQueue(queue)
         let box = Box<SubmitResult>()
-        guard case .pending = try context.submit(
-            queue, .fill(destination: it.buffer, length: 4 << 20, value: 1), completion: box.take)
+        guard
+            case .pending = try context.submit(
+                queue, .fill(destination: it.buffer, length: 4 << 20, value: 1), completion: box.take)
         else { return #expect(Bool(false), "it waits for a worker") }
         for _ in 0..<2 { it.laboratory.executor.step() }
         #expect(box.result == nil)

@@ -195,7 +195,8 @@ import Testing
 
     @Test func theSessionsEndFreesEverything() throws {
         let laboratory = try Laboratory()
-        let context = laboratory.backend.makeContext(owner: "other", account: laboratory.account, limits: ContextLimits())
+        let context = laboratory.backend.makeContext(
+            owner: "other", account: laboratory.account, limits: ContextLimits())
         let before = laboratory.backend.machine.tableBytes
         let device = try context.bind(deviceNamed: "uacce0").device
         let mm = try context.createMM()

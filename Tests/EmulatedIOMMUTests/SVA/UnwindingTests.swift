@@ -40,7 +40,8 @@ import Testing
             }
         }
         for space in backend.sva.all.values {
-            lines.append("space \(space.pasid ?? 0) \(space.cpuASID ?? 0) \(space.views.count) \(space.attachments.count)")
+            lines.append(
+                "space \(space.pasid ?? 0) \(space.cpuASID ?? 0) \(space.views.count) \(space.attachments.count)")
         }
         lines.append("next PASID \(probe(backend.sva.pasids)), CPU ASID \(probe(backend.sva.cpuASIDs))")
         for smmu in backend.smmus { lines.append("next ASID \(probe(smmu.driver.asids))") }

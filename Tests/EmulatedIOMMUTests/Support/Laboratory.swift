@@ -14,14 +14,16 @@ final class Laboratory {
     init(change: (inout TopologyDescription) -> Void = { _ in }) throws {
         var smmu1 = SMMUDescription(name: "smmu1")
         smmu1.broadcastTLB = true
-        var topology = TopologyDescription(smmus: [SMMUDescription(name: "smmu0"), smmu1], devices: [
-            Self.device("0000:01:00.0", 0x100, pasidBits: 10, pri: true),
-            Self.device("0000:03:00.0", 0x300, pasidBits: 8, stall: true),
-            Self.device("0000:04:00.0", 0x400),
-            Self.device("0000:05:00.0", 0x500, pasidBits: 16, stall: true),
-            Self.device("uacce0", 0x600, pasidBits: 8, stall: true, queues: 16),
-            Self.device("0001:01:00.0", 0x100, smmu: "smmu1", pasidBits: 10, stall: true),
-        ])
+        var topology = TopologyDescription(
+            smmus: [SMMUDescription(name: "smmu0"), smmu1],
+            devices: [
+                Self.device("0000:01:00.0", 0x100, pasidBits: 10, pri: true),
+                Self.device("0000:03:00.0", 0x300, pasidBits: 8, stall: true),
+                Self.device("0000:04:00.0", 0x400),
+                Self.device("0000:05:00.0", 0x500, pasidBits: 16, stall: true),
+                Self.device("uacce0", 0x600, pasidBits: 8, stall: true, queues: 16),
+                Self.device("0001:01:00.0", 0x100, smmu: "smmu1", pasidBits: 10, stall: true),
+            ])
         change(&topology)
         backend = try EmulatedBackend(topology: topology, executor: executor)
         context = backend.makeContext(owner: "test", account: account, limits: ContextLimits())

@@ -123,9 +123,11 @@ import Testing
         try guest.write(.CMDQ_PROD, 2)
         #expect(try guest.read(.CMDQ_CONS) == 2)
         #expect(eventType(try guest.translate(0x1234_5000)) == .F_TRANSLATION)
-        let many = try guest.laboratory.context.translateVSMMU(guest.vsmmu, many: [1, 7].map {
-            VirtualTransaction(streamID: $0, pasid: nil, address: 0, access: .write, privileged: true)
-        })
+        let many = try guest.laboratory.context.translateVSMMU(
+            guest.vsmmu,
+            many: [1, 7].map {
+                VirtualTransaction(streamID: $0, pasid: nil, address: 0, access: .write, privileged: true)
+            })
         #expect(many.map { eventType($0) } == [.F_TRANSLATION, .C_BAD_STE])
     }
 
@@ -175,7 +177,9 @@ import Testing
         #expect(Glibc.write(eventfd, &count, 8) == 8)
         try guest.write(.EVENTQ_CONS, try guest.read(.EVENTQ_PROD))
         _ = try guest.translate(0)
-        #expect(refusal { try context.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: dup(1)) }?.reason == "not_an_eventfd")
+        #expect(
+            refusal { try context.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: dup(1)) }?.reason
+                == "not_an_eventfd")
         #expect(refusal { try context.setVSMMUInterrupt(guest.vsmmu, "nmi", descriptor: dup(1)) }?.errno == .EINVAL)
         #expect(Glibc.read(eventfd, &count, 8) == 8)
         try context.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: nil)
@@ -220,7 +224,9 @@ import Testing
         #expect(refusal { try map(.max - 0xfff, 0, 0x2000) }?.errno == .EINVAL)
         #expect(refusal { try map(Guest.lowBase + 0xf000, 0, 0x1000) }?.errno == .EEXIST)
         #expect(refusal { try map(Guest.lowBase - 0x1000, 0, 0x2000) }?.errno == .EEXIST)
-        for (offset, size) in [(0x20000, 4), (0x22, 4), (0x20, 8), (0x80, 2), (UInt64.max, 8), (0x24, 8)] as [(UInt64, Int)] {
+        for (offset, size) in [(0x20000, 4), (0x22, 4), (0x20, 8), (0x80, 2), (UInt64.max, 8), (0x24, 8)]
+            as [(UInt64, Int)]
+        {
             #expect(refusal { _ = try context.mmioRead(guest.vsmmu, offset: offset, size: size) }?.errno == .EINVAL)
         }
         #expect(refusal { try context.mmioWrite(guest.vsmmu, offset: 0x20, size: 4, value: 1 << 32) }?.errno == .EINVAL)
