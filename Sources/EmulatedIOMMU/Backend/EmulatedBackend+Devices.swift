@@ -45,7 +45,8 @@ extension EmulatedBackend {
         let smmu = try check(description)
         let known = try group(for: description, on: smmu)
         let master = try smmu.driver.makeMaster(
-            streamIDs: description.streamIDs, pasidBits: min(description.pasidBits, smmu.driver.features.substreamIDBits),
+            streamIDs: description.streamIDs,
+            pasidBits: min(description.pasidBits, smmu.driver.features.substreamIDBits),
             stall: description.stall, pri: description.pri, ats: description.ats || description.pri)
         let group = known ?? makeGroup(named: description.group)
         let device = EmulatedDevice(description, smmu: smmu, master: master, group: group)
@@ -86,7 +87,8 @@ extension EmulatedBackend {
             let group = groups.all.map(\.element).first(where: { $0.name == name })
         else { return nil }
         guard group.devices.allSatisfy({ $0.smmu === smmu }) else {
-            throw refusal(.EINVAL, "group_spans_smmus", "the devices of group \(name) are behind another SMMU", description)
+            throw refusal(
+                .EINVAL, "group_spans_smmus", "the devices of group \(name) are behind another SMMU", description)
         }
         return group
     }
@@ -105,7 +107,8 @@ extension EmulatedBackend {
         let features = smmu.driver.features
         guard (0...features.substreamIDBits).contains(description.pasidBits) else {
             throw refusal(
-                .EINVAL, "bad_pasid_bits", "\(smmu.name) takes SubstreamIDs of at most \(features.substreamIDBits) bits",
+                .EINVAL, "bad_pasid_bits",
+                "\(smmu.name) takes SubstreamIDs of at most \(features.substreamIDBits) bits",
                 description)
         }
         guard !description.stall || features.hasStall else {
@@ -133,13 +136,15 @@ extension EmulatedBackend {
         for streamID in description.streamIDs {
             guard UInt64(streamID) >> UInt64(smmu.driver.features.streamIDBits) == 0 else {
                 throw refusal(
-                    .EINVAL, "bad_stream_id", "StreamIDs of \(smmu.name) have \(smmu.driver.features.streamIDBits) bits",
+                    .EINVAL, "bad_stream_id",
+                    "StreamIDs of \(smmu.name) have \(smmu.driver.features.streamIDBits) bits",
                     description
                 ).with("stream_id", .number(UInt64(streamID)))
             }
             if let other = device(onSMMU: smmu, streamID: streamID) {
                 throw refusal(
-                    .EEXIST, "stream_id_taken", "StreamID \(streamID) of \(smmu.name) belongs to \(other.name)", description
+                    .EEXIST, "stream_id_taken", "StreamID \(streamID) of \(smmu.name) belongs to \(other.name)",
+                    description
                 ).with("stream_id", .number(UInt64(streamID)))
             }
         }

@@ -5,7 +5,8 @@ import SMMUv3
 extension EmulatedBackend {
     /// What a transaction would meet now: it records nothing, fills no cache, never stalls.
     package func translate(
-        smmu name: String, streamID: UInt32, pasid: UInt32?, iova: UInt64, access: AccessKind, privileged: Bool, trace: Bool
+        smmu name: String, streamID: UInt32, pasid: UInt32?, iova: UInt64, access: AccessKind, privileged: Bool,
+        trace: Bool
     ) throws(IOMMUError) -> Inspection {
         let kind: SMMUv3.Access =
             switch access {

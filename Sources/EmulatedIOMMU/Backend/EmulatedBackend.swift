@@ -38,7 +38,8 @@ package final class EmulatedBackend: IOMMUBackend {
                     .EEXIST, "smmu_exists", "there are two SMMUs named \(description.name)",
                     ["smmu": .text(description.name)])
             }
-            smmus.append(try EmulatedSMMU(description, machine: machine, pages: source, caches: caches, executor: executor))
+            smmus.append(
+                try EmulatedSMMU(description, machine: machine, pages: source, caches: caches, executor: executor))
         }
         self.smmus = smmus
         for smmu in smmus { smmu.driver.events = self }

@@ -38,7 +38,9 @@ package final class EmulatedDevice {
 
     /// Every region of IOVAs that the device cannot use, the MSI window of its bus included.
     package var reservedRegions: [ReservedRegion] {
-        guard description.bus == .pci, let window = ReservedRegion.softwareMSIWindow else { return description.reserved }
+        guard description.bus == .pci, let window = ReservedRegion.softwareMSIWindow else {
+            return description.reserved
+        }
         return description.reserved + [ReservedRegion(range: window, kind: .softwareMSI)]
     }
 

@@ -37,11 +37,13 @@ extension Identification {
     private static func sizeWord(_ description: SMMUDescription, queues: UInt32) throws(IdentificationError) -> UInt32 {
         guard (0...32).contains(description.streamIDBits) else {
             throw IdentificationError(
-                field: "IDR1.SIDSIZE", value: UInt32(clamping: description.streamIDBits), explanation: "0 to 32 are possible")
+                field: "IDR1.SIDSIZE", value: UInt32(clamping: description.streamIDBits),
+                explanation: "0 to 32 are possible")
         }
         guard (0...20).contains(description.substreamIDBits) else {
             throw IdentificationError(
-                field: "IDR1.SSIDSIZE", value: UInt32(clamping: description.substreamIDBits), explanation: "0 to 20 are possible")
+                field: "IDR1.SSIDSIZE", value: UInt32(clamping: description.substreamIDBits),
+                explanation: "0 to 20 are possible")
         }
         return queues & ~0x7ff | UInt32(description.substreamIDBits) << 6 | UInt32(description.streamIDBits)
     }

@@ -18,7 +18,10 @@ extension EmulatedContext {
             throw IOMMUError(
                 .EBUSY, "object_in_use", "\(object.kind.rawValue) \(id) is used by \(names)",
                 hint: "end those first; session.objects shows the whole graph",
-                ["id": .number(UInt64(id)), "kind": .text(object.kind.rawValue), "users": .number(UInt64(object.users))])
+                [
+                    "id": .number(UInt64(id)), "kind": .text(object.kind.rawValue),
+                    "users": .number(UInt64(object.users)),
+                ])
         }
         release(object)
     }

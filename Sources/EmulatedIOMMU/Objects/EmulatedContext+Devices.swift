@@ -35,7 +35,8 @@ extension EmulatedContext {
     func ownedElsewhere(_ device: EmulatedDevice, _ owner: EmulatedContext) -> IOMMUError {
         let holder = device.boundBy == nil ? device.group.devices.first { $0.boundBy === owner } : device
         let sibling = holder?.name ?? device.name
-        let what = sibling == device.name ? "device \(sibling)" : "device \(sibling) of the same group \(device.group.id)"
+        let what =
+            sibling == device.name ? "device \(sibling)" : "device \(sibling) of the same group \(device.group.id)"
         return IOMMUError(
             .EBUSY, "group_owned_elsewhere", "\(what) is bound by \(owner.owner)",
             hint: "a group belongs to one session at a time: unbind it there first",

@@ -44,7 +44,8 @@ extension EmulatedContext {
                 reasons.append(
                     DeviceExplanation.Reason(
                         reason: "allowed_range_narrowed",
-                        text: "an allowed range of ioas \(ioas.id) meets a \(region.kind.rawValue) region of the device",
+                        text:
+                            "an allowed range of ioas \(ioas.id) meets a \(region.kind.rawValue) region of the device",
                         hint: "take the region out of ioas.allow_iovas",
                         members: [region.member, .init("ioas", .number(UInt64(ioas.id))), allowed.member("allowed")]))
             }
@@ -55,7 +56,9 @@ extension EmulatedContext {
     private func collision(_ region: ReservedRegion, with area: Area, of ioas: IOAS) -> DeviceExplanation.Reason {
         DeviceExplanation.Reason(
             reason: "mapping_in_reserved_region",
-            text: "ioas \(ioas.id) has a mapping at 0x\(String(area.start, radix: 16)) in a \(region.kind.rawValue) region of the device",
+            text:
+                "ioas \(ioas.id) has a mapping at 0x\(String(area.start, radix: 16)), "
+                + "in a \(region.kind.rawValue) region of the device",
             hint: "unmap it and map that memory elsewhere, or attach to another IOAS",
             members: [
                 region.member,

@@ -18,7 +18,8 @@ extension EmulatedContext {
         case let ioas as IOAS:
             try checkPaging(request, on: device)
             return try makeHWPT(
-                over: ioas, on: device.smmu, flags: request.flags, faultQueue: faultQueue, isAutomatic: false).id
+                over: ioas, on: device.smmu, flags: request.flags, faultQueue: faultQueue, isAutomatic: false
+            ).id
         case let viommu as VIOMMU:
             return try makeNested(in: viommu, for: device, request, faultQueue)
         case is PagingHWPT:
@@ -65,7 +66,8 @@ extension EmulatedContext {
     func makeHWPT(
         over ioas: IOAS, on smmu: EmulatedSMMU, flags: HWPTFlags, faultQueue: FaultQueue?, isAutomatic: Bool
     ) throws(IOMMUError) -> PagingHWPT {
-        let kind: PagingKind = flags.contains(.nestParent) ? .nestParent : smmu.driver.features.hasStage1 ? .stage1 : .stage2
+        let kind: PagingKind =
+            flags.contains(.nestParent) ? .nestParent : smmu.driver.features.hasStage1 ? .stage1 : .stage2
         try chargeObject()
         let domain: PagingDomain
         do {

@@ -121,7 +121,8 @@ extension EmulatedContext {
         }
         let (last, overflow) = iova.addingReportingOverflow(length - 1)
         guard !overflow else {
-            throw ioas.refusal(.EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space", iova, length)
+            throw ioas.refusal(
+                .EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space", iova, length)
         }
         let extent = try ioas.extent(start: iova, last: last)
         var next = extent.first.start
@@ -159,7 +160,8 @@ extension EmulatedContext {
         let (from, to) = (try ioas(source), try ioas(destination))
         guard !access.isEmpty else {
             throw IOMMUError(
-                .EINVAL, "no_access", "a mapping allows reading, writing or both", ["ioas": .number(UInt64(destination))])
+                .EINVAL, "no_access", "a mapping allows reading, writing or both",
+                ["ioas": .number(UInt64(destination))])
         }
         let pieces = try pieces(of: from, iova: iova, length: length, access: access)
         guard let start = pieces.first else { return iova }
@@ -202,7 +204,8 @@ extension EmulatedContext {
         }
         let (last, overflow) = iova.addingReportingOverflow(length - 1)
         guard !overflow else {
-            throw ioas.refusal(.EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space", iova, length)
+            throw ioas.refusal(
+                .EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space", iova, length)
         }
         var pieces: [Area] = []
         var next = iova

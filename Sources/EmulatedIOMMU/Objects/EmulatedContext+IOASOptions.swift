@@ -25,7 +25,8 @@ extension EmulatedContext {
             guard mappings.count < limit else { return (mappings, area.start) }
             mappings.append(
                 MappingDescription(
-                    iova: area.start, length: area.length, memory: area.memory, offset: area.offset, access: area.access))
+                    iova: area.start, length: area.length, memory: area.memory, offset: area.offset, access: area.access
+                ))
             position = current.next
         }
         return (mappings, nil)

@@ -104,7 +104,10 @@ extension EmulatedContext {
             throw IOMMUError(
                 .EINVAL, "outside_memory",
                 "the range does not lie inside memory object \(id), which has \(object.size) bytes",
-                ["memory": .number(UInt64(id)), "offset": .hex(offset), "length": .hex(length), "size": .hex(object.size)])
+                [
+                    "memory": .number(UInt64(id)), "offset": .hex(offset), "length": .hex(length),
+                    "size": .hex(object.size),
+                ])
         }
     }
 

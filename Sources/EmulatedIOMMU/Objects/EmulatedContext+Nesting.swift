@@ -38,7 +38,9 @@ extension EmulatedContext {
         target id: ObjectID, type: String, entries: [(UInt64, UInt64)]
     ) throws(IOMMUError) -> Int {
         let members: KeyValuePairs<String, IOMMUError.Value> = ["target": .number(UInt64(id))]
-        guard let target = table[id] else { throw AttachRules.unknownPT(id, .ENOENT).with("target", .number(UInt64(id))) }
+        guard let target = table[id] else {
+            throw AttachRules.unknownPT(id, .ENOENT).with("target", .number(UInt64(id)))
+        }
         guard let viommu = target as? VIOMMU else {
             if target is NestedHWPT {
                 throw IOMMUError(
@@ -48,10 +50,12 @@ extension EmulatedContext {
             throw IOMMUError(.EINVAL, "wrong_kind", "object \(id) is a \(target.kind.rawValue), not a viommu", members)
         }
         guard type == Self.virtualType else {
-            throw IOMMUError(.EINVAL, "wrong_type", "entries of a viommu on an SMMUv3 have the type arm_smmuv3", members)
+            throw IOMMUError(
+                .EINVAL, "wrong_type", "entries of a viommu on an SMMUv3 have the type arm_smmuv3", members)
         }
         guard entries.count <= Self.maxInvalidations else {
-            throw IOMMUError(.EINVAL, "too_many_entries", "at most \(Self.maxInvalidations) entries fit a call", members)
+            throw IOMMUError(
+                .EINVAL, "too_many_entries", "at most \(Self.maxInvalidations) entries fit a call", members)
         }
         do {
             return try viommu.driver.invalidate(entries: entries)
@@ -65,7 +69,8 @@ extension EmulatedContext {
     package func allocateVIOMMU(device id: ObjectID, hwpt: ObjectID, type: String) throws(IOMMUError) -> ObjectID {
         let device = try device(id)
         guard type == Self.virtualType else {
-            throw IOMMUError(.EOPNOTSUPP, "wrong_type", "viommus on an SMMUv3 have the type arm_smmuv3", ["type": .text(type)])
+            throw IOMMUError(
+                .EOPNOTSUPP, "wrong_type", "viommus on an SMMUv3 have the type arm_smmuv3", ["type": .text(type)])
         }
         guard device.driver.features.hasStage1, device.driver.features.hasStage2 else {
             throw IOMMUError(.EOPNOTSUPP, "no_nesting", "\(device.smmu.name) does not implement both stages")
@@ -115,7 +120,8 @@ extension EmulatedContext {
         }
         let virtualID = UInt32(truncatingIfNeeded: virtualID)
         guard viommu.vdevices[virtualID] == nil else {
-            throw IOMMUError(.EEXIST, "virtual_id_taken", "another device of the viommu has that virtual StreamID", members)
+            throw IOMMUError(
+                .EEXIST, "virtual_id_taken", "another device of the viommu has that virtual StreamID", members)
         }
         try chargeObject()
         do {

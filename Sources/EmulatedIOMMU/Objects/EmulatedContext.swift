@@ -47,7 +47,8 @@ package final class EmulatedContext: IOMMUContext {
         guard !object.device.isRemoved else {
             throw IOMMUError(
                 .ENODEV, "device_removed", "device \(object.device.name) has been removed",
-                hint: "device.unbind frees its object", ["device": .number(UInt64(id)), "name": .text(object.device.name)])
+                hint: "device.unbind frees its object",
+                ["device": .number(UInt64(id)), "name": .text(object.device.name)])
         }
         return object
     }

@@ -40,7 +40,8 @@ package final class PagingHWPT: HWPT {
     var viommuCount = 0
 
     init(
-        ioas: IOAS, smmu: EmulatedSMMU, domain: PagingDomain, flags: HWPTFlags, isAutomatic: Bool, faultQueue: FaultQueue?
+        ioas: IOAS, smmu: EmulatedSMMU, domain: PagingDomain, flags: HWPTFlags, isAutomatic: Bool,
+        faultQueue: FaultQueue?
     ) {
         self.ioas = ioas
         self.domain = domain

@@ -102,7 +102,9 @@ private struct PlainAreas {
     @Test func ascendingAreasAndTheirRemovalFromTheFront() {
         let map = AreaMap()
         for index in 0..<100_000 as Range<UInt64> {
-            #expect(map.insert(Area(start: index * 8192, last: index * 8192 + 4095, offset: 0, memory: 1, access: .read)) == nil)
+            #expect(
+                map.insert(Area(start: index * 8192, last: index * 8192 + 4095, offset: 0, memory: 1, access: .read))
+                    == nil)
         }
         let page = Alignment(modulus: 4096, residue: 0)
         #expect(map.firstHole(start: 0, last: .max, length: 8192, alignment: page) == 99_999 * 8192 + 4096)

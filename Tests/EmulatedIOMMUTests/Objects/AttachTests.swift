@@ -85,12 +85,22 @@ import Testing
         for id in [0, 99, .max] as [ObjectID] {
             expectRefusal(.ENOENT, in: laboratory) { try context.attach(device: device, to: id, pasid: nil) }
         }
-        expectRefusal(.EINVAL, "wrong_kind", in: laboratory) { try context.attach(device: device, to: fault, pasid: nil) }
-        expectRefusal(.EINVAL, "wrong_kind", in: laboratory) { try context.attach(device: device, to: other, pasid: nil) }
-        expectRefusal(.EINVAL, "other_smmu", in: laboratory) { try context.attach(device: device, to: foreign, pasid: nil) }
+        expectRefusal(.EINVAL, "wrong_kind", in: laboratory) {
+            try context.attach(device: device, to: fault, pasid: nil)
+        }
+        expectRefusal(.EINVAL, "wrong_kind", in: laboratory) {
+            try context.attach(device: device, to: other, pasid: nil)
+        }
+        expectRefusal(.EINVAL, "other_smmu", in: laboratory) {
+            try context.attach(device: device, to: foreign, pasid: nil)
+        }
         _ = try context.attach(device: device, to: ioas, pasid: nil)
-        expectRefusal(.EBUSY, "already_attached", in: laboratory) { try context.attach(device: device, to: ioas, pasid: nil) }
-        expectRefusal(.EINVAL, "not_attached", in: laboratory) { try context.replace(device: other, with: ioas, pasid: nil) }
+        expectRefusal(.EBUSY, "already_attached", in: laboratory) {
+            try context.attach(device: device, to: ioas, pasid: nil)
+        }
+        expectRefusal(.EINVAL, "not_attached", in: laboratory) {
+            try context.replace(device: other, with: ioas, pasid: nil)
+        }
     }
 
     // MARK: Reserved regions
@@ -102,7 +112,9 @@ import Testing
         #expect(ranges.map(\.start) == [0, 0x0810_0000, 0x4010_0000])
         #expect(ranges.map(\.last) == [0x07ff_ffff, 0x3fff_ffff, (1 << 48) - 1])
         expectRefusal(.EINVAL, "iova_reserved", in: laboratory) { try laboratory.map(ioas, memory, at: 0x4000_0000) }
-        expectRefusal(.EINVAL, "iova_reserved", in: laboratory) { try laboratory.map(ioas, memory, at: 0x3fff_f000, length: 0x2000) }
+        expectRefusal(.EINVAL, "iova_reserved", in: laboratory) {
+            try laboratory.map(ioas, memory, at: 0x3fff_f000, length: 0x2000)
+        }
         expectRefusal(.EINVAL, "iova_reserved", in: laboratory) { try laboratory.map(ioas, memory, at: 0x0800_0000) }
         try context.detach(device: device, pasid: nil)
         #expect(try context.iovaRanges(ioas: ioas).ranges == [.everything])
@@ -183,7 +195,8 @@ import Testing
     }
 
     @Test func groupsBelongToOneSession() throws {
-        let other = laboratory.backend.makeContext(owner: "session vm2 of uid 7", account: Account(uid: 7), limits: ContextLimits())
+        let other = laboratory.backend.makeContext(
+            owner: "session vm2 of uid 7", account: Account(uid: 7), limits: ContextLimits())
         let device = try other.bind(deviceNamed: ObjectLaboratory.pairFirst).device
         for name in [ObjectLaboratory.pairFirst, ObjectLaboratory.pairSecond] {
             expectRefusal(.EBUSY, "group_owned_elsewhere", in: laboratory) { try laboratory.bind(name) }
@@ -217,21 +230,35 @@ import Testing
         let own = try context.allocateHWPT(HWPTRequest(device: device, pt: elsewhere, flags: .pasid))
         try laboratory.map(ioas, memory, at: 0x1000)
         try laboratory.map(elsewhere, memory, at: 0x1000, offset: 0x4000)
-        expectRefusal(.EINVAL, "not_pasid_compatible", in: laboratory) { try context.attach(device: device, to: ioas, pasid: 1) }
-        expectRefusal(.EINVAL, "not_pasid_compatible", in: laboratory) { try context.attach(device: device, to: plain, pasid: 1) }
+        expectRefusal(.EINVAL, "not_pasid_compatible", in: laboratory) {
+            try context.attach(device: device, to: ioas, pasid: 1)
+        }
+        expectRefusal(.EINVAL, "not_pasid_compatible", in: laboratory) {
+            try context.attach(device: device, to: plain, pasid: 1)
+        }
         for pasid in [0, 1024, .max] as [UInt32] {
-            expectRefusal(.EINVAL, "bad_pasid", in: laboratory) { try context.attach(device: device, to: capable, pasid: pasid) }
+            expectRefusal(.EINVAL, "bad_pasid", in: laboratory) {
+                try context.attach(device: device, to: capable, pasid: pasid)
+            }
         }
         _ = try context.attach(device: device, to: plain, pasid: nil)
-        expectRefusal(.EINVAL, "rid_not_pasid_compatible", in: laboratory) { try context.attach(device: device, to: capable, pasid: 1) }
+        expectRefusal(.EINVAL, "rid_not_pasid_compatible", in: laboratory) {
+            try context.attach(device: device, to: capable, pasid: 1)
+        }
         _ = try context.replace(device: device, with: own, pasid: nil)
         #expect(try context.attach(device: device, to: capable, pasid: 1) == capable)
         #expect(try laboratory.reach(ObjectLaboratory.pci, 0x1000) == base(memory) + 0x4000)
         #expect(try laboratory.reach(ObjectLaboratory.pci, 0x1000, pasid: 1) == base(memory))
         #expect(try laboratory.reach(ObjectLaboratory.pci, 0x1000, pasid: 2) == nil)
-        expectRefusal(.EINVAL, "not_pasid_compatible", in: laboratory) { try context.replace(device: device, with: plain, pasid: nil) }
-        expectRefusal(.EBUSY, "already_attached", in: laboratory) { try context.attach(device: device, to: own, pasid: 1) }
-        expectRefusal(.EINVAL, "not_attached", in: laboratory) { try context.replace(device: device, with: own, pasid: 2) }
+        expectRefusal(.EINVAL, "not_pasid_compatible", in: laboratory) {
+            try context.replace(device: device, with: plain, pasid: nil)
+        }
+        expectRefusal(.EBUSY, "already_attached", in: laboratory) {
+            try context.attach(device: device, to: own, pasid: 1)
+        }
+        expectRefusal(.EINVAL, "not_attached", in: laboratory) {
+            try context.replace(device: device, with: own, pasid: 2)
+        }
         _ = try context.replace(device: device, with: own, pasid: 1)
         #expect(try laboratory.reach(ObjectLaboratory.pci, 0x1000, pasid: 1) == base(memory) + 0x4000)
         try context.detach(device: device, pasid: 1)
@@ -243,12 +270,16 @@ import Testing
         let parent = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: .nestParent))
         let capable = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: .pasid))
         _ = try context.attach(device: device, to: capable, pasid: 3)
-        expectRefusal(.EBUSY, "pasids_in_use", in: laboratory) { try context.attach(device: device, to: parent, pasid: nil) }
+        expectRefusal(.EBUSY, "pasids_in_use", in: laboratory) {
+            try context.attach(device: device, to: parent, pasid: nil)
+        }
         try context.detach(device: device, pasid: 3)
         _ = try context.attach(device: device, to: parent, pasid: nil)
         expectRefusal(.EINVAL, in: laboratory) { try context.attach(device: device, to: capable, pasid: 3) }
         expectRefusal(.EINVAL, in: laboratory) { try context.attach(device: device, to: parent, pasid: 3) }
         let plain = try laboratory.bind(ObjectLaboratory.reserving)
-        expectRefusal(.EOPNOTSUPP, "no_pasid", in: laboratory) { try context.attach(device: plain, to: capable, pasid: 3) }
+        expectRefusal(.EOPNOTSUPP, "no_pasid", in: laboratory) {
+            try context.attach(device: plain, to: capable, pasid: 3)
+        }
     }
 }

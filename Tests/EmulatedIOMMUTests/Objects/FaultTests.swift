@@ -25,7 +25,9 @@ import Testing
 
     private func read(_ device: ObjectID, _ iova: UInt64, pasid: UInt32? = nil) throws -> Access {
         let access = Access()
-        switch try context.dmaRead(device: device, pasid: pasid, iova: iova, length: 4, completion: { access.result = $0 }) {
+        switch try context.dmaRead(
+            device: device, pasid: pasid, iova: iova, length: 4, completion: { access.result = $0 })
+        {
         case .done(let bytes): access.result = .success(bytes)
         case .pending: break
         }
@@ -79,7 +81,10 @@ import Testing
         do {
             _ = try context.respond(
                 fault: queue,
-                [FaultResponse(cookie: 2, success: false), FaultResponse(cookie: 2, success: false), FaultResponse(cookie: 3, success: false)])
+                [
+                    FaultResponse(cookie: 2, success: false), FaultResponse(cookie: 2, success: false),
+                    FaultResponse(cookie: 3, success: false),
+                ])
             Issue.record("a cookie was taken twice")
         } catch {
             #expect(error.members.contains(.init("handled", .number(1))))
@@ -99,7 +104,9 @@ import Testing
         laboratory.executor.drain()
         for access in [first, second] { #expect(throws: IOMMUError.self) { try #require(access.result).get() } }
         #expect(try context.readFaults(queue, max: 64).isEmpty)
-        expectRefusal(.EINVAL, in: laboratory) { try context.respond(fault: queue, [FaultResponse(cookie: cookie, success: true)]) }
+        expectRefusal(.EINVAL, in: laboratory) {
+            try context.respond(fault: queue, [FaultResponse(cookie: cookie, success: true)])
+        }
     }
 
     @Test func replaceAnswersTheOldOnes() throws {

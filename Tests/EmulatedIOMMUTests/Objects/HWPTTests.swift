@@ -35,7 +35,9 @@ import Testing
         for pt in [0, 99, .max, fault, device] as [ObjectID] {
             expectRefusal(.EINVAL, in: laboratory) { try context.allocateHWPT(HWPTRequest(device: device, pt: pt)) }
         }
-        expectRefusal(.ENOENT, in: laboratory) { try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, fault: ioas)) }
+        expectRefusal(.ENOENT, in: laboratory) {
+            try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, fault: ioas))
+        }
         expectRefusal(.EOPNOTSUPP, in: laboratory) {
             try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: .nestParent, fault: fault))
         }
@@ -55,7 +57,9 @@ import Testing
         _ = try context.attach(device: device, to: hwpt, pasid: nil)
         expectRefusal(.EBUSY, "object_in_use", in: laboratory) { try context.destroy(object: hwpt) }
         expectRefusal(.EBUSY, "device_bound", in: laboratory) { try context.destroy(object: device) }
-        for id in [0, 99, .max] as [ObjectID] { expectRefusal(.ENOENT, in: laboratory) { try context.destroy(object: id) } }
+        for id in [0, 99, .max] as [ObjectID] {
+            expectRefusal(.ENOENT, in: laboratory) { try context.destroy(object: id) }
+        }
         try context.unbind(device: device)
         for id in [hwpt, fault, ioas] { try context.destroy(object: id) }
         #expect(context.isEmpty)
@@ -81,18 +85,29 @@ import Testing
         let hwpt = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: .dirtyTracking))
         _ = try context.attach(device: device, to: hwpt, pasid: nil)
         try context.setDirtyTracking(hwpt: hwpt, enabled: true)
-        #expect(try context.dirtyBitmap(hwpt: hwpt, DirtyRequest(iova: 0, length: 1 << 20, pageSize: 4096, clear: true)).dirty == 0)
-        for page in [0, 9, 255] as [UInt64] { #expect(try laboratory.reach(ObjectLaboratory.stalling, page << 12, .write) != nil) }
+        #expect(
+            try context.dirtyBitmap(hwpt: hwpt, DirtyRequest(iova: 0, length: 1 << 20, pageSize: 4096, clear: true))
+                .dirty == 0)
+        for page in [0, 9, 255] as [UInt64] {
+            #expect(try laboratory.reach(ObjectLaboratory.stalling, page << 12, .write) != nil)
+        }
         #expect(try laboratory.reach(ObjectLaboratory.stalling, 7 << 12, .read) != nil)
-        let seen = try context.dirtyBitmap(hwpt: hwpt, DirtyRequest(iova: 0, length: 1 << 20, pageSize: 4096, clear: false))
+        let seen = try context.dirtyBitmap(
+            hwpt: hwpt, DirtyRequest(iova: 0, length: 1 << 20, pageSize: 4096, clear: false))
         #expect(seen.dirty == 3 && seen.bitmap.count == 32)
         #expect(seen.bitmap[0] == 1 && seen.bitmap[1] == 2 && seen.bitmap[31] == 0x80)
-        let coarse = try context.dirtyBitmap(hwpt: hwpt, DirtyRequest(iova: 0, length: 1 << 20, pageSize: 1 << 16, clear: true))
+        let coarse = try context.dirtyBitmap(
+            hwpt: hwpt, DirtyRequest(iova: 0, length: 1 << 20, pageSize: 1 << 16, clear: true))
         #expect(coarse.dirty == 2 && coarse.bitmap == [1, 0x80])
-        #expect(try context.dirtyBitmap(hwpt: hwpt, DirtyRequest(iova: 0, length: 1 << 20, pageSize: 4096, clear: true)).dirty == 0)
+        #expect(
+            try context.dirtyBitmap(hwpt: hwpt, DirtyRequest(iova: 0, length: 1 << 20, pageSize: 4096, clear: true))
+                .dirty == 0)
         // Read and cleared: the next write is seen again, whatever the SMMU had cached.
         #expect(try laboratory.reach(ObjectLaboratory.stalling, 9 << 12, .write) != nil)
-        #expect(try context.dirtyBitmap(hwpt: hwpt, DirtyRequest(iova: 8 << 12, length: 2 << 12, pageSize: 4096, clear: true)).bitmap == [2])
+        #expect(
+            try context.dirtyBitmap(
+                hwpt: hwpt, DirtyRequest(iova: 8 << 12, length: 2 << 12, pageSize: 4096, clear: true)
+            ).bitmap == [2])
     }
 
     @Test func badDirtyRequests() throws {
@@ -102,12 +117,16 @@ import Testing
         let plain = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas))
         let hwpt = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: .dirtyTracking))
         func read(_ iova: UInt64, _ length: UInt64, _ page: UInt64, of id: ObjectID? = nil) throws -> UInt64 {
-            try context.dirtyBitmap(hwpt: id ?? hwpt, DirtyRequest(iova: iova, length: length, pageSize: page, clear: true)).dirty
+            try context.dirtyBitmap(
+                hwpt: id ?? hwpt, DirtyRequest(iova: iova, length: length, pageSize: page, clear: true)
+            ).dirty
         }
         expectRefusal(.EOPNOTSUPP, in: laboratory) { try context.setDirtyTracking(hwpt: plain, enabled: true) }
         expectRefusal(.EOPNOTSUPP, in: laboratory) { try read(0x10000, 0x1000, 4096, of: plain) }
         expectRefusal(.ENOENT, in: laboratory) { try context.setDirtyTracking(hwpt: ioas, enabled: true) }
-        for page in [0, 3, 4095, 4097] as [UInt64] { expectRefusal(.EINVAL, in: laboratory) { try read(0x10000, 0x1000, page) } }
+        for page in [0, 3, 4095, 4097] as [UInt64] {
+            expectRefusal(.EINVAL, in: laboratory) { try read(0x10000, 0x1000, page) }
+        }
         expectRefusal(.EINVAL, in: laboratory) { try read(0x10800, 0x1000, 4096) }
         expectRefusal(.EINVAL, in: laboratory) { try read(0x10000, 0x800, 4096) }
         expectRefusal(.EINVAL, in: laboratory) { try read(0x10000, 0, 4096) }

@@ -20,8 +20,12 @@ import Testing
 
     @Test func fixedMappingsMayNotOverlap() throws {
         try laboratory.map(ioas, memory, at: 0x10000, length: 0x4000)
-        for (iova, length) in [(0x10000, 0x1000), (0x13000, 0x2000), (0xf000, 0x1001), (0xf000, 0x8000)] as [(UInt64, UInt64)] {
-            expectRefusal(.EEXIST, "already_mapped", in: laboratory) { try laboratory.map(ioas, memory, at: iova, length: length) }
+        for (iova, length) in [(0x10000, 0x1000), (0x13000, 0x2000), (0xf000, 0x1001), (0xf000, 0x8000)]
+            as [(UInt64, UInt64)]
+        {
+            expectRefusal(.EEXIST, "already_mapped", in: laboratory) {
+                try laboratory.map(ioas, memory, at: iova, length: length)
+            }
         }
         try laboratory.map(ioas, memory, at: 0xf000)
         try laboratory.map(ioas, memory, at: 0x14000)
@@ -33,8 +37,12 @@ import Testing
         expectRefusal(.EOVERFLOW, in: laboratory) { try laboratory.map(ioas, memory, at: .max - 4095) }
         expectRefusal(.EOVERFLOW, in: laboratory) { try laboratory.map(ioas, memory, at: .max, length: 2) }
         expectRefusal(.EOVERFLOW, in: laboratory) { try laboratory.map(ioas, memory, at: 4096, length: .max) }
-        expectRefusal(.EINVAL, "outside_memory", in: laboratory) { try laboratory.map(ioas, memory, at: 0, length: 1 << 25) }
-        expectRefusal(.EINVAL, "outside_memory", in: laboratory) { try laboratory.map(ioas, memory, at: 0, offset: .max - 4095) }
+        expectRefusal(.EINVAL, "outside_memory", in: laboratory) {
+            try laboratory.map(ioas, memory, at: 0, length: 1 << 25)
+        }
+        expectRefusal(.EINVAL, "outside_memory", in: laboratory) {
+            try laboratory.map(ioas, memory, at: 0, offset: .max - 4095)
+        }
         expectRefusal(.EINVAL, "no_access", in: laboratory) { try laboratory.map(ioas, memory, at: 0, access: []) }
         expectRefusal(.ENOENT, "unknown_memory", in: laboratory) { try laboratory.map(ioas, 99, at: 0) }
         for id in [0, 99, .max, 1 << 31] as [ObjectID] {
@@ -48,7 +56,9 @@ import Testing
         try laboratory.map(ioas, memory, at: 0x1001, length: 5, offset: 3)
         // Such a mapping keeps hardware away.
         let device = try laboratory.bind(ObjectLaboratory.pci)
-        expectRefusal(.EADDRINUSE, "mapping_misaligned", in: laboratory) { try context.attach(device: device, to: ioas, pasid: nil) }
+        expectRefusal(.EADDRINUSE, "mapping_misaligned", in: laboratory) {
+            try context.attach(device: device, to: ioas, pasid: nil)
+        }
     }
 
     @Test func smallPagesNeedPages() throws {
@@ -71,7 +81,9 @@ import Testing
     }
 
     @Test func mapManyIsAllOrNone() throws {
-        let good = (0..<10).map { MapRequest(memory: memory, offset: 0, length: 4096, iova: UInt64($0) << 16, access: .read) }
+        let good = (0..<10).map {
+            MapRequest(memory: memory, offset: 0, length: 4096, iova: UInt64($0) << 16, access: .read)
+        }
         expectRefusal(.EEXIST, in: laboratory) { try context.map(ioas: ioas, many: good + [good[4]]) }
         do {
             _ = try context.map(ioas: ioas, many: good + [good[4]])
@@ -106,7 +118,10 @@ import Testing
     }
 
     @Test func allowedRangesSteerTheChoiceOnly() throws {
-        let ranges = [try #require(AddressRange(start: 0x10000, last: 0x11fff)), try #require(AddressRange(start: 0x80000, last: 0x80fff))]
+        let ranges = [
+            try #require(AddressRange(start: 0x10000, last: 0x11fff)),
+            try #require(AddressRange(start: 0x80000, last: 0x80fff)),
+        ]
         try context.allowIOVAs(ioas: ioas, ranges: ranges)
         #expect(try laboratory.map(ioas, memory, at: nil) == 0x10000)
         #expect(try laboratory.map(ioas, memory, at: nil) == 0x11000)
@@ -134,7 +149,8 @@ import Testing
     @Test func unmapTakesWholeMappingsOnly() throws {
         for index in 0..<4 as Range<UInt64> { try laboratory.map(ioas, memory, at: index * 0x4000, length: 0x2000) }
         for (iova, length) in [
-            (0, 0x1000), (0x1000, 0x1000), (0, 0x5000), (0x1000, 0x5000), (0x2000, 0x1000), (0x2000, 0x2fff), (0x10_0000, 0x1000),
+            (0, 0x1000), (0x1000, 0x1000), (0, 0x5000), (0x1000, 0x5000), (0x2000, 0x1000), (0x2000, 0x2fff),
+            (0x10_0000, 0x1000),
         ] as [(UInt64, UInt64)] {
             expectRefusal(.ENOENT, in: laboratory) { try context.unmap(ioas: ioas, iova: iova, length: length) }
         }

@@ -24,7 +24,8 @@ import Testing
     }
 
     @Test func allProblemsAreToldAtOnce() throws {
-        let other = laboratory.backend.makeContext(owner: "another session", account: Account(uid: 7), limits: ContextLimits())
+        let other = laboratory.backend.makeContext(
+            owner: "another session", account: Account(uid: 7), limits: ContextLimits())
         _ = try other.bind(deviceNamed: ObjectLaboratory.pairFirst)
         let before = laboratory.snapshot
         let problems = try check(

@@ -181,11 +181,16 @@ import Testing
         expectRefusal(.EOPNOTSUPP, in: laboratory) { try vdevice(two, 5) }
         for flags in [.nestParent, .dirtyTracking, .pasid] as [HWPTFlags] {
             expectRefusal(.EOPNOTSUPP, in: laboratory) {
-                try context.allocateHWPT(HWPTRequest(device: guest.device, pt: guest.viommu, flags: flags, vste: Guest.vste))
+                try context.allocateHWPT(
+                    HWPTRequest(device: guest.device, pt: guest.viommu, flags: flags, vste: Guest.vste))
             }
         }
-        expectRefusal(.EOPNOTSUPP, in: laboratory) { try context.allocateHWPT(HWPTRequest(device: guest.device, pt: guest.viommu)) }
-        expectRefusal(.EINVAL, in: laboratory) { try context.allocateHWPT(HWPTRequest(device: other, pt: guest.viommu, vste: Guest.vste)) }
+        expectRefusal(.EOPNOTSUPP, in: laboratory) {
+            try context.allocateHWPT(HWPTRequest(device: guest.device, pt: guest.viommu))
+        }
+        expectRefusal(.EINVAL, in: laboratory) {
+            try context.allocateHWPT(HWPTRequest(device: other, pt: guest.viommu, vste: Guest.vste))
+        }
     }
 
     // MARK: Events

@@ -59,7 +59,9 @@ import Testing
         let memory = try laboratory.memory()
         let device = try laboratory.bind(ObjectLaboratory.pci)
         _ = try context.attach(device: device, to: ioas, pasid: nil)
-        let requests = (1..<5).map { MapRequest(memory: memory, offset: 0, length: 4096, iova: UInt64($0) << 40, access: .read) }
+        let requests = (1..<5).map {
+            MapRequest(memory: memory, offset: 0, length: 4096, iova: UInt64($0) << 40, access: .read)
+        }
         var attempt = 0
         while attempt < 100 {
             let before = laboratory.snapshot
@@ -81,9 +83,13 @@ import Testing
         let ioases = try [context.allocateIOAS(), context.allocateIOAS()]
         for ioas in ioases { try laboratory.map(ioas, memory, at: 0x1000) }
         let pair = try [ObjectLaboratory.pairFirst, ObjectLaboratory.pairSecond].map { try laboratory.bind($0) }
-        let attached = try failEverywhere(laboratory, source) { try context.attach(device: pair[0], to: ioases[0], pasid: nil) }
+        let attached = try failEverywhere(laboratory, source) {
+            try context.attach(device: pair[0], to: ioases[0], pasid: nil)
+        }
         #expect(attached.failures >= 2)
-        let replaced = try failEverywhere(laboratory, source) { try context.replace(device: pair[0], with: ioases[1], pasid: nil) }
+        let replaced = try failEverywhere(laboratory, source) {
+            try context.replace(device: pair[0], with: ioases[1], pasid: nil)
+        }
         #expect(replaced.failures >= 1)
         let wide = try laboratory.bind(ObjectLaboratory.wide)
         let hwpt = try context.allocateHWPT(HWPTRequest(device: wide, pt: ioases[0], flags: .pasid))

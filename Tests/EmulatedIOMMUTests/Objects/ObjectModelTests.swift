@@ -138,7 +138,8 @@ private struct PlainMachine {
 }
 
 extension PlainMachine {
-    mutating func map(_ ioas: ObjectID, _ page: UInt64, _ count: UInt64, _ offset: UInt64, _ isWritable: Bool) -> String {
+    mutating func map(_ ioas: ObjectID, _ page: UInt64, _ count: UInt64, _ offset: UInt64, _ isWritable: Bool) -> String
+    {
         guard (page..<page + count).allSatisfy({ pages[ioas]?[$0] == nil }) else { return "EEXIST" }
         for index in 0..<count { pages[ioas, default: [:]][page + index] = (offset + (index << 12), isWritable) }
         mappings[ioas, default: [:]][page] = count
@@ -169,7 +170,9 @@ extension PlainMachine {
     }
 
     func access(_ group: Int, _ page: UInt64, _ isWrite: Bool) -> UInt64? {
-        guard let ioas = attachments[group], let entry = pages[ioas]?[page], entry.isWritable || !isWrite else { return nil }
+        guard let ioas = attachments[group], let entry = pages[ioas]?[page], entry.isWritable || !isWrite else {
+            return nil
+        }
         return entry.offset
     }
 }

@@ -24,7 +24,8 @@ enum AttachRules {
     static func check(_ hwpt: HWPT, on device: EmulatedDevice, key: UInt32) throws(IOMMUError) {
         guard hwpt.smmu === device.smmu else {
             throw IOMMUError(
-                .EINVAL, "other_smmu", "hwpt \(hwpt.id) is a table of \(hwpt.smmu.name), the device is behind \(device.smmu.name)",
+                .EINVAL, "other_smmu",
+                "hwpt \(hwpt.id) is a table of \(hwpt.smmu.name), the device is behind \(device.smmu.name)",
                 hint: "attach the IOAS, or allocate an hwpt with this device",
                 ["hwpt": .number(UInt64(hwpt.id)), "name": .text(device.name)])
         }
@@ -36,7 +37,8 @@ enum AttachRules {
         if let nested = hwpt as? NestedHWPT, nested.translates {
             for member in device.group.devices where member.handle?.vdevice?.viommu !== nested.viommu {
                 throw IOMMUError(
-                    .ENOENT, "vdevice_required", "device \(member.name) has no virtual StreamID in viommu \(nested.viommu.id)",
+                    .ENOENT, "vdevice_required",
+                    "device \(member.name) has no virtual StreamID in viommu \(nested.viommu.id)",
                     hint: "vdevice.alloc comes before a stage 1 of the guest",
                     ["viommu": .number(UInt64(nested.viommu.id)), "name": .text(member.name)])
             }
@@ -69,7 +71,8 @@ enum AttachRules {
                 ["hwpt": .number(UInt64(hwpt.id)), "pasid": .number(UInt64(pasid))])
         }
         if let below = device.group.attachments[DeviceGroup.ridKey]?.hwpt,
-            below.isNested || !below.paging.flags.contains(.pasid) {
+            below.isNested || !below.paging.flags.contains(.pasid)
+        {
             throw IOMMUError(
                 .EINVAL, "rid_not_pasid_compatible",
                 "device \(device.name) itself is attached to hwpt \(below.id), which was not allocated for PASIDs",
@@ -87,12 +90,14 @@ enum AttachRules {
     static func wrongKind(_ object: SessionObject) -> IOMMUError {
         IOMMUError(
             .EINVAL, "wrong_kind", "object \(object.id) is a \(object.kind.rawValue): nothing to attach a device to",
-            hint: "an ioas or an hwpt is expected", ["pt": .number(UInt64(object.id)), "kind": .text(object.kind.rawValue)])
+            hint: "an ioas or an hwpt is expected",
+            ["pt": .number(UInt64(object.id)), "kind": .text(object.kind.rawValue)])
     }
 
     static func unknownPT(_ id: ObjectID, _ errno: Errno) -> IOMMUError {
         IOMMUError(
-            errno, "unknown_pt", "there is no object \(id) in this session", hint: "session.objects lists what there is",
+            errno, "unknown_pt", "there is no object \(id) in this session",
+            hint: "session.objects lists what there is",
             ["pt": .number(UInt64(id))])
     }
 }

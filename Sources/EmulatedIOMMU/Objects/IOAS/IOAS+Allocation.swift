@@ -28,7 +28,9 @@ extension IOAS {
         let least = max(alignment, usesHugePages ? leastModulus(length: length, physical: physical) : Self.pageSize)
         while true {
             modulus = max(modulus, least)
-            if let iova = firstHole(length: length, alignment: Alignment(modulus: modulus, residue: physical & (modulus - 1))) {
+            if let iova = firstHole(
+                length: length, alignment: Alignment(modulus: modulus, residue: physical & (modulus - 1)))
+            {
                 return iova
             }
             guard modulus > least else { break }

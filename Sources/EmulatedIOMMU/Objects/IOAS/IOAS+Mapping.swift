@@ -11,7 +11,8 @@ extension IOAS {
         }
         guard (iova | length | offset) & (alignment - 1) == 0 else {
             throw refusal(
-                .EINVAL, "misaligned", "iova, length and offset have to be multiples of \(alignment) bytes", iova, length
+                .EINVAL, "misaligned", "iova, length and offset have to be multiples of \(alignment) bytes", iova,
+                length
             ).with("alignment", .hex(alignment)).with("offset", .hex(offset))
         }
     }
@@ -28,7 +29,8 @@ extension IOAS {
         let error = refusal(
             .EINVAL, "iova_reserved", "the range meets IOVAs that cannot be mapped", iova, last &- iova &+ 1,
             hint: "ioas.iova_ranges lists what is usable")
-        guard let range = AddressRange(start: iova, last: last), let reservation = reservation(overlapping: range) else {
+        guard let range = AddressRange(start: iova, last: last), let reservation = reservation(overlapping: range)
+        else {
             return error
         }
         let region = reservation.range
@@ -85,7 +87,8 @@ extension IOAS {
     ///
     /// - Throws: `ENOENT` if nothing is there or a mapping would be cut; nothing changes.
     @inline(__always)
-    func extent(start: UInt64, last: UInt64) throws(IOMMUError) -> (first: AreaMap.Position, count: Int, bytes: UInt64) {
+    func extent(start: UInt64, last: UInt64) throws(IOMMUError) -> (first: AreaMap.Position, count: Int, bytes: UInt64)
+    {
         guard let first = areas.first(endingAtOrAfter: start), first.start <= last else {
             throw refusal(.ENOENT, "not_mapped", "nothing is mapped there", start, last &- start &+ 1)
         }

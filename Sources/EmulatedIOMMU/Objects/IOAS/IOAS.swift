@@ -93,7 +93,8 @@ package final class IOAS: SessionObject {
             }
             if let range = allowed.first(where: { $0.overlaps(range) }) {
                 throw reservation.collision(
-                    "the allowed range of ioas \(id) from 0x\(String(range.start, radix: 16))", "allowed_range_narrowed",
+                    "the allowed range of ioas \(id) from 0x\(String(range.start, radix: 16))",
+                    "allowed_range_narrowed",
                     hint: "take the region out of ioas.allow_iovas"
                 ).with("ioas", .number(UInt64(id))).with("start", .hex(range.start)).with("last", .hex(range.last))
             }
@@ -160,7 +161,8 @@ struct Reservation {
 
     /// That `what` collides with this reservation.
     func collision(_ what: String, _ reason: String, hint: String) -> IOMMUError {
-        let first = String(range.start, radix: 16), last = String(range.last, radix: 16)
+        let first = String(range.start, radix: 16)
+        let last = String(range.last, radix: 16)
         switch cause {
         case .aperture:
             return IOMMUError(
