@@ -81,13 +81,15 @@ struct AccessControlTests {
                 ("device.add", #"{"name":"x","smmu":"smmu0","stream_ids":[9]}"#),
                 ("smmu.ste", #"{"smmu":"smmu0","stream_id":256}"#), ("smmu.registers", #"{"smmu":"smmu0"}"#),
                 ("device.bind", #"{"name":"0000:03:00.0"}"#), ("smmu.ste", #"{"device":1}"#),
-                ("smmu.registers", #"{"smmu":"smmu0"}"#), ("smmu.translate", #"{"smmu":"smmu0","stream_id":256,"iova":0}"#),
+                ("smmu.registers", #"{"smmu":"smmu0"}"#),
+                ("smmu.translate", #"{"smmu":"smmu0","stream_id":256,"iova":0}"#),
                 ("smmu.commands", #"{"smmu":"smmu0","limit":1000}"#), ("mm.open", #"{"pid":1}"#),
             ])
         #expect(answers[0]["result"]?["sessions"]?.arrayValue?.count == 1)
         #expect(
             Array(reasons(answers)[1...11]) == [
-                "no_such_session", "not_allowed", "not_allowed", "not_allowed", "not_allowed", "not_allowed", "ok", "ok",
+                "no_such_session", "not_allowed", "not_allowed", "not_allowed", "not_allowed", "not_allowed", "ok",
+                "ok",
                 "ok", "not_allowed", "ok",
             ])
         let commands = answers[11]["result"]?["commands"]?.arrayValue ?? []

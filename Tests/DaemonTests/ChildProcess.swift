@@ -10,7 +10,9 @@ final class ChildProcess {
     private let output: Int32
 
     /// - Parameter descriptors: what the child gets as descriptors 3, 4, …
-    init(_ program: String, _ arguments: [String], environment: [String: String] = [:], descriptors: [Int32] = []) throws {
+    init(_ program: String, _ arguments: [String], environment: [String: String] = [:], descriptors: [Int32] = [])
+        throws
+    {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }

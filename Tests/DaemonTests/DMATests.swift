@@ -57,7 +57,8 @@ struct DMATests {
         let memory = try SharedMemory(size: 1 << 16)
         let object = try client.importMemory(memory)
         let ioas = try client.id("ioas.alloc", "{}", "ioas")
-        try client.call("ioas.map", #"{"ioas":\#(ioas),"memory":\#(object),"length":4096,"iova":4096,"access":["read"]}"#)
+        try client.call(
+            "ioas.map", #"{"ioas":\#(ioas),"memory":\#(object),"length":4096,"iova":4096,"access":["read"]}"#)
         let device = try client.id("device.bind", #"{"name":"0000:01:00.0"}"#, "device")
         try client.call("device.attach", #"{"device":\#(device),"pt":\#(ioas)}"#)
         _ = try client.call("dma.read", #"{"device":\#(device),"iova":4096,"length":16}"#)
@@ -116,7 +117,8 @@ struct DMATests {
         try send("dma.read", #"{"device":\#(device),"iova":"0x5000","length":4}"#)
         let read = try other.call("fault.read", #"{"fault":\#(fault),"timeout_ms":10000}"#)
         let cookie = try #require(read["faults"]?[0]?["cookie"]?.intValue)
-        try other.expect(EINVAL, nil, "fault.respond", #"{"fault":\#(fault),"responses":[{"cookie":99999,"code":"invalid"}]}"#)
+        try other.expect(
+            EINVAL, nil, "fault.respond", #"{"fault":\#(fault),"responses":[{"cookie":99999,"code":"invalid"}]}"#)
         try other.call("fault.respond", #"{"fault":\#(fault),"responses":[{"cookie":\#(cookie),"code":"invalid"}]}"#)
         #expect(try reply()["error"]?["code"]?.intValue == -Int(EFAULT))
     }
@@ -154,7 +156,9 @@ struct DMATests {
         _ = try third.call("session.attach", #"{"name":"shared","create":false}"#)
         let empty = try other.id("fault.alloc", "{}", "fault")
         try third.send(
-            line: #"{"jsonrpc":"2.0","id":"later","method":"fault.read","params":{"fault":\#(empty),"timeout_ms":60000}}"#)
+            line:
+                #"{"jsonrpc":"2.0","id":"later","method":"fault.read","params":{"fault":\#(empty),"timeout_ms":60000}}"#
+        )
         try send("dma.read", #"{"device":\#(device),"iova":"0x5000","length":4}"#)
         _ = try other.call("fault.read", #"{"fault":\#(fault),"timeout_ms":10000}"#)
         try other.call("session.close", "{}")
@@ -175,7 +179,8 @@ struct DMATests {
             try waiting.call("device.attach", #"{"device":\#(device),"pt":\#(hwpt)}"#)
             _ = try other.call("events.subscribe", #"{"kinds":["fault"]}"#)
             try waiting.send(
-                line: #"{"jsonrpc":"2.0","id":1,"method":"dma.read","params":{"device":\#(device),"iova":0,"length":1}}"#)
+                line:
+                    #"{"jsonrpc":"2.0","id":1,"method":"dma.read","params":{"device":\#(device),"iova":0,"length":1}}"#)
             #expect(try other.nextNotification()["params"]?["kind"]?.stringValue == "fault")
             try other.expect(EBUSY, nil, "device.bind", #"{"name":"0000:03:00.0"}"#)
         }

@@ -21,7 +21,8 @@ struct DeviceTests {
         #expect(names.isSuperset(of: ["0000:05:00.0", "uacce0", "0001:01:00.0"]))
         let reserving = try #require(devices.first { $0["name"]?.stringValue == "0000:04:00.0" })
         let regions = try #require(reserving["reserved"]?.arrayValue)
-        #expect(regions.contains { $0["start"]?.stringValue == "0x40000000" && $0["last"]?.stringValue == "0x400fffff" })
+        #expect(
+            regions.contains { $0["start"]?.stringValue == "0x40000000" && $0["last"]?.stringValue == "0x400fffff" })
         #expect(regions.contains { $0["type"]?.stringValue == "sw_msi" && $0["start"]?.stringValue == "0x8000000" })
         let groups = try #require(topology["groups"]?.arrayValue)
         #expect(groups.contains { $0["devices"]?.arrayValue?.count == 2 && $0["viable"]?.boolValue == true })

@@ -51,7 +51,8 @@ struct MemoryAndMappingTests {
         _ = try client.call("ioas.alloc")
         let fixed = try client.call("ioas.map", #"{"ioas":1,"memory":1,"length":4096,"iova":"0x100000"}"#)
         #expect(fixed["iova"]?.stringValue == "0x100000")
-        let chosen = try client.call("ioas.map", #"{"ioas":1,"memory":1,"offset":8192,"length":8192,"access":["read"]}"#)
+        let chosen = try client.call(
+            "ioas.map", #"{"ioas":1,"memory":1,"offset":8192,"length":8192,"access":["read"]}"#)
         let iova = try #require(chosen["iova"]?.stringValue)
         try client.expect(EEXIST, nil, "ioas.map", #"{"ioas":1,"memory":1,"length":8192,"iova":"0xff000"}"#)
         let mappings = try #require(try client.call("ioas.mappings", #"{"ioas":1}"#)["mappings"]?.arrayValue)
@@ -78,7 +79,8 @@ struct MemoryAndMappingTests {
         #expect(good["iovas"]?[0]?.stringValue == "0x1000")
         let error = try client.refusal(
             "ioas.map_many",
-            #"{"ioas":1,"mappings":[{"memory":1,"length":4096,"iova":"0x10000"},{"memory":1,"length":4096,"iova":4096}]}"#)
+            #"{"ioas":1,"mappings":[{"memory":1,"length":4096,"iova":"0x10000"},{"memory":1,"length":4096,"iova":4096}]}"#
+        )
         #expect(error.code == -Int(EEXIST))
         #expect(error.details.contains(JSONValue.Member(key: "index", value: .integer(1))))
         #expect(try client.call("ioas.mappings", #"{"ioas":1}"#)["mappings"]?.arrayValue?.count == 2)

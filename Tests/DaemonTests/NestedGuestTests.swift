@@ -28,14 +28,16 @@ struct NestedGuestTests {
         memory = try SharedMemory(size: Self.size)
         let object = try client.importMemory(memory)
         let ioas = try client.id("ioas.alloc", "{}", "ioas")
-        try client.call("ioas.map", #"{"ioas":\#(ioas),"memory":\#(object),"length":\#(Self.size),"iova":\#(Self.base)}"#)
+        try client.call(
+            "ioas.map", #"{"ioas":\#(ioas),"memory":\#(object),"length":\#(Self.size),"iova":\#(Self.base)}"#)
         device = try client.id("device.bind", #"{"name":"0000:01:00.0"}"#, "device")
         let parent = try client.id(
             "hwpt.alloc", #"{"device":\#(device),"pt":\#(ioas),"flags":["nest_parent"]}"#, "hwpt")
         viommu = try client.id(
             "viommu.alloc", #"{"device":\#(device),"hwpt":\#(parent),"type":"arm_smmuv3"}"#, "viommu")
         _ = try client.id(
-            "vdevice.alloc", #"{"viommu":\#(viommu),"device":\#(device),"virt_id":\#(Self.virtualStreamID)}"#, "vdevice")
+            "vdevice.alloc", #"{"viommu":\#(viommu),"device":\#(device),"virt_id":\#(Self.virtualStreamID)}"#, "vdevice"
+        )
         events = try client.id(
             "veventq.alloc", #"{"viommu":\#(viommu),"type":"arm_smmuv3","depth":3}"#, "veventq")
     }
@@ -71,7 +73,8 @@ struct NestedGuestTests {
     }
 
     private func readWord(_ iova: UInt64 = 0) throws -> UInt64 {
-        let data = try client.call("dma.read", #"{"device":\#(device),"iova":\#(iova),"length":8}"#)["data"]?.stringValue
+        let data = try client.call("dma.read", #"{"device":\#(device),"iova":\#(iova),"length":8}"#)["data"]?
+            .stringValue
         let bytes = try #require(data.flatMap { Data(base64Encoded: $0) })
         return bytes.enumerated().reduce(0) { $0 | UInt64($1.element) << UInt64(8 * $1.offset) }
     }
@@ -83,7 +86,8 @@ struct NestedGuestTests {
         #expect(try readWord() == 0x1111)
         let handled = try client.call(
             "hwpt.invalidate",
-            #"{"target":\#(viommu),"type":"arm_smmuv3","entries":[["0x9000000000012","0x1"],["0x9000000000011","0x0"]]}"#)
+            #"{"target":\#(viommu),"type":"arm_smmuv3","entries":[["0x9000000000012","0x1"],["0x9000000000011","0x0"]]}"#
+        )
         #expect(handled["handled"]?.intValue == 2)
         #expect(try readWord() == 0x2222)
         let walk = try client.call("smmu.translate", #"{"device":\#(device),"iova":8,"trace":true}"#)
@@ -96,7 +100,8 @@ struct NestedGuestTests {
         try attachGuest()
         let error = try client.refusal(
             "hwpt.invalidate",
-            #"{"target":\#(viommu),"type":"arm_smmuv3","entries":[["0x9000000000011",0],["0x30",0],["0x44",0],["0x10",0]]}"#)
+            #"{"target":\#(viommu),"type":"arm_smmuv3","entries":[["0x9000000000011",0],["0x30",0],["0x44",0],["0x10",0]]}"#
+        )
         #expect(error.code == -Int(EIO))
         #expect(error.details.contains(JSONValue.Member(key: "handled", value: .integer(2))))
         try client.expect(

@@ -55,7 +55,8 @@ struct ServiceManagerTests {
         #expect(lines.contains("RELOADING=1"))
         #expect(lines.contains { $0.hasPrefix("MONOTONIC_USEC=") })
         try client.expect(EDQUOT, nil, "session.attach", #"{"name":"b"}"#)
-        try client.send(line: #"[{"jsonrpc":"2.0","id":1,"method":"daemon.info"},{"jsonrpc":"2.0","id":2,"method":"daemon.info"}]"#)
+        try client.send(
+            line: #"[{"jsonrpc":"2.0","id":1,"method":"daemon.info"},{"jsonrpc":"2.0","id":2,"method":"daemon.info"}]"#)
         let refused = try JSONValue(parsing: try #require(try client.receiveLine()))
         #expect(refused["error"]?["code"]?.intValue == -32600)
         #expect(daemon.process.text.contains("limits.sessions"))

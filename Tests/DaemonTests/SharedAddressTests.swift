@@ -24,7 +24,8 @@ struct SharedAddressTests {
         defer { files.forEach { close($0) } }
         let mm = try #require(try client.call("mm.open", "{}", descriptors: files)["mm"]?.intValue)
         let queue = try client.id("queue.open", #"{"device":\#(device),"mm":\#(mm)}"#, "queue")
-        try client.expect(EINVAL, nil, "queue.submit", #"{"queue":\#(queue),"op":"fill","dst":\#(address),"length":16}"#)
+        try client.expect(
+            EINVAL, nil, "queue.submit", #"{"queue":\#(queue),"op":"fill","dst":\#(address),"length":16}"#)
         #expect(try client.call("queue.start", #"{"queue":\#(queue)}"#)["state"]?.stringValue == "started")
         let filled = try client.call(
             "queue.submit", #"{"queue":\#(queue),"op":"fill","dst":\#(address),"length":8192,"value":66}"#)
@@ -33,7 +34,8 @@ struct SharedAddressTests {
         #expect(buffer[8192] == 1)
         try client.call(
             "queue.submit",
-            #"{"queue":\#(queue),"op":"copy","src":\#(address),"dst":\#(address + 32768),"length":100,"timeout_ms":10000}"#)
+            #"{"queue":\#(queue),"op":"copy","src":\#(address),"dst":\#(address + 32768),"length":100,"timeout_ms":10000}"#
+        )
         #expect(buffer[32768..<32868].allSatisfy { $0 == 66 })
         let sum = try client.call("queue.submit", #"{"queue":\#(queue),"op":"checksum","src":\#(address),"length":3}"#)
         #expect(sum["checksum"]?.intValue == 0xd6c2_8d87)
@@ -61,7 +63,8 @@ struct SharedAddressTests {
         // DMA that still comes is stopped, and nothing is reported.
         let before = try client.id("smmu.events", #"{"smmu":"smmu0"}"#, "last")
         let pasid = try #require(bond["pasid"]?.intValue)
-        try client.expect(EFAULT, "quiesced", "dma.read", #"{"device":\#(device),"pasid":\#(pasid),"iova":4096,"length":1}"#)
+        try client.expect(
+            EFAULT, "quiesced", "dma.read", #"{"device":\#(device),"pasid":\#(pasid),"iova":4096,"length":1}"#)
         #expect(try client.id("smmu.events", #"{"smmu":"smmu0"}"#, "last") == before)
         try client.expect(EBUSY, nil, "mm.close", #"{"mm":\#(mm)}"#)
         #expect(try client.call("queue.close", #"{"queue":\#(queue)}"#)["state"]?.stringValue == "zombie")
@@ -94,7 +97,8 @@ struct SharedAddressTests {
         let pasid = try #require(bond["pasid"]?.intValue)
         let written = try client.call(
             "dma.write",
-            #"{"device":\#(device),"pasid":\#(pasid),"iova":"0x7f0000000ffe","data":"\#("span".base64)","timeout_ms":10000}"#)
+            #"{"device":\#(device),"pasid":\#(pasid),"iova":"0x7f0000000ffe","data":"\#("span".base64)","timeout_ms":10000}"#
+        )
         #expect(written["written"]?.intValue == 4)
         let data = try client.call("memory.read", #"{"memory":\#(memory),"offset":"0xffe","length":4}"#)
         #expect(data["data"]?.stringValue == "span".base64)

@@ -39,7 +39,8 @@ final class FakeContext: IOMMUContext {
     func map(ioas: ObjectID, many requests: [MapRequest]) throws(IOMMUError) -> [UInt64] { throw refusal }
     func unmap(ioas: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> UInt64 { throw refusal }
     func copy(
-        from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?, access: Access
+        from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?,
+        access: Access
     ) throws(IOMMUError) -> UInt64 { throw refusal }
     func iovaRanges(ioas: ObjectID) throws(IOMMUError) -> (ranges: [AddressRange], alignment: UInt64) { throw refusal }
     func allowIOVAs(ioas: ObjectID, ranges: [AddressRange]) throws(IOMMUError) { throw refusal }
@@ -61,7 +62,9 @@ final class FakeContext: IOMMUContext {
     func dirtyBitmap(hwpt: ObjectID, _ request: DirtyRequest) throws(IOMMUError) -> (bitmap: [UInt8], dirty: UInt64) {
         throw refusal
     }
-    func invalidate(target: ObjectID, type: String, entries: [(UInt64, UInt64)]) throws(IOMMUError) -> Int { throw refusal }
+    func invalidate(target: ObjectID, type: String, entries: [(UInt64, UInt64)]) throws(IOMMUError) -> Int {
+        throw refusal
+    }
     func allocateFaultQueue() throws(IOMMUError) -> ObjectID { throw refusal }
     func readFaults(_ fault: ObjectID, max: Int) throws(IOMMUError) -> [PageFault] { throw refusal }
     func respond(fault: ObjectID, _ responses: [FaultResponse]) throws(IOMMUError) -> Int { throw refusal }
@@ -82,7 +85,9 @@ final class FakeContext: IOMMUContext {
 }
 
 extension Peer {
-    static func user(_ uid: UInt32, gid: UInt32? = nil, groups: [UInt32] = [], pid: Int32 = 100, admin: Bool = false) -> Peer {
+    static func user(_ uid: UInt32, gid: UInt32? = nil, groups: [UInt32] = [], pid: Int32 = 100, admin: Bool = false)
+        -> Peer
+    {
         Peer(identity: ClientIdentity(uid: uid, gid: gid ?? uid, pid: pid, isAdmin: admin), groups: groups)
     }
 }

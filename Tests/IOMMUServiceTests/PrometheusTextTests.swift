@@ -6,8 +6,10 @@ struct PrometheusTextTests {
         let registry = MetricsRegistry()
         registry.add {
             [
-                Metric(.counter, "requests_total", "Requests answered", 3, label: .init(name: "method", value: "ioas.map")),
-                Metric(.counter, "requests_total", "Requests answered", 4, label: .init(name: "method", value: "a\"b\\")),
+                Metric(
+                    .counter, "requests_total", "Requests answered", 3, label: .init(name: "method", value: "ioas.map")),
+                Metric(
+                    .counter, "requests_total", "Requests answered", 4, label: .init(name: "method", value: "a\"b\\")),
             ]
         }
         registry.add { [Metric(.gauge, "sessions", "Sessions that exist", 2)] }

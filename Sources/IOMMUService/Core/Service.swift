@@ -129,7 +129,8 @@ package final class Service {
     /// Told of every error reply: what somebody was not allowed to do goes into the journal.
     package func refused(_ connection: Connection, _ method: String?, _ error: RPCError) {
         let index = Int(connection.id.index)
-        guard error.code == -Int(Errno.EPERM.rawValue), let method, clients.indices.contains(index), let client = clients[index]
+        guard error.code == -Int(Errno.EPERM.rawValue), let method, clients.indices.contains(index),
+            let client = clients[index]
         else { return }
         audit.refused(error, method: method, to: client)
     }

@@ -68,7 +68,8 @@ package enum DaemonProgram {
         for descriptor in passed {
             guard descriptor.kind == .unixListener else {
                 log.logger.log(
-                    .descriptorsDropped, level: .warning, "the passed descriptor \(descriptor.name) is no listening socket")
+                    .descriptorsDropped, level: .warning,
+                    "the passed descriptor \(descriptor.name) is no listening socket")
                 close(descriptor.descriptor)
                 continue
             }

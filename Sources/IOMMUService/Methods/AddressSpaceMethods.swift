@@ -17,7 +17,9 @@ func declareAddressSpaceMethods(_ methods: inout MethodTable<Service>) {
 
     declareMMMapping(&methods)
 
-    methods.declare("mm.exit", "End a synthetic address space, as if its last process exited.", changesState: true) { m in
+    methods.declare(
+        "mm.exit", "End a synthetic address space, as if its last process exited.", changesState: true
+    ) { m in
         let mm = m.param("mm", .id, "The address space.")
         m.refusesUnknown("mm")
         return { call, service in
@@ -36,7 +38,13 @@ func declareAddressSpaceMethods(_ methods: inout MethodTable<Service>) {
         }
     }
 
-    methods.declare("cpu.tlbi", "A CPU's broadcast TLB invalidation, which SMMUs with BTM hear.", changesState: true) { m in
+    declareCPUTLBI(&methods)
+}
+
+private func declareCPUTLBI(_ methods: inout MethodTable<Service>) {
+    methods.declare(
+        "cpu.tlbi", "A CPU's broadcast TLB invalidation, which SMMUs with BTM hear.", changesState: true
+    ) { m in
         let mm = m.param("mm", .id, "The address space.")
         let va = m.optional("va", .address, "First byte; absent: everything.")
         let length = m.optional("length", .address, "Bytes; absent: one page.")
@@ -66,22 +74,28 @@ private func declareMMOpen(_ methods: inout MethodTable<Service>) {
                 service.watchAddressSpaces()
             }
             if let number = call[pid] {
-                return try service.access(call, context, timeout: nil, start: { done throws(IOMMUError) in
-                    try context.openMM(pid: Int32(number), by: identity, completion: done)
-                }, write: answer)
+                return try service.access(
+                    call, context, timeout: nil,
+                    start: { done throws(IOMMUError) in
+                        try context.openMM(pid: Int32(number), by: identity, completion: done)
+                    }, write: answer)
             }
             let first = try call.takeDescriptor()
             if ProcessDescriptor.isPidfd(first.number) {
                 let pidfd = first.take()
-                return try service.access(call, context, timeout: nil, start: { done throws(IOMMUError) in
-                    try context.openMM(pidfd: pidfd, by: identity, completion: done)
-                }, write: answer)
+                return try service.access(
+                    call, context, timeout: nil,
+                    start: { done throws(IOMMUError) in
+                        try context.openMM(pidfd: pidfd, by: identity, completion: done)
+                    }, write: answer)
             }
             let second = try call.takeDescriptor()
             let (mem, maps) = (first.take(), second.take())
-            return try service.access(call, context, timeout: nil, start: { done throws(IOMMUError) in
-                try context.openMM(mem: mem, maps: maps, completion: done)
-            }, write: answer)
+            return try service.access(
+                call, context, timeout: nil,
+                start: { done throws(IOMMUError) in
+                    try context.openMM(mem: mem, maps: maps, completion: done)
+                }, write: answer)
         }
     }
 }

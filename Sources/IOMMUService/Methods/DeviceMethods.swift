@@ -24,7 +24,9 @@ func declareDeviceMethods(_ methods: inout MethodTable<Service>) {
         }
     }
 
-    methods.declare("device.unbind", "Give a device back: detached everywhere, then blocked.", changesState: true) { m in
+    methods.declare(
+        "device.unbind", "Give a device back: detached everywhere, then blocked.", changesState: true
+    ) { m in
         let device = m.param("device", .id, "The device object.")
         m.refusesUnknown("device")
         return { call, service in
@@ -151,15 +153,17 @@ private func declareLayoutCheck(_ methods: inout MethodTable<Service>) {
         let devices = m.optional("devices", .array(of: .nameOrID, count: 0...1024), "Devices, by name or id.")
         let mappings = m.param(
             "mappings",
-            .array(of: .object { mapping in
-                CheckedMappingParameters(
-                    iova: mapping.param("iova", .address, "First byte."),
-                    length: mapping.param("length", .address, "Bytes.")
-                )
-            }), "What would be mapped.")
+            .array(
+                of: .object { mapping in
+                    CheckedMappingParameters(
+                        iova: mapping.param("iova", .address, "First byte."),
+                        length: mapping.param("length", .address, "Bytes.")
+                    )
+                }), "What would be mapped.")
         let ok = m.result("ok", .bool, "Whether all of it would work.")
         let problems = m.result(
-            "problems", .array(of: .any), "Each {errno, reason, text, hint?, mapping?: index, device?, objects involved}.")
+            "problems", .array(of: .any),
+            "Each {errno, reason, text, hint?, mapping?: index, device?, objects involved}.")
         m.refuses(.ENOENT, "unknown_object", "A device id names no device of this session.")
         m.refuses(.ENODEV, "unknown_device", "There is no device of that name.")
         return { call, service in

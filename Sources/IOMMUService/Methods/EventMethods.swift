@@ -25,6 +25,7 @@ func declareEventMethods(_ methods: inout MethodTable<Service>) {
 
 extension EventKinds {
     fileprivate init(_ flags: Flags) {
-        self.init(BackendEvent.Kind.allCases.enumerated().filter { flags.bits >> UInt32($0.offset) & 1 != 0 }.map(\.element))
+        self.init(
+            BackendEvent.Kind.allCases.enumerated().filter { flags.bits >> UInt32($0.offset) & 1 != 0 }.map(\.element))
     }
 }

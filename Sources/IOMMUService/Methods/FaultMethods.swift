@@ -79,6 +79,10 @@ func declareFaultMethods(_ methods: inout MethodTable<Service>) {
         }
     }
 
+    declareFaultRespond(&methods)
+}
+
+private func declareFaultRespond(_ methods: inout MethodTable<Service>) {
     methods.declare("fault.respond", "Answer page faults: the devices go on.", changesState: true) { m in
         let fault = m.param("fault", .id, "The fault queue.")
         let responses = m.param("responses", .array(of: ResponseParameters.type, count: 0...65_536), "The answers.")

@@ -65,7 +65,9 @@ private func declareDirtyTracking(_ methods: inout MethodTable<Service>) {
         let bitmap = m.result("bitmap", .base64, "Bit 0 of byte 0 is the first page.")
         let dirty = m.result("dirty", .count, "Dirty pages.")
         m.refusesUnknown("hwpt")
-        m.refuses(.EINVAL, "bad_dirty_range", "The range is unaligned, too large or not mapped, or page_size no power of two.")
+        m.refuses(
+            .EINVAL, "bad_dirty_range", "The range is unaligned, too large or not mapped, or page_size no power of two."
+        )
         return { call, service in
             let request = DirtyRequest(
                 iova: call[iova], length: call[length], pageSize: call[pageSize], clear: call[clear])
@@ -83,7 +85,8 @@ private func declareInvalidation(_ methods: inout MethodTable<Service>) {
         let target = m.param("target", .id, "A viommu.")
         let type = m.param("type", .string(maximumBytes: 64), "arm_smmuv3")
         let entries = m.param(
-            "entries", .array(of: .array(of: .address, count: 2...2), count: 0...100_000), "Commands of two words each.")
+            "entries", .array(of: .array(of: .address, count: 2...2), count: 0...100_000), "Commands of two words each."
+        )
         let handled = m.result("handled", .count, "Commands that were run: all of them.")
         m.refusesUnknown("target")
         m.refuses(.EIO, "bad_command", "A command is not one of the eight; `data.handled` ran before it.")

@@ -42,7 +42,8 @@ func declareHotplugMethods(_ methods: inout MethodTable<Service>) {
         let pri = m.param("pri", .bool, default: false, "It can ask for pages.")
         let ats = m.param("ats", .bool, default: false, "It caches translations.")
         let coherent = m.param("coherent", .bool, default: true, "Its DMA is coherent with the caches.")
-        let reserved = m.optional("reserved", .array(of: ReservedParameters.type, count: 0...256), "IOVAs it cannot use.")
+        let reserved = m.optional(
+            "reserved", .array(of: ReservedParameters.type, count: 0...256), "IOVAs it cannot use.")
         let queues = m.param("queues", .count(0...65_536), default: 0, "Queues; 0: not an accelerator.")
         let bus = m.param("bus", .choice(BusChoice.self), default: .pci, "PCI devices reserve the MSI window.")
         m.refuses(.EEXIST, "device_exists", "There is a device of that name, or with one of the StreamIDs.")
@@ -62,7 +63,9 @@ func declareHotplugMethods(_ methods: inout MethodTable<Service>) {
         }
     }
 
-    methods.declare("device.remove", "Unplug an emulated device, bound or not.", role: .admin, changesState: true) { m in
+    methods.declare(
+        "device.remove", "Unplug an emulated device, bound or not.", role: .admin, changesState: true
+    ) { m in
         let name = m.param("name", .string(maximumBytes: 64), "Its name.")
         m.refuses(.ENODEV, "unknown_device", "There is no device of that name.")
         return { call, service in

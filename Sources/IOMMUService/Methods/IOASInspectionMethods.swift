@@ -37,7 +37,9 @@ func declareIOASInspectionMethods(_ methods: inout MethodTable<Service>) {
         }
     }
 
-    methods.declare("ioas.allow_iovas", "Restrict where IOVAs are chosen and what attaching may take.", changesState: true) { m in
+    methods.declare(
+        "ioas.allow_iovas", "Restrict where IOVAs are chosen and what attaching may take.", changesState: true
+    ) { m in
         let ioas = m.param("ioas", .id, "The IOAS.")
         let ranges = m.param("ranges", .array(of: RangeParameters.type, count: 0...65_536), "Empty: everything again.")
         m.refusesUnknown("ioas")

@@ -52,6 +52,12 @@ func declareIOASMethods(_ methods: inout MethodTable<Service>) {
         }
     }
 
+    declareIOASMapMany(&methods)
+    declareIOASUnmap(&methods)
+    declareIOASCopy(&methods)
+}
+
+private func declareIOASMapMany(_ methods: inout MethodTable<Service>) {
     methods.declare("ioas.map_many", "Map many ranges, all or none.", changesState: true) { m in
         let ioas = m.param("ioas", .id, "The IOAS.")
         let mappings = m.param("mappings", .array(of: MappingParameters.type), "What to map.")
@@ -71,7 +77,9 @@ func declareIOASMethods(_ methods: inout MethodTable<Service>) {
             }
         }
     }
+}
 
+private func declareIOASUnmap(_ methods: inout MethodTable<Service>) {
     methods.declare("ioas.unmap", "Unmap whole mappings.", changesState: true) { m in
         let ioas = m.param("ioas", .id, "The IOAS.")
         let iova = m.param("iova", .address, "First byte; 0 with the largest length for everything.")
@@ -84,8 +92,6 @@ func declareIOASMethods(_ methods: inout MethodTable<Service>) {
             return call.reply { $0.set(unmapped, bytes) }
         }
     }
-
-    declareIOASCopy(&methods)
 }
 
 private func declareIOASCopy(_ methods: inout MethodTable<Service>) {

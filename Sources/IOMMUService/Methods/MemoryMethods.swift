@@ -33,6 +33,12 @@ func declareMemoryMethods(_ methods: inout MethodTable<Service>) {
         }
     }
 
+    declareMemoryExport(&methods)
+    declareMemoryClose(&methods)
+    declareMemoryAccess(&methods)
+}
+
+private func declareMemoryExport(_ methods: inout MethodTable<Service>) {
     methods.declare("memory.export", "Hand out the memfd behind a memory object.") { m in
         let memory = m.param("memory", .id, "The memory object.")
         m.sendsDescriptors()
@@ -43,7 +49,9 @@ func declareMemoryMethods(_ methods: inout MethodTable<Service>) {
             return call.reply()
         }
     }
+}
 
+private func declareMemoryClose(_ methods: inout MethodTable<Service>) {
     methods.declare("memory.close", "Let go of a memory object.", changesState: true) { m in
         let memory = m.param("memory", .id, "The memory object.")
         m.refusesUnknown("memory")
@@ -53,8 +61,6 @@ func declareMemoryMethods(_ methods: inout MethodTable<Service>) {
             return call.reply()
         }
     }
-
-    declareMemoryAccess(&methods)
 }
 
 /// `memory.read` and `memory.write`.

@@ -137,6 +137,10 @@ private func declareTraces(_ methods: inout MethodTable<Service>) {
         }
     }
 
+    declareSMMUEvents(&methods)
+}
+
+private func declareSMMUEvents(_ methods: inout MethodTable<Service>) {
     methods.declare("smmu.events", "The events that an SMMU has recorded, decoded.") { m in
         let trace = TraceParameters(m)
         let events = m.result(

@@ -15,9 +15,11 @@ private struct BondFields {
     static var type: ResultType<ObjectOf<BondFields>> {
         .object { bond in
             BondFields(
-                bond: bond.result("bond", .count, "The bond."), device: bond.result("device", .count, "The device object."),
+                bond: bond.result("bond", .count, "The bond."),
+                device: bond.result("device", .count, "The device object."),
                 mm: bond.result("mm", .count, "The address space."), pasid: bond.result("pasid", .count, "Its PASID."),
-                asid: bond.result("asid", .count, "Its ASID."), users: bond.result("users", .count, "Binds and queues."),
+                asid: bond.result("asid", .count, "Its ASID."),
+                users: bond.result("users", .count, "Binds and queues."),
                 state: bond.result("state", .choice(["live", "quiesced"]), "quiesced: the address space has ended."),
                 btm: bond.result("btm", .bool, "CPU invalidations reach the SMMU by themselves.")
             )
@@ -58,6 +60,10 @@ func declareSVAMethods(_ methods: inout MethodTable<Service>) {
         }
     }
 
+    declareSVAList(&methods)
+}
+
+private func declareSVAList(_ methods: inout MethodTable<Service>) {
     methods.declare("sva.list", "The bonds of this session.") { m in
         let bonds = m.result("bonds", .array(of: BondFields.type), "The bonds.")
         return { call, service in

@@ -25,7 +25,9 @@ private struct SessionFields {
 
 /// `session.*` and `object.destroy`.
 func declareSessionMethods(_ methods: inout MethodTable<Service>) {
-    methods.declare("session.attach", "Go on in a named session, which outlives the connection.", changesState: true) { m in
+    methods.declare(
+        "session.attach", "Go on in a named session, which outlives the connection.", changesState: true
+    ) { m in
         let name = m.param("name", .string(maximumBytes: 256), "[A-Za-z0-9._-]{1,64}, unique for the user.")
         let create = m.param("create", .bool, default: true, "Make it if it is not there.")
         let session = m.result(
@@ -53,6 +55,12 @@ func declareSessionMethods(_ methods: inout MethodTable<Service>) {
         }
     }
 
+    declareSessionClose(&methods)
+    declareSessionLists(&methods)
+    declareObjectDestroy(&methods)
+}
+
+private func declareSessionClose(_ methods: inout MethodTable<Service>) {
     methods.declare("session.close", "Destroy a session and all in it.", changesState: true) { m in
         let name = m.optional("name", .string(maximumBytes: 256), "Absent: the session of this connection.")
         let uid = m.optional("owner_uid", .count(), "For administrators: whose session; absent: one's own.")
@@ -68,9 +76,9 @@ func declareSessionMethods(_ methods: inout MethodTable<Service>) {
             return call.reply()
         }
     }
+}
 
-    declareSessionLists(&methods)
-
+private func declareObjectDestroy(_ methods: inout MethodTable<Service>) {
     methods.declare("object.destroy", "Destroy an object of the iommufd id space.", changesState: true) { m in
         let id = m.param("id", .id, "An ioas, hwpt, fault, viommu, vdevice or veventq.")
         m.refusesUnknown("id")
@@ -122,7 +130,8 @@ extension ObjectDescription {
     fileprivate var json: JSONValue {
         let references = refersTo.map { reference in
             JSONValue.object([
-                .init(key: "kind", value: .string(reference.kind)), .init(key: "id", value: .count(UInt64(reference.id))),
+                .init(key: "kind", value: .string(reference.kind)),
+                .init(key: "id", value: .count(UInt64(reference.id))),
             ])
         }
         return .object(

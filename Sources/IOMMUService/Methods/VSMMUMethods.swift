@@ -20,7 +20,8 @@ private struct IdentificationParameters {
 /// `vsmmu.*`: a bare SMMUv3 that the client itself programs.
 func declareVSMMUMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("vsmmu.create", "Make a bare SMMUv3 out of reset.", changesState: true) { m in
-        let idr = m.optional("idr", IdentificationParameters.type, "ID registers; absent ones as smmu0 of the laboratory.")
+        let idr = m.optional(
+            "idr", IdentificationParameters.type, "ID registers; absent ones as smmu0 of the laboratory.")
         let vsmmu = m.result("vsmmu", .count, "The SMMU.")
         m.refuses(.EINVAL, "idr_not_modelled", "The model cannot do what a field says; `data.field` names it.")
         m.refuses(.EDQUOT, "quota_exceeded", "The session has limits.vsmmus_per_session of them.")
@@ -93,7 +94,9 @@ private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
         }
     }
 
-    methods.declare("vsmmu.mmio_write", "Write a register; all that follows is done with the reply.", changesState: true) { m in
+    methods.declare(
+        "vsmmu.mmio_write", "Write a register; all that follows is done with the reply.", changesState: true
+    ) { m in
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
         let offset = m.param("offset", .address, "0 to 0x1ffff.")
         let size = m.param("size", .count(), "4, or 8 at a 64-bit register.")
@@ -158,7 +161,9 @@ private struct TransactionParameters {
 }
 
 private func declareVirtualTranslation(_ methods: inout MethodTable<Service>) {
-    methods.declare("vsmmu.translate", "Let a device access an address: caches fill, events are recorded.", changesState: true) { m in
+    methods.declare(
+        "vsmmu.translate", "Let a device access an address: caches fill, events are recorded.", changesState: true
+    ) { m in
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
         let streamID = m.param("stream_id", .count(), "The StreamID.")
         let pasid = m.optional("pasid", .count(), "The SubstreamID; absent: none.")
@@ -182,6 +187,10 @@ private func declareVirtualTranslation(_ methods: inout MethodTable<Service>) {
         }
     }
 
+    declareVSMMUTranslateMany(&methods)
+}
+
+private func declareVSMMUTranslateMany(_ methods: inout MethodTable<Service>) {
     methods.declare("vsmmu.translate_many", "Many accesses, in order.", changesState: true) { m in
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
         let requests = m.param("requests", .array(of: TransactionParameters.type, count: 0...10_000), "The accesses.")

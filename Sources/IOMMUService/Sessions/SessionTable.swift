@@ -118,7 +118,8 @@ package final class SessionTable {
         guard held < limits.namedPerUser else {
             throw IOMMUError(
                 .EDQUOT, "too_many_sessions", "user \(key.uid) already has \(held) named sessions",
-                hint: "close one, or ask the administrator to raise limits.sessions", ["limit": .number(UInt64(limits.namedPerUser))]
+                hint: "close one, or ask the administrator to raise limits.sessions",
+                ["limit": .number(UInt64(limits.namedPerUser))]
             )
         }
         let session = makeSession(name: key.name, owner: owner)
@@ -129,7 +130,8 @@ package final class SessionTable {
     private func makeSession(name: SessionName?, owner: ClientIdentity) -> Session {
         lastSerial += 1
         let account = takeAccount(owner.uid)
-        let title = name.map { "session \($0.text) of user \(owner.uid)" } ?? "process \(owner.pid) of user \(owner.uid)"
+        let title =
+            name.map { "session \($0.text) of user \(owner.uid)" } ?? "process \(owner.pid) of user \(owner.uid)"
         let context = makeContext(title, account, limits.context)
         let session = Session(serial: lastSerial, name: name?.text, owner: owner, context: context, account: account)
         sessions[lastSerial] = session
