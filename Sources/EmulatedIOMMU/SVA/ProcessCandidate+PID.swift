@@ -142,7 +142,8 @@ extension ProcessCandidate {
 
     private static var notDumpable: IOMMUError {
         IOMMUError(
-            .EPERM, "not_dumpable", "the process is not dumpable, so that nobody may look into it",
+            .EPERM, "not_dumpable",
+            "the process is not dumpable, or holds capabilities that the daemon does not: nobody may look into it",
             hint: "prctl(PR_SET_DUMPABLE, 1) in the process, or let it send its own /proc/self/mem and /proc/self/maps"
         )
     }
