@@ -95,6 +95,7 @@ package final class Daemon {
             }
         }
         try startWatchdog()
+        StartupMemory.release()
         try manager.notify(.ready, .status(service.status))
         let places = listeners.map { $0.path ?? "a passed socket" }.joined(separator: ", ")
         let state = StateLocation.choose(
