@@ -117,6 +117,10 @@ struct DeviceTests {
         try client.expect(EEXIST, nil, "device.add", #"{"name":"hot","smmu":"smmu0","stream_ids":[4001]}"#)
         try client.expect(EEXIST, nil, "device.add", #"{"name":"warm","smmu":"smmu0","stream_ids":[4000]}"#)
         try client.expect(ENOENT, nil, "device.add", #"{"name":"warm","smmu":"smmu9","stream_ids":[4002]}"#)
+        for name in [#"two words"#, #"line\nbreak"#, ""] {
+            let named = #"{"name":"\#(name)","smmu":"smmu0","stream_ids":[4003]}"#
+            try client.expect(EINVAL, nil, "device.add", named)
+        }
         let device = try client.id("device.bind", #"{"name":"hot"}"#, "device")
         try client.call("device.remove", #"{"name":"hot"}"#)
         try client.expect(ENODEV, nil, "device.hw_info", #"{"device":\#(device)}"#)

@@ -55,8 +55,13 @@ package final class AcceleratorQueue {
     }
 
     /// Its address space or device is gone for good; the handle stays.
+    ///
+    /// A device that goes after the address space is what later calls hear of: they answer ENODEV from then on.
     func kill(_ error: IOMMUError) {
-        guard state != .zombie else { return }
+        guard state != .zombie else {
+            if error.errno == .ENODEV { cause = error }
+            return
+        }
         state = .zombie
         cause = error
         cancel(error)

@@ -30,13 +30,25 @@ private enum BusChoice: String, ParameterChoice {
     case platform
 }
 
+/// What the configuration accepts as a name: names end up in the journal and in metrics, where no client may put a line
+/// of its own.
+private let topologyName = StringPattern("^[0-9A-Za-z._:-]{1,64}$") { bytes in
+    !bytes.isEmpty && bytes.allSatisfy { byte in
+        switch byte {
+        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2e, 0x5f, 0x3a, 0x2d: true
+        default: false
+        }
+    }
+}
+
 /// `device.add` and `device.remove`: hot plug of emulated devices.
 func declareHotplugMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("device.add", "Plug in an emulated device.", role: .admin, changesState: true) { m in
-        let name = m.param("name", .string(maximumBytes: 64), "Its name.")
+        let name = m.param("name", .string(maximumBytes: 64, pattern: topologyName), "Its name.")
         let smmu = m.param("smmu", .string(maximumBytes: 64), "The SMMU it is behind.")
         let streamIDs = m.param("stream_ids", .array(of: .count(), count: 1...256), "Its StreamIDs.")
-        let group = m.optional("group", .string(maximumBytes: 64), "Devices that name one move together.")
+        let group = m.optional(
+            "group", .string(maximumBytes: 64, pattern: topologyName), "Devices that name one move together.")
         let pasidBits = m.param("pasid_bits", .count(0...20), default: 0, "Bits of its PASIDs; 0: none.")
         let stall = m.param("stall", .bool, default: false, "It can wait on a fault.")
         let pri = m.param("pri", .bool, default: false, "It can ask for pages.")

@@ -30,7 +30,7 @@ func declareSMMUMethods(_ methods: inout MethodTable<Service>) {
 private func declareTranslation(_ methods: inout MethodTable<Service>) {
     methods.declare("smmu.translate", "What an access would meet now; nothing is recorded, cached or changed.") { m in
         let target = StreamParameters(m)
-        let pasid = m.optional("pasid", .count(), "The PASID of the access; absent: none.")
+        let pasid = m.optional("pasid", .count(0...0xf_ffff), "The PASID of the access, 20 bits; absent: none.")
         let iova = m.param("iova", .address, "Its address.")
         let access = m.param("access", .choice(AccessChoice.self), default: .read, "What it does.")
         let privileged = m.param("privileged", .bool, default: false, "Whether it is privileged.")

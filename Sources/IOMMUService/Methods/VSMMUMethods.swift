@@ -151,7 +151,7 @@ private struct TransactionParameters {
         .object { transaction in
             TransactionParameters(
                 streamID: transaction.param("stream_id", .count(), "The StreamID."),
-                pasid: transaction.optional("pasid", .count(), "The SubstreamID; absent: none."),
+                pasid: transaction.optional("pasid", .count(0...0xf_ffff), "The SubstreamID, 20 bits; absent: none."),
                 iova: transaction.param("iova", .address, "The address."),
                 access: transaction.param("access", .choice(AccessChoice.self), default: .read, "What it does."),
                 privileged: transaction.param("privileged", .bool, default: false, "Whether it is privileged.")
@@ -166,7 +166,7 @@ private func declareVirtualTranslation(_ methods: inout MethodTable<Service>) {
     ) { m in
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
         let streamID = m.param("stream_id", .count(), "The StreamID.")
-        let pasid = m.optional("pasid", .count(), "The SubstreamID; absent: none.")
+        let pasid = m.optional("pasid", .count(0...0xf_ffff), "The SubstreamID, 20 bits; absent: none.")
         let iova = m.param("iova", .address, "The address.")
         let access = m.param("access", .choice(AccessChoice.self), default: .read, "What it does.")
         let privileged = m.param("privileged", .bool, default: false, "Whether it is privileged.")
