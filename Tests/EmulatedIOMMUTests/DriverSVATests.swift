@@ -69,6 +69,18 @@ import Testing
         #expect(bench.link.invalidations.map(\.substreamID) == [3])
     }
 
+    /// A device that asks again in between would be served from the TLB: that is empty before its own cache is.
+    @Test func theTLBIsEmptyBeforeDevicesForget() throws {
+        let bench = try DriverTestBench()
+        let master = try bench.master(pasidBits: 10, ats: true)
+        let domain = try bench.driver.makeSVADomain()
+        try bench.attach(master, pasid: 3, .sva(domain))
+        let before = bench.driver.queue.issued
+        domain.invalidate(va: 0x4000, length: 0x1000, broadcast: false)
+        let opcodes = bench.driver.queue.commands(since: before, limit: 10).map(\.command.opcode)
+        #expect(opcodes == [.TLBI_NH_VA, .SYNC, .ATC_INV, .SYNC])
+    }
+
     /// The CPUs' ASID belongs to a stage 1 domain in use on two devices: it moves, and nothing is lost or stale.
     @Test func aDomainMovesOutOfTheWay() throws {
         let bench = try DriverTestBench()

@@ -157,6 +157,7 @@ extension SMMUDriver {
             )
         }
         queue.append(.TLBI_NH_ASID(asid: domain.asid))
+        if domain.users.hasATS { appendCompletionOfTLBI() }
         for user in domain.users.list { appendATC(user, start: 0, end: 0) }
         queue.sync()
     }

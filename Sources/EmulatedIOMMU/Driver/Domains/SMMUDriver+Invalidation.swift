@@ -7,7 +7,7 @@ extension SMMUDriver {
     /// The same without range commands.
     private static let pageLimit: UInt64 = 512
 
-    /// TLBI and ATC_INV of what a domain gathered, one CMD_SYNC; then its old tables can be used again.
+    /// TLBI and ATC_INV of what a domain gathered, then CMD_SYNC; then its old tables can be used again.
     func invalidate(_ domain: PagingDomain) {
         let gather = domain.gather.pointee
         let tag = UInt64(domain.tag)
@@ -23,6 +23,7 @@ extension SMMUDriver {
             if domain.viommuCount > 0 { queue.append(.TLBI_NH_ALL(vmid: domain.tag)) }
         }
         if domain.users.hasATS {
+            appendCompletionOfTLBI()
             for user in domain.users.list { appendATC(user, gather) }
         }
         queue.sync()
@@ -32,7 +33,10 @@ extension SMMUDriver {
     /// Everything under the domain's tag.
     func invalidateAll(_ domain: PagingDomain) {
         appendAll(domain)
-        for user in domain.users.list { appendATC(user, start: 0, end: 0) }
+        if domain.users.hasATS {
+            appendCompletionOfTLBI()
+            for user in domain.users.list { appendATC(user, start: 0, end: 0) }
+        }
         queue.sync()
     }
 
@@ -57,6 +61,7 @@ extension SMMUDriver {
                 // Tables may have gone with the pages.
                 appendRange(word0, from: start, to: end, gather, leaf: !domain.gather.hasTables)
             }
+            if domain.users.hasATS { appendCompletionOfTLBI() }
         }
         for user in domain.users.list { appendATC(user, start: isAll ? 0 : start, end: isAll ? 0 : end) }
         queue.sync()
@@ -112,6 +117,12 @@ extension SMMUDriver {
     }
 
     // MARK: ATC
+
+    /// Goes between TLBI and ATC_INV: a device that asks again must not be served from a TLB entry that is about to go
+    /// (IHI 0070, 3.9.1). Later commands wait for a CMD_SYNC, so that it needs no ring of the doorbell of its own.
+    func appendCompletionOfTLBI() {
+        queue.append(.SYNC())
+    }
 
     private func appendATC(_ user: DomainUser, _ gather: InvalidationGather) {
         guard user.master.isATSEnabled else { return }
