@@ -8,6 +8,8 @@ package struct IOMMUError: Error, Sendable {
         case number(UInt64)
         /// An address, a length of an address range or a register word; a `"0x…"` string on the wire.
         case hex(UInt64)
+        /// Yes or no.
+        case flag(Bool)
         /// A name.
         case text(String)
         /// A list of register or record words, each a `"0x…"` string on the wire.

@@ -24,7 +24,7 @@ package struct EventDescription {
         members.append(.init("address", .hex(address)))
         if record.type?.isTranslationFault == true {
             members.append(.init("access", .text(record.InD ? "execute" : record.RnW ? "read" : "write")))
-            members.append(.init("privileged", .number(record.PnU ? 1 : 0)))
+            members.append(.init("privileged", .flag(record.PnU)))
             members.append(.init("stage", .number(record.S2 ? 2 : 1)))
             members.append(.init("class", .text(className)))
             if record.S2 { members.append(.init("ipa", .hex(record.IPA))) }

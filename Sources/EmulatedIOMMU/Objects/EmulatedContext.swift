@@ -104,7 +104,7 @@ package final class EmulatedContext: IOMMUContext {
     private func describe(_ memory: MemoryObject, id: ObjectID) -> ObjectDescription {
         var state: [IOMMUError.Member] = [.init("size", .hex(memory.size))]
         if let name = memory.name { state.append(.init("name", .text(name))) }
-        state.append(.init("writable", .number(memory.isWritable ? 1 : 0)))
+        state.append(.init("writable", .flag(memory.isWritable)))
         return ObjectDescription(kind: "memory", id: id, users: memory.mappings, state: state)
     }
 

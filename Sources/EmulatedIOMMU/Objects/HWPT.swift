@@ -63,7 +63,7 @@ package final class PagingHWPT: HWPT {
         return [
             .init("smmu", .text(smmu.name)),
             .init("stage", .number(UInt64(domain.stage))),
-            .init("automatic", .number(isAutomatic ? 1 : 0)),
+            .init("automatic", .flag(isAutomatic)),
             .init("flags", .text(names.joined(separator: ","))),
             .init("attached", .number(UInt64(attachedCount))),
         ]

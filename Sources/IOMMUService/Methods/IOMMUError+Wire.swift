@@ -16,6 +16,7 @@ extension IOMMUError.Value {
         switch self {
         case .number(let value): .count(value)
         case .hex(let value): .hex(value)
+        case .flag(let value): .bool(value)
         case .text(let value): .string(value)
         case .words(let values): .array(values.map(JSONValue.hex))
         case .object(let members): .object(members.map(\.json))

@@ -30,7 +30,7 @@ package final class IOAS: SessionObject {
     override var state: [IOMMUError.Member] {
         [
             .init("mappings", .number(UInt64(areas.count))),
-            .init("huge_pages", .number(usesHugePages ? 1 : 0)),
+            .init("huge_pages", .flag(usesHugePages)),
             .init("alignment", .hex(alignment)),
         ]
     }
