@@ -104,32 +104,75 @@ extension PageTable {
         _ words: UnsafeMutablePointer<UInt64>, entry first: Int, last: Int, bit firstBit: UInt64, clear: Bool,
         into bitmap: inout DirtyBitmap?, gather: inout InvalidationGather
     ) -> Int {
-        guard var map = bitmap, firstBit & 7 == 0 else { return first }
-        var (entry, byte) = (first, Int(truncatingIfNeeded: firstBit >> 3))
+        guard let map = bitmap, firstBit & 7 == 0, let bytes = map.bytes.baseAddress else { return first }
+        let firstByte = Int(truncatingIfNeeded: firstBit >> 3)
+        let groups = min((last &- first &+ 1) / 8, map.bytes.count &- firstByte)
+        guard groups > 0 else { return first }
         let base = map.start &+ firstBit << UInt64(map.pageShift)
+        var (group, byte) = (words + first, bytes + firstByte)
+        let end = group + groups &* 8
+        // Once the whole address space is to be invalidated, no page needs to be named.
+        var named = clear && !gather.overflowed
         var found: UInt64 = 0
-        while entry &+ 7 <= last, byte < map.bytes.count {
-            var bits: UInt8 = 0
-            for offset in 0..<8 {
-                let isDirty = words[entry &+ offset] & Self.dirtyMask == Self.dirtyValue
-                bits |= (isDirty ? 1 : 0) &<< UInt8(truncatingIfNeeded: offset)
-            }
+        while group < end {
+            let bits = Self.dirtyPages(group)
             if bits != 0 {
-                found &+= UInt64((bits & ~map.bytes[byte]).nonzeroBitCount)
-                map.bytes[byte] |= bits
-                if clear {
-                    for offset in 0..<8 where bits &>> UInt8(truncatingIfNeeded: offset) & 1 != 0 {
-                        words[entry &+ offset] |= LeafAttributes.readOnly
-                        let page = base &+ UInt64(entry &- first &+ offset) << UInt64(map.pageShift)
-                        gather.add(page, bytes: format.granule, shift: format.granuleBits)
-                    }
+                found &+= UInt64((bits & ~byte.pointee).nonzeroBitCount)
+                byte.pointee |= bits
+                if clear { Self.clean(group, bits) }
+                if named {
+                    let start = base &+ UInt64(group - words - first) << UInt64(map.pageShift)
+                    name(bits, from: start, in: &gather)
+                    named = !gather.overflowed
                 }
             }
-            entry &+= 8
-            byte &+= 1
+            group += 8
+            byte += 1
         }
-        map.count &+= found
-        bitmap = map
-        return entry
+        bitmap?.count &+= found
+        return first &+ groups &* 8
+    }
+
+    /// Which of eight pages are dirty, one bit each.
+    ///
+    /// The three bits that decide lie so far apart that four descriptors fit into one word, each shifted by its number.
+    @inline(__always)
+    private static func dirtyPages(_ words: UnsafeMutablePointer<UInt64>) -> UInt8 {
+        let low = packed(words[0], words[1], words[2], words[3])
+        let high = packed(words[4], words[5], words[6], words[7])
+        return UInt8(truncatingIfNeeded: dirty(low) | dirty(high) &<< 4)
+    }
+
+    @inline(__always)
+    private static func packed(_ a: UInt64, _ b: UInt64, _ c: UInt64, _ d: UInt64) -> UInt64 {
+        var pack = d & dirtyMask
+        pack = pack &* 2 &+ (c & dirtyMask)
+        pack = pack &* 2 &+ (b & dirtyMask)
+        return pack &* 2 &+ (a & dirtyMask)
+    }
+
+    @inline(__always)
+    private static func dirty(_ pack: UInt64) -> UInt64 {
+        let modifier = UInt64(LeafAttributes.dirtyBitModifier.trailingZeroBitCount)
+        let readOnly = UInt64(LeafAttributes.readOnly.trailingZeroBitCount)
+        return pack & (pack &>> modifier) & ~(pack &>> readOnly) & 0xf
+    }
+
+    @inline(__always)
+    private static func clean(_ words: UnsafeMutablePointer<UInt64>, _ bits: UInt8) {
+        var remaining = UInt32(bits)
+        while remaining != 0 {
+            words[remaining.trailingZeroBitCount] |= LeafAttributes.readOnly
+            remaining &= remaining &- 1
+        }
+    }
+
+    /// Names what has to be invalidated of eight pages.
+    @inline(never)
+    private func name(_ bits: UInt8, from start: UInt64, in gather: inout InvalidationGather) {
+        if bits == 0xff { return gather.add(start, bytes: format.granule &* 8, shift: format.granuleBits) }
+        for page in 0..<UInt64(8) where bits &>> UInt8(page) & 1 != 0 {
+            gather.add(start &+ page &* format.granule, bytes: format.granule, shift: format.granuleBits)
+        }
     }
 }
