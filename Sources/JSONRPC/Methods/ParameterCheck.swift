@@ -206,22 +206,54 @@ extension ParameterSource {
         _ slot: inout ParameterSlot
     ) -> Bool {
         guard nodes[index].kind == .array else { return refuse(.wrongType, "it has to be an array") }
+        slot.bits = UInt64(type.pointee.first)
+        // Elements of an array are visited twice, to be checked and to be read.
+        if nodes[index].escaped { return true }
         let count = UInt64(nodes[index].length)
+        let elements = program.pointee.types + type.pointee.first
+        switch elements.pointee.kind {
+        case .unsignedOrHex, .unsigned, .id: guard acceptIntegers(index, elements) else { return false }
+        default: guard acceptElements(index, type.pointee.first) else { return false }
+        }
+        guard count >= type.pointee.low, count <= type.pointee.high else {
+            return refuse(.wrongCount, "from \(type.pointee.low) to \(type.pointee.high) elements are allowed")
+        }
+        return true
+    }
+
+    /// Leaves the values in the nodes of the array and marks it, so that no text is read again.
+    @inline(__always)
+    private func acceptIntegers(_ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>) -> Bool {
+        let end = Int(nodes[index].next)
+        var cursor = index &+ 1
+        while cursor < end {
+            var element = ParameterSlot(bits: 0, node: 0)
+            guard acceptInteger(cursor, type, &element) else {
+                program.pointee.failure.pointee.within(element: cursor &- index &- 1)
+                return false
+            }
+            let next = Int(nodes[cursor].next)
+            nodes[cursor].start = UInt32(truncatingIfNeeded: element.bits)
+            nodes[cursor].length = UInt32(truncatingIfNeeded: element.bits &>> 32)
+            cursor = next
+        }
+        nodes[index].escaped = true
+        return true
+    }
+
+    @inline(__always)
+    private func acceptElements(_ index: Int, _ type: Int) -> Bool {
         var cursor = index &+ 1
         var position = 0
         while cursor < Int(nodes[index].next) {
             var element = ParameterSlot(bits: 0, node: 0)
-            guard accept(cursor, type.pointee.first, &element) else {
+            guard accept(cursor, type, &element) else {
                 program.pointee.failure.pointee.within(element: position)
                 return false
             }
             cursor = Int(nodes[cursor].next)
             position &+= 1
         }
-        guard count >= type.pointee.low, count <= type.pointee.high else {
-            return refuse(.wrongCount, "from \(type.pointee.low) to \(type.pointee.high) elements are allowed")
-        }
-        slot.bits = UInt64(type.pointee.first)
         return true
     }
 

@@ -61,10 +61,22 @@ public struct List<Element: ParameterValue>: ParameterValue {
     public var count: Int { node == 0 ? 0 : Int(source.nodes[node].length) }
 
     /// Calls `body` with each element in order. An object element is valid until `body` returns.
+    @inline(__always)
     public func forEach(_ body: (Element) throws -> Void) rethrows {
         guard node != 0 else { return }
         var cursor = node &+ 1
         let end = Int(source.nodes[node].next)
+        if source.nodes[node].escaped {
+            // The check has left integers in their nodes.
+            while cursor < end {
+                let element = source.nodes[cursor]
+                let bits = UInt64(element.length) &<< 32 | UInt64(element.start)
+                let slot = ParameterSlot(bits: bits, node: UInt32(truncatingIfNeeded: cursor))
+                try body(Element.read(slot, source, shape))
+                cursor &+= 1
+            }
+            return
+        }
         while cursor < end {
             var slot = ParameterSlot(bits: 0, node: 0)
             // Checked before the handler ran: reading it again cannot fail.

@@ -31,6 +31,7 @@ public final class SMMU<Memory: PhysicalMemory> {
     var nextSTAG: UInt16 = 0
     var hasFailedATCInvalidation = false
     var isConsumingCommands = false
+    var recentTarget = RecentTarget()
     var commandTrace = TraceRing<Command>()
     var eventTrace = TraceRing<EventRecord>()
     var steps: [WalkStep] = []
@@ -140,6 +141,15 @@ struct RecentStream {
     init(_ context: UnsafeMutablePointer<StreamContext>) {
         self.context = context
     }
+}
+
+/// Where the last TLBI by address and ASID led, as long as no tag changes.
+struct RecentTarget {
+    /// VMID and ASID.
+    var names: UInt32 = 0
+    /// Of the tags; they begin with 1.
+    var epoch: UInt64 = 0
+    var target = AddressSpaces.Target()
 }
 
 /// What every translation touches.

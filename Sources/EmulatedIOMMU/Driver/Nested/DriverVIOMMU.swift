@@ -73,13 +73,24 @@ package final class DriverVIOMMU {
     /// - Returns: how many were run: all.
     /// - Throws: `EIO` with `handled` for an opcode that is not a guest's, or an unknown virtual StreamID.
     package func invalidate(entries: [(UInt64, UInt64)]) throws(IOMMUError) -> Int {
+        let queue = driver.queue
+        let vmid = vmid
         var done = 0
-        defer { if done > 0 { driver.queue.sync() } }
-        for entry in entries {
-            driver.queue.append(try rewritten(Command(word0: entry.0, word1: entry.1), handled: done))
-            done += 1
+        defer { if done > 0 { queue.sync() } }
+        for (word0, word1) in entries {
+            var host = Command(word0: word0, word1: word1)
+            if Self.isForVMID(host) { host.VMID = vmid } else { host = try rewritten(host, handled: done) }
+            queue.append(host)
+            done &+= 1
         }
         return done
+    }
+
+    /// Nearly all that guests send: a TLBI that needs only the host's VMID.
+    @inline(__always)
+    private static func isForVMID(_ command: Command) -> Bool {
+        let opcode = UInt8(truncatingIfNeeded: command.word0)
+        return opcode >= CommandOpcode.TLBI_NH_ALL.rawValue && opcode <= CommandOpcode.TLBI_NH_VAA.rawValue
     }
 
     /// The guest's command with the host's VMID or StreamID.

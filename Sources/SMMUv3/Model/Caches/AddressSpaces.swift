@@ -73,6 +73,26 @@ struct AddressSpaces {
         spaceIndex[UInt64(machine) << 16 | UInt64(asid)]
     }
 
+    /// Whose entries a TLBI by address and ASID forgets.
+    struct Target {
+        /// nil if no context ever used the VMID.
+        var machine: Int?
+        /// Of the non-global entries; 0 if no context ever used the ASID.
+        var tag: UInt64 = 0
+    }
+
+    func target(machine: Int, asid: UInt16) -> Target {
+        Target(machine: machine, tag: existingSpace(machine: machine, asid: asid).map { tag(space: $0) } ?? 0)
+    }
+
+    /// The same in the world of guests and their host.
+    func target(vmid: UInt16, asid: UInt16) -> Target {
+        guard let machine = machineIndex[UInt32(StreamWorld.NS_EL1.rawValue) << 16 | UInt32(vmid)] else {
+            return Target()
+        }
+        return target(machine: machine, asid: asid)
+    }
+
     /// The machines of a world whose VMID matches above `wildcardBits` low bits (3.17.6).
     func machines(world: StreamWorld, vmid: UInt16, wildcardBits: Int = 0) -> [Int] {
         if wildcardBits == 0 {

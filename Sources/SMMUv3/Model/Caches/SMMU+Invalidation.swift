@@ -81,9 +81,14 @@ extension SMMU {
         return VMW <= 4 ? VMW : 0
     }
 
-    private func invalidateAddress(_ opcode: CommandOpcode, _ command: Command, vmid: UInt16) -> CommandError {
+    func invalidateAddress(_ opcode: CommandOpcode, _ command: Command, vmid: UInt16) -> CommandError {
         guard let range = AddressRange(command, features) else {
             return .CERROR_ILL
+        }
+        if opcode == .TLBI_NH_VA, wildcardBits == 0 {
+            removeAddress(target(vmid: vmid, asid: command.ASID), range)
+            markUnrecordedStalls()
+            return .CERROR_NONE
         }
         let hyp: StreamWorld = registers.CR2 & CR2.E2H != 0 ? .NS_EL2_E2H : .NS_EL2
         let machines: [Int]
@@ -114,15 +119,29 @@ extension SMMU {
             }
             return
         }
-        if let space = spaces.existingSpace(machine: machine, asid: asid) {
-            remove(tag: spaces.tag(space: space), range)
-        }
-        if hasGlobalEntries {
+        removeAddress(spaces.target(machine: machine, asid: asid), range)
+    }
+
+    /// Where a TLBI of a VMID and an ASID leads; guests send many of the same address space in a row.
+    @inline(__always)
+    private func target(vmid: UInt16, asid: UInt16) -> AddressSpaces.Target {
+        let names = UInt32(vmid) << 16 | UInt32(asid)
+        if recentTarget.names == names, recentTarget.epoch == spaces.epoch { return recentTarget.target }
+        let target = spaces.target(vmid: vmid, asid: asid)
+        recentTarget = RecentTarget(names: names, epoch: spaces.epoch, target: target)
+        return target
+    }
+
+    @inline(__always)
+    private func removeAddress(_ target: AddressSpaces.Target, _ range: AddressRange) {
+        if target.tag != 0 { remove(tag: target.tag, range) }
+        if hasGlobalEntries, let machine = target.machine {
             remove(tag: spaces.globalTag(machine: machine, ASET: false), range)
             remove(tag: spaces.globalTag(machine: machine, ASET: true), range)
         }
     }
 
+    @inline(__always)
     func remove(tag: UInt64, _ range: AddressRange) {
         tlb.remove(tag: tag, address: range.first, last: range.last, TG: range.TG, TTL: range.TTL)
         walks.remove(tag: tag, address: range.first, last: range.last, TG: range.TG, TTL: range.TTL)
@@ -144,6 +163,7 @@ struct AddressRange {
     }
 
     /// The range of a command, nil if its parameters are Reserved.
+    @inline(__always)
     init?(_ command: Command, _ features: Features) {
         first = command.Address
         guard features.RIL, command.TG != 0 else {

@@ -44,6 +44,10 @@ extension SMMU {
     }
 
     private func execute(_ command: Command) -> CommandError {
+        // What nearly every command of a long batch is.
+        if UInt8(truncatingIfNeeded: command.word0) == CommandOpcode.TLBI_NH_VA.rawValue, features.stage1 {
+            return invalidateAddress(.TLBI_NH_VA, command, vmid: features.stage2 ? command.VMID : 0)
+        }
         guard let opcode = command.opcode else {
             return .CERROR_ILL
         }

@@ -70,7 +70,9 @@ extension SMMU {
     }
 
     /// Invalidation happened: what is not recorded yet must be retried instead (4.7.3).
+    @inline(__always)
     func markUnrecordedStalls() {
+        guard !stalls.isEmpty else { return }
         for index in stalls.indices where !stalls[index].isRecorded {
             stalls[index].isStale = true
         }
