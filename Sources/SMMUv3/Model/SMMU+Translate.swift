@@ -25,7 +25,7 @@ extension SMMU {
     @inline(never)
     func translateMiss(_ transaction: Transaction) -> Translation {
         let context = recent.context
-        if let output = walkQuickly(context, transaction) {
+        if let output = walkQuickly(context, transaction) ?? walkNestedQuickly(context, transaction) {
             return .ok(output)
         }
         do throws(Fault) {
@@ -235,6 +235,8 @@ extension SMMU {
         let mask = (1 &<< combined.log2Size) &- 1
         combined.output = (second.output | IPA & ((1 &<< second.log2Size) &- 1)) & ~mask
         combined.permissions |= second.permissions
+        combined.leafKey = second.leafKey == 0 ? 0 : first.leafKey
+        combined.stage2LeafKey = second.leafKey
         if second.memoryAttributes != MemoryAttributes.writeBack {
             combined.memoryAttributes = MemoryAttributes.combine(first.memoryAttributes, second.memoryAttributes)
         }

@@ -24,12 +24,15 @@ struct StreamContext {
     var stage2Tag: UInt64 = 0
     var mode = Mode.bypass
     var world = StreamWorld.NS_EL1
-    /// The attribute bits of the last stage 1 leaf and log2 of its size, and the `TLBAttributes` that they came to:
-    /// most leaves of a table differ in nothing but their address.
+    /// The attribute bits of the last stage 1 leaf and log2 of its size, the same of its stage 2 leaf if nested, and
+    /// the `TLBAttributes` that they came to: most leaves of a table differ in nothing but their address.
     var leafKey: UInt64 = 0
+    var stage2LeafKey: UInt64 = 0
     var leafAttributes: UInt64 = 0
     /// Whether `SMMU.walkQuickly` knows the kind of TTB0: 4 KiB granule, stage 1 only.
     var hasQuickTable = false
+    /// Whether `SMMU.walkNestedQuickly` knows TTB0 and S2TTB: 4 KiB granules.
+    var hasQuickTables = false
     /// Special treatment before the TLB look-up: TBI, E0PD.
     var adjustsAddress = false
     /// Bits 0 and 1: CD.TBI0 and TBI1.
@@ -130,7 +133,9 @@ extension StreamContext {
                 base: cd.TTB1, granuleBits: WalkParameters.granuleBits(TG1: cd.TG1), inputBits: 64 - Int(cd.T1SZ),
                 startLevel: nil, outputBits: outputBits, OAS: features.OAS)
         }
-        hasQuickTable = mode == .stage1 && !table0.isDisabled && table0.granuleBits == 12
+        let isQuick = !table0.isDisabled && table0.granuleBits == 12
+        hasQuickTable = isQuick && mode == .stage1
+        hasQuickTables = isQuick && mode == .nested && table2.granuleBits == 12
         MAIR = cd.MAIR0 | cd.MAIR1 << 32
         (aborts, records, stalls, ASET) = (cd.A, cd.R, cd.S, cd.ASET)
         updatesAccessFlag = cd.HA

@@ -47,4 +47,6 @@ struct Mapping {
     var isGlobal: Bool
     /// What `StreamContext.leafKey` is for this leaf, 0 if it may not be remembered.
     var leafKey: UInt64 = 0
+    /// The same of the stage 2 leaf if nested.
+    var stage2LeafKey: UInt64 = 0
 }

@@ -2,6 +2,9 @@ extension SMMU {
     /// APTable, PXNTable and UXNTable.
     static var hierarchyMask: UInt64 { 0xf << 59 }
 
+    /// The address in a descriptor of a table with a 4 KiB granule.
+    static var quickAddress: UInt64 { 0x0000_ffff_ffff_f000 }
+
     /// Everything of a 4 KiB descriptor but its address, with log2 of what it maps in the place of the address.
     @inline(__always)
     static func leafKey(_ descriptor: UInt64, shift: UInt64) -> UInt64 {
@@ -19,17 +22,29 @@ extension SMMU {
         else {
             return nil
         }
+        return cacheQuickly(context, transaction, output: leaf.descriptor & Self.quickAddress, shift: leaf.shift)
+    }
+
+    /// Caches what a leaf like the last one maps; nil if it does not permit the access.
+    ///
+    /// - Parameters:
+    ///   - output: any address in the page of the output.
+    ///   - shift: log2 of what is mapped.
+    @inline(__always)
+    func cacheQuickly(
+        _ context: UnsafeMutablePointer<StreamContext>, _ transaction: Transaction, output: UInt64, shift: UInt64
+    ) -> Output? {
+        let address = transaction.address
         let attributes = context.pointee.leafAttributes
         let half = TLBAttributes.half(attributes, privileged: transaction.privileged)
         guard TLBAttributes.serves(half, transaction.access) else {
             return nil
         }
-        let mask = (1 &<< leaf.shift) &- 1
-        let output = leaf.descriptor & 0x0000_ffff_ffff_f000 & ~mask
+        let mask = (1 &<< shift) &- 1
+        let output = output & ~mask
         tlb.statistics.misses &+= 1
         let entry = TLBEntry(
-            tag: context.pointee.tag, page: address & ~mask | leaf.shift, output: output | leaf.shift,
-            attributes: attributes)
+            tag: context.pointee.tag, page: address & ~mask | shift, output: output | shift, attributes: attributes)
         tlb.insert(entry) { spaces.liveTags() }
         return Output(
             address: output | address & mask, pageSize: mask &+ 1,
@@ -50,7 +65,7 @@ extension SMMU {
             guard let descriptor = memory.load64(base &+ ((address &>> shift) & 511) &* 8) else {
                 return nil
             }
-            let next = descriptor & 0x0000_ffff_ffff_f000
+            let next = descriptor & Self.quickAddress
             guard next &>> outputBits == 0 else {
                 return nil
             }
@@ -66,14 +81,15 @@ extension SMMU {
         }
     }
 
-    /// Remembers a leaf for `walkQuickly`.
+    /// Remembers a leaf for `walkQuickly` and `walkNestedQuickly`.
     @inline(__always)
     func remember(_ mapping: Mapping, in context: UnsafePointer<StreamContext>) {
-        guard mapping.leafKey != 0, context.pointee.hasQuickTable else {
+        guard mapping.leafKey != 0, context.pointee.hasQuickTable || context.pointee.hasQuickTables else {
             return
         }
         let mutable = UnsafeMutablePointer(mutating: context)
         mutable.pointee.leafKey = mapping.leafKey
+        mutable.pointee.stage2LeafKey = mapping.stage2LeafKey
         mutable.pointee.leafAttributes = TLBAttributes.pack(mapping)
     }
 }

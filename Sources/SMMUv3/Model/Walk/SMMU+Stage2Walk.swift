@@ -112,7 +112,8 @@ extension SMMU {
             output: context.pointee.table2.address(descriptor) & ~mask, permissions: permissions, log2Size: shift,
             memoryAttributes: MemoryAttributes.stage2(descriptor, forcesWriteBack: context.pointee.forcesWriteBack),
             shareability: UInt8(truncatingIfNeeded: descriptor.bits(9, 8)), level: level,
-            granuleBits: context.pointee.table2.granuleBits, isGlobal: false)
+            granuleBits: context.pointee.table2.granuleBits, isGlobal: false,
+            leafKey: updated == descriptor ? Self.leafKey(descriptor, shift: shift) : 0)
     }
 
     @inline(__always)
