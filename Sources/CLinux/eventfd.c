@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 /* A write() to a full eventfd blocks unless its owner made it non-blocking, which the owner may change at any time.
@@ -51,6 +52,28 @@ int clinux_signal_eventfd(int eventfd)
     struct timespec now = {0, 0};
     syscall(SYS_io_getevents, context, 0l, 1l, &event, &now);
     return 0;
+}
+
+int clinux_alarm_create(void)
+{
+    return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+}
+
+bool clinux_alarm_set(int alarm, uint64_t nanoseconds)
+{
+    struct itimerspec when = {0};
+
+    when.it_value.tv_sec = (time_t)(nanoseconds / 1000000000u);
+    when.it_value.tv_nsec = (long)(nanoseconds % 1000000000u);
+    return timerfd_settime(alarm, TFD_TIMER_ABSTIME, &when, NULL) == 0;
+}
+
+void clinux_alarm_clear(int alarm)
+{
+    uint64_t count;
+
+    if (read(alarm, &count, sizeof count) < 0)
+        return;
 }
 
 int clinux_make_eventfd(void)

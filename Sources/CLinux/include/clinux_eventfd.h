@@ -1,4 +1,6 @@
 #pragma once
+#include <stdbool.h>
+#include <stdint.h>
 
 /* Adds 1 to the counter of somebody else's eventfd without ever blocking, however full it is: 0, or -errno; -EINVAL if
  * the descriptor is no eventfd. One thread at a time. */
@@ -6,3 +8,12 @@ int clinux_signal_eventfd(int eventfd);
 
 /* An eventfd (EFD_CLOEXEC | EFD_NONBLOCK), or -1 and errno. */
 int clinux_make_eventfd(void);
+
+/* A timer descriptor (CLOCK_MONOTONIC, close-on-exec, non-blocking), or -1 and errno. */
+int clinux_alarm_create(void);
+
+/* Makes it readable once the clock shows `nanoseconds`, which is not 0, and not before. */
+bool clinux_alarm_set(int alarm, uint64_t nanoseconds);
+
+/* Not readable any more until set again. */
+void clinux_alarm_clear(int alarm);

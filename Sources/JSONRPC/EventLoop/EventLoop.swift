@@ -21,6 +21,10 @@ public struct EventMask: OptionSet, Sendable {
     public static let error = EventMask(rawValue: EPOLLERR.rawValue)
     /// Both directions are shut down: the peer is gone.
     public static let hangUp = EventMask(rawValue: EPOLLHUP.rawValue)
+    /// The peer sends no more; reported only if asked for.
+    public static let inputEnds = EventMask(rawValue: EPOLLRDHUP.rawValue)
+    /// Report each condition once, and again after ``EventLoop/modify(_:for:)``: the handler keeps track of the rest.
+    public static let once = EventMask(rawValue: EPOLLET.rawValue)
 }
 
 /// One thread's epoll loop: descriptors, timers, signals, and messages of other threads.
@@ -52,15 +56,29 @@ public final class EventLoop {
     private var lastTurnEnd = 0
     private var isStopped = false
     private var timers = TimerQueue()
+    /// Wakes the loop for the next timer. A timeout of epoll_wait would have the kernel set its clock in every turn.
+    private let alarm: Int32
+    /// When the alarm is set to go off.
+    private var alarmTime = UInt64.max
+    private static let alarmKey = UInt64.max
 
     /// A loop for the calling thread.
     public init() throws(SystemError) {
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         guard epoll >= 0 else { throw .current("epoll_create1") }
+        alarm = clinux_alarm_create()
+        var event = epoll_event(events: EventMask.input.rawValue, data: epoll_data_t(u64: Self.alarmKey))
+        guard alarm >= 0, epoll_ctl(epoll, EPOLL_CTL_ADD, alarm, &event) == 0 else {
+            let error = SystemError.current("timerfd_create")
+            _ = close(epoll)
+            if alarm >= 0 { _ = close(alarm) }
+            throw error
+        }
         events = .allocate(capacity: Self.eventsPerTurn)
     }
 
     deinit {
+        _ = close(alarm)
         _ = close(epoll)
         events.deallocate()
     }
@@ -150,7 +168,7 @@ public final class EventLoop {
     /// One turn; without `waiting` it only handles what is ready now. Returns whether work is left.
     @discardableResult
     public func turn(waiting: Bool) throws(SystemError) -> Bool {
-        let timeout = waiting ? timers.millisecondsToNext() : 0
+        let timeout: Int32 = waiting && setAlarm() ? -1 : 0
         let count = epoll_wait(epoll, events, Int32(Self.eventsPerTurn), timeout)
         guard count >= 0 || errno == EINTR else { throw .current("epoll_wait") }
         for index in 0..<max(0, Int(count)) { deliver(events[index]) }
@@ -158,6 +176,14 @@ public final class EventLoop {
         var isBusy = false
         for work in endOfTurn { isBusy = work.body() || isBusy }
         return isBusy
+    }
+
+    /// Sees to it that the loop wakes up for the next timer; `false` if that is due now.
+    private func setAlarm() -> Bool {
+        guard let deadline = timers.nextDeadline(), deadline != alarmTime else { return true }
+        guard deadline > Clock.now, clinux_alarm_set(alarm, deadline) else { return false }
+        alarmTime = deadline
+        return true
     }
 
     /// A timer set by another one waits for the next turn, so that timers cannot keep the loop from its descriptors.
@@ -169,6 +195,11 @@ public final class EventLoop {
     }
 
     private func deliver(_ event: epoll_event) {
+        if event.data.u64 == Self.alarmKey {
+            clinux_alarm_clear(alarm)
+            alarmTime = .max
+            return
+        }
         let index = Int(event.data.u64 & 0xffff_ffff)
         let generation = UInt32(truncatingIfNeeded: event.data.u64 >> 32)
         // An earlier event of the same turn may have unregistered it.

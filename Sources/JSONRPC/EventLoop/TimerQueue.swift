@@ -33,13 +33,10 @@ struct TimerQueue {
         heap = heap.filter { bodies[$0.number] != nil }.sorted { Self.isBefore($0, $1) }
     }
 
-    /// Timeout for epoll: -1 without timers, otherwise rounded up so that a timer is due when the wait ends.
-    mutating func millisecondsToNext() -> Int32 {
+    /// When the next timer is due.
+    mutating func nextDeadline() -> UInt64? {
         while let first = heap.first, bodies[first.number] == nil { removeFirst() }
-        guard let first = heap.first else { return -1 }
-        let time = Clock.now
-        guard first.deadline > time else { return 0 }
-        return Int32(clamping: (first.deadline - time + 999_999) / 1_000_000)
+        return heap.first?.deadline
     }
 
     /// Removes and returns the first timer that is due at `time` and not newer than `last`.

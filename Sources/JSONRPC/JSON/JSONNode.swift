@@ -17,8 +17,18 @@ struct JSONNode {
     /// Index of the node after this value and all it contains.
     var next: UInt32
     var kind: Kind
-    /// The string still holds backslash escapes.
+    /// A string: it still holds backslash escapes. An object: it has been checked as a parameter, and its members are
+    /// now fields' numbers and values; see `ParameterSource.acceptObject`.
     var escaped: Bool
+
+    /// The bits of a checked value, in place of where its text is.
+    var bits: UInt64 {
+        get { UInt64(length) << 32 | UInt64(start) }
+        set {
+            start = UInt32(truncatingIfNeeded: newValue)
+            length = UInt32(truncatingIfNeeded: newValue >> 32)
+        }
+    }
 
     @inline(__always)
     init(_ kind: Kind, start: Int, length: Int, next: Int, escaped: Bool = false) {

@@ -2,11 +2,15 @@ import Glibc
 
 extension ParameterSource {
     /// Checks the members of an object and leaves what they amount to in the slots of its fields.
+    ///
+    /// An element of an array is visited twice, to be checked and to be read. The first visit leaves the number of the
+    /// field in each key's node, and bits in the nodes of values that are no more than that; the second only copies.
     func acceptObject(
         _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
     ) -> Bool {
         guard nodes[index].kind == .object else { return refuse(.wrongType, "it has to be an object") }
         clear(type)
+        guard !nodes[index].escaped else { return acceptAgain(index, type) }
         var cursor = index &+ 1
         let end = Int(nodes[index].next)
         var expected = 0
@@ -14,7 +18,34 @@ extension ParameterSource {
             guard acceptMember(cursor, type, &expected) else { return false }
             cursor = Int(nodes[cursor &+ 1].next)
         }
-        return requireAll(type)
+        guard requireAll(type) else { return false }
+        nodes[index].escaped = true
+        return true
+    }
+
+    /// The number of a member that is as good as absent.
+    private static let absent = UInt32.max
+
+    @inline(__always)
+    private func acceptAgain(_ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>) -> Bool {
+        let first = program.pointee.fields + type.pointee.first
+        let end = Int(nodes[index].next)
+        var cursor = index &+ 1
+        while cursor < end {
+            let number = nodes[cursor].length
+            let value = cursor &+ 1
+            if number != Self.absent {
+                let field = first + Int(number)
+                let slot = slots + field.pointee.slot
+                if field.pointee.isInBits {
+                    slot.initialize(to: ParameterSlot(bits: nodes[value].bits, node: UInt32(truncatingIfNeeded: value)))
+                } else {
+                    guard accept(value, field.pointee.type, &slot.pointee) else { return false }
+                }
+            }
+            cursor = Int(nodes[value].next)
+        }
+        return true
     }
 
     /// All fields of the type as they are when nothing is given: absent, or at their defaults.
@@ -37,8 +68,15 @@ extension ParameterSource {
         let slot = slots + field.pointee.slot
         guard slot.pointee.node == 0 else { return refuseKey(key, .duplicate, type) }
         // `null` means absent where that is allowed.
-        if nodes[key &+ 1].kind == .null, !field.pointee.isRequired { return true }
-        if accept(key &+ 1, field.pointee.type, &slot.pointee) { return true }
+        if nodes[key &+ 1].kind == .null, !field.pointee.isRequired {
+            nodes[key].length = Self.absent
+            return true
+        }
+        if accept(key &+ 1, field.pointee.type, &slot.pointee) {
+            nodes[key].length = UInt32(truncatingIfNeeded: number)
+            if field.pointee.isInBits { nodes[key &+ 1].bits = slot.pointee.bits }
+            return true
+        }
         program.pointee.failure.pointee.within(member: nodes[key].string(text))
         return false
     }

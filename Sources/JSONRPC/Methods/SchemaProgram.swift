@@ -13,6 +13,13 @@ final class SchemaProgram {
         /// First field of an object, first name of a choice, type of an array's elements, pattern of a string.
         var first = -1
         var count = 0
+
+        var isInBits: Bool {
+            switch kind {
+            case .bool, .id, .unsigned, .unsignedOrHex, .choice, .flags: true
+            default: false
+            }
+        }
     }
 
     struct FieldRecord {
@@ -22,6 +29,8 @@ final class SchemaProgram {
         let keyLength: Int
         let type: Int
         let isRequired: Bool
+        /// A checked value is all in its slot's bits: the text is not read again.
+        let isInBits: Bool
         let defaultBits: UInt64
         /// Where the checked value goes.
         let slot: Int
@@ -148,7 +157,8 @@ private struct SchemaCompiler {
             fields.append(
                 .init(
                     head: Self.head(member.name.utf8Start, length), key: member.name.utf8Start, keyLength: length,
-                    type: type, isRequired: member.isRequired, defaultBits: member.defaultBits, slot: slot))
+                    type: type, isRequired: member.isRequired,
+                    isInBits: types[type].isInBits, defaultBits: member.defaultBits, slot: slot))
             slotCount = max(slotCount, slot + 1)
         }
         return .init(kind: .object, first: first, count: members.count)

@@ -11,10 +11,15 @@ final class Link: EventHandler, ConnectionTransport {
     private let loop: EventLoop
     private var registration: EventLoop.Registration?
     private var interest: EventMask = .input
+    /// Always asked for. Each condition is reported once, which spares the kernel a second look at the socket in every
+    /// turn; ``lookAgain()`` where there may be more.
+    private static let always: EventMask = [.once, .inputEnds]
     /// What was received and has to wait.
     private var input = ByteBuffer(capacity: 0)
     /// The client sends no more.
     private var isInputEnded = false
+    /// The last read may have left something.
+    private var mayHaveMore = false
     /// The client receives no more: replies go nowhere.
     private var isOutputBroken = false
     private var isMarkedUnsent = false
@@ -42,7 +47,7 @@ final class Link: EventHandler, ConnectionTransport {
     }
 
     func start() -> Bool {
-        guard let registered = try? loop.register(socket, for: .input, self) else { return false }
+        guard let registered = try? loop.register(socket, for: Self.always.union(.input), self) else { return false }
         registration = registered
         connection.transport = self
         return true
@@ -66,7 +71,7 @@ final class Link: EventHandler, ConnectionTransport {
         server.connectionEnded(connection)
         _ = shutdown(socket, Int32(SHUT_WR))
         interest = .input
-        loop.modify(registration, for: .input)
+        loop.modify(registration, for: Self.always.union(.input))
         loop.schedule(after: Self.lingerNanoseconds) { [weak self] in self?.end() }
     }
 
@@ -74,7 +79,7 @@ final class Link: EventHandler, ConnectionTransport {
 
     /// Takes no more requests than have already arrived, answers those, then closes.
     func finish() {
-        if interest.contains(.input), !isLingering { receive() }
+        if interest.contains(.input), !isLingering { _ = receive() }
         isInputEnded = true
         markRunnable()
         markUnsent()
@@ -114,23 +119,36 @@ final class Link: EventHandler, ConnectionTransport {
             // The peer is gone: what it waits for is cancelled, and replies have nowhere to go.
             return end()
         }
-        if !events.isDisjoint(with: [.input, .hangUp, .error]), interest.contains(.input) { receive() }
+        if !events.isDisjoint(with: [.input, .hangUp, .error, .inputEnds]), interest.contains(.input) {
+            // The end of the input is seen by a read of nothing, and lies behind what may still be there.
+            let isEnding = !events.isDisjoint(with: [.hangUp, .error, .inputEnds])
+            if receive() || isEnding { lookAgain() }
+        }
         if events.contains(.output), registration != nil { markUnsent() }
     }
 
-    /// One read; the loop comes back if there is more, so that no client holds up the others.
-    private func receive() {
+    /// Asks to be told again of what is there already.
+    private func lookAgain() {
+        guard let registration, !isInputEnded else { return }
+        loop.modify(registration, for: Self.always.union(interest))
+    }
+
+    /// One read; the loop comes back if there is more, so that no client holds up the others. Returns whether there may
+    /// be more: the buffer was filled, or a read ended early because descriptors came with it.
+    private func receive() -> Bool {
+        mayHaveMore = false
         if isLingering {
             _ = read(into: server.scratch, Server.readBytes)
         } else if input.count == 0 {
-            guard let count = read(into: server.scratch, Server.readBytes) else { return }
+            guard let count = read(into: server.scratch, Server.readBytes) else { return false }
             process(server.scratch, count)
         } else {
             input.reserve(Server.readBytes)
-            guard let count = read(into: input.end, input.capacity - input.count) else { return }
+            guard let count = read(into: input.end, input.capacity - input.count) else { return false }
             input.count += count
             processInput()
         }
+        return mayHaveMore
     }
 
     /// Bytes read; `nil` if there were none, or the connection ended.
@@ -139,6 +157,7 @@ final class Link: EventHandler, ConnectionTransport {
             let received = clinux_receive(socket, buffer, size, fds.baseAddress)
             for index in 0..<Int(received.fd_count) { connection.receive(Descriptor(adopting: fds[index])) }
             if received.truncated { connection.areDescriptorsLost = true }
+            mayHaveMore = received.bytes == size || received.fd_count > 0 || received.truncated
             if received.bytes > 0 { return received.bytes }
             if received.bytes < 0, received.error == EAGAIN { return nil }
             if received.bytes < 0 {
@@ -205,7 +224,7 @@ final class Link: EventHandler, ConnectionTransport {
         if !isInputEnded, connection.canExecute { wanted.insert(.input) }
         guard wanted != interest, let registration else { return }
         interest = wanted
-        loop.modify(registration, for: wanted)
+        loop.modify(registration, for: Self.always.union(wanted))
     }
 
     // MARK: Output
