@@ -14,7 +14,11 @@ package final class EmulatedDevice {
     package let master: Master
     package let group: DeviceGroup
     /// The context that has bound it.
-    package internal(set) weak var boundBy: EmulatedContext?
+    package internal(set) var boundBy: EmulatedContext? {
+        get { boundReference?.context }
+        set { boundReference = newValue?.reference }
+    }
+    private var boundReference: ContextReference?
     /// Its object in that context; set as long as ``boundBy`` is.
     package internal(set) weak var handle: DeviceObject?
     /// Set once it has been unplugged: whoever still holds it answers ENODEV.

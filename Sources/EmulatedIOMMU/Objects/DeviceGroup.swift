@@ -7,7 +7,11 @@ package final class DeviceGroup {
     package let name: String?
     package internal(set) var devices: [EmulatedDevice] = []
     /// The context that holds at least one of the devices.
-    package internal(set) weak var owner: EmulatedContext?
+    package internal(set) var owner: EmulatedContext? {
+        get { ownerReference?.context }
+        set { ownerReference = newValue?.reference }
+    }
+    private var ownerReference: ContextReference?
     /// What is attached per PASID; ``ridKey`` stands for accesses without one. An absent key means blocked.
     var attachments: [UInt32: GroupAttachment] = [:]
 

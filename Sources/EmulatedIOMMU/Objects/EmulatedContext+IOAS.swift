@@ -14,12 +14,14 @@ extension EmulatedContext {
     // MARK: Map
 
     package func map(ioas id: ObjectID, _ request: MapRequest) throws(IOMMUError) -> UInt64 {
-        try map(try ioas(id), request)
+        let ioas = try ioas(id)
+        return try map(ioas, try memory(request.memory), request, isCharged: false)
     }
 
     @inline(__always)
-    private func map(_ ioas: IOAS, _ request: MapRequest) throws(IOMMUError) -> UInt64 {
-        let memory = try memory(request.memory)
+    private func map(
+        _ ioas: IOAS, _ memory: MemoryObject, _ request: MapRequest, isCharged: Bool
+    ) throws(IOMMUError) -> UInt64 {
         guard !request.access.isEmpty else {
             throw IOMMUError(
                 .EINVAL, "no_access", "a mapping allows reading, writing or both", ["ioas": .number(UInt64(ioas.id))])
@@ -34,14 +36,14 @@ extension EmulatedContext {
         try checkRange(of: memory, id: request.memory, offset: request.offset, length: request.length)
         return try enter(
             ioas, memory, id: request.memory, offset: request.offset, length: request.length, fixed: request.iova,
-            access: request.access)
+            access: request.access, isCharged: isCharged)
     }
 
-    /// Chooses the IOVA where none is given, charges the account and enters the mapping everywhere.
+    /// Chooses the IOVA where none is given, charges the account if need be and enters the mapping everywhere.
     @inline(__always)
     private func enter(
         _ ioas: IOAS, _ memory: MemoryObject, id: ObjectID, offset: UInt64, length: UInt64, fixed: UInt64?,
-        access: IOMMU.Access
+        access: IOMMU.Access, isCharged: Bool
     ) throws(IOMMUError) -> UInt64 {
         let physical = memory.base &+ offset
         let iova: UInt64
@@ -51,33 +53,33 @@ extension EmulatedContext {
         } else {
             iova = try ioas.allocate(length: length, physical: physical)
         }
-        try chargeMapping(bytes: length)
+        if !isCharged { try chargeMappings(1, bytes: length) }
         do {
             let area = Area(start: iova, last: iova &+ (length &- 1), offset: offset, memory: id, access: access)
             try ioas.insert(area, physical: physical)
         } catch {
-            releaseMappings(1, bytes: length)
+            if !isCharged { releaseMappings(1, bytes: length) }
             throw error
         }
         memory.mappings += 1
         return iova
     }
 
-    private func chargeMapping(bytes: UInt64) throws(IOMMUError) {
-        guard mappingCount < limits.mappings else {
+    private func chargeMappings(_ count: Int, bytes: UInt64) throws(IOMMUError) {
+        guard count <= limits.mappings - mappingCount else {
             throw IOMMUError(
                 .EDQUOT, "quota_exceeded", "this session would hold more than \(limits.mappings) mappings",
                 hint: "unmap some, map larger ranges, or ask the administrator to raise limits.mappings",
                 ["limit": .number(UInt64(limits.mappings))])
         }
-        try account.charge(1, of: .mappings)
+        try account.charge(UInt64(count), of: .mappings)
         do {
             try account.charge(bytes, of: .mappedBytes)
         } catch {
-            account.release(1, of: .mappings)
+            account.release(UInt64(count), of: .mappings)
             throw error
         }
-        mappingCount += 1
+        mappingCount += count
         mappedBytes &+= bytes
     }
 
@@ -90,16 +92,43 @@ extension EmulatedContext {
 
     package func map(ioas id: ObjectID, many requests: [MapRequest]) throws(IOMMUError) -> [UInt64] {
         let ioas = try ioas(id)
+        guard let first = requests.first else { return [] }
+        let charged = chargeTogether(requests)
         var iovas: [UInt64] = []
         iovas.reserveCapacity(requests.count)
         do {
-            for request in requests { iovas.append(try map(ioas, request)) }
+            // Most requests name the memory object of the one before.
+            var (memory, memoryID) = (try memory(first.memory), first.memory)
+            for request in requests {
+                if request.memory != memoryID {
+                    (memory, memoryID) = (try self.memory(request.memory), request.memory)
+                }
+                iovas.append(try map(ioas, memory, request, isCharged: charged != nil))
+            }
         } catch {
+            // Taking a mapping out releases its charge: what is left of it belongs to those that never were.
             for iova in iovas.reversed() { remove(at: iova, from: ioas) }
             ioas.flush()
+            if let charged {
+                let mapped = requests.prefix(iovas.count).reduce(0) { $0 &+ $1.length }
+                releaseMappings(requests.count - iovas.count, bytes: charged &- mapped)
+            }
             throw error.with("index", .number(UInt64(iovas.count)))
         }
         return iovas
+    }
+
+    /// Takes room for all of them at once; returns the bytes. `nil` if there is not enough: then they are charged one by
+    /// one, so that the refusal names the first one too many.
+    private func chargeTogether(_ requests: [MapRequest]) -> UInt64? {
+        var bytes: UInt64 = 0
+        for request in requests {
+            let (sum, overflow) = bytes.addingReportingOverflow(request.length)
+            guard !overflow else { return nil }
+            bytes = sum
+        }
+        guard (try? chargeMappings(requests.count, bytes: bytes)) != nil else { return nil }
+        return bytes
     }
 
     /// Takes out one mapping; the caller flushes.
@@ -180,7 +209,7 @@ extension EmulatedContext {
             for piece in pieces {
                 _ = try enter(
                     to, try memory(piece.memory), id: piece.memory, offset: piece.offset, length: piece.length,
-                    fixed: next, access: access)
+                    fixed: next, access: access, isCharged: false)
                 next &+= piece.length
             }
         } catch {

@@ -24,12 +24,18 @@ package final class EmulatedContext: IOMMUContext {
     /// The companion for shared virtual addressing, once there is one.
     var svaSession: SVASession?
 
+    /// How devices refer to this context without keeping it.
+    let reference = ContextReference()
+
     init(backend: EmulatedBackend, owner: String, account: Account, limits: ContextLimits) {
         self.backend = backend
         self.owner = owner
         self.account = account
         self.limits = limits
+        reference.context = self
     }
+
+    deinit { reference.context = nil }
 
     package func emit(_ kind: BackendEvent.Kind, device: String? = nil, _ members: [IOMMUError.Member]) {
         backend.emit(BackendEvent(kind, context: ObjectIdentifier(self), device: device, members))
@@ -117,6 +123,13 @@ package final class EmulatedContext: IOMMUContext {
         destroyAll()
         for (id, memory) in memories.all { release(memory, id: id) }
     }
+}
+
+/// A weak reference to a context, as long as one thread owns them all. The language's own would give the context a side
+/// table, through which every request would count its references.
+final class ContextReference {
+    /// Unsafe because nothing is counted: the context takes itself out in `deinit`.
+    unowned(unsafe) fileprivate(set) var context: EmulatedContext?
 }
 
 /// What another part of the backend keeps for a context: bonds, queues, bare SMMU models.
