@@ -19,14 +19,14 @@ extension EmulatedContext {
     package func openMM(
         pid: Int32, by client: ClientIdentity, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<ObjectID> {
-        sva.open(try ProcessCandidate(pid: pid, by: client), completion)
+        sva.open(try ProcessCandidate(pid: pid, by: client, files: backend.sva.processFiles), completion)
     }
 
     /// `mm.open` with a pidfd, which this call owns.
     package func openMM(
         pidfd: Int32, by client: ClientIdentity, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<ObjectID> {
-        sva.open(try ProcessCandidate(pidfd: pidfd, by: client), completion)
+        sva.open(try ProcessCandidate(pidfd: pidfd, by: client, files: backend.sva.processFiles), completion)
     }
 
     /// `mm.open` with a client's own `mem` and `maps` files, which this call owns.
@@ -40,12 +40,12 @@ extension EmulatedContext {
 
     /// As ``openMM(pid:by:completion:)``, waiting for the process.
     package func openMM(pid: Int32, by client: ClientIdentity) throws(IOMMUError) -> ObjectID {
-        try sva.open(try ProcessCandidate(pid: pid, by: client).examine().get())
+        try sva.open(try ProcessCandidate(pid: pid, by: client, files: backend.sva.processFiles).examine().get())
     }
 
     /// As ``openMM(pidfd:by:completion:)``, waiting for the process.
     package func openMM(pidfd: Int32, by client: ClientIdentity) throws(IOMMUError) -> ObjectID {
-        try sva.open(try ProcessCandidate(pidfd: pidfd, by: client).examine().get())
+        try sva.open(try ProcessCandidate(pidfd: pidfd, by: client, files: backend.sva.processFiles).examine().get())
     }
 
     /// As ``openMM(mem:maps:completion:)``, waiting for the process.

@@ -42,6 +42,7 @@ struct ProcessCandidate: Sendable {
     /// Who asked for a process by its number; nil for a process's own files.
     let client: ClientIdentity?
     let pidfd: OwnedDescriptor?
+    let files: any ProcessFiles
 
     /// Looks into the address space, and makes sure that it was opened for whom and of whom it should be.
     func examine() -> Result<OpenedProcess, IOMMUError> {
@@ -49,9 +50,9 @@ struct ProcessCandidate: Sendable {
             guard memory.isAlive else { throw .mmExited }
             let layout = memory.layout()
             guard memory.isConsistent(layout) else { throw client == nil ? Self.notMemAndMaps : Self.noProcess }
-            if let client, let pid { try Self.recheck(pid, client) }
+            if let client, let pid { try Self.recheck(pid, client, files) }
             // Only now is it sure that the number still meant the process of the descriptor.
-            if let pidfd, try Self.pid(ofPidfd: pidfd.number) != pid { throw Self.noProcess }
+            if let pidfd, try Self.pid(ofPidfd: pidfd.number, files) != pid { throw Self.noProcess }
             return .success(OpenedProcess(
                 memory: memory, pid: pid, startTime: pid.flatMap { ProcFile.startTime(of: $0) }, layout: layout))
         } catch {
@@ -60,8 +61,10 @@ struct ProcessCandidate: Sendable {
     }
 
     /// Whoever was opened still has the identity that was checked, and is not a program run meanwhile.
-    private static func recheck(_ pid: Int32, _ client: ClientIdentity) throws(IOMMUError) {
-        try checkOwner(of: pid, client)
+    private static func recheck(
+        _ pid: Int32, _ client: ClientIdentity, _ files: any ProcessFiles
+    ) throws(IOMMUError) {
+        try checkOwner(of: pid, client, files)
         if isOwnUser(client) { try checkDumpable(pid) }
     }
 }

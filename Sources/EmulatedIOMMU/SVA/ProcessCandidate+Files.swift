@@ -19,7 +19,7 @@ extension ProcessCandidate {
         }
         pid = Self.verifiedPID(directory, mem)
         memory = ProcessMemory(mem: mem, maps: maps)
-        (client, pidfd) = (nil, nil)
+        (client, pidfd, files) = (nil, nil, KernelProcessFiles())
     }
 
     /// The part of the path that names the process: both files have the same.

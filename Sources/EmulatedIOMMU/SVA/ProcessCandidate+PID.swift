@@ -6,28 +6,33 @@ import IOMMU
 
 extension ProcessCandidate {
     /// - Throws: `ESRCH`, or `EPERM` with what is missing.
-    init(pid: Int32, by client: ClientIdentity) throws(IOMMUError) {
+    init(
+        pid: Int32, by client: ClientIdentity, files: any ProcessFiles = KernelProcessFiles()
+    ) throws(IOMMUError) {
         guard pid > 0 else {
             throw IOMMUError(.EINVAL, "bad_pid", "a pid is a positive number", ["pid": .number(UInt64(pid.magnitude))])
         }
         do throws(IOMMUError) {
-            try Self.checkOwner(of: pid, client)
-            (memory, self.pid) = (try Self.open(pid, client), pid)
-            (self.client, pidfd) = (client, nil)
+            try Self.checkOwner(of: pid, client, files)
+            (memory, self.pid) = (try Self.open(pid, client, files), pid)
+            (self.client, pidfd, self.files) = (client, nil, files)
         } catch {
             throw error.with("pid", .number(UInt64(pid)))
         }
     }
 
     /// Takes ownership of `pidfd`.
-    init(pidfd: Int32, by client: ClientIdentity) throws(IOMMUError) {
+    init(
+        pidfd: Int32, by client: ClientIdentity, files: any ProcessFiles = KernelProcessFiles()
+    ) throws(IOMMUError) {
         let owned = OwnedDescriptor(pidfd)
-        let candidate = try ProcessCandidate(pid: try Self.pid(ofPidfd: pidfd), by: client)
+        let candidate = try ProcessCandidate(pid: try Self.pid(ofPidfd: pidfd, files), by: client, files: files)
         (memory, pid, self.client, self.pidfd) = (candidate.memory, candidate.pid, client, owned)
+        self.files = files
     }
 
-    static func pid(ofPidfd descriptor: Int32) throws(IOMMUError) -> Int32 {
-        guard let content = ProcFile.read("/proc/self/fdinfo/\(descriptor)"),
+    static func pid(ofPidfd descriptor: Int32, _ files: any ProcessFiles) throws(IOMMUError) -> Int32 {
+        guard let content = files.read("/proc/self/fdinfo/\(descriptor)"),
             let value = ProcFile.values(of: "Pid", in: content)?.first, let pid = Int32(value)
         else {
             throw IOMMUError(
@@ -62,8 +67,10 @@ extension ProcessCandidate {
     }
 
     /// Real, effective and saved ids of the process are the caller's, and it has an address space.
-    static func checkOwner(of pid: Int32, _ client: ClientIdentity) throws(IOMMUError) {
-        guard let status = ProcFile.read("/proc/\(pid)/status"),
+    static func checkOwner(
+        of pid: Int32, _ client: ClientIdentity, _ files: any ProcessFiles
+    ) throws(IOMMUError) {
+        guard let status = files.read("/proc/\(pid)/status"),
             let uids = ProcFile.values(of: "Uid", in: status), let gids = ProcFile.values(of: "Gid", in: status)
         else { throw kill(pid, 0) != 0 && Glibc.errno == Glibc.ESRCH ? noProcess : hidden }
         guard uids.count >= 3, gids.count >= 3, uids.prefix(3).allSatisfy({ UInt32($0) == client.uid }),
@@ -82,22 +89,25 @@ extension ProcessCandidate {
         }
     }
 
-    private static func open(_ pid: Int32, _ client: ClientIdentity) throws(IOMMUError) -> ProcessMemory {
-        isOwnUser(client) ? try openAsOwnUser(pid) : try openAsUser(of: client, pid)
+    private static func open(
+        _ pid: Int32, _ client: ClientIdentity, _ files: any ProcessFiles
+    ) throws(IOMMUError) -> ProcessMemory {
+        isOwnUser(client) ? try openAsOwnUser(pid, files) : try openAsUser(of: client, pid, files)
     }
 
     static func isOwnUser(_ client: ClientIdentity) -> Bool { client.uid == getuid() && client.gid == getgid() }
 
     /// The kernel judges by the daemon's ids, which are the client's, without its capabilities.
-    private static func openAsOwnUser(_ pid: Int32) throws(IOMMUError) -> ProcessMemory {
+    private static func openAsOwnUser(
+        _ pid: Int32, _ files: any ProcessFiles
+    ) throws(IOMMUError) -> ProcessMemory {
         try checkDumpable(pid)
-        let mem = Glibc.open("/proc/\(pid)/mem", O_RDWR | O_CLOEXEC)
-        guard mem >= 0 else { throw refusal(Glibc.errno, pid) }
-        let maps = Glibc.open("/proc/\(pid)/maps", O_RDONLY | O_CLOEXEC)
+        let mem = files.open("/proc/\(pid)/mem", O_RDWR)
+        guard mem >= 0 else { throw refusal(-mem, pid) }
+        let maps = files.open("/proc/\(pid)/maps", O_RDONLY)
         guard maps >= 0 else {
-            let code = Glibc.errno
             close(mem)
-            throw refusal(code, pid)
+            throw refusal(-maps, pid)
         }
         return ProcessMemory(mem: mem, maps: maps)
     }
@@ -111,20 +121,20 @@ extension ProcessCandidate {
     }
 
     /// Lets the kernel decide as if the client itself opened the files; `mem` needs more under Yama.
-    private static func openAsUser(of client: ClientIdentity, _ pid: Int32) throws(IOMMUError) -> ProcessMemory {
+    private static func openAsUser(
+        of client: ClientIdentity, _ pid: Int32, _ files: any ProcessFiles
+    ) throws(IOMMUError) -> ProcessMemory {
         let (memPath, mapsPath) = ("/proc/\(pid)/mem", "/proc/\(pid)/maps")
-        var mem = clinux_open_as(memPath, O_RDWR, client.uid, client.gid)
+        var mem = files.open(memPath, O_RDWR, as: client)
         if mem == -Glibc.ENOTSUP || mem == -Glibc.EACCES || mem == -Glibc.EPERM {
-            let privileged = Glibc.open(memPath, O_RDWR | O_CLOEXEC)
-            mem = privileged >= 0 ? privileged : -Glibc.errno
+            mem = files.open(memPath, O_RDWR)
         }
         guard mem >= 0 else { throw refusal(-mem, pid) }
         // Opened with the daemon's rights, `mem` may only be used if the client could at least read `maps`: that takes
         // the same ids and a dumpable process, and Yama has no say in it.
-        var maps = clinux_open_as(mapsPath, O_RDONLY, client.uid, client.gid)
+        var maps = files.open(mapsPath, O_RDONLY, as: client)
         if maps == -Glibc.ENOTSUP, isOwnedVisibly(mapsPath, by: client) {
-            let plain = Glibc.open(mapsPath, O_RDONLY | O_CLOEXEC)
-            maps = plain >= 0 ? plain : -Glibc.errno
+            maps = files.open(mapsPath, O_RDONLY)
         }
         guard maps >= 0 else {
             close(mem)

@@ -66,6 +66,17 @@ final class SVAAttachment {
         for (device, attachment) in zip(devices, prepared) { device.driver.commit(attachment) }
     }
 
+    /// A device that was plugged into the group after the bond of a sibling gets what the sibling has.
+    ///
+    /// - Throws: `EOVERFLOW` if it cannot send the PASID, `EBUSY`, `ENOMEM`; then everything is as before.
+    func include(_ device: EmulatedDevice) throws(IOMMUError) {
+        guard !devices.contains(where: { $0 === device }) else { return }
+        _ = try space.takePASID(for: [device])
+        try Self.attach([device], pasid: pasid, to: view.domain)
+        devices.append(device)
+        device.sharedPASIDs[pasid] = space
+    }
+
     /// Takes the address space from the devices again; only then can the PASID go elsewhere.
     func end() {
         for device in devices { detach(device) }

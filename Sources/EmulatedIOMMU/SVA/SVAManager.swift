@@ -9,6 +9,8 @@ package final class SVAManager {
     package var pasids: any TagSource = TagAllocator(kind: "pasid", bits: 20)
     /// The CPUs' ASIDs, of which those that an SMMU uses are pinned.
     package var cpuASIDs: any TagSource = TagAllocator(kind: "asid", bits: 16)
+    /// Who grants access to processes. A test replaces it to inject refusals.
+    package var processFiles: any ProcessFiles = KernelProcessFiles()
     private let emit: (BackendEvent) -> Void
     private let smmus: [EmulatedSMMU]
     /// Address spaces of processes by what tells their images apart.

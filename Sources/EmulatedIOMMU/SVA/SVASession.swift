@@ -156,7 +156,10 @@ package final class SVASession: ContextCompanion {
         try context.chargeObject()
         do throws(IOMMUError) {
             let known = handle.space.attachments.first { $0.group === device.group }
-            if let known { return insert(device, deviceID, handle, known) }
+            if let known {
+                try known.include(device)
+                return insert(device, deviceID, handle, known)
+            }
             let made = try SVAAttachment.make(space: handle.space, group: device.group, for: device)
             return insert(device, deviceID, handle, made)
         } catch {
