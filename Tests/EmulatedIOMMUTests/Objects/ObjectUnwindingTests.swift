@@ -169,6 +169,10 @@ import Testing
             #expect(bench.output(master, 0x1000) == 0x100_0000 + UInt64(index) << 12)
             #expect(bench.output(master, 0x1000, pasid: 1024) == 0x100_0000 + UInt64(index) << 12)
         }
+        domains[1].unmap(iova: 0x1000, length: 4096)
+        domains[1].flush()
+        #expect(bench.output(master, 0x1000) == nil)
+        #expect(bench.output(master, 0x1000, pasid: 1024) == nil)
         #expect(bench.driver.queue.errors == 0)
     }
 }
