@@ -59,7 +59,7 @@ run: build
 test: build
 	$(call need,$(sort $(build_packages) $(test_packages)))
 	swift build --build-tests
-	swift test --skip-build
+	Tests/Support/unit-tests
 	Tests/Support/check-units
 	Tests/Support/check-readme
 	Tests/Support/check-service

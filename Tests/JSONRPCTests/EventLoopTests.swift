@@ -21,7 +21,7 @@ import Testing
 
     private func makePipe() throws -> (read: Int32, write: Int32) {
         var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { throw SystemError.current("pipe") }
+        guard pipe2(&ends, O_CLOEXEC) == 0 else { throw SystemError.current("pipe") }
         return (ends[0], ends[1])
     }
 
@@ -251,7 +251,7 @@ import Testing
 
         init() {
             var both: [Int32] = [-1, -1]
-            _ = pipe(&both)
+            _ = pipe2(&both, O_CLOEXEC)
             ends = (both[0], both[1])
         }
 
