@@ -17,7 +17,8 @@ import Testing
 
         init() throws {
             var ends: [Int32] = [-1, -1]
-            guard pipe2(&ends, O_CLOEXEC) == 0 else { throw SystemError.current("pipe") }
+            guard pipe(&ends) == 0 else { throw SystemError.current("pipe") }
+            for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
             (read, write) = (ends[0], ends[1])
             _ = fcntl(read, F_SETFL, O_NONBLOCK)
         }

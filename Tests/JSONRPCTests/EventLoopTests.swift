@@ -21,7 +21,8 @@ import Testing
 
     private func makePipe() throws -> (read: Int32, write: Int32) {
         var ends: [Int32] = [-1, -1]
-        guard pipe2(&ends, O_CLOEXEC) == 0 else { throw SystemError.current("pipe") }
+        guard pipe(&ends) == 0 else { throw SystemError.current("pipe") }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         return (ends[0], ends[1])
     }
 
@@ -251,7 +252,7 @@ import Testing
 
         init() {
             var both: [Int32] = [-1, -1]
-            _ = pipe2(&both, O_CLOEXEC)
+            _ = pipe(&both)
             ends = (both[0], both[1])
         }
 

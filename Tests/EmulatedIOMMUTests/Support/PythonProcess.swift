@@ -25,8 +25,8 @@ final class PythonProcess {
     init(_ program: String) throws {
         var toChild: [Int32] = [0, 0]
         var fromChild: [Int32] = [0, 0]
-        try #require(pipe2(&toChild, O_CLOEXEC) == 0)
-        try #require(pipe2(&fromChild, O_CLOEXEC) == 0)
+        try #require(pipe(&toChild) == 0)
+        try #require(pipe(&fromChild) == 0)
         for end in toChild + fromChild { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)

@@ -8,7 +8,7 @@ final class Handover<Value: Sendable>: Sendable {
 
     init() {
         var both: [Int32] = [-1, -1]
-        _ = pipe2(&both, O_CLOEXEC)
+        _ = pipe(&both)
         ends = (both[0], both[1])
     }
 
