@@ -31,21 +31,17 @@ public final class UnixListener {
         if privateDirectory { try Self.ensurePrivate(directory) }
         let socket = clinux_unix_socket(true)
         guard socket >= 0 else { throw SystemError(errno: -socket, "socket") }
+        // From here on `deinit` closes the socket, also when this throws.
         descriptor = socket
         self.path = path
-        do throws(SystemError) {
-            // Whoever starts at the same moment must not take our fresh socket for a stale one.
-            let lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-            guard lock >= 0 else { throw SystemError.current("open \(directory)") }
-            defer { _ = close(lock) }
-            Self.lockBriefly(lock)
-            _ = fchmod(socket, mode)
-            try Self.bind(socket, path)
-            guard listen(socket, SOMAXCONN) == 0 else { throw SystemError.current("listen on \(path)") }
-        } catch {
-            _ = close(socket)
-            throw error
-        }
+        // Whoever starts at the same moment must not take our fresh socket for a stale one.
+        let lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard lock >= 0 else { throw SystemError.current("open \(directory)") }
+        defer { _ = close(lock) }
+        Self.lockBriefly(lock)
+        _ = fchmod(socket, mode)
+        try Self.bind(socket, path)
+        guard listen(socket, SOMAXCONN) == 0 else { throw SystemError.current("listen on \(path)") }
         identity = Self.identity(of: path)
     }
 
