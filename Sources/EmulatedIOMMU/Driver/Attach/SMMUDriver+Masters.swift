@@ -16,7 +16,7 @@ extension SMMUDriver {
                 )
             }
         }
-        for streamID in streamIDs { try streams.prepare(streamID) }
+        try streams.prepare(streamIDs)
         let master = Master(
             driver: self, streamIDs: streamIDs,
             pasidBits: features.hasStage1 ? min(max(pasidBits, 0), features.substreamIDBits) : 0,
@@ -33,6 +33,12 @@ extension SMMUDriver {
         master.contexts?.destroy()
         master.contexts = nil
         for streamID in master.streamIDs { masters[streamID] = nil }
+        streams.release(master.streamIDs) { streamID in
+            queue.append(.CFGI_STE_RANGE(streamID: streamID, range: UInt64(StreamTable.split) - 1))
+            // Leaf = 0: the level 1 descriptor too.
+            queue.append(.CFGI_STE(streamID: streamID, leaf: false))
+            queue.sync()
+        }
     }
 
     /// Detaching needs nothing that could be missing.

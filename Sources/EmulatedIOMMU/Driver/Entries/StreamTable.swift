@@ -3,7 +3,8 @@ import SMMUv3
 
 /// The stream table, linear or two-level with 256 STEs per leaf; every STE that exists aborts until a device attaches.
 final class StreamTable {
-    private static let split = 8
+    /// log2 of the STEs per leaf.
+    static let split = 8
     private let memory: TableMemory
     private let isTwoLevel: Bool
     private let log2Size: Int
@@ -11,6 +12,8 @@ final class StreamTable {
     private let bytes: UInt64
     /// By level 1 index; 0: none.
     private var leaves: [UInt64]
+    /// How many devices' streams each leaf has.
+    private var streamCounts: [Int]
     private static let leafBytes = UInt64(StreamTableEntry.byteCount) << UInt64(split)
 
     /// - Throws: `ENOMEM`.
@@ -22,6 +25,7 @@ final class StreamTable {
         bytes = max(4096, isTwoLevel ? UInt64(8) << UInt64(log2Size - Self.split) : UInt64(64) << UInt64(log2Size))
         base = try memory.allocate(bytes: bytes)
         leaves = isTwoLevel ? Array(repeating: 0, count: 1 << (log2Size - Self.split)) : []
+        streamCounts = Array(repeating: 0, count: leaves.count)
         if !isTwoLevel { fill(base, count: 1 << log2Size) }
     }
 
@@ -44,24 +48,50 @@ final class StreamTable {
         return (base | BaseRegister.allocate, configuration)
     }
 
-    /// Makes sure that the stream has an STE.
+    /// Makes sure that the streams have STEs: all of them or none.
     ///
     /// - Throws: `EINVAL` for a StreamID the table cannot hold, `ENOMEM`.
-    func prepare(_ streamID: UInt32) throws(IOMMUError) {
-        guard UInt64(streamID) < 1 << UInt64(log2Size) else {
-            throw IOMMUError(
-                .EINVAL, "bad_stream_id", "the SMMU has StreamIDs of \(log2Size) bits",
-                ["stream_id": .number(UInt64(streamID))]
-            )
+    func prepare(_ streamIDs: [UInt32]) throws(IOMMUError) {
+        var made: [(index: Int, leaf: UInt64)] = []
+        do throws(IOMMUError) {
+            for streamID in streamIDs {
+                guard UInt64(streamID) < 1 << UInt64(log2Size) else {
+                    throw IOMMUError(
+                        .EINVAL, "bad_stream_id", "the SMMU has StreamIDs of \(log2Size) bits",
+                        ["stream_id": .number(UInt64(streamID))]
+                    )
+                }
+                let index = Int(streamID >> UInt32(Self.split))
+                guard isTwoLevel, leaves[index] == 0, !made.contains(where: { $0.index == index }) else { continue }
+                made.append((index, try memory.allocate(bytes: Self.leafBytes)))
+            }
+        } catch {
+            for (_, leaf) in made { memory.release(leaf, bytes: Self.leafBytes) }
+            throw error
         }
+        for (index, leaf) in made {
+            fill(leaf, count: 1 << Self.split)
+            leaves[index] = leaf
+            // Span = split + 1: 2^split STEs.
+            memory.store(leaf | UInt64(Self.split + 1), at: base + UInt64(index * 8))
+        }
+        if isTwoLevel { for streamID in streamIDs { streamCounts[Int(streamID >> UInt32(Self.split))] += 1 } }
+    }
+
+    /// Takes back what ``prepare(_:)`` made for streams whose STEs abort again: leaves that no device needs any more.
+    ///
+    /// - Parameter forget: makes the SMMU forget a stream's STE and the way there.
+    func release(_ streamIDs: [UInt32], forget: (UInt32) -> Void) {
         guard isTwoLevel else { return }
-        let index = Int(streamID >> UInt32(Self.split))
-        guard leaves[index] == 0 else { return }
-        let leaf = try memory.allocate(bytes: Self.leafBytes)
-        fill(leaf, count: 1 << Self.split)
-        leaves[index] = leaf
-        // Span = split + 1: 2^split STEs.
-        memory.store(leaf | UInt64(Self.split + 1), at: base + UInt64(index * 8))
+        for streamID in streamIDs {
+            let index = Int(streamID >> UInt32(Self.split))
+            streamCounts[index] -= 1
+            guard streamCounts[index] == 0 else { continue }
+            memory.store(0, at: base + UInt64(index * 8))
+            forget(streamID)
+            memory.release(leaves[index], bytes: Self.leafBytes)
+            leaves[index] = 0
+        }
     }
 
     /// Physical address of the STE; nil if the stream has none.
