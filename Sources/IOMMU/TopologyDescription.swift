@@ -41,6 +41,8 @@ package struct SMMUDescription: Sendable, Equatable {
     package var rangeInvalidation = true
     /// IDR0.BTM
     package var broadcastTLB = false
+    /// IDR1.CMDQS, log2 of the entries that the command queue can have, 0…19
+    package var commandQueueBits = 16
 
     package init(name: String) { self.name = name }
 }

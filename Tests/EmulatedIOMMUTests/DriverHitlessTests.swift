@@ -21,11 +21,12 @@ final class HitlessObserver: EntryMedium {
     private(set) var violations: [String] = []
     private var isProbing = false
 
+    /// - Parameter bench: over ``SMMUv3/Identification/oneCommand``, so that each command is published by itself.
     init(_ bench: DriverTestBench) {
+        #expect(bench.driver.queue.slots == 1)
         self.bench = bench
         inner = bench.driver.medium
         bench.driver.medium = self
-        bench.driver.queue.slots = 1
         bench.driver.queue.observer = { [unowned self] in probe("command") }
     }
 
@@ -126,7 +127,7 @@ final class HitlessObserver: EntryMedium {
     /// From every place to every other one: nothing but old and new is ever seen, and there is no gap where both
     /// translate and neither is a guest's.
     @Test(arguments: [0, 10]) func everyPairOfAttachments(_ pasidBits: Int) throws {
-        let bench = try DriverTestBench()
+        let bench = try DriverTestBench(.oneCommand)
         let master = try bench.master(pasidBits: pasidBits)
         let neighbour = try bench.master(0x200)
         let places = try Self.places(bench, nestedFor: master)
@@ -161,7 +162,7 @@ final class HitlessObserver: EntryMedium {
 
     /// Attachments of PASIDs change beside each other and the device's own.
     @Test(arguments: [10, 16]) func pasidsBesideTheDevice(_ pasidBits: Int) throws {
-        let bench = try DriverTestBench()
+        let bench = try DriverTestBench(.oneCommand)
         let master = try bench.master(pasidBits: pasidBits)
         let own = [
             Place(name: "blocked", target: .blocked, output: nil),
@@ -221,7 +222,7 @@ final class HitlessObserver: EntryMedium {
 
     /// Memory that runs out at any allocation leaves everything as it was.
     @Test(arguments: [0, 10, 16]) func failedAttachChangesNothing(_ pasidBits: Int) throws {
-        let bench = try DriverTestBench()
+        let bench = try DriverTestBench(.oneCommand)
         let master = try bench.master(pasidBits: pasidBits)
         let (a, b) = (
             try Self.paging(bench, "A", .stage1, 0x100_0000_0000), try Self.paging(bench, "B", .stage1, 0x200_0000_0000)

@@ -83,7 +83,7 @@ import Testing
 
     /// The CPUs' ASID belongs to a stage 1 domain in use on two devices: it moves, and nothing is lost or stale.
     @Test func aDomainMovesOutOfTheWay() throws {
-        let bench = try DriverTestBench()
+        let bench = try DriverTestBench(.oneCommand)
         let masters = [try bench.master(0x100, pasidBits: 10), try bench.master(0x101)]
         let domain = try bench.driver.makePagingDomain(.stage1, dirtyTracking: false, pasid: true)
         let address: UInt64 = 0x5000
@@ -131,7 +131,7 @@ import Testing
 extension DriverSVATests {
     /// An address space ends and its PASID goes while another PASID and the device itself work on.
     @Test func neighboursOfAnEndingAddressSpaceNoticeNothing() throws {
-        let bench = try DriverTestBench()
+        let bench = try DriverTestBench(.oneCommand)
         let master = try bench.master(pasidBits: 10)
         let own = try DriverHitlessTests.paging(bench, "own", .stage1, 0x100_0000_0000)
         let beside = try DriverHitlessTests.paging(bench, "beside", .stage1, 0x200_0000_0000)

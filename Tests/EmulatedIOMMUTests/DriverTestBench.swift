@@ -54,6 +54,18 @@ final class DriverTestBench {
     }
 }
 
+extension Identification {
+    /// IDR1.CMDQS = `commandQueueBits`
+    static func laboratory(commandQueueBits: UInt32) -> Identification {
+        var identification = Identification.laboratory
+        identification.IDR1 = identification.IDR1 & ~(0x1f << 21) | commandQueueBits << 21
+        return identification
+    }
+
+    /// The command queue holds one command at a time.
+    static var oneCommand: Identification { laboratory(commandQueueBits: 0) }
+}
+
 /// Fails the n-th allocation from now.
 final class FailingPageSource: PageSource {
     private let source: any PageSource

@@ -4,6 +4,18 @@ extension PageTable {
     /// Whether every table's count is what it holds, and none is empty.
     func audit() -> String? { audit(root, level: format.startLevel) }
 
+    /// What is mapped, leaf by leaf: address and descriptor.
+    var leaves: [[UInt64]] { leaves(root, level: format.startLevel, at: 0) }
+
+    private func leaves(_ table: UInt64, level: Int, at start: UInt64) -> [[UInt64]] {
+        (0..<entries(level: level)).flatMap { index -> [[UInt64]] in
+            let descriptor = memory.load(table + index * 8)
+            let address = start + index << UInt64(format.shift(level))
+            guard isTable(descriptor, level: level) else { return descriptor == 0 ? [] : [[address, descriptor]] }
+            return leaves(self.address(in: descriptor, level: level), level: level + 1, at: address)
+        }
+    }
+
     private func audit(_ table: UInt64, level: Int) -> String? {
         var live = 0
         for index in 0..<Int(entries(level: level)) {

@@ -45,7 +45,13 @@ extension Identification {
                 field: "IDR1.SSIDSIZE", value: UInt32(clamping: description.substreamIDBits),
                 explanation: "0 to 20 are possible")
         }
-        return queues & ~0x7ff | UInt32(description.substreamIDBits) << 6 | UInt32(description.streamIDBits)
+        guard (0...19).contains(description.commandQueueBits) else {
+            throw IdentificationError(
+                field: "IDR1.CMDQS", value: UInt32(clamping: description.commandQueueBits),
+                explanation: "0 to 19 are possible")
+        }
+        return queues & ~(0x1f << 21 | 0x7ff) | UInt32(description.commandQueueBits) << 21
+            | UInt32(description.substreamIDBits) << 6 | UInt32(description.streamIDBits)
     }
 
     private static func addressWord(_ description: SMMUDescription) throws(IdentificationError) -> UInt32 {

@@ -12,8 +12,6 @@ package final class Machine {
     package let memory: MachineMemory
     private let tables: TableRAM
     private let windows: WindowTable
-    /// Asked before each allocation of table memory; a test refuses some.
-    var allocationCheck: ((UInt64) throws(IOMMUError) -> Void)?
     /// Where pages of processes appear.
     package let processSpace: AddressRange
 
@@ -95,8 +93,7 @@ package final class Machine {
 
 extension Machine: PageSource {
     package func allocatePages(bytes: UInt64) throws(IOMMUError) -> UInt64 {
-        try allocationCheck?(bytes)
-        return try tables.allocate(bytes: bytes)
+        try tables.allocate(bytes: bytes)
     }
 
     package func freePages(_ address: UInt64, bytes: UInt64) { tables.free(address, bytes: bytes) }

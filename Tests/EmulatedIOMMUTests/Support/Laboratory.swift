@@ -11,7 +11,11 @@ final class Laboratory {
     let account = Account(uid: 0)
     private(set) var events: [BackendEvent] = []
 
-    init(change: (inout TopologyDescription) -> Void = { _ in }) throws {
+    convenience init(change: (inout TopologyDescription) -> Void = { _ in }) throws {
+        try self.init(pages: { $0 }, change: change)
+    }
+
+    init(pages: (Machine) -> any PageSource, change: (inout TopologyDescription) -> Void) throws {
         var smmu1 = SMMUDescription(name: "smmu1")
         smmu1.broadcastTLB = true
         var topology = TopologyDescription(
@@ -25,7 +29,7 @@ final class Laboratory {
                 Self.device("0001:01:00.0", 0x100, smmu: "smmu1", pasidBits: 10, stall: true),
             ])
         change(&topology)
-        backend = try EmulatedBackend(topology: topology, executor: executor)
+        backend = try EmulatedBackend(topology: topology, executor: executor, pages: pages)
         context = backend.makeContext(owner: "test", account: account, limits: ContextLimits())
         backend.eventHandler = { [weak self] in self?.events.append($0) }
     }

@@ -26,16 +26,12 @@ package final class CommandQueue {
         var consumer: UInt32 = 0
         /// What CMDQ_PROD was last set to.
         var published: UInt32 = 0
-        var slots: UInt32
         var isObserved = false
         var trace = CommandTrace()
     }
 
-    /// Entries that may wait in the queue; a test lowers it to force publication command by command.
-    package var slots: UInt32 {
-        get { state.pointee.slots }
-        set { state.pointee.slots = newValue }
-    }
+    /// Entries that can wait in the queue.
+    package var slots: UInt32 { wrapMask }
 
     /// - Parameters:
     ///   - address: of 2^log2Size entries of 16 bytes, naturally aligned, mapped at `words`.
@@ -46,7 +42,7 @@ package final class CommandQueue {
         wrapMask = 1 << UInt32(log2Size)
         indexMask = wrapMask - 1
         state = .allocate(capacity: 1)
-        state.initialize(to: State(slots: wrapMask))
+        state.initialize(to: State())
     }
 
     deinit {
@@ -61,7 +57,7 @@ package final class CommandQueue {
 
     @inline(__always)
     func append(_ word0: UInt64, _ word1: UInt64) {
-        if used >= state.pointee.slots { publish() }
+        if used >= wrapMask { publish() }
         let producer = state.pointee.producer
         let slot = Int(truncatingIfNeeded: producer & indexMask) &* 2
         words[slot] = word0

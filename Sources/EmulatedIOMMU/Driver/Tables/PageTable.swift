@@ -39,10 +39,12 @@ package final class PageTable {
         var startsClean = false
     }
 
+    /// - Throws: `ENOMEM`, also where only the tables for splitting blocks are missing: unmapping relies on them.
     init(
         format: PageTableFormat, attributes: LeafAttributes, memory: TableMemory, mapsBlocks: Bool = true
     ) throws(IOMMUError) {
         (self.format, self.attributes, self.memory, self.mapsBlocks) = (format, attributes, memory, mapsBlocks)
+        if mapsBlocks { try memory.reserve(Self.spareCount) }
         root = try memory.allocate(bytes: format.rootAllocation)
         isStandard = format.granuleBits == 12 && format.startLevel == 0
         (origin, countOrigin) = (memory.origin, memory.countOrigin)
