@@ -40,6 +40,35 @@ struct ServiceManagerTests {
             line: #"{"jsonrpc":"2.0","id":1,"method":"fault.read","params":{"fault":\#(fault),"timeout_ms":3600000}}"#)
         _ = try daemon.connect().call("daemon.info")
         #expect(daemon.stop() == 0)
+        try expectStoppingRefusal(client, "fault.read")
+    }
+
+    @Test func aStalledAccessIsAnsweredWhenTheDaemonStops() throws {
+        let lab = try String(contentsOfFile: BuiltProgram.laboratory, encoding: .utf8)
+        let daemon = try RunningDaemon(configuration: lab + "\n[daemon]\ndrain_seconds = 3600\n")
+        let client = try daemon.connect()
+        let ioas = try client.id("ioas.alloc", "{}", "ioas")
+        let device = try client.id("device.bind", #"{"name":"0000:03:00.0"}"#, "device")
+        let fault = try client.id("fault.alloc", "{}", "fault")
+        let hwpt = try client.id("hwpt.alloc", #"{"device":\#(device),"pt":\#(ioas),"fault":\#(fault)}"#, "hwpt")
+        try client.call("device.attach", #"{"device":\#(device),"pt":\#(hwpt)}"#)
+        try client.send(
+            line: #"{"jsonrpc":"2.0","id":1,"method":"dma.read","params":{"device":\#(device),"iova":0,"length":1}}"#)
+        _ = try daemon.connect().call("daemon.info")
+        daemon.process.signal(SIGTERM)
+        #expect(daemon.manager.wait(for: "STOPPING=1") != nil)
+        // A second signal does not wait.
+        #expect(daemon.stop() == 0)
+        try expectStoppingRefusal(client, "dma.read")
+    }
+
+    private func expectStoppingRefusal(_ client: RPCClient, _ method: String) throws {
+        let error = try JSONValue(parsing: try #require(try client.receiveLine()))["error"]
+        #expect(error?["code"]?.intValue == -Int(ECANCELED))
+        #expect(error?["data"]?["reason"]?.stringValue == "daemon_stopping")
+        #expect(error?["data"]?["method"]?.stringValue == method)
+        #expect(error?["data"]?["hint"]?.stringValue?.isEmpty == false)
+        #expect(try client.receiveLine() == nil)
     }
 
     @Test func reloadingTakesOverWhatItCanAndSaysSo() throws {

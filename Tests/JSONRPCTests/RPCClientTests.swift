@@ -102,7 +102,8 @@ private final class ThreadStart: Sendable {
             let stop = try loop.openMailbox(of: Void.self) { loop.stop() }
             started.put(stop)
             try loop.run()
-            server.drain(within: 0) {}
+            server.drain(
+                within: 0, refusal: RPCError(errno: ECANCELED, reason: "stopping", message: "It stops.")) {}
             rmdir(String(path.dropLast("/socket".count)))
         } catch {
             started.put(nil)

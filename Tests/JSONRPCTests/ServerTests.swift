@@ -101,21 +101,6 @@ import Testing
         #expect(bench.bench.cancelled == 1)
     }
 
-    @Test func drainsWhatIsUnderWay() throws {
-        let client = try bench.connect()
-        let idle = try bench.connect()
-        try client.send(request(1, "park"))
-        try bench.pump { bench.bench.parked.count == 1 }
-        var isDrained = false
-        bench.server.drain(within: 60_000_000_000) { isDrained = true }
-        #expect(try idle.rest().isEmpty)
-        #expect(!isDrained)
-        bench.bench.parked[0].reply()
-        #expect(try ids(try client.rest()) == [.integer(1)])
-        try bench.pump { isDrained }
-        #expect(access(bench.path, F_OK) != 0)
-    }
-
     // MARK: Order
 
     @Test func keepsRepliesInOrderAcrossParkedCalls() throws {

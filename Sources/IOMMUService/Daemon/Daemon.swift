@@ -132,13 +132,22 @@ package final class Daemon {
 
     /// Lets what is in flight finish, then leaves the loop; a second signal does not wait.
     private func stop(_ signal: Int32) {
-        guard !isStopping else { return loop.stop() }
+        guard !isStopping else { return server.cutDrainShort() }
         isStopping = true
         let seconds = service.configuration.daemon.drainSeconds
         _ = try? manager.notify(.stopping, .status("stopping: \(service.status)"))
         log.logger.log(.stopping, level: .notice, "stopping: requests in flight get \(seconds) s")
         metrics?.shutDown()
-        server.drain(within: UInt64(seconds) &* 1_000_000_000) { [unowned self] in loop.stop() }
+        let deadline = UInt64(seconds) &* 1_000_000_000
+        server.drain(within: deadline, refusal: Self.stoppingRefusal) { [unowned self] in loop.stop() }
+    }
+
+    /// What a call is answered with that still waits when the time is up.
+    private static var stoppingRefusal: RPCError {
+        RPCError(
+            errno: ECANCELED, reason: "daemon_stopping",
+            message: "The daemon is stopping and does not wait any longer for what the call waits for.",
+            hint: "Connect and call again once the daemon has been started again.")
     }
 
     // MARK: Reloading

@@ -66,6 +66,7 @@ private func declareMMOpen(_ methods: inout MethodTable<Service>) {
         m.refuses(.EBADF, "descriptor_missing", "Neither a pid nor descriptors came.")
         m.refuses(.ESRCH, "mm_exited", "There is no such process, or it has no memory any more.")
         m.refuses(.EPERM, "not_allowed", "It runs as somebody else, or the daemon may not read it.")
+        m.refusesWhenStopping()
         return { call, service in
             let identity = try service.client(call).peer.identity
             let context = try service.emulatedContext(call)

@@ -62,6 +62,7 @@ func declareFaultMethods(_ methods: inout MethodTable<Service>) {
         let timeout = m.optional("timeout_ms", .count(0...3_600_000), "Wait so long for the first; absent: not at all.")
         let faults = m.result("faults", .array(of: PageFaultFields.type), "The faults; empty if there are none.")
         m.refusesUnknown("fault")
+        m.refusesWhenStopping()
         return { call, service in
             let client = try service.client(call)
             let (queue, limit) = (call[fault], Int(call[max]))

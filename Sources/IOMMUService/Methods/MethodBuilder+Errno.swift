@@ -10,4 +10,9 @@ extension MethodBuilder {
         let kind = ["id", "target"].contains(parameter) ? "object" : parameter
         refuses(.ENOENT, "unknown_\(kind)", "`\(parameter)` names no such object of this session.")
     }
+
+    /// The call may wait, for as long as the daemon runs.
+    func refusesWhenStopping() {
+        refuses(.ECANCELED, "daemon_stopping", "The daemon stopped before what the call waited for happened.")
+    }
 }

@@ -75,6 +75,7 @@ private func declareVirtualEvents(_ methods: inout MethodTable<Service>) {
         let timeout = m.optional("timeout_ms", .count(0...3_600_000), "Wait so long for the first; absent: not at all.")
         let events = m.result("events", .array(of: VirtualEventFields.type), "The events; empty if there are none.")
         m.refusesUnknown("veventq")
+        m.refusesWhenStopping()
         return { call, service in
             let client = try service.client(call)
             let (id, limit) = (call[queue], Int(call[max]))

@@ -156,6 +156,13 @@ public final class ParkedCall {
         return true
     }
 
+    /// Answers with an error and ends the work done for it, as the end of the connection does.
+    func abort(_ error: RPCError) {
+        let cancelled = onCancel
+        guard fail(error) else { return }
+        cancelled?()
+    }
+
     /// The connection has ended.
     func cancel() {
         let cancelled = onCancel

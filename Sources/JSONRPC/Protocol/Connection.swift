@@ -119,6 +119,13 @@ public final class Connection {
         transport?.connectionMayGoOn()
     }
 
+    /// Waits no longer: what is parked is refused and its work ended; nothing else is carried out.
+    func giveUp(_ refusal: RPCError) {
+        isClosing = true
+        parked?.abort(refusal)
+        if outbox.pointee.isInBatch { outbox.pointee.endBatch() }
+    }
+
     // MARK: Descriptors
 
     /// Queues a received descriptor; one beyond the limit is closed at once and answered with an error.

@@ -85,6 +85,13 @@ final class Link: EventHandler, ConnectionTransport {
         markUnsent()
     }
 
+    /// The last chance of a reply to leave: a client that does not take it at once goes without.
+    func sendAndEnd() {
+        isInputEnded = true
+        flush()
+        end()
+    }
+
     private func markRunnable() {
         guard !isMarkedRunnable, registration != nil else { return }
         isMarkedRunnable = true

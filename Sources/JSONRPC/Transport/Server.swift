@@ -34,6 +34,7 @@ public final class Server {
     private var drainDeadline: TimerID?
     private var endOfTurn: TurnEndID?
     private var isDraining = false
+    private var drainRefusal: RPCError?
 
     /// A server on the thread of its loop. It has to be kept for as long as it is to serve.
     public init(loop: EventLoop, dispatcher: Dispatcher) {
@@ -88,10 +89,11 @@ public final class Server {
     }
 
     /// Stops accepting, lets every connection finish what it has sent and waits for, then calls `done`. After
-    /// `deadline` nanoseconds what is left is ended.
-    public func drain(within deadline: UInt64, done: @escaping () -> Void) {
+    /// `deadline` nanoseconds calls that still wait are answered with `refusal`, and all connections end.
+    public func drain(within deadline: UInt64, refusal: RPCError, done: @escaping () -> Void) {
         guard !isDraining else { return }
         isDraining = true
+        drainRefusal = refusal
         for acceptor in acceptors { acceptor.stop() }
         acceptors.removeAll()
         onDrained = done
@@ -100,10 +102,20 @@ public final class Server {
         reportIfDrained()
     }
 
+    /// Ends a drain as if its deadline had come.
+    public func cutDrainShort() {
+        guard isDraining else { return }
+        endAll()
+    }
+
     private var onDrained: (() -> Void)?
 
     private func endAll() {
-        for link in links { link?.end() }
+        if let drainRefusal {
+            for link in links { link?.connection.giveUp(drainRefusal) }
+        }
+        if let beforeSending { beforeSending() }
+        for link in links { link?.sendAndEnd() }
         reportIfDrained()
     }
 
