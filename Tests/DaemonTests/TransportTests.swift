@@ -85,6 +85,27 @@ struct TransportTests {
         }
     }
 
+    @Test func aConnectionOverTheQuotaIsToldSo() throws {
+        let daemon = try RunningDaemon(configuration: "[limits]\nconnections_per_uid = 2\n")
+        let watcher = try daemon.connect()
+        func waitUntilAlone() throws {
+            while try watcher.call("daemon.stats")["gauges"]?["connections"]?.intValue != 1 {}
+        }
+        do {
+            let second = try daemon.connect()
+            _ = try second.call("daemon.info")
+            let third = try daemon.connect()
+            let refused = try JSONValue(parsing: try #require(try third.receiveLine()))
+            #expect(refused["id"] == .null)
+            #expect(refused["error"]?["code"]?.intValue == -Int(EDQUOT))
+            #expect(refused["error"]?["data"]?["reason"]?.stringValue == "too_many_connections")
+            #expect(try third.receiveLine() == nil)
+            _ = try second.call("daemon.info")
+        }
+        try waitUntilAlone()
+        _ = try daemon.connect().call("daemon.info")
+    }
+
     @Test func theSeventeenthDescriptorIsRefused() throws {
         let client = try daemon.connect()
         let memory = try SharedMemory(size: 4096)

@@ -74,7 +74,7 @@ package final class Daemon {
             reporter.changed()
         } catch {
             log.logger.log(.clientDropped, level: .warning, "\(error.message)", ["reason": "\(error.reason)"])
-            server.end(connection.id)
+            server.turnAway(connection.id, error.rpcError)
         }
     }
 

@@ -26,6 +26,8 @@ final class Link: EventHandler, ConnectionTransport {
     private var isMarkedRunnable = false
     /// The last error is sent; what the client still sends is thrown away until it has noticed.
     private var isLingering = false
+    /// It was not let in, and only waits for its client to notice.
+    private(set) var isTurnedAway = false
     /// Something could not be sent yet.
     private(set) var isBlocked = false
     /// The kernel refuses more descriptors in flight for this user: a writable socket does not help.
@@ -90,6 +92,15 @@ final class Link: EventHandler, ConnectionTransport {
         isInputEnded = true
         flush()
         end()
+    }
+
+    /// Tells a client that is not served why, then closes. Only a lingering end is sure to reach a client that is still
+    /// sending.
+    func turnAway(_ error: RPCError, lingering: Bool) {
+        isTurnedAway = lingering
+        connection.writeError(error)
+        connection.isClosing = true
+        if lingering { markUnsent() } else { sendAndEnd() }
     }
 
     private func markRunnable() {

@@ -35,6 +35,10 @@ public final class Server {
     private var endOfTurn: TurnEndID?
     private var isDraining = false
     private var drainRefusal: RPCError?
+    /// Connections turned away whose clients are given time to read why. They count as connections: a client that
+    /// comes again and again must not take the places of others.
+    private var turnedAway = 0
+    private static let lingeringTurnedAway = 16
 
     /// A server on the thread of its loop. It has to be kept for as long as it is to serve.
     public init(loop: EventLoop, dispatcher: Dispatcher) {
@@ -86,6 +90,15 @@ public final class Server {
     public func end(_ id: ConnectionID) {
         guard connection(id) != nil else { return }
         links[Int(id.index)]?.end()
+    }
+
+    /// Refuses to serve a connection that has just been made: its client gets one error with id null, then the end.
+    /// Nobody waits for that client.
+    public func turnAway(_ id: ConnectionID, _ error: RPCError) {
+        guard connection(id) != nil, let link = links[Int(id.index)] else { return }
+        let isLingering = turnedAway < Self.lingeringTurnedAway
+        if isLingering { turnedAway += 1 }
+        link.turnAway(error, lingering: isLingering)
     }
 
     /// Stops accepting, lets every connection finish what it has sent and waits for, then calls `done`. After
@@ -159,6 +172,7 @@ extension Server {
 
     func remove(_ link: Link) {
         let index = Int(link.connection.id.index)
+        if link.isTurnedAway { turnedAway -= 1 }
         links[index] = nil
         freeIndices.append(index)
         for acceptor in acceptors { acceptor.resume() }
