@@ -167,14 +167,10 @@ package struct TopologyState: Sendable {
     package struct Group: Sendable {
         package var id: UInt32
         package var devices: [String]
-        package var viable: Bool
-        package var reason: String?
 
-        package init(id: UInt32, devices: [String], viable: Bool, reason: String?) {
+        package init(id: UInt32, devices: [String]) {
             self.id = id
             self.devices = devices
-            self.viable = viable
-            self.reason = reason
         }
     }
 

@@ -110,6 +110,34 @@ struct DeviceTests {
         #expect(names.last == "CMD_SYNC")
     }
 
+    @Test func topologyAndExplanationAgreeOnWhatIsViable() throws {
+        let other = try daemon.connect()
+        func viable(_ client: RPCClient) throws -> [String: Bool] {
+            let groups = try #require(try client.call("topology.list")["groups"]?.arrayValue)
+            var all: [String: Bool] = [:]
+            for group in groups {
+                let names = group["devices"]?.arrayValue?.compactMap(\.stringValue) ?? []
+                let explained = try names.map {
+                    try client.call("device.explain", #"{"name":"\#($0)"}"#)["viable"]?.boolValue
+                }
+                let isViable = group["viable"]?.boolValue
+                #expect(isViable == !explained.contains(false), "\(names)")
+                #expect((group["reason"]?.stringValue == nil) == (isViable == true))
+                for name in names { all[name] = isViable }
+            }
+            return all
+        }
+        let name = "0000:04:00.0"
+        let free = try viable(client)
+        #expect(free[name] == true)
+        let device = try other.id("device.bind", #"{"name":"\#(name)"}"#, "device")
+        #expect(try viable(other) == free)
+        #expect(try viable(client).filter { !$0.value }.keys.contains(name))
+        try client.expect(EBUSY, "group_owned_elsewhere", "device.bind", #"{"name":"\#(name)"}"#)
+        try other.call("device.unbind", #"{"device":\#(device)}"#)
+        #expect(try viable(client) == free)
+    }
+
     @Test func addsAndRemovesDevices() throws {
         try client.call(
             "device.add",

@@ -14,21 +14,13 @@ extension EmulatedBackend {
             smmus: smmus.map {
                 TopologyState.SMMU(name: $0.name, features: $0.featureNames, idr: $0.driver.features.idr)
             },
-            groups: groups.all.map { describe($0.element) },
+            groups: groups.all.map { TopologyState.Group(id: $0.element.id, devices: $0.element.devices.map(\.name)) },
             devices: devices.map { device in
                 var description = device.description
                 description.reserved = device.reservedRegions
                 return TopologyState.Device(
                     description: description, group: device.group.id, boundBy: device.boundBy?.owner)
             })
-    }
-
-    private func describe(_ group: DeviceGroup) -> TopologyState.Group {
-        let incoherent = group.devices.filter { !$0.description.coherent }
-        let viable = incoherent.isEmpty
-        return TopologyState.Group(
-            id: group.id, devices: group.devices.map(\.name), viable: viable,
-            reason: viable ? nil : "not cache-coherent: " + incoherent.map(\.name).joined(separator: ", "))
     }
 }
 

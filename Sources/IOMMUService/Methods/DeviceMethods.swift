@@ -128,15 +128,14 @@ private func declareExplanation(_ methods: inout MethodTable<Service>) {
         return { call, service in
             let client = try service.client(call)
             let wanted = call[name]
-            let found = try client.session.context.explain(deviceNamed: wanted)
-            let refusal = service.policy.refusal(client.peer, device: wanted)
+            let found = try service.viability(of: wanted, for: client)
             return call.reply { reply in
-                reply.set(viable, found.viable && refusal == nil)
+                reply.set(viable, found.isViable)
                 reply.set(reasons) { list in
-                    if let refusal { list.append(refusal.problem) }
-                    for reason in found.reasons { list.append(reason.json) }
+                    if let refusal = found.refusal { list.append(refusal.problem) }
+                    for reason in found.explanation.reasons { list.append(reason.json) }
                 }
-                reply.set(group, found.group)
+                reply.set(group, found.explanation.group)
             }
         }
     }

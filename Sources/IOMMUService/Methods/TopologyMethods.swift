@@ -43,8 +43,8 @@ private struct GroupFields {
             GroupFields(
                 id: group.result("id", .count, "Its number."),
                 devices: group.result("devices", .array(of: .string), "Those that move together."),
-                viable: group.result("viable", .bool, "Whether a session could own it."),
-                reason: group.optionalResult("reason", .string, "Why not.")
+                viable: group.result("viable", .bool, "Whether the caller can bind and attach it."),
+                reason: group.optionalResult("reason", .string, "Why not; `device.explain` says all.")
             )
         }
     }
@@ -109,10 +109,16 @@ func declareTopology(_ methods: inout MethodTable<Service>) {
         let devices = m.result("devices", .array(of: DeviceFields.type), "The devices.")
         let uacce = m.result("uacce", .array(of: AcceleratorFields.type), "The accelerators with queues.")
         return { call, service in
+            let client = try service.client(call)
             let topology = service.backend.topology
+            let obstacles = try topology.groups.map { try service.obstacle(to: $0, for: client) }
             return call.reply { reply in
                 reply.set(smmus) { list in for smmu in topology.smmus { list.append { $0.write(smmu, $1) } } }
-                reply.set(groups) { list in for group in topology.groups { list.append { $0.write(group, $1) } } }
+                reply.set(groups) { list in
+                    for (group, obstacle) in zip(topology.groups, obstacles) {
+                        list.append { $0.write(group, obstacle, $1) }
+                    }
+                }
                 reply.set(devices) { list in for device in topology.devices { list.append { $0.write(device, $1) } } }
                 reply.set(uacce) { list in
                     for device in topology.devices where device.description.queues > 0 {
@@ -131,11 +137,11 @@ extension ResultWriter {
         set(fields.idr) { list in for word in smmu.idr { list.append(UInt64(word)) } }
     }
 
-    fileprivate func write(_ group: TopologyState.Group, _ fields: GroupFields) {
+    fileprivate func write(_ group: TopologyState.Group, _ obstacle: String?, _ fields: GroupFields) {
         set(fields.id, group.id)
         set(fields.devices) { list in for device in group.devices { list.append(device) } }
-        set(fields.viable, group.viable)
-        if let reason = group.reason { set(fields.reason, reason) }
+        set(fields.viable, obstacle == nil)
+        if let obstacle { set(fields.reason, obstacle) }
     }
 
     fileprivate func write(_ device: TopologyState.Device, _ fields: DeviceFields) {
