@@ -143,6 +143,9 @@ struct NestedGuestTests {
             try client.call("veventq.read", #"{"veventq":\#(events),"max":10}"#)["events"]?.arrayValue)
         #expect(many.contains { $0["lost"]?.boolValue == true })
         #expect(many.filter { $0["lost"] == nil }.count == 3)
+        // What is lost has a place in the sequence and nothing else.
+        let last = try #require(many.last)
+        #expect(last["lost"]?.boolValue == true && last["record"] == nil && last["sequence"]?.intValue == 6)
     }
 
     @Test func aWaitingReaderGetsTheFirstEvent() throws {

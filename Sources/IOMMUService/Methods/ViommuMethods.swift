@@ -11,7 +11,8 @@ private struct VirtualEventFields {
             VirtualEventFields(
                 sequence: event.result("sequence", .count, "Counts every event, lost ones too."),
                 lost: event.optionalResult("lost", .bool, "True: events found the queue full here."),
-                record: event.result("record", .array(of: .hex), "The event record's four words; empty if `lost`.")
+                record: event.optionalResult(
+                    "record", .array(of: .hex), "The event record's four words; absent if `lost`.")
             )
         }
     }
@@ -100,7 +101,8 @@ extension ResultWriter {
             for event in events {
                 list.append { object, fields in
                     object.set(fields.sequence, event.sequence)
-                    if event.lost { object.set(fields.lost, true) }
+                    // As in iommufd, no data follows the header that says lost.
+                    guard !event.lost else { return object.set(fields.lost, true) }
                     object.set(fields.record) { words in for word in event.record { words.append(word) } }
                 }
             }
