@@ -85,6 +85,72 @@ struct SharedAddressTests {
         try client.expect(EBADF, "descriptor_missing", "mm.open")
     }
 
+    /// `refers_to` of all objects of the session names objects of the session.
+    private func expectWholeGraph() throws {
+        let objects = try #require(try client.call("session.objects")["objects"]?.arrayValue)
+        func name(_ object: JSONValue) -> String {
+            "\(object["kind"]?.stringValue ?? "?") \(object["id"]?.intValue ?? 0)"
+        }
+        let names = Set(objects.map(name))
+        for object in objects {
+            for reference in object["refers_to"]?.arrayValue ?? [] {
+                #expect(names.contains(name(reference)), "\(name(object)) refers to \(name(reference))")
+            }
+        }
+    }
+
+    @Test func unbindingADeviceEndsItsBonds() throws {
+        let mm = try client.id("mm.create", "{}", "mm")
+        let bond = try client.id("sva.bind", #"{"device":\#(device),"mm":\#(mm)}"#, "bond")
+        try client.expect(EBUSY, "mm_bound", "mm.close", #"{"mm":\#(mm)}"#)
+        try client.call("device.unbind", #"{"device":\#(device)}"#)
+        #expect(try client.call("sva.list")["bonds"]?.arrayValue?.isEmpty == true)
+        try client.expect(ENOENT, nil, "sva.unbind", #"{"bond":\#(bond)}"#)
+        try client.call("mm.close", #"{"mm":\#(mm)}"#)
+        #expect(try client.call("session.objects")["objects"]?.arrayValue?.isEmpty == true)
+    }
+
+    @Test func aBondOutlivesItsDeviceAsLongAsAQueueHoldsIt() throws {
+        let mm = try client.id("mm.create", "{}", "mm")
+        let queue = try client.id("queue.open", #"{"device":\#(device),"mm":\#(mm)}"#, "queue")
+        _ = try client.call("sva.bind", #"{"device":\#(device),"mm":\#(mm)}"#)
+        try client.call("device.unbind", #"{"device":\#(device)}"#)
+        // The id means another device now.
+        let other = try client.id("device.bind", #"{"name":"0000:03:00.0"}"#, "device")
+        #expect(other == device)
+        let left = try client.call("sva.list")["bonds"]
+        #expect(left?.arrayValue?.count == 1)
+        #expect(left?[0]?["state"]?.stringValue == "gone")
+        #expect(left?[0]?["users"]?.intValue == 1)
+        #expect(left?[0]?["device"] == nil)
+        try expectWholeGraph()
+        try client.expect(ENODEV, "device_unbound", "queue.start", #"{"queue":\#(queue)}"#)
+        try client.expect(EBUSY, "mm_bound", "mm.close", #"{"mm":\#(mm)}"#)
+        #expect(try client.call("queue.close", #"{"queue":\#(queue)}"#)["state"]?.stringValue == "zombie")
+        #expect(try client.call("sva.list")["bonds"]?.arrayValue?.isEmpty == true)
+        try client.call("mm.close", #"{"mm":\#(mm)}"#)
+    }
+
+    @Test func aBondOfARemovedDeviceIsListedUntilItIsUnbound() throws {
+        let mm = try client.id("mm.create", "{}", "mm")
+        let first = try client.id("sva.bind", #"{"device":\#(device),"mm":\#(mm)}"#, "bond")
+        let second = try client.id("mm.create", "{}", "mm")
+        _ = try client.call("sva.bind", #"{"device":\#(device),"mm":\#(second)}"#)
+        try client.call("device.remove", #"{"name":"uacce0"}"#)
+        let gone = try #require(try client.call("sva.list")["bonds"]?.arrayValue)
+        #expect(gone.map { $0["state"]?.stringValue } == ["gone", "gone"])
+        #expect(gone.allSatisfy { $0["device"]?.intValue == device })
+        try client.expect(EBUSY, "mm_bound", "mm.close", #"{"mm":\#(mm)}"#)
+        #expect(try client.id("sva.unbind", #"{"bond":\#(first)}"#, "users") == 0)
+        try client.call("mm.close", #"{"mm":\#(mm)}"#)
+        try expectWholeGraph()
+        // The rest goes with the device's object.
+        try client.call("device.unbind", #"{"device":\#(device)}"#)
+        #expect(try client.call("sva.list")["bonds"]?.arrayValue?.isEmpty == true)
+        try client.call("mm.close", #"{"mm":\#(second)}"#)
+        #expect(try client.call("session.objects")["objects"]?.arrayValue?.isEmpty == true)
+    }
+
     @Test func syntheticAddressSpacesFaultTheirPagesIn() throws {
         let memory = try client.id("memory.create", #"{"size":65536}"#, "memory")
         let mm = try client.id("mm.create", "{}", "mm")

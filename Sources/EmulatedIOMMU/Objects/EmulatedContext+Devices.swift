@@ -53,8 +53,8 @@ extension EmulatedContext {
     /// Like closing the vfio descriptor; a removed device's object goes too.
     func unbind(_ object: DeviceObject) {
         let device = object.device
+        for companion in companions { companion.release(device: device) }
         if !device.isRemoved {
-            for companion in companions { companion.release(device: device) }
             for key in object.attachments.keys.sorted(by: >) { detach(object, key: key) }
             if let vdevice = object.vdevice { release(vdevice) }
             leaveGroup(device)

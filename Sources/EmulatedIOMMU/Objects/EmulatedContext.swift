@@ -136,7 +136,8 @@ final class ContextReference {
 package protocol ContextCompanion: AnyObject {
     var objectCount: Int { get }
     func objects() -> [ObjectDescription]
-    /// The session gives the device back: whatever is bound to it ends. The device is still attached.
+    /// The session gives the device back: whatever is bound to it ends. The device is still attached, unless it has been
+    /// unplugged.
     func release(device: EmulatedDevice)
     /// Frees everything; the context's devices are still attached.
     func close()

@@ -5,7 +5,8 @@ package final class Bond {
     unowned let session: SVASession
     package internal(set) var id: ObjectID = 0
     let device: EmulatedDevice
-    let deviceID: ObjectID
+    /// nil once the session has unbound the device.
+    package internal(set) var deviceID: ObjectID?
     let handle: AddressSpaceHandle
     package let pasid: UInt32
     package let asid: UInt16
@@ -71,12 +72,13 @@ package final class AddressSpaceHandle {
 /// One bond as `sva.list` shows it.
 package struct BondDescription: Sendable, Equatable {
     package var bond: ObjectID
-    package var device: ObjectID
+    /// nil once the session has unbound the device.
+    package var device: ObjectID?
     package var mm: ObjectID
     package var pasid: UInt32
     package var asid: UInt32
     package var users: Int
-    /// "live" or "quiesced"
+    /// "live", "quiesced" or "gone"
     package var state: String
     package var btm: Bool
 }

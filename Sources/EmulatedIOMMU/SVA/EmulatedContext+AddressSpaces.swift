@@ -175,9 +175,8 @@ extension EmulatedContext {
     /// `sva.list`
     package func bonds() -> [BondDescription] {
         backend.sva.probeAddressSpaces()
-        return sva.bonds.all.compactMap { id, bond in
-            guard bond.attachment != nil else { return nil }
-            return BondDescription(
+        return sva.bonds.all.map { id, bond in
+            BondDescription(
                 bond: id, device: bond.deviceID, mm: bond.handle.id, pasid: bond.pasid, asid: UInt32(bond.asid),
                 users: bond.users, state: bond.state, btm: bond.usesBroadcast
             )

@@ -54,7 +54,8 @@ package final class SVASession: ContextCompanion {
     private func describe(_ bond: Bond) -> ObjectDescription {
         ObjectDescription(
             kind: "bond", id: bond.id, users: bond.users,
-            refersTo: [.init(kind: "device", id: bond.deviceID), .init(kind: "mm", id: bond.handle.id)],
+            refersTo: (bond.deviceID.map { [.init(kind: "device", id: $0)] } ?? [])
+                + [.init(kind: "mm", id: bond.handle.id)],
             state: [
                 .init("pasid", .number(UInt64(bond.pasid))), .init("asid", .number(UInt64(bond.asid))),
                 .init("state", .text(bond.state)),
@@ -191,9 +192,7 @@ package final class SVASession: ContextCompanion {
 
     private func remove(_ bond: Bond) {
         bonds.remove(bond.id)
-        if bondsByPair[key(bond.deviceID, bond.handle.id)] === bond {
-            bondsByPair[key(bond.deviceID, bond.handle.id)] = nil
-        }
+        forgetPair(of: bond)
         bond.handle.bonds -= 1
         unwatch(bond.device)
         let wasAttached = bond.attachment != nil
@@ -216,16 +215,27 @@ package final class SVASession: ContextCompanion {
         if count == 1 { device.forgetRemovalHook(of: self) }
     }
 
+    /// The device's bonds end with it. What its queues hold stays, for them to answer and to be closed.
     package func release(device: EmulatedDevice) {
         end(device, IOMMUError(.ENODEV, "device_unbound", "device \(device.name) was unbound"))
+        for (_, bond) in bonds.all where bond.device === device {
+            bond.users = bond.queues.count
+            // The id may come to mean another device.
+            bond.deviceID = nil
+            if bond.users == 0 { remove(bond) }
+        }
     }
 
     private func end(_ device: EmulatedDevice, _ error: IOMMUError) {
         for (_, bond) in bonds.all where bond.device === device {
             bond.deviceLeaves(error)
-            // The device's id may come to mean another one.
-            bondsByPair[key(bond.deviceID, bond.handle.id)] = nil
+            forgetPair(of: bond)
         }
+    }
+
+    private func forgetPair(of bond: Bond) {
+        guard let device = bond.deviceID, bondsByPair[key(device, bond.handle.id)] === bond else { return }
+        bondsByPair[key(device, bond.handle.id)] = nil
     }
 
     private func checkCapability(of device: EmulatedDevice) throws(IOMMUError) {
@@ -261,13 +271,13 @@ package final class SVASession: ContextCompanion {
     // MARK: Events
 
     func announce(_ bond: Bond, state: String) {
-        context.emit(
-            .bond, device: bond.device.name,
-            [
-                .init("bond", .number(UInt64(bond.id))), .init("device", .number(UInt64(bond.deviceID))),
-                .init("name", .text(bond.device.name)), .init("mm", .number(UInt64(bond.handle.id))),
-                .init("pasid", .number(UInt64(bond.pasid))), .init("state", .text(state)),
-            ])
+        var members: [IOMMUError.Member] = [.init("bond", .number(UInt64(bond.id)))]
+        if let device = bond.deviceID { members.append(.init("device", .number(UInt64(device)))) }
+        members += [
+            .init("name", .text(bond.device.name)), .init("mm", .number(UInt64(bond.handle.id))),
+            .init("pasid", .number(UInt64(bond.pasid))), .init("state", .text(state)),
+        ]
+        context.emit(.bond, device: bond.device.name, members)
     }
 
     func announce(_ queue: AcceleratorQueue, reason: String) {

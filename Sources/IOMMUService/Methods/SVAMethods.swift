@@ -16,11 +16,13 @@ private struct BondFields {
         .object { bond in
             BondFields(
                 bond: bond.result("bond", .count, "The bond."),
-                device: bond.result("device", .count, "The device object."),
+                device: bond.optionalResult("device", .count, "The device object; absent once it is unbound."),
                 mm: bond.result("mm", .count, "The address space."), pasid: bond.result("pasid", .count, "Its PASID."),
                 asid: bond.result("asid", .count, "Its ASID."),
                 users: bond.result("users", .count, "Binds and queues."),
-                state: bond.result("state", .choice(["live", "quiesced"]), "quiesced: the address space has ended."),
+                state: bond.result(
+                    "state", .choice(["live", "quiesced", "gone"]),
+                    "quiesced: the address space has ended; gone: the device has, only its handles are left."),
                 btm: bond.result("btm", .bool, "CPU invalidations reach the SMMU by themselves.")
             )
         }
@@ -78,7 +80,7 @@ private func declareSVAList(_ methods: inout MethodTable<Service>) {
 extension ResultWriter {
     fileprivate func write(_ bond: BondDescription, _ fields: BondFields) {
         set(fields.bond, bond.bond)
-        set(fields.device, bond.device)
+        if let device = bond.device { set(fields.device, device) }
         set(fields.mm, bond.mm)
         set(fields.pasid, bond.pasid)
         set(fields.asid, bond.asid)
