@@ -85,6 +85,31 @@ struct SharedAddressTests {
         try client.expect(EBADF, "descriptor_missing", "mm.open")
     }
 
+    @Test func aPidAndADescriptorAtOnceAreRefused() throws {
+        let child = try ChildProcess("/bin/sleep", ["1000"])
+        let pidfd = try openPidfd(child.pid)
+        try #require(pidfd >= 0)
+        defer { close(pidfd) }
+        let byPID = #"{"pid":\#(child.pid)}"#
+        try client.expect(EINVAL, "pid_and_descriptors", "mm.open", byPID, descriptors: [pidfd])
+        // Neither of the two was taken, and the descriptor is no one else's.
+        try client.expect(EBADF, "descriptor_missing", "mm.open")
+        #expect(try client.call("session.objects")["objects"]?.arrayValue?.count == 1)
+        // A descriptor for the call behind it is none of its business, in a batch or not.
+        let memory = try SharedMemory(size: 4096)
+        let calls = [
+            #"{"jsonrpc":"2.0","id":1,"method":"mm.open","params":\#(byPID)}"#,
+            #"{"jsonrpc":"2.0","id":2,"method":"memory.import"}"#,
+        ]
+        try client.send(line: calls.joined(separator: "\n"), descriptors: [memory.descriptor])
+        #expect(try JSONValue(parsing: try #require(try client.receiveLine()))["result"]?["mm"]?.intValue == 1)
+        #expect(try JSONValue(parsing: try #require(try client.receiveLine()))["result"]?["memory"]?.intValue == 1)
+        try client.send(line: "[" + calls.joined(separator: ",") + "]", descriptors: [memory.descriptor])
+        let batch = try JSONValue(parsing: try #require(try client.receiveLine()))
+        #expect(batch[0]?["result"]?["mm"]?.intValue == 1)
+        #expect(batch[1]?["result"]?["memory"]?.intValue == 2)
+    }
+
     /// `refers_to` of all objects of the session names objects of the session.
     private func expectWholeGraph() throws {
         let objects = try #require(try client.call("session.objects")["objects"]?.arrayValue)

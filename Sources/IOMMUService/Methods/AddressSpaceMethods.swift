@@ -64,6 +64,7 @@ private func declareMMOpen(_ methods: inout MethodTable<Service>) {
             "A process; absent: 1 descriptor, a pidfd, or 2, the process's own /proc/self/mem and /proc/self/maps.")
         let mm = m.result("mm", .count, "The address space; one that is shared has one id.")
         m.refuses(.EBADF, "descriptor_missing", "Neither a pid nor descriptors came.")
+        m.refuses(.EINVAL, "pid_and_descriptors", "A pid and descriptors came together.")
         m.refuses(.ESRCH, "mm_exited", "There is no such process, or it has no memory any more.")
         m.refuses(.EPERM, "not_allowed", "It runs as somebody else, or the daemon may not read it.")
         m.refusesWhenStopping()
@@ -75,6 +76,7 @@ private func declareMMOpen(_ methods: inout MethodTable<Service>) {
                 service.watchAddressSpaces()
             }
             if let number = call[pid] {
+                try refuseDescriptors(besidePID: number, call)
                 return try service.access(
                     call, context, timeout: nil,
                     start: { done throws(IOMMUError) in
@@ -99,6 +101,16 @@ private func declareMMOpen(_ methods: inout MethodTable<Service>) {
                 }, write: answer)
         }
     }
+}
+
+/// Which of the two the client means, only the client knows; the descriptors are closed. Those that may be meant for
+/// another call are left alone.
+private func refuseDescriptors(besidePID pid: UInt32, _ call: Call) throws {
+    guard call.hasDescriptorsOfItsOwn else { return }
+    while call.waitingDescriptors > 0 { _ = try call.takeDescriptor() }
+    throw IOMMUError(
+        .EINVAL, "pid_and_descriptors", "mm.open takes a pid or descriptors, and both came",
+        hint: "name the process one way only", ["pid": .number(UInt64(pid))])
 }
 
 private func declareMMMapping(_ methods: inout MethodTable<Service>) {

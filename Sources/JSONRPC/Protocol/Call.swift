@@ -72,6 +72,12 @@ public final class Call {
     /// Descriptors that the client has sent and no call has taken.
     public var waitingDescriptors: Int { connection.waitingDescriptors }
 
+    /// Whether descriptors wait that cannot be meant for another call: nothing has come behind this one, which is in no
+    /// batch. Descriptors come with the bytes they were sent with or before them.
+    public var hasDescriptorsOfItsOwn: Bool {
+        waitingDescriptors > 0 && !connection.outbox.pointee.isInBatch && !connection.outbox.pointee.isMoreBehind
+    }
+
     /// Takes the oldest descriptor that the client has sent; EBADF if there is none.
     public func takeDescriptor() throws -> Descriptor { try connection.takeDescriptor() }
 

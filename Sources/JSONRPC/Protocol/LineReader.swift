@@ -32,6 +32,7 @@ extension Dispatcher {
                 refuseLongLine(connection)
                 break
             }
+            connection.outbox.pointee.isMoreBehind = offset &+ length &+ 1 < count
             guard line(bytes + offset, length, connection) else { break }
             offset &+= length &+ 1
         }

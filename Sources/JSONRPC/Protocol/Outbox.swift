@@ -32,6 +32,8 @@ struct Outbox {
     var attachedCount = 0
     /// Inside the array of a batch's replies.
     var isInBatch = false
+    /// More has been received behind the line in hand.
+    var isMoreBehind = false
     /// Replies written in this batch.
     var batchReplies = 0
 
