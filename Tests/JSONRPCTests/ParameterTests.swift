@@ -180,4 +180,39 @@ import Testing
         }
         #expect(seen == ["4096 write nil nil", "4096 write nil nil", "1 read n 2", "4096 write nil nil"])
     }
+
+    /// A request has to be right before its values are looked at.
+    @Test(arguments: [
+        (#"{"small":9,"text":1}"#, "-32602 wrong_type text"), (#"{"text":1,"small":9}"#, "-32602 wrong_type text"),
+        (#"{"small":9,"text":"a","more":1}"#, "-32602 unknown_parameter more"),
+        (#"{"small":9,"text":"a","text":"b"}"#, "-32602 duplicate_parameter text"),
+        (#"{"small":9}"#, "-32602 missing_parameter text"),
+        (#"{"small":9,"text":"abcde"}"#, "-22 out_of_range small"),
+        (#"{"text":"abcde","small":9}"#, "-22 too_long text"),
+        (#"{"small":9,"text":"a","inner":{"small":9,"text":1}}"#, "-32602 wrong_type inner.text"),
+        (#"{"inner":{"small":9,"text":"a"},"text":1,"small":1}"#, "-32602 wrong_type text"),
+        (#"{"inner":{"small":9,"text":"a"},"text":"a","small":1}"#, "-22 out_of_range inner.small"),
+        (#"{"small":9,"text":"a","inner":{"small":9}}"#, "-32602 missing_parameter inner.text"),
+        (#"{"inner":{"text":"abcde","small":[]},"text":"a","small":9}"#, "-32602 wrong_type inner.small"),
+    ])
+    func mistakesComeBeforeRefusals(params: String, expected: String) throws {
+        let inner = ParamType<Object<(Param<UInt32>, Param<String>)>>.object { o in
+            (o.param("small", .count(0...4), "Small."), o.param("text", .string(maximumBytes: 4), "Text."))
+        }
+        var methods = MethodTable<Void>()
+        methods.declare("m", "M.") { m in
+            _ = m.param("small", .count(0...4), "Small.")
+            _ = m.param("text", .string(maximumBytes: 4), "Text.")
+            _ = m.optional("inner", inner, "Inner.")
+            return { call, _ in call.reply() }
+        }
+        let dispatcher = Dispatcher(methods, context: ())
+        let connection = Connection(id: ConnectionID(index: 0, generation: 0), credentials: nil)
+        let line = #"{"jsonrpc":"2.0","id":1,"method":"m","params":\#(params)}"# + "\n"
+        _ = dispatcher.consume(Array(line.utf8), from: connection)
+        let error = try JSONValue(parsing: Array(connection.takeOutput().dropLast()))["error"]
+        let data = error?["data"]
+        let words = [data?["reason"]?.stringValue, data?["parameter"]?.stringValue].compactMap { $0 }
+        #expect("\(error?["code"]?.intValue ?? 0) \(words.joined(separator: " "))" == expected)
+    }
 }

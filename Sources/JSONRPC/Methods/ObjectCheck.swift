@@ -15,12 +15,30 @@ extension ParameterSource {
         let end = Int(nodes[index].next)
         var expected = 0
         while cursor < end {
-            guard acceptMember(cursor, type, &expected) else { return false }
+            guard acceptMember(cursor, type, &expected) else { return checkRest(after: cursor, end, type, expected) }
             cursor = Int(nodes[cursor &+ 1].next)
         }
         guard requireAll(type) else { return false }
         nodes[index].escaped = true
         return true
+    }
+
+    /// The member at `key` is not accepted. If only its value is refused, mistakes in the other members come first.
+    @inline(never)
+    private func checkRest(
+        after key: Int, _ end: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ expected: Int
+    ) -> Bool {
+        let failure = program.pointee.failure
+        guard failure.pointee.reason.isRefusal else { return false }
+        let refusal = failure.pointee
+        var expected = expected
+        var cursor = Int(nodes[key &+ 1].next)
+        while cursor < end {
+            if !acceptMember(cursor, type, &expected), !failure.pointee.reason.isRefusal { return false }
+            cursor = Int(nodes[cursor &+ 1].next)
+        }
+        if requireAll(type) { failure.pointee = refusal }
+        return false
     }
 
     /// The number of a member that is as good as absent.
