@@ -64,8 +64,11 @@ extension SMMU {
         markUnrecordedStalls()
     }
 
+    /// The machines that a broadcast for a VMID means: CR0.VMW widens it as it does commands (3.17.6).
     private func forEachMachine(_ vmid: UInt16, _ body: (Int) -> Void) {
-        for machine in spaces.machines(world: .NS_EL1, vmid: features.stage2 ? vmid : 0) {
+        let machines = spaces.machines(
+            world: .NS_EL1, vmid: features.stage2 ? vmid : 0, wildcardBits: wildcardBits)
+        for machine in machines {
             body(machine)
         }
     }

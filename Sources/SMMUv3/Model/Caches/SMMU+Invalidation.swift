@@ -76,7 +76,8 @@ extension SMMU {
         return .CERROR_NONE
     }
 
-    private var wildcardBits: Int {
+    /// Low bits of a VMID that invalidation ignores.
+    var wildcardBits: Int {
         let VMW = Int(registers.CR0 >> 6 & 7)
         return VMW <= 4 ? VMW : 0
     }
