@@ -154,6 +154,12 @@ extension Command {
         return command
     }
 
+    /// Forgets EL2 stage 1 entries by VA, of every ASID.
+    @inlinable
+    public static func TLBI_EL2_VAA(address: UInt64, leaf: Bool = true, range: InvalidationRange? = nil) -> Command {
+        Command(.TLBI_EL2_VAA, address: address, leaf: leaf, range: range)
+    }
+
     /// Forgets both stages of a VMID.
     @inlinable
     public static func TLBI_S12_VMALL(vmid: UInt16) -> Command {
