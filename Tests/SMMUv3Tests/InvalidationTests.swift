@@ -50,6 +50,50 @@ import Testing
         #expect(forgotten(1..<5) == [2, 4])
     }
 
+    /// A command like the one before it finds its target by what that one has found, unless tags have changed since.
+    @Test func aRepeatedTargetIsLookedUpAgainWhenTagsChange() throws {
+        let command = Command.TLBI_NH_VA(address: 0x1000, asid: 1)
+        // Nothing has used the ASID yet.
+        try machine.submit(command)
+        age(1..<2)
+        try machine.submit(command)
+        #expect(forgotten(1..<2) == [1])
+        for renewal in [Command.TLBI_NH_ASID(asid: 1), .TLBI_NH_ALL(), .TLBI_S12_VMALL(vmid: 0), .TLBI_NSNH_ALL()] {
+            try machine.submit(command, renewal)
+            age(1..<2)
+            try machine.submit(command)
+            #expect(forgotten(1..<2) == [1], "\(renewal)")
+        }
+        // Another ASID in between, and global entries, which every ASID's command forgets.
+        age(1..<2, global: true)
+        try machine.submit(.TLBI_NH_VA(address: 0x2000, asid: 2), .TLBI_NH_VA(address: 0x1000, asid: 2))
+        #expect(forgotten(1..<2) == [1])
+    }
+
+    /// When the tags have run out and all begins afresh, what was found before means nothing any more.
+    @Test func aRepeatedTargetIsLookedUpAgainAfterAReset() throws {
+        let machine = try Machine(geometry: .standard)
+        let root = machine.allocate()
+        let cd = machine.allocate()
+        machine.set(machine.stage1(cd), stream: 1)
+        let leaf = machine.map(root, 0x1000, Self.old)
+        func use(asid: UInt64) throws {
+            machine.set(machine.context(root, asid: asid), at: cd)
+            try machine.submit(.CFGI_CD(streamID: 1, substreamID: 0))
+            _ = machine.translate(0x1000)
+        }
+        let command = Command.TLBI_NH_VA(address: 0x1000, asid: 1)
+        try use(asid: 1)
+        try machine.submit(command)
+        for asid in UInt64(2)..<16_500 { try use(asid: asid) }
+        try use(asid: 1)
+        #expect(machine.translate(0x1000).address == Self.old)
+        machine.memory[leaf] = Self.new | Machine.page | 3
+        #expect(machine.translate(0x1000).address == Self.old)
+        try machine.submit(command)
+        #expect(machine.translate(0x1000).address == Self.new)
+    }
+
     @Test func byASID() throws {
         age(1..<3)
         age(1..<3, stream: 2)
