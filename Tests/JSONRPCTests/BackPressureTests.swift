@@ -126,6 +126,50 @@ import Testing
         #expect(bench.connected[2].id != bench.connected[0].id)
     }
 
+    /// Sends as many of the lines as the server and the socket take while the server does not go on.
+    ///
+    /// - Returns: the whole ones among them.
+    private func fill(_ client: SocketClient, _ lines: [UInt8], _ bench: SocketBench) throws -> Int {
+        var sent = 0
+        var refusals = 0
+        while refusals < 20, sent < lines.count {
+            let count = client.sendWithoutServer(Array(lines[sent...]))
+            if count > 0 { sent += count } else { refusals += 1 }
+            try bench.loop.turn(waiting: false)
+        }
+        #expect(sent < lines.count, "the server has read on")
+        return lines[..<sent].count { $0 == UInt8(ascii: "\n") }
+    }
+
+    /// A socket tells of its input once: what is left in it must not be forgotten.
+    @Test func readsWhatWaitedInTheSocketBehindAParkedCall() throws {
+        let bench = try SocketBench()
+        let client = try bench.connect()
+        try client.send(request(0, "park"))
+        try bench.pump { bench.bench.parked.count == 1 }
+        let lines = (1...40_000).map { request($0, "note", #"{"text":"x"}"#) + "\n" }.joined()
+        let whole = try fill(client, Array(lines.utf8), bench)
+        #expect(whole > 1000)
+        bench.bench.parked[0].reply()
+        for id in 0...whole { #expect(try client.reply()["id"] == .integer(id)) }
+    }
+
+    @Test func readsWhatWaitedInTheSocketOfAClientThatDidNotRead() throws {
+        let bench = try SocketBench()
+        let client = try bench.connect()
+        let text = String(repeating: "x", count: 1000)
+        let lines = (0..<4000).map { request($0, "sum", #"{"pairs":[{"direction":"write","value":1}]}"#) }
+            .enumerated().map { $0.offset % 2 == 0 ? $0.element : request($0.offset, "note", #"{"text":"\#(text)"}"#) }
+        // Every reply that asks for much output comes early, so that the server stops with most of the input unread.
+        let early = (0..<8).map { request(-1 - $0, "blob", #"{"bytes":100000}"#) }
+        let input = Array((early + lines).map { $0 + "\n" }.joined().utf8)
+        let whole = try fill(client, input, bench)
+        #expect(whole > early.count + 100)
+        #expect(bench.connected[0].outbox.pointee.pending > 0)
+        for id in 0..<early.count { #expect(try client.reply()["id"] == .integer(-1 - id)) }
+        for id in 0..<whole - early.count { #expect(try client.reply()["id"] == .integer(id)) }
+    }
+
     @Test func boundsWhatIsReadWhileACallIsParked() throws {
         let bench = try SocketBench()
         let client = try bench.connect()

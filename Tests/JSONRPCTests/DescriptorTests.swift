@@ -174,16 +174,29 @@ import Testing
     @Test func limitsWhatIsUnsentToOneClient() throws {
         let client = try bench.connect()
         let witness = try Witness()
-        let copies = [Int32](repeating: witness.write, count: 10)
-        // The first reply fills the socket, so that the descriptors of the others stay unsent.
-        try client.send(request(1, "blob", #"{"bytes":150000}"#))
-        for id in 2...3 { try client.send(request(id, "fd.echo", #"{"count":10}"#), descriptors: copies) }
-        #expect(try client.reply()["id"] == .integer(1))
-        let first = try client.reply()
-        #expect(first["result"]?["fds"] == .integer(10))
-        // Whether the third had to be refused depends on the socket's buffer; nothing may be lost either way.
-        let second = try client.reply()
-        #expect(second["result"]?["fds"] == .integer(10) || second["error"]?["data"]?["errno"] == .string("EMFILE"))
+        // Replies fill the socket, until one stays behind: nothing is sent from then on until the client reads.
+        var filling = 0
+        while bench.connected[0].outbox.pointee.pending == 0 {
+            try client.send(request(filling, "blob", #"{"bytes":3000}"#))
+            filling += 1
+            try bench.settle()
+        }
+        for (id, count) in [(-1, 10), (-2, 6), (-3, 1)] {
+            let copies = [Int32](repeating: witness.write, count: count)
+            try client.send(request(id, "fd.echo", #"{"count":\#(count)}"#), descriptors: copies)
+        }
+        try bench.settle()
+        #expect(bench.connected[0].outbox.pointee.attachments.map(\.descriptors.count) == [10, 6])
+        for id in 0..<filling { #expect(try client.reply()["id"] == .integer(id)) }
+        for count in [10, 6] { #expect(try client.reply()["result"]?["fds"] == .integer(count)) }
+        let refusal = try client.reply()
+        #expect(refusal["id"] == .integer(-3))
+        #expect(refusal["error"]?["code"] == .integer(-Int(EMFILE)))
+        #expect(refusal["error"]?["data"]?["reason"] == .string("descriptors_unsent"))
+        #expect(client.descriptors.count == 16)
+        // Once they are read there is room again.
+        try client.send(request(1, "fd.echo"), descriptors: [witness.write])
+        #expect(try client.reply()["result"]?["fds"] == .integer(1))
         witness.closeWrite()
         client.close()
         try bench.pump { witness.isAbandoned }
