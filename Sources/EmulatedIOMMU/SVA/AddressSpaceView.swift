@@ -14,6 +14,9 @@ final class AddressSpaceView {
     private let broadcast: ((AddressRange?) -> Void)?
     /// (device, PASID) pairs that translate through it.
     var users = 0
+    /// Until the first of them does: the domain that moved out of the way of the CPUs' ASID, to have it back if the
+    /// bond cannot be made.
+    var displaced: PagingDomain?
     private var windows: [UInt64: Window] = [:]
 
     init(smmu: EmulatedSMMU, domain: SVADomain, broadcast: ((AddressRange?) -> Void)?) {

@@ -37,6 +37,7 @@ final class SVAAttachment {
                 space.release(view)
                 throw error
             }
+            view.displaced = nil
             let attachment = SVAAttachment(space: space, view: view, group: group, pasid: pasid, devices: devices)
             space.attachments.append(attachment)
             for device in devices { device.sharedPASIDs[pasid] = space }
@@ -185,14 +186,16 @@ extension AddressSpace {
         }
         let asid = try pinCPUASID()
         do throws(IOMMUError) {
-            try smmu.driver.claimASID(asid)
+            let displaced = try smmu.driver.claimASID(asid)
             do throws(IOMMUError) {
                 let domain = try smmu.driver.makeSVADomain(claimed: asid)
-                return AddressSpaceView(smmu: smmu, domain: domain) { [unowned self] range in
+                let view = AddressSpaceView(smmu: smmu, domain: domain) { [unowned self] range in
                     manager.broadcastTLBI(self, range)
                 }
+                view.displaced = displaced
+                return view
             } catch {
-                smmu.driver.unclaimASID(asid)
+                smmu.driver.unclaimASID(asid, for: displaced)
                 throw error
             }
         } catch {
@@ -202,7 +205,11 @@ extension AddressSpace {
     }
 
     private func destroy(_ view: AddressSpaceView) {
-        view.smmu.driver.destroy(view.domain)
+        if let displaced = view.displaced {
+            view.smmu.driver.destroy(view.domain, givingASIDBackTo: displaced)
+        } else {
+            view.smmu.driver.destroy(view.domain)
+        }
         unpinCPUASIDIfUnused()
     }
 

@@ -33,6 +33,39 @@ import Testing
         #expect(bench.state == untouched)
     }
 
+    /// Stage 1 domains have the ASIDs that the CPUs use next, and get them back if the bond fails later on.
+    @Test(arguments: UnwindingBench.slotBits, FailureLength.allCases)
+    func domainsInTheWayOfABond(slotBits: Int, length: FailureLength) throws {
+        let bench = try UnwindingBench(slotBits: slotBits, length)
+        let context = bench.context
+        let device = try bench.laboratory.bind("0001:01:00.0")
+        let memory = try context.createMemory(size: 1 << 20, name: nil, huge: false)
+        let ioas = try context.allocateIOAS()
+        let request = MapRequest(memory: memory, offset: 0, length: 4096, iova: 0x1000, access: [.read, .write])
+        _ = try context.map(ioas: ioas, request)
+        let hwpts = try (0..<2).map { _ in
+            try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: .pasid))
+        }
+        _ = try context.attach(device: device, to: hwpts[0], pasid: nil)
+        _ = try context.attach(device: device, to: hwpts[1], pasid: 2)
+        try bench.laboratory.write(device, 0x1000, [1])
+        let mm = try context.createMM()
+        try context.mapMM(
+            mm, va: 0x1000, memory: memory, offset: 4096, length: 1 << 16, access: [.read, .write], populate: true)
+        var bond: (bond: ObjectID, pasid: UInt32, asid: UInt32) = (0, 0, 0)
+        let failures = try bench.failEverywhere {
+            bond = try context.bindSVA(device: device, mm: mm)
+        } check: {
+            let own = try bench.laboratory.read(device, 0x1000, 1)
+            let beside = try bench.laboratory.read(device, pasid: 2, 0x1000, 1)
+            #expect(own == [1] && beside == [1])
+        }
+        #expect(failures >= 6, "PASID, both ASIDs, root, tables")
+        #expect(bond.asid == 1, "the ASID of the first domain")
+        try bench.laboratory.write(device, pasid: bond.pasid, 0x1000, [2])
+        #expect(try bench.laboratory.read(device, 0x1000, 1) == [1])
+    }
+
     @Test func openQueue() throws {
         let bench = try UnwindingBench()
         let laboratory = bench.laboratory

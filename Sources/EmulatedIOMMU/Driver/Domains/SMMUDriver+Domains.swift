@@ -112,29 +112,48 @@ extension SMMUDriver {
     /// Takes the ASID that the CPUs use for an address space (BTM). A stage 1 domain that has it moves to another:
     /// its CDs are rewritten on every device, and the old ASID is invalidated before it is used again.
     ///
-    /// Give it to ``makeSVADomain(claimed:)``, or back with ``unclaimASID(_:)``.
+    /// Give it to ``makeSVADomain(claimed:)``, or back with ``unclaimASID(_:for:)``.
+    /// - Returns: the domain that moved.
     /// - Throws: `ENOSPC` if the domain has nowhere to go, `EBUSY` if another address space has the ASID; then
     ///   everything is as before.
-    package func claimASID(_ asid: UInt16) throws(IOMMUError) {
-        if asids.take(UInt32(asid)) { return }
+    @discardableResult
+    package func claimASID(_ asid: UInt16) throws(IOMMUError) -> PagingDomain? {
+        if asids.take(UInt32(asid)) { return nil }
         guard let domain = stage1Domains[asid] else {
             throw IOMMUError(
                 .EBUSY, "asid_taken", "ASID \(asid) cannot be given to another address space",
                 ["asid": .number(UInt64(asid))]
             )
         }
-        let moved = UInt16(truncatingIfNeeded: try asids.take())
-        domain.tag = moved
-        stage1Domains[asid] = nil
-        stage1Domains[moved] = domain
-        // One word of each CD changes: hitless.
-        rewriteContexts(of: domain)
-        queue.append(.TLBI_NH_ASID(asid: asid))
-        queue.sync()
+        move(domain, to: UInt16(truncatingIfNeeded: try asids.take()))
+        return domain
     }
 
-    /// Gives back a claimed ASID that no domain was made with.
-    package func unclaimASID(_ asid: UInt16) { asids.release(UInt32(asid)) }
+    /// Gives back a claimed ASID that no domain was made with, to the domain that had it before.
+    package func unclaimASID(_ asid: UInt16, for displaced: PagingDomain? = nil) {
+        guard let displaced else { return asids.release(UInt32(asid)) }
+        let tag = displaced.tag
+        move(displaced, to: asid)
+        asids.release(UInt32(tag))
+    }
+
+    /// Destroys a domain that was made with a claimed ASID and never used; who had the ASID before has it again.
+    package func destroy(_ domain: SVADomain, givingASIDBackTo displaced: PagingDomain) {
+        destroy(domain)
+        if asids.take(UInt32(domain.asid)) { unclaimASID(domain.asid, for: displaced) }
+    }
+
+    /// Gives a stage 1 domain another ASID, which is taken; nothing knows it under the old one any more.
+    private func move(_ domain: PagingDomain, to asid: UInt16) {
+        let old = domain.tag
+        domain.tag = asid
+        stage1Domains[old] = nil
+        stage1Domains[asid] = domain
+        // One word of each CD changes: hitless.
+        rewriteContexts(of: domain)
+        queue.append(.TLBI_NH_ASID(asid: old))
+        queue.sync()
+    }
 
     /// Writes the CDs of every user anew.
     private func rewriteContexts(of domain: PagingDomain) {
