@@ -101,13 +101,19 @@ package final class AddressSpace {
         let high = min(area.last, start &+ (ProcessWindows.size - 1))
         let pages = Int((low &- start) >> 12)..<Int((high &- start) >> 12) + 1
         let physical: UInt64
+        let isKnown = windows[window] != nil
         switch backing {
         case .process: physical = try physicalWindow(window)
         case .synthetic(let memory):
             guard let area = memory.area(at: address) else { return }
             physical = area.physical(low) &- (low &- start)
         }
-        try view.fill(window: window, pages: pages, access: access, physical: physical)
+        do throws(IOMMUError) {
+            try view.fill(window: window, pages: pages, access: access, physical: physical)
+        } catch {
+            if !isKnown, let unused = windows.removeValue(forKey: window) { manager.windows.release(unused) }
+            throw error
+        }
     }
 
     private func physicalWindow(_ window: UInt64) throws(IOMMUError) -> UInt64 {

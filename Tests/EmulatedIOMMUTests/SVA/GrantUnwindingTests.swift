@@ -107,7 +107,10 @@ import Testing
         for device in devices {
             var pasid: UInt32 = 0
             #expect(try bench.failEverywhere { pasid = try bench.context.bindSVA(device: device, mm: mm).pasid } >= 2)
-            try bench.laboratory.write(device, pasid: pasid, buffer, [1])
+            let failures = try bench.failEverywhere(as: .EFAULT) {
+                try bench.laboratory.write(device, pasid: pasid, buffer, [1])
+            }
+            #expect(failures >= 3, "a table of each level for the page that the device touches")
         }
     }
 }

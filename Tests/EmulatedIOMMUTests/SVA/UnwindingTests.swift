@@ -66,6 +66,25 @@ import Testing
         #expect(try bench.laboratory.read(device, 0x1000, 1) == [1])
     }
 
+    /// A page that a device asks for cannot be entered into the tables: the access fails, and the next one succeeds.
+    @Test(arguments: SharedAddressTests.devices, FailureLength.allCases)
+    func faultsWithoutMemoryForTables(name: String, length: FailureLength) throws {
+        let bench = try UnwindingBench(length)
+        let context = bench.context
+        let device = try bench.laboratory.bind(name)
+        let memory = try context.createMemory(size: 4096, name: nil, huge: false)
+        let mm = try context.createMM()
+        try context.mapMM(
+            mm, va: 0x7000_0000_0000, memory: memory, offset: 0, length: 4096, access: [.read, .write], populate: false)
+        let (_, pasid, _) = try context.bindSVA(device: device, mm: mm)
+        let failures = try bench.failEverywhere(as: .EFAULT) {
+            try bench.laboratory.write(device, pasid: pasid, 0x7000_0000_0000, [5])
+        }
+        #expect(failures >= 3, "a table of each level")
+        #expect(try context.readMemory(memory, offset: 0, length: 1) == [5])
+        #expect(bench.laboratory.takeEvents().allSatisfy { $0.kind != .smmuEvent }, "nothing is logged")
+    }
+
     @Test func openQueue() throws {
         let bench = try UnwindingBench()
         let laboratory = bench.laboratory

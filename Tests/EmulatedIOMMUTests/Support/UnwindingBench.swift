@@ -148,9 +148,13 @@ final class UnwindingBench {
     /// Fails the operation at its first use, at its second, and so on until nothing of it is left to fail. A refusal
     /// that the operation swallows is a mistake: it went on without something that it asked for.
     ///
-    /// - Parameter check: what has to work after each failure.
+    /// - Parameters:
+    ///   - refusal: what the client hears of it; what was injected, if nil.
+    ///   - check: what has to work after each failure.
     /// - Returns: at how many points it failed.
-    func failEverywhere(_ operation: () throws -> Void, check: () throws -> Void = {}) throws -> Int {
+    func failEverywhere(
+        as refusal: Errno? = nil, _ operation: () throws -> Void, check: () throws -> Void = {}
+    ) throws -> Int {
         let before = state
         let bytes = tableBytes()
         for uses in 0..<400 {
@@ -162,7 +166,7 @@ final class UnwindingBench {
                 return uses
             } catch let error as IOMMUError {
                 point.disarm()
-                #expect(error.reason == "injected", "\(error)")
+                #expect(refusal.map { error.errno == $0 } ?? (error.reason == "injected"), "\(error)")
                 #expect(state == before, "after a failure at use \(uses)")
                 #expect(tableBytes() == bytes, "tables after a failure at use \(uses)")
                 try check()
