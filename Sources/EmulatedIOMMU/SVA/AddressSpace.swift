@@ -15,7 +15,6 @@ package final class AddressSpace {
     let backing: Backing
     /// One of its processes when it was opened; nil if unknown or synthetic. Only for people: pids are used again.
     package let pid: Int32?
-    let startTime: UInt64?
     let layout: ProcessLayout
     /// Work on this address space is done in order; other address spaces do not wait for it.
     let workKey: UInt64
@@ -38,14 +37,14 @@ package final class AddressSpace {
     init(manager: SVAManager, synthetic: SyntheticMemory, workKey: UInt64) {
         self.manager = manager
         backing = .synthetic(synthetic)
-        (pid, startTime, layout) = (nil, nil, ProcessLayout())
+        (pid, layout) = (nil, ProcessLayout())
         self.workKey = workKey
     }
 
     init(manager: SVAManager, opened: OpenedProcess, workKey: UInt64) {
         self.manager = manager
         backing = .process(opened.memory)
-        (pid, startTime, layout) = (opened.pid, opened.startTime, opened.layout)
+        (pid, layout) = (opened.pid, opened.layout)
         self.workKey = workKey
     }
 

@@ -35,7 +35,7 @@ extension EmulatedContext {
     package func openMM(
         mem: Int32, maps: Int32, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<ObjectID> {
-        sva.open(try ProcessCandidate(mem: mem, maps: maps), completion)
+        sva.open(try ProcessCandidate(mem: mem, maps: maps, files: backend.sva.processFiles), completion)
     }
 
     /// As ``openMM(pid:by:completion:)``, waiting for the process.
@@ -50,7 +50,7 @@ extension EmulatedContext {
 
     /// As ``openMM(mem:maps:completion:)``, waiting for the process.
     package func openMM(mem: Int32, maps: Int32) throws(IOMMUError) -> ObjectID {
-        try sva.open(try ProcessCandidate(mem: mem, maps: maps).examine().get())
+        try sva.open(try ProcessCandidate(mem: mem, maps: maps, files: backend.sva.processFiles).examine().get())
     }
 
     /// `mm.create`

@@ -12,18 +12,19 @@ struct ProcessLayout: Hashable, Sendable {
 /// Reads `/proc/PID/maps` as text: the way of kernels without PROCMAP_QUERY, and of names.
 struct MapsFile {
     let descriptor: Int32
+    let files: any ProcessFiles
 
     /// Calls `body` for each area in order until it returns false; the name is a slice of the line.
     func forEach(_ body: (ProcessArea, ArraySlice<UInt8>) -> Bool) throws(ProcessMemory.Failure) {
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         var rest: [UInt8] = []
-        var offset: off_t = 0
+        var offset: UInt64 = 0
         while true {
-            let count = buffer.withUnsafeMutableBytes { pread(descriptor, $0.baseAddress, $0.count, offset) }
-            if count < 0, Glibc.errno == EINTR { continue }
+            let count = buffer.withUnsafeMutableBytes { files.read(descriptor, at: offset, into: $0) }
+            if count == -Int(EINTR) { continue }
             guard count >= 0 else { throw .gone }
             guard count > 0 else { return }
-            offset += off_t(count)
+            offset += UInt64(count)
             rest += buffer[..<count]
             var start = 0
             while let end = rest[start...].firstIndex(of: 10) {

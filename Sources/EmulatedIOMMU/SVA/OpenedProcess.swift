@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import IOMMU
 
@@ -7,21 +6,23 @@ struct OpenedProcess: Sendable {
     let memory: ProcessMemory
     /// nil if it belongs to another pid namespace.
     let pid: Int32?
-    let startTime: UInt64?
     let layout: ProcessLayout
+    let files: any ProcessFiles
 
-    /// Whether a process opened earlier, whose address space still lives and has the same layout, shares it.
+    /// Whether a process opened earlier, whose address space still lives and has the same layout, shares it. In doubt
+    /// it does not.
     func isSame(as other: AddressSpace) -> Bool {
-        // The same file of the same procfs is the same process, also where its number says nothing to the daemon.
-        if let identity = memory.identity, identity == other.process?.identity { return true }
-        guard let pid, let otherPID = other.pid, ProcFile.startTime(of: otherPID) == other.startTime else {
+        guard let identity = memory.identity, let otherMemory = other.process else { return false }
+        // The same file of the same procfs is the same process, also where its number says nothing to the daemon. A
+        // process that was given the number of another has a file of its own.
+        if identity == otherMemory.identity { return pid == nil || other.pid == nil || pid == other.pid }
+        guard let pid, let otherPID = other.pid, pid != otherPID else { return false }
+        let comparison = files.compareMM(pid, otherPID)
+        // Not permitted to ask: threads of one process share, others are taken not to.
+        guard comparison == 0 || (comparison < 0 && files.facts("/proc/\(pid)/task/\(otherPID)") != nil) else {
             return false
         }
-        if pid == otherPID { return true }
-        let comparison = clinux_compare_mm(pid, otherPID)
-        if comparison >= 0 { return comparison == 0 }
-        // Not permitted to ask: threads of one process share, others are taken not to.
-        return access("/proc/\(pid)/task/\(otherPID)", F_OK) == 0
+        return memory.belongs(to: pid) && otherMemory.belongs(to: otherPID)
     }
 }
 
@@ -48,13 +49,16 @@ struct ProcessCandidate: Sendable {
     func examine() -> Result<OpenedProcess, IOMMUError> {
         do throws(IOMMUError) {
             guard memory.isAlive else { throw .mmExited }
-            let layout = memory.layout()
-            guard memory.isConsistent(layout) else { throw client == nil ? Self.notMemAndMaps : Self.noProcess }
-            if let client, let pid { try Self.recheck(pid, client, files) }
+            guard memory.isKnown, let layout = try? memory.layout(), memory.isConsistent(layout) else {
+                throw client == nil ? Self.notMemAndMaps : Self.noProcess
+            }
+            if let client, let pid {
+                try Self.recheck(pid, client, files)
+                guard memory.belongs(to: pid) else { throw Self.noProcess }
+            }
             // Only now is it sure that the number still meant the process of the descriptor.
             if let pidfd, try Self.pid(ofPidfd: pidfd.number, files) != pid { throw Self.noProcess }
-            return .success(OpenedProcess(
-                memory: memory, pid: pid, startTime: pid.flatMap { ProcFile.startTime(of: $0) }, layout: layout))
+            return .success(OpenedProcess(memory: memory, pid: pid, layout: layout, files: files))
         } catch {
             return .failure(pid.map { error.with("pid", .number(UInt64($0))) } ?? error)
         }
@@ -65,7 +69,7 @@ struct ProcessCandidate: Sendable {
         _ pid: Int32, _ client: ClientIdentity, _ files: any ProcessFiles
     ) throws(IOMMUError) {
         try checkOwner(of: pid, client, files)
-        if isOwnUser(client) { try checkDumpable(pid) }
+        if isOwnUser(client) { try checkDumpable(pid, files) }
     }
 }
 

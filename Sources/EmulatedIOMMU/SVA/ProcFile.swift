@@ -25,12 +25,4 @@ enum ProcFile {
         }
         return nil
     }
-
-    /// When a process started, in clock ticks since boot: tells it from a later one with the same pid.
-    static func startTime(of pid: Int32) -> UInt64? {
-        // The name in parentheses can hold anything; the numbers follow the last parenthesis.
-        guard let content = read("/proc/\(pid)/stat"), let end = content.lastIndex(of: ")") else { return nil }
-        let fields = content[content.index(after: end)...].split(separator: " ")
-        return fields.count > 19 ? UInt64(fields[19]) : nil
-    }
 }

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import IOMMU
 
@@ -72,7 +71,7 @@ extension ProcessCandidate {
     ) throws(IOMMUError) {
         guard let status = files.read("/proc/\(pid)/status"),
             let uids = ProcFile.values(of: "Uid", in: status), let gids = ProcFile.values(of: "Gid", in: status)
-        else { throw kill(pid, 0) != 0 && Glibc.errno == Glibc.ESRCH ? noProcess : hidden }
+        else { throw files.exists(pid) ? hidden : noProcess }
         guard uids.count >= 3, gids.count >= 3, uids.prefix(3).allSatisfy({ UInt32($0) == client.uid }),
             gids.prefix(3).allSatisfy({ UInt32($0) == client.gid })
         else {
@@ -101,19 +100,19 @@ extension ProcessCandidate {
     private static func openAsOwnUser(
         _ pid: Int32, _ files: any ProcessFiles
     ) throws(IOMMUError) -> ProcessMemory {
-        try checkDumpable(pid)
+        try checkDumpable(pid, files)
         let mem = files.open("/proc/\(pid)/mem", O_RDWR)
-        guard mem >= 0 else { throw refusal(-mem, pid) }
+        guard mem >= 0 else { throw refusal(-mem, files) }
         let maps = files.open("/proc/\(pid)/maps", O_RDONLY)
         guard maps >= 0 else {
             close(mem)
-            throw refusal(-maps, pid)
+            throw refusal(-maps, files)
         }
-        return ProcessMemory(mem: mem, maps: maps)
+        return ProcessMemory(mem: mem, maps: maps, files: files)
     }
 
-    static func checkDumpable(_ pid: Int32) throws(IOMMUError) {
-        switch clinux_may_read(pid) {
+    static func checkDumpable(_ pid: Int32, _ files: any ProcessFiles) throws(IOMMUError) {
+        switch files.mayRead(pid) {
         case 0: return
         case -Glibc.ESRCH: throw noProcess
         default: throw notDumpable
@@ -129,25 +128,26 @@ extension ProcessCandidate {
         if mem == -Glibc.ENOTSUP || mem == -Glibc.EACCES || mem == -Glibc.EPERM {
             mem = files.open(memPath, O_RDWR)
         }
-        guard mem >= 0 else { throw refusal(-mem, pid) }
+        guard mem >= 0 else { throw refusal(-mem, files) }
         // Opened with the daemon's rights, `mem` may only be used if the client could at least read `maps`: that takes
         // the same ids and a dumpable process, and Yama has no say in it.
         var maps = files.open(mapsPath, O_RDONLY, as: client)
-        if maps == -Glibc.ENOTSUP, isOwnedVisibly(mapsPath, by: client) {
+        if maps == -Glibc.ENOTSUP, isOwnedVisibly(mapsPath, by: client, files) {
             maps = files.open(mapsPath, O_RDONLY)
         }
         guard maps >= 0 else {
             close(mem)
             if maps == -Glibc.EACCES || maps == -Glibc.EPERM || maps == -Glibc.ENOTSUP { throw notDumpable }
-            throw refusal(-maps, pid)
+            throw refusal(-maps, files)
         }
-        return ProcessMemory(mem: mem, maps: maps)
+        return ProcessMemory(mem: mem, maps: maps, files: files)
     }
 
     /// The files of a process that is not dumpable belong to root.
-    private static func isOwnedVisibly(_ path: String, by client: ClientIdentity) -> Bool {
-        var status = stat()
-        return stat(path, &status) == 0 && status.st_uid == client.uid && status.st_gid == client.gid
+    private static func isOwnedVisibly(
+        _ path: String, by client: ClientIdentity, _ files: any ProcessFiles
+    ) -> Bool {
+        files.facts(path).map { $0.uid == client.uid && $0.gid == client.gid } ?? false
     }
 
     private static var notDumpable: IOMMUError {
@@ -158,12 +158,12 @@ extension ProcessCandidate {
         )
     }
 
-    private static func refusal(_ code: Int32, _ pid: Int32) -> IOMMUError {
+    private static func refusal(_ code: Int32, _ files: any ProcessFiles) -> IOMMUError {
         guard code == Glibc.EACCES || code == Glibc.EPERM else {
             return code == Glibc.EMFILE || code == Glibc.ENFILE
                 ? IOMMUError(.EMFILE, "no_descriptors", "the daemon has no descriptor left") : noProcess
         }
-        let scope = ProcFile.read("/proc/sys/kernel/yama/ptrace_scope").flatMap { Int($0.prefix { $0.isNumber }) } ?? 0
+        let scope = files.read("/proc/sys/kernel/yama/ptrace_scope").flatMap { Int($0.prefix { $0.isNumber }) } ?? 0
         if scope > 0 {
             return IOMMUError(
                 .EPERM, "yama_ptrace_scope",
@@ -171,7 +171,7 @@ extension ProcessCandidate {
                 hint: "give the daemon CAP_SYS_PTRACE, or \(grant)", ["ptrace_scope": .number(UInt64(scope))]
             )
         }
-        guard clinux_can_ptrace() else {
+        guard files.mayTrace else {
             return IOMMUError(
                 .EPERM, "no_cap_sys_ptrace", "the daemon runs without CAP_SYS_PTRACE and may not look into the process",
                 hint: "give the daemon CAP_SYS_PTRACE, or \(grant)"

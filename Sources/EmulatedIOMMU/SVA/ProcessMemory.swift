@@ -1,8 +1,7 @@
-import CLinux
 import Glibc
 
 /// A piece of a process's address space with one set of permissions.
-struct ProcessArea: Sendable, Equatable {
+package struct ProcessArea: Sendable, Equatable {
     let start: UInt64
     /// Exclusive.
     let end: UInt64
@@ -27,28 +26,26 @@ final class ProcessMemory: Sendable {
 
     private let mem: Int32
     private let maps: Int32
-    /// Which file `mem` is; the kernel does not use the number again as long as it is open.
-    struct FileIdentity: Sendable, Equatable {
-        let device: UInt64
-        let inode: UInt64
-    }
-
-    let identity: FileIdentity?
+    private let files: any ProcessFiles
+    /// Which file `mem` is: another one for every process, as long as it is open.
+    let identity: ProcessFileFacts.Identity?
     /// The `mem` file was opened for writing.
     let isWritable: Bool
+    /// The kernel said what the files are.
+    let isKnown: Bool
     /// The kernel answers PROCMAP_QUERY.
     let hasQuery: Bool
 
     /// Takes ownership of both descriptors.
-    init(mem: Int32, maps: Int32, parsesMaps: Bool = false) {
+    init(mem: Int32, maps: Int32, files: any ProcessFiles = KernelProcessFiles(), parsesMaps: Bool = false) {
         self.mem = mem
         self.maps = maps
-        isWritable = fcntl(mem, F_GETFL) & O_ACCMODE == O_RDWR
-        var status = stat()
-        identity = fstat(mem, &status) == 0
-            ? FileIdentity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino)) : nil
-        var area = clinux_vma()
-        hasQuery = !parsesMaps && clinux_query_vma(maps, 0, true, &area, nil, 0) != Glibc.ENOTTY
+        self.files = files
+        let mode = files.accessMode(ofDescriptor: mem)
+        identity = files.facts(ofDescriptor: mem)?.identity
+        isWritable = mode == O_RDWR
+        isKnown = mode != nil && identity != nil
+        hasQuery = !parsesMaps && files.area(maps: maps, at: 0).errno != Glibc.ENOTTY
     }
 
     deinit {
@@ -58,21 +55,29 @@ final class ProcessMemory: Sendable {
 
     /// Whether any process still uses the address space.
     var isAlive: Bool {
-        if isWritable { return clinux_probe_mm(mem) == 1 }
+        if isWritable { return files.probe(mem: mem) != 0 }
         // Nothing is mapped at 0: an error while it lives, the end of the file afterwards.
         var byte: UInt8 = 0
-        return pread(mem, &byte, 1, 0) != 0
+        return withUnsafeMutableBytes(of: &byte) { files.read(mem, at: 0, into: $0) } != 0
+    }
+
+    /// Whether both files are those of the process that has this number now. As long as they are open no other process
+    /// gets the same files, so that the number meant it all along.
+    func belongs(to pid: Int32) -> Bool {
+        guard let identity, let own = files.facts("/proc/\(pid)/mem")?.identity, own == identity,
+            let maps = files.facts(ofDescriptor: maps)?.identity
+        else { return false }
+        return files.facts("/proc/\(pid)/maps")?.identity == maps
     }
 
     // MARK: Areas
 
     /// The area at an address, or nil if there is none.
     func area(at address: UInt64) throws(Failure) -> ProcessArea? {
-        guard hasQuery else { return try MapsFile(descriptor: maps).area(at: address, orNext: false) }
-        var area = clinux_vma()
-        switch clinux_query_vma(maps, address, false, &area, nil, 0) {
-        case 0:
-            return ProcessArea(start: area.start, end: area.end, isReadable: area.readable, isWritable: area.writable)
+        guard hasQuery else { return try MapsFile(descriptor: maps, files: files).area(at: address, orNext: false) }
+        let answer = files.area(maps: maps, at: address)
+        switch answer.errno {
+        case 0: return answer.area
         case Glibc.ENOENT: return nil
         case Glibc.ESRCH: throw .gone
         default: throw isAlive ? .unreachable(address) : .gone
@@ -97,18 +102,20 @@ final class ProcessMemory: Sendable {
     /// Reads without looking at permissions.
     func read(_ address: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(Failure) {
         var done = 0
-        while done < buffer.count, let start = buffer.baseAddress {
-            let count = pread(mem, start + done, buffer.count - done, off_t(bitPattern: address &+ UInt64(done)))
-            if count > 0 { done += count } else if count == 0 || Glibc.errno != EINTR { throw ending(address, done) }
+        while done < buffer.count {
+            let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
+            let count = files.read(mem, at: address &+ UInt64(done), into: rest)
+            if count > 0 { done += count } else if count != -Int(Glibc.EINTR) { throw ending(address, done) }
         }
     }
 
     /// Writes without looking at permissions.
     func write(_ address: UInt64, from buffer: UnsafeRawBufferPointer) throws(Failure) {
         var done = 0
-        while done < buffer.count, let start = buffer.baseAddress {
-            let count = pwrite(mem, start + done, buffer.count - done, off_t(bitPattern: address &+ UInt64(done)))
-            if count > 0 { done += count } else if count == 0 || Glibc.errno != EINTR { throw ending(address, done) }
+        while done < buffer.count {
+            let rest = UnsafeRawBufferPointer(rebasing: buffer[done...])
+            let count = files.write(mem, at: address &+ UInt64(done), from: rest)
+            if count > 0 { done += count } else if count != -Int(Glibc.EINTR) { throw ending(address, done) }
         }
     }
 
@@ -119,12 +126,5 @@ final class ProcessMemory: Sendable {
     // MARK: Marks
 
     /// Where the kernel put what it places at random in each program: tells one program image from the next.
-    func layout() -> ProcessLayout {
-        (try? MapsFile(descriptor: maps).layout()) ?? ProcessLayout()
-    }
-}
-
-extension off_t {
-    /// Addresses of the upper half are negative offsets, which procfs takes as they are.
-    fileprivate init(bitPattern address: UInt64) { self = off_t(Int64(bitPattern: address)) }
+    func layout() throws(Failure) -> ProcessLayout { try MapsFile(descriptor: maps, files: files).layout() }
 }

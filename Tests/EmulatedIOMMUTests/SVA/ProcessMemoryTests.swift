@@ -48,8 +48,8 @@ extension OpenedProcess {
         var bytes = [UInt8](repeating: 0, count: 4)
         try bytes.withUnsafeMutableBytes { try memory.read(base + 8192, into: $0) }
         #expect(bytes == [65, 65, 65, 65])
-        #expect(memory.isConsistent(memory.layout()))
-        let layout = memory.layout()
+        let layout = try memory.layout()
+        #expect(memory.isConsistent(layout))
         #expect(layout.stackEnd != 0 && layout.first != 0)
 
         child.kill()

@@ -4,9 +4,30 @@ import Testing
 /// A child process that runs a Python program and talks to the test in lines.
 final class PythonProcess {
     let pid: pid_t
-    private let input: Int32
-    private let output: Int32
+    /// Its standard input and output.
+    let line: Line
     private var isReaped = false
+
+    /// Both ends of a conversation in lines; whoever inherits them in the child speaks for it.
+    struct Line: Sendable {
+        let input: Int32
+        let output: Int32
+
+        func say(_ line: String) {
+            let bytes = Array((line + "\n").utf8)
+            #expect(bytes.withUnsafeBytes { Glibc.write(input, $0.baseAddress, $0.count) } == bytes.count)
+        }
+
+        func hear() throws -> String {
+            var line: [UInt8] = []
+            var byte: UInt8 = 0
+            while Glibc.read(output, &byte, 1) == 1 {
+                if byte == 10 { return String(decoding: line, as: UTF8.self) }
+                line.append(byte)
+            }
+            throw EndOfOutput()
+        }
+    }
 
     /// Makes `buffer(n)` (an anonymous mapping, its address), `say`, `hear` and libc known to the program.
     private static let prelude = """
@@ -41,31 +62,20 @@ final class PythonProcess {
         let result = posix_spawn(&pid, "/usr/bin/python3", &actions, nil, &arguments, environ)
         close(toChild[0])
         close(fromChild[1])
-        (self.pid, input, output) = (pid, toChild[1], fromChild[0])
+        (self.pid, line) = (pid, Line(input: toChild[1], output: fromChild[0]))
         try #require(result == 0, "python3 is needed for tests with real processes")
     }
 
     deinit {
         kill()
-        close(input)
-        close(output)
+        close(line.input)
+        close(line.output)
     }
 
-    func say(_ line: String) {
-        let bytes = Array((line + "\n").utf8)
-        #expect(bytes.withUnsafeBytes { Glibc.write(input, $0.baseAddress, $0.count) } == bytes.count)
-    }
+    func say(_ text: String) { line.say(text) }
 
     /// The next line of the program's output.
-    func hear() throws -> String {
-        var line: [UInt8] = []
-        var byte: UInt8 = 0
-        while Glibc.read(output, &byte, 1) == 1 {
-            if byte == 10 { return String(decoding: line, as: UTF8.self) }
-            line.append(byte)
-        }
-        throw EndOfOutput()
-    }
+    func hear() throws -> String { try line.hear() }
 
     func hearAddress() throws -> UInt64 { try #require(UInt64(try hear())) }
 
