@@ -63,6 +63,16 @@ extension DMAEngine {
         return outcome
     }
 
+    /// What an access hears whose fault is refused because its address space has ended meanwhile: the same as accesses
+    /// that come later. nil if it has not.
+    ///
+    /// - Parameter address: where it is known; else where the access goes on.
+    func ending(_ access: DeviceAccess, at address: UInt64?) -> IOMMUError? {
+        guard access.isQuiesced() else { return nil }
+        let spans = access.spans(of: access.piece)
+        return terminated(.faultNotRecorded, address ?? (spans.source ?? spans.target)?.address ?? 0, access)
+    }
+
     private func terminated(_ termination: Termination, _ address: UInt64, _ access: DeviceAccess) -> IOMMUError {
         var error = IOMMUError(
             .EFAULT, access.reason(termination), "the access was terminated without a record",

@@ -206,7 +206,9 @@ package final class DMAEngine: SMMUDelegate {
         case .terminate(abort: false):
             settled.append((waiting.access, .success(readAsZero(waiting.access.operation))))
         case .terminate(abort: true):
-            settled.append((waiting.access, .failure(EventDescription(waiting.record, address: waiting.address).error)))
+            let error = ending(waiting.access, at: waiting.address)
+                ?? EventDescription(waiting.record, address: waiting.address).error
+            settled.append((waiting.access, .failure(error)))
         }
         schedulePump()
     }
@@ -223,8 +225,9 @@ package final class DMAEngine: SMMUDelegate {
         switch answer.response {
         case .Success: ready.append(access)
         case .InvalidRequest, .ResponseFailure:
-            settled.append((access, .failure(IOMMUError(
-                .EFAULT, "page_request_failed", "the page request of the access was answered with a refusal"))))
+            let error = ending(access, at: nil) ?? IOMMUError(
+                .EFAULT, "page_request_failed", "the page request of the access was answered with a refusal")
+            settled.append((access, .failure(error)))
         }
         schedulePump()
     }

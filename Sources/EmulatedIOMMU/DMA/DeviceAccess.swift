@@ -57,6 +57,8 @@ package final class DeviceAccess {
     let usesPageRequests: Bool
     /// Says in the client's terms why a transaction was terminated without a record.
     let reason: (Termination) -> String
+    /// Whether the address space that it works on has ended.
+    let isQuiesced: () -> Bool
     /// Set once the caller has been told that it has to wait.
     var completion: ((Result<DeviceOutcome, IOMMUError>) -> Void)?
     private(set) var result: Result<DeviceOutcome, IOMMUError>?
@@ -68,7 +70,7 @@ package final class DeviceAccess {
 
     init(
         id: AccessID, streamID: UInt32, pasid: UInt32?, operation: DeviceOperation, usesPageRequests: Bool,
-        reason: @escaping (Termination) -> String
+        isQuiesced: @escaping () -> Bool = { false }, reason: @escaping (Termination) -> String
     ) {
         self.id = id
         self.streamID = streamID
@@ -76,6 +78,7 @@ package final class DeviceAccess {
         self.operation = operation
         self.usesPageRequests = usesPageRequests
         self.reason = reason
+        self.isQuiesced = isQuiesced
     }
 
     /// Settles it once; whatever comes later changes nothing.

@@ -55,12 +55,14 @@ extension EmulatedContext {
         if let pasid, pasid >= 1 << 20 {
             throw IOMMUError(.EINVAL, "bad_pasid", "a PASID has 20 bits", ["pasid": .number(UInt64(pasid))])
         }
+        if let pasid { (device.sharedPASIDs[pasid] as? AddressSpace)?.probe() }
         let master = device.master
         let isQuiesced = { master.attachment(pasid: pasid).svaDomain?.isLive == false }
         let access = DeviceAccess(
             id: backend.sva.makeAccessID(), streamID: streamID, pasid: pasid, operation: operation,
             usesPageRequests: master.canPRI && master.canATS && !isQuiesced()
-                && master.attachment(pasid: pasid).allowsFaults
+                && master.attachment(pasid: pasid).allowsFaults,
+            isQuiesced: isQuiesced
         ) { termination in
             switch termination {
             case .steAbort where master.attachment.isBlocked: "blocked"

@@ -1,12 +1,13 @@
 import Glibc
 
-/// What differs between two program images of one process; equal in parent and child after fork.
+/// What differs between two program images of one process, and does not change while one runs; equal in parent and
+/// child after fork.
 struct ProcessLayout: Hashable, Sendable {
     var vdso: UInt64 = 0
     /// Exclusive; the stack grows away from it.
     var stackEnd: UInt64 = 0
-    /// Start of the lowest area.
-    var first: UInt64 = 0
+    /// Made of the random bytes that the kernel gives to each image (AT_RANDOM); 0 if they cannot be found.
+    var seed = 0
 }
 
 /// Reads `/proc/PID/maps` as text: the way of kernels without PROCMAP_QUERY, and of names.
@@ -50,7 +51,6 @@ struct MapsFile {
     func layout() throws(ProcessMemory.Failure) -> ProcessLayout {
         var layout = ProcessLayout()
         try forEach { area, name in
-            if layout.first == 0 { layout.first = area.start }
             if name.elementsEqual("[vdso]".utf8) { layout.vdso = area.start }
             if name.elementsEqual("[stack]".utf8) { layout.stackEnd = area.end }
             return true

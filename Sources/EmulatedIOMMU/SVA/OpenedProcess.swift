@@ -98,11 +98,6 @@ extension ProcessMemory {
     /// The vDSO, whose first bytes are known; else any readable area.
     private func sampleArea(_ layout: ProcessLayout) throws(Failure) -> (address: UInt64, isELF: Bool)? {
         if layout.vdso != 0 { return (layout.vdso, true) }
-        var next: UInt64 = layout.first
-        while let area = try area(at: next) {
-            if area.isReadable { return (area.start, false) }
-            next = area.end
-        }
-        return nil
+        return try firstReadableArea().map { ($0.start, false) }
     }
 }

@@ -84,6 +84,15 @@ final class ProcessMemory: Sendable {
         }
     }
 
+    func firstReadableArea() throws(Failure) -> ProcessArea? {
+        var found: ProcessArea?
+        try MapsFile(descriptor: maps, files: files).forEach { area, _ in
+            if area.isReadable { found = area }
+            return found == nil
+        }
+        return found
+    }
+
     /// Every byte of the range permits the access, as far as `maps` says now.
     func check(_ address: UInt64, length: UInt64, write: Bool) throws(Failure) {
         guard !write || isWritable else { throw .denied(address) }
@@ -125,6 +134,47 @@ final class ProcessMemory: Sendable {
 
     // MARK: Marks
 
-    /// Where the kernel put what it places at random in each program: tells one program image from the next.
-    func layout() throws(Failure) -> ProcessLayout { try MapsFile(descriptor: maps, files: files).layout() }
+    /// Where the kernel put what it places at random in each program, and what it put there: tells one program image
+    /// from the next, also without address space randomisation.
+    func layout() throws(Failure) -> ProcessLayout {
+        var layout = try MapsFile(descriptor: maps, files: files).layout()
+        layout.seed = try seed(layout)
+        return layout
+    }
+
+    /// The auxiliary vector lies at the end of the stack, below arguments and environment.
+    private func seed(_ layout: ProcessLayout) throws(Failure) -> Int {
+        guard layout.vdso != 0, layout.stackEnd != 0, let stack = try area(at: layout.stackEnd &- 1), stack.isReadable
+        else { return 0 }
+        let start = max(stack.start, layout.stackEnd &- min(layout.stackEnd, Self.searched)) & ~7
+        var words = [UInt64](repeating: 0, count: Int((layout.stackEnd &- start) / 8))
+        try read(start, words: &words)
+        guard let vector = words.indices.dropLast().last(where: {
+            words[$0] == Self.auxVDSO && words[$0 + 1] == layout.vdso
+        }) else { return 0 }
+        for index in stride(from: vector, to: min(vector + 128, words.count - 1), by: 2) {
+            switch words[index] {
+            case 0: return 0
+            case Self.auxRandom:
+                var random: [UInt64] = [0, 0]
+                try read(words[index + 1], words: &random)
+                return random.hashValue
+            default: continue
+            }
+        }
+        return 0
+    }
+
+    private func read(_ address: UInt64, words: inout [UInt64]) throws(Failure) {
+        var failure: Failure?
+        words.withUnsafeMutableBytes { buffer in
+            do throws(Failure) { try read(address, into: buffer) } catch { failure = error }
+        }
+        if let failure { throw failure }
+    }
+
+    /// Bytes of arguments and environment behind which the vector is still found.
+    private static let searched: UInt64 = 256 << 10
+    /// AT_SYSINFO_EHDR, AT_RANDOM
+    private static let (auxVDSO, auxRandom): (UInt64, UInt64) = (33, 25)
 }

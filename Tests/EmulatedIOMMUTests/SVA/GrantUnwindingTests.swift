@@ -57,7 +57,7 @@ import Testing
             switch kind {
             case .refused: return .refused
             case .closed: return .closed
-            case .other: return .other(subject: pid, decoy: fork)
+            case .other: return .other(subject: pid, decoy: fork, lasts: false)
             case .ended:
                 return .event {
                     kill(pid, SIGKILL)
@@ -139,7 +139,7 @@ import Testing
         files.arm(after: use)
         let result = Result { try open(way, subject, bench) }
         let (asked, hasFired) = (files.disarm(), files.hasFired)
-        let place = "\(way) \(kind) at \(use): \(asked.dropFirst(use).first ?? "nothing")"
+        let place = "\(way) \(kind) at \(files.firedAt.map { asked[$0] } ?? "nothing")"
         switch result {
         case .failure(let error as IOMMUError):
             #expect(hasFired && [.EPERM, .ESRCH, .EINVAL].contains(error.errno), "\(place): \(error)")

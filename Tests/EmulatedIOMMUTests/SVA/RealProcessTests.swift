@@ -217,6 +217,25 @@ import Testing
         #expect(context.bonds().map(\.users) == [1])
     }
 
+    /// The access hears the same as those that come later, and nothing is logged.
+    @Test(arguments: SharedAddressTests.devices)
+    func aProcessKilledWhileItsPageIsWaitedFor(name: String) throws {
+        let it = try Setting(name, client: me)
+        _ = it.laboratory.takeEvents()
+        let box = Box<UInt64>()
+        guard
+            case .pending = try it.laboratory.context.dmaWrite(
+                device: it.device, pasid: it.pasid, iova: it.buffer, bytes: [1], completion: box.take)
+        else { return #expect(Bool(false), "it waits for a worker") }
+        it.child.kill()
+        let ended = refusal { _ = try box.wait(it.laboratory.executor) }
+        let later = refusal { try it.laboratory.write(it.device, pasid: it.pasid, it.buffer, [1]) }
+        for error in [ended, later] {
+            #expect(error?.errno == .EFAULT && error?.reason == "quiesced" && error?.member("event") == nil)
+        }
+        #expect(it.laboratory.takeEvents().map(\.kind) == [.mmExit, .bond])
+    }
+
     @Test func aWindowOfEveryMappingIsNeverKeptForLong() throws {
         let it = try Setting("uacce0", client: me)
         let (queue, _) = try it.laboratory.context.openQueue(device: it.device, mm: it.mm)

@@ -12,8 +12,8 @@ final class FailingProcessFiles: ProcessFiles {
         /// The descriptor that it is about is none from then on.
         case closed
         /// The answer is about another process, as if the number had come to mean that one just then. What is open
-        /// stays what it is.
-        case other(subject: Int32, decoy: Int32)
+        /// stays what it is. It `lasts`, or was the mistake of a moment.
+        case other(subject: Int32, decoy: Int32, lasts: Bool)
         /// This comes to pass before the answer, which is the kernel's.
         case event(@Sendable () -> Void)
     }
@@ -21,7 +21,9 @@ final class FailingProcessFiles: ProcessFiles {
     private struct State {
         /// Questions before the incident; nil: nothing happens.
         var remaining: Int?
-        var hasFired = false
+        var isArmed = false
+        /// How many questions were asked before that one.
+        var firedAt: Int?
         var closed: Int32?
         var asked: [String] = []
     }
@@ -37,18 +39,20 @@ final class FailingProcessFiles: ProcessFiles {
         self.base = base
     }
 
-    func arm(after uses: Int) { state.withLock { $0 = State(remaining: uses) } }
+    func arm(after uses: Int) { state.withLock { $0 = State(remaining: uses, isArmed: true) } }
 
     /// - Returns: what was asked since it was armed.
     @discardableResult
     func disarm() -> [String] {
         state.withLock { state in
-            (state.remaining, state.closed) = (nil, nil)
+            (state.remaining, state.closed, state.isArmed) = (nil, nil, false)
             return state.asked
         }
     }
 
-    var hasFired: Bool { state.withLock { $0.hasFired } }
+    /// How many questions were asked before the one at which it happened; nil if there was none.
+    var firedAt: Int? { state.withLock { $0.firedAt } }
+    var hasFired: Bool { firedAt != nil }
 
     private func judge(_ question: String, _ descriptor: Int32? = nil) -> Verdict {
         let isNow = state.withLock { state -> Bool in
@@ -58,9 +62,12 @@ final class FailingProcessFiles: ProcessFiles {
             case .other where descriptor != nil: return false
             default: break
             }
-            guard let left = state.remaining else { return false }
+            guard let left = state.remaining else {
+                if case .other(_, _, lasts: true) = incident { return state.isArmed && state.firedAt != nil }
+                return false
+            }
             state.remaining = left > 0 ? left - 1 : nil
-            state.hasFired = left == 0
+            if left == 0 { state.firedAt = state.asked.count - 1 }
             if left == 0, case .closed = incident { state.closed = descriptor }
             return left == 0
         }
@@ -76,7 +83,7 @@ final class FailingProcessFiles: ProcessFiles {
     }
 
     private func decoy(_ path: String) -> String {
-        guard case .other(let subject, let decoy) = incident, path.hasPrefix("/proc/\(subject)/") else { return path }
+        guard case .other(let subject, let decoy, _) = incident, path.hasPrefix("/proc/\(subject)/") else { return path }
         return "/proc/\(decoy)/" + path.dropFirst("/proc/\(subject)/".count)
     }
 
@@ -101,7 +108,7 @@ final class FailingProcessFiles: ProcessFiles {
         case .pass: return ask(pid)
         case .refuse: return refused
         case .decoy:
-            guard case .other(let subject, let decoy) = incident, pid == subject else { return ask(pid) }
+            guard case .other(let subject, let decoy, _) = incident, pid == subject else { return ask(pid) }
             return ask(decoy)
         }
     }

@@ -43,7 +43,8 @@ final class PythonProcess {
 
         """
 
-    init(_ program: String) throws {
+    /// - Parameter wrapper: a command that runs the program, by its path, and what comes before the program there.
+    init(_ program: String, under wrapper: [String] = []) throws {
         var toChild: [Int32] = [0, 0]
         var fromChild: [Int32] = [0, 0]
         try #require(pipe(&toChild) == 0)
@@ -55,11 +56,11 @@ final class PythonProcess {
         posix_spawn_file_actions_adddup2(&actions, fromChild[1], 1)
         defer { posix_spawn_file_actions_destroy(&actions) }
         var arguments: [UnsafeMutablePointer<CChar>?] = []
-        for argument in ["python3", "-I", "-c", Self.prelude + program] { arguments.append(strdup(argument)) }
+        for argument in wrapper + ["/usr/bin/python3", "-I", "-c", Self.prelude + program] { arguments.append(strdup(argument)) }
         arguments.append(nil)
         defer { for argument in arguments { free(argument) } }
         var pid: pid_t = 0
-        let result = posix_spawn(&pid, "/usr/bin/python3", &actions, nil, &arguments, environ)
+        let result = posix_spawn(&pid, wrapper.first ?? "/usr/bin/python3", &actions, nil, &arguments, environ)
         close(toChild[0])
         close(fromChild[1])
         (self.pid, line) = (pid, Line(input: toChild[1], output: fromChild[0]))

@@ -1,0 +1,113 @@
+import Glibc
+import IOMMU
+import Testing
+
+@testable import EmulatedIOMMU
+
+/// Whether two processes share an address space is the kernel's to say; where it does not, or the numbers change their
+/// meaning meanwhile, an address space may have two names, but never does one name stand for two.
+@Suite struct SharingQuestionTests {
+    private let me = ClientIdentity(uid: getuid(), gid: getgid(), pid: getpid(), isAdmin: true)
+
+    /// Who is opened beside the process itself.
+    enum Other: CaseIterable { case thread, sharer, fork }
+    enum Incident: CaseIterable { case refused, takenForSharer, takenForFork }
+
+    private struct Family {
+        let child: PythonProcess
+        let buffer: UInt64
+        let thread: pid_t
+        let sharer: pid_t
+        let fork: pid_t
+
+        init() throws {
+            child = try PythonProcess(
+                """
+                import threading
+                a = buffer(4096); r, w = os.pipe(); p = os.fork()
+                if not p:
+                    libc.prctl(1, 9, 0, 0, 0); os.write(w, b'x'); signal.pause()
+                os.read(r, 1)
+                pause = ctypes.cast(libc.pause, ctypes.c_void_p)
+                libc.clone.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]
+                s = libc.clone(pause, buffer(1 << 16) + (1 << 16), 0x100 | signal.SIGCHLD, None)
+                ids = []; up = threading.Event()
+                def body(): ids.append(threading.get_native_id()); up.set(); threading.Event().wait()
+                threading.Thread(target=body, daemon=True).start(); up.wait()
+                say(a); say(ids[0], s, p)
+                while True:
+                    line = hear()
+                    if not line: break
+                    exec(line)
+                """)
+            buffer = try child.hearAddress()
+            let numbers = try child.hear().split(separator: " ").compactMap { pid_t($0) }
+            try #require(numbers.count == 3 && numbers.allSatisfy { $0 > 0 })
+            (thread, sharer, fork) = (numbers[0], numbers[1], numbers[2])
+        }
+
+        func number(_ other: Other) -> pid_t {
+            switch other {
+            case .thread: thread
+            case .sharer: sharer
+            case .fork: fork
+            }
+        }
+
+        func byte() throws -> UInt8? {
+            child.say("say(ctypes.string_at(a, 1)[0])")
+            return UInt8(try child.hear())
+        }
+    }
+
+    @Test(arguments: Other.allCases, Incident.allCases)
+    func everyQuestion(other: Other, incident: Incident) throws {
+        let family = try Family()
+        defer { kill(family.sharer, SIGKILL) }
+        let bench = try UnwindingBench()
+        let device = try bench.laboratory.bind("0000:03:00.0")
+        let mm = try bench.context.openMM(pid: family.child.pid, by: me)
+        let pid = family.number(other)
+        let decoy = incident == .takenForSharer ? family.sharer : family.fork
+        let files = FailingProcessFiles(incident == .refused ? .refused : .other(subject: pid, decoy: decoy, lasts: true))
+        bench.backend.sva.processFiles = files
+        // The device's CD table and the window on the buffer are there from now on.
+        let first = try bench.context.bindSVA(device: device, mm: mm)
+        try bench.laboratory.write(device, pasid: first.pasid, family.buffer, [0])
+        #expect(try bench.context.unbindSVA(bond: first.bond) == 0)
+        let before = bench.state
+        var (use, value): (Int, UInt8) = (0, 0)
+        var asked: [String] = []
+        while use < 100 {
+            files.arm(after: use)
+            let result = Result { try bench.context.openMM(pid: pid, by: me) }
+            asked = files.disarm()
+            let place = "\(other) \(incident) at \(files.firedAt.map { asked[$0] } ?? "nothing")"
+            switch result {
+            case .failure(let error as IOMMUError):
+                #expect(files.hasFired && [.EPERM, .ESRCH].contains(error.errno), "\(place): \(error)")
+            case .failure(let error): throw error
+            case .success(let opened):
+                // The number may have come to mean the other one before the file was opened, not later.
+                let isDecoy = incident != .refused && files.firedAt.map {
+                    !asked[..<$0].contains("open /proc/\(pid)/mem")
+                } ?? false
+                let isShared = isDecoy ? incident == .takenForSharer : other != .fork
+                #expect(isShared || opened != mm, "\(place)")
+                #expect(!isShared || opened == mm || files.hasFired, "\(place)")
+                value += 1
+                let bond = try bench.context.bindSVA(device: device, mm: opened)
+                let old = try family.byte()
+                try bench.laboratory.write(device, pasid: bond.pasid, family.buffer, [value])
+                #expect(try family.byte() == (isShared ? value : old), "\(place)")
+                #expect(try bench.context.unbindSVA(bond: bond.bond) == 0)
+                if opened != mm { try bench.context.closeMM(opened) }
+            }
+            #expect(bench.state == before, "\(place)")
+            guard files.hasFired else { break }
+            use += 1
+        }
+        #expect(use >= 8 && use < 100, "\(use)")
+        #expect(asked.contains("kcmp"))
+    }
+}
