@@ -233,14 +233,10 @@ extension SMMU {
 /// The words of an STE or CD in order.
 typealias StructureWords = (UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64, UInt64)
 
-extension StreamTableEntry {
+extension ConfigurationEntry {
+    @inline(__always)
     init(_ words: StructureWords) {
-        (word0, word1, word2, word3, word4, word5, word6, word7) = words
-    }
-}
-
-extension ContextDescriptor {
-    init(_ words: StructureWords) {
+        self.init()
         (word0, word1, word2, word3, word4, word5, word6, word7) = words
     }
 }

@@ -1,71 +1,18 @@
 /// CD, Context Descriptor: 64 bytes that configure one stage 1 context (IHI 0070 5.4).
-public struct ContextDescriptor: Equatable, Hashable, Sendable {
-    /// The eight little-endian words as they lie in memory.
-    public var word0: UInt64
-    public var word1: UInt64
-    public var word2: UInt64
-    public var word3: UInt64
-    public var word4: UInt64
-    public var word5: UInt64
-    public var word6: UInt64
-    public var word7: UInt64
+public struct ContextDescriptor: ConfigurationEntry {
+    public var word0: UInt64 = 0
+    public var word1: UInt64 = 0
+    public var word2: UInt64 = 0
+    public var word3: UInt64 = 0
+    public var word4: UInt64 = 0
+    public var word5: UInt64 = 0
+    public var word6: UInt64 = 0
+    public var word7: UInt64 = 0
 
-    /// An entry of zeros, which is invalid (V = 0).
     @inlinable
-    public init() {
-        (word0, word1, word2, word3) = (0, 0, 0, 0)
-        (word4, word5, word6, word7) = (0, 0, 0, 0)
-    }
-
-    /// An entry from its words; missing words are zero, words beyond the eighth are ignored.
-    public init(words: [UInt64]) {
-        self.init()
-        for (index, word) in words.prefix(8).enumerated() {
-            self[index] = word
-        }
-    }
-
-    /// Size in memory, in bytes.
-    public static var byteCount: Int { 64 }
-
-    /// The eight words in order.
-    public var words: [UInt64] { [word0, word1, word2, word3, word4, word5, word6, word7] }
+    public init() {}
 
     /// Every field by its architectural name.
-    public var fields: [DecodedField] {
-        let words = words
-        return Self.layout.map { $0.decode(words) }
-    }
-
-    /// The word at `index` (0...7); any other index reads zero and ignores writes.
-    @inlinable
-    public subscript(index: Int) -> UInt64 {
-        get {
-            switch index {
-            case 0: word0
-            case 1: word1
-            case 2: word2
-            case 3: word3
-            case 4: word4
-            case 5: word5
-            case 6: word6
-            case 7: word7
-            default: 0
-            }
-        }
-        set {
-            switch index {
-            case 0: word0 = newValue
-            case 1: word1 = newValue
-            case 2: word2 = newValue
-            case 3: word3 = newValue
-            case 4: word4 = newValue
-            case 5: word5 = newValue
-            case 6: word6 = newValue
-            case 7: word7 = newValue
-            default: break
-            }
-        }
-    }
+    public var fields: [DecodedField] { decode(Self.layout) }
 }
 

@@ -1,9 +1,7 @@
 import SMMUv3
 
 /// A 64-byte structure that software changes while the SMMU may read it: STE or CD.
-protocol TableEntry: Equatable {
-    init()
-    subscript(index: Int) -> UInt64 { get set }
+protocol TableEntry: ConfigurationEntry {
     /// The bits that the SMMU looks at while the entry holds this value.
     var usedBits: Self { get }
     /// Bits that may change under the SMMU on the way to `target` though it looks at them.
