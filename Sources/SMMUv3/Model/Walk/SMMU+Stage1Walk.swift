@@ -47,12 +47,7 @@ extension SMMU {
         var index = request.address &>> shift & ((1 &<< (UInt64(table.inputBits) &- shift)) &- 1)
         while true {
             let IPA = base &+ index &* 8
-            var address = IPA
-            if isNested {
-                let access = Stage2Request(
-                    IPA: IPA, purpose: .TTD, required: TLBPermissions.stage2Read, isWrite: false)
-                address = try translateTableAddress(context, access, live: live)
-            }
+            let address = isNested ? try addressOfEntry(context, IPA, live: live) : IPA
             guard let descriptor = memory.load64(address) else {
                 throw Fault(.F_WALK_EABT, purpose: .TTD, address: address)
             }
@@ -79,6 +74,15 @@ extension SMMU {
             shift &-= stride
             index = request.address &>> shift & indexMask
         }
+    }
+
+    /// Where stage 2 puts a descriptor that is read.
+    @inline(__always)
+    private func addressOfEntry(
+        _ context: UnsafePointer<StreamContext>, _ IPA: UInt64, live: Bool
+    ) throws(Fault) -> UInt64 {
+        let access = Stage2Request(IPA: IPA, purpose: .TTD, required: TLBPermissions.stage2Read, isWrite: false)
+        return try translateTableAddress(context, access, live: live)
     }
 
     /// Checks and updates a leaf; nil if the descriptor changed meanwhile.
