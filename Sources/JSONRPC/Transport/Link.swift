@@ -269,32 +269,12 @@ final class Link: EventHandler, ConnectionTransport {
 
     private func sendAll() {
         let outbox = connection.outbox
-        isShortOfReferences = false
-        while outbox.pointee.pending > 0 {
-            let result = isOutputBroken ? outbox.pointee.pending : sendSome(outbox)
-            isShortOfReferences = result == -Int(ETOOMANYREFS)
-            if isShortOfReferences || result == -Int(EAGAIN) { return }
-            if result < 0 {
-                isOutputBroken = true
-                continue
-            }
-            outbox.pointee.didSend(result)
-        }
-        if isOutputBroken { outbox.pointee.dropAttachments() }
-    }
-
-    /// One send: of bytes up to the next reply with descriptors, or of that reply with them.
-    private func sendSome(_ outbox: UnsafeMutablePointer<Outbox>) -> Int {
-        let start = outbox.pointee.bytes.pointee.base + outbox.pointee.head
-        guard let next = outbox.pointee.attachments.first else {
-            return clinux_send(socket, start, outbox.pointee.pending, nil, 0)
-        }
-        let distance = next.position - outbox.pointee.sent
-        guard distance <= 0 else { return clinux_send(socket, start, distance, nil, 0) }
-        let length = next.end - outbox.pointee.sent
-        let result = clinux_send(socket, start, length, next.descriptors, Int32(next.descriptors.count))
-        if result > 0 { outbox.pointee.dropFirstAttachment() }
-        return result
+        let end = isOutputBroken ? .broken : outbox.pointee.send(to: socket)
+        isShortOfReferences = end == .shortOfReferences
+        guard end == .broken else { return }
+        isOutputBroken = true
+        outbox.pointee.didSend(outbox.pointee.pending)
+        outbox.pointee.dropAttachments()
     }
 
     private func noteProgress(_ hasProgressed: Bool) {
