@@ -71,35 +71,41 @@ private func declareMMOpen(_ methods: inout MethodTable<Service>) {
         return { call, service in
             let identity = try service.client(call).peer.identity
             let context = try service.emulatedContext(call)
-            let answer = { (writer: ResultWriter, opened: ObjectID) in
+            let process = try NamedProcess(call, pid: call[pid])
+            return try service.access(call, context, timeout: nil) { done throws(IOMMUError) in
+                switch process {
+                case .pid(let pid): try context.openMM(pid: pid, by: identity, completion: done)
+                case .pidfd(let pidfd): try context.openMM(pidfd: pidfd, by: identity, completion: done)
+                case .files(let mem, let maps): try context.openMM(mem: mem, maps: maps, completion: done)
+                }
+            } write: { writer, opened in
                 writer.set(mm, opened)
                 service.watchAddressSpaces()
             }
-            if let number = call[pid] {
-                try refuseDescriptors(besidePID: number, call)
-                return try service.access(
-                    call, context, timeout: nil,
-                    start: { done throws(IOMMUError) in
-                        try context.openMM(pid: Int32(number), by: identity, completion: done)
-                    }, write: answer)
-            }
-            let first = try call.takeDescriptor()
-            if ProcessDescriptor.isPidfd(first.number) {
-                let pidfd = first.take()
-                return try service.access(
-                    call, context, timeout: nil,
-                    start: { done throws(IOMMUError) in
-                        try context.openMM(pidfd: pidfd, by: identity, completion: done)
-                    }, write: answer)
-            }
-            let second = try call.takeDescriptor()
-            let (mem, maps) = (first.take(), second.take())
-            return try service.access(
-                call, context, timeout: nil,
-                start: { done throws(IOMMUError) in
-                    try context.openMM(mem: mem, maps: maps, completion: done)
-                }, write: answer)
         }
+    }
+}
+
+/// What a client names a process by. Whoever opens it owns the descriptors.
+private enum NamedProcess {
+    case pid(Int32)
+    case pidfd(Int32)
+    case files(mem: Int32, maps: Int32)
+
+    /// - Throws: `EBADF` where neither a pid nor enough descriptors came, `EINVAL` where both did.
+    init(_ call: Call, pid: UInt32?) throws {
+        if let pid {
+            try refuseDescriptors(besidePID: pid, call)
+            self = .pid(Int32(pid))
+            return
+        }
+        let first = try call.takeDescriptor()
+        if ProcessDescriptor.isPidfd(first.number) {
+            self = .pidfd(first.take())
+            return
+        }
+        let second = try call.takeDescriptor()
+        self = .files(mem: first.take(), maps: second.take())
     }
 }
 

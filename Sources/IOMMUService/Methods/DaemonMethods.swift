@@ -1,6 +1,38 @@
 import IOMMU
 import JSONRPC
 
+private struct APIFields {
+    let major: Field<Count>
+    let minor: Field<Count>
+
+    static var type: ResultType<ObjectOf<APIFields>> {
+        .object { api in
+            APIFields(
+                major: api.result("major", .count, "Grows when something breaks clients."),
+                minor: api.result("minor", .count, "Grows with additions.")
+            )
+        }
+    }
+}
+
+private struct SystemdFields {
+    let notify: Field<Bool>
+    let journal: Field<Bool>
+    let socketActivated: Field<Bool>
+    let watchdog: Field<Bool>
+
+    static var type: ResultType<ObjectOf<SystemdFields>> {
+        .object { systemd in
+            SystemdFields(
+                notify: systemd.result("notify", .bool, "It reports to a service manager."),
+                journal: systemd.result("journal", .bool, "It logs to the journal with fields."),
+                socketActivated: systemd.result("socket_activated", .bool, "Its socket was passed to it."),
+                watchdog: systemd.result("watchdog", .bool, "A service manager watches that it answers.")
+            )
+        }
+    }
+}
+
 /// `daemon.*` and `topology.list`.
 func declareDaemonMethods(_ methods: inout MethodTable<Service>) {
     declareDaemonInfo(&methods)
@@ -12,28 +44,12 @@ private func declareDaemonInfo(_ methods: inout MethodTable<Service>) {
     methods.declare("daemon.info", "What this daemon is and can do.") { m in
         let name = m.result("name", .string, "iommud")
         let version = m.result("version", .string, "Of the program.")
-        let api = m.result(
-            "api",
-            .object { o in
-                (
-                    major: o.result("major", .count, "Grows when something breaks clients."),
-                    minor: o.result("minor", .count, "Grows with additions.")
-                )
-            }, "Of the contract.")
+        let api = m.result("api", APIFields.type, "Of the contract.")
         let backend = m.result("backend", .choice(["emulated", "kernel"]), "What stands behind the methods.")
         let features = m.result("features", .array(of: .string), "What clients can expect of the backend.")
         let pid = m.result("pid", .count, "The daemon's process.")
         let uptime = m.result("uptime_seconds", .count, "Seconds since it started.")
-        let systemd = m.result(
-            "systemd",
-            .object { o in
-                (
-                    notify: o.result("notify", .bool, "It reports to a service manager."),
-                    journal: o.result("journal", .bool, "It logs to the journal with fields."),
-                    socketActivated: o.result("socket_activated", .bool, "Its socket was passed to it."),
-                    watchdog: o.result("watchdog", .bool, "A service manager watches that it answers.")
-                )
-            }, "How systemd is connected.")
+        let systemd = m.result("systemd", SystemdFields.type, "How systemd is connected.")
         return { call, service in
             let facts = service.facts
             return call.reply { reply in

@@ -24,6 +24,15 @@ func declareDeviceMethods(_ methods: inout MethodTable<Service>) {
         }
     }
 
+    declareUnbinding(&methods)
+    declareHardwareInfo(&methods)
+    declareAttachment(&methods)
+    declareExplanation(&methods)
+    declareLayoutCheck(&methods)
+    declareExport(&methods)
+}
+
+private func declareUnbinding(_ methods: inout MethodTable<Service>) {
     methods.declare(
         "device.unbind", "Give a device back: detached everywhere, then blocked.", changesState: true
     ) { m in
@@ -38,12 +47,6 @@ func declareDeviceMethods(_ methods: inout MethodTable<Service>) {
             return call.reply()
         }
     }
-
-    declareHardwareInfo(&methods)
-    declareAttachment(&methods)
-    declareExplanation(&methods)
-    declareLayoutCheck(&methods)
-    declareExport(&methods)
 }
 
 private func declareHardwareInfo(_ methods: inout MethodTable<Service>) {

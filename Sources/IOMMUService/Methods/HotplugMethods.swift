@@ -75,6 +75,10 @@ func declareHotplugMethods(_ methods: inout MethodTable<Service>) {
         }
     }
 
+    declareRemoval(&methods)
+}
+
+private func declareRemoval(_ methods: inout MethodTable<Service>) {
     methods.declare(
         "device.remove", "Unplug an emulated device, bound or not.", role: .admin, changesState: true
     ) { m in
