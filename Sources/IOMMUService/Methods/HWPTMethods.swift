@@ -3,13 +3,13 @@ import JSONRPC
 
 private struct HWPTData {
     let type: Param<String>
-    let ste: Param<List<UInt64>>
+    let ste: Param<IntegerPair>
 
     static var type: ParamType<Object<HWPTData>> {
         .object { data in
             HWPTData(
                 type: data.param("type", .string(maximumBytes: 64), "arm_smmuv3"),
-                ste: data.param("ste", .array(of: .address, count: 2...2), "Words 0 and 1 of the guest's STE.")
+                ste: data.param("ste", .pair(of: .address), "Words 0 and 1 of the guest's STE.")
             )
         }
     }
@@ -85,13 +85,13 @@ private func declareInvalidation(_ methods: inout MethodTable<Service>) {
         let target = m.param("target", .id, "A viommu.")
         let type = m.param("type", .string(maximumBytes: 64), "arm_smmuv3")
         let entries = m.param(
-            "entries", .array(of: .array(of: .address, count: 2...2), count: 0...100_000), "Commands of two words each."
+            "entries", .array(of: .pair(of: .address), count: 0...100_000), "Commands of two words each."
         )
         let handled = m.result("handled", .count, "Commands that were run: all of them.")
         m.refusesUnknown("target")
         m.refuses(.EIO, "bad_command", "A command is not one of the eight; `data.handled` ran before it.")
         return { call, service in
-            let commands = call[entries].map { $0.pair }
+            let commands = call[entries].map { ($0.first, $0.second) }
             let ran = try service.context(call).invalidate(target: call[target], type: call[type], entries: commands)
             return call.reply { $0.set(handled, ran) }
         }
@@ -106,20 +106,8 @@ private func guestSTE(_ data: Object<HWPTData>) throws(IOMMUError) -> (UInt64, U
             hint: "the SMMUv3 takes arm_smmuv3", ["type": .text(type)]
         )
     }
-    return data[data.fields.ste].pair
-}
-
-extension List where Element == UInt64 {
-    /// The first two elements; the declaration says that there are two.
-    fileprivate var pair: (UInt64, UInt64) {
-        var words: (UInt64, UInt64) = (0, 0)
-        var index = 0
-        forEach { word in
-            if index == 0 { words.0 = word } else { words.1 = word }
-            index += 1
-        }
-        return words
-    }
+    let ste = data[data.fields.ste]
+    return (ste.first, ste.second)
 }
 
 extension HWPTFlags {

@@ -9,7 +9,7 @@ enum JSONBytes {
     /// character or a byte beyond ASCII. The lowest set bit lies in the first such byte (little-endian order).
     @inline(__always)
     static func special(at bytes: UnsafePointer<UInt8>) -> UInt64 {
-        let word = UInt64(littleEndian: UnsafeRawPointer(bytes).loadUnaligned(as: UInt64.self))
+        let word = word(bytes)
         let quote = word ^ (lowBits &* 0x22)
         let backslash = word ^ (lowBits &* 0x5c)
         let hits = (quote &- lowBits) & ~quote | (backslash &- lowBits) & ~backslash
@@ -26,10 +26,29 @@ enum JSONBytes {
         memcmp(bytes, text.utf8Start, text.utf8CodeUnitCount) == 0
     }
 
+    /// The eight bytes there, the first one lowest.
+    @inline(__always)
+    static func word(_ bytes: UnsafePointer<UInt8>) -> UInt64 {
+        UInt64(littleEndian: UnsafeRawPointer(bytes).loadUnaligned(as: UInt64.self))
+    }
+
+    /// Number of decimal digits there; eight bytes beyond them must be readable.
+    @inline(__always)
+    static func digits(_ bytes: UnsafePointer<UInt8>) -> Int {
+        var count = 0
+        while true {
+            // A digit leaves 0...9; adding 0x76 to anything above, or having the highest bit, sets the highest bit.
+            let rest = word(bytes + count) ^ (lowBits &* 0x30)
+            let others = ((rest &+ lowBits &* 0x76) | rest) & highBits
+            guard others == 0 else { return count &+ others.trailingZeroBitCount &>> 3 }
+            count &+= 8
+        }
+    }
+
     /// The first `length` bytes, at most 8, as a word to compare; 8 bytes must be readable.
     @inline(__always)
     static func prefix(_ bytes: UnsafePointer<UInt8>, _ length: Int) -> UInt64 {
-        let word = UInt64(littleEndian: UnsafeRawPointer(bytes).loadUnaligned(as: UInt64.self))
+        let word = word(bytes)
         return length >= 8 ? word : word & (1 &<< UInt64(truncatingIfNeeded: length &* 8) &- 1)
     }
 

@@ -21,11 +21,9 @@ enum JSONInteger: Equatable {
 
     @inline(__always)
     private static func magnitude(_ digits: UnsafePointer<UInt8>, _ length: Int) -> UInt64? {
+        if length <= 8 { return upTo8(digits, length) }
+        if length <= 16 { return upTo8(digits, length &- 8) &* 100_000_000 &+ upTo8(digits + (length &- 8), 8) }
         var value: UInt64 = 0
-        if length < 20 {
-            for index in 0..<length { value = value &* 10 &+ UInt64(digits[index] &- UInt8(ascii: "0")) }
-            return value
-        }
         for index in 0..<length {
             let (scaled, overflowed) = value.multipliedReportingOverflow(by: 10)
             let (sum, carried) = scaled.addingReportingOverflow(UInt64(digits[index] &- UInt8(ascii: "0")))
@@ -33,6 +31,25 @@ enum JSONInteger: Equatable {
             value = sum
         }
         return value
+    }
+
+    /// The value of one to eight decimal digits; eight bytes must be readable.
+    @inline(__always)
+    private static func upTo8(_ digits: UnsafePointer<UInt8>, _ count: Int) -> UInt64 {
+        // Zeros before the first digit, which is in the lowest byte; then neighbours are joined, three times.
+        let text = JSONBytes.word(digits) &<< UInt64(truncatingIfNeeded: (8 &- count) &* 8)
+        let pairs = ((text & 0x0f0f_0f0f_0f0f_0f0f) &* (10 &<< 8 | 1)) &>> 8
+        let fours = ((pairs & 0x00ff_00ff_00ff_00ff) &* (100 &<< 16 | 1)) &>> 16
+        return ((fours & 0x0000_ffff_0000_ffff) &* (10_000 &<< 32 | 1)) &>> 32
+    }
+
+    /// The value of what is known to be digits, of either kind; `nil` for more than sixteen.
+    @inline(__always)
+    static func known(_ digits: UnsafePointer<UInt8>, _ count: Int, isHexadecimal: Bool) -> UInt64? {
+        guard count <= 16 else { return nil }
+        guard isHexadecimal else { return magnitude(digits, count) }
+        guard count > 8 else { return joined(eight(digits, count)) }
+        return joined(eight(digits, count &- 8)) &<< 32 | joined(eight(digits + (count &- 8), 8))
     }
 
     /// The value of `0x…` text. Either case of digits; leading zeros do not count towards the 64 bits.
@@ -58,16 +75,28 @@ enum JSONInteger: Equatable {
     /// The value of one to eight digits, or `nil`; eight bytes must be readable.
     @inline(__always)
     private static func eightDigits(_ digits: UnsafePointer<UInt8>, _ count: Int) -> UInt64? {
-        let ones: UInt64 = 0x0101_0101_0101_0101
-        let unused = UInt64(truncatingIfNeeded: 8 &- count) &* 8
-        // The first digit in the highest byte, zeros before it.
-        let raw = UInt64(bigEndian: UnsafeRawPointer(digits).loadUnaligned(as: UInt64.self))
-        let text = count == 8 ? raw : raw &>> unused | (ones &* 0x30) &<< (64 &- unused)
+        let text = eight(digits, count)
         // The high bit of a byte says whether it is below or above a bound; lower case makes letters one range.
         let lower = text | ones &* 0x20
         let isDigit = (text &+ ones &* 0x50) & ~(text &+ ones &* 0x46)
         let isLetter = (lower &+ ones &* 0x1f) & ~(lower &+ ones &* 0x19)
         guard (isDigit | isLetter) & ~text & (ones &* 0x80) == ones &* 0x80 else { return nil }
+        return joined(text)
+    }
+
+    private static let ones: UInt64 = 0x0101_0101_0101_0101
+
+    /// One to eight digits, the first one in the highest byte, with zeros before it; eight bytes must be readable.
+    @inline(__always)
+    private static func eight(_ digits: UnsafePointer<UInt8>, _ count: Int) -> UInt64 {
+        let unused = UInt64(truncatingIfNeeded: 8 &- count) &* 8
+        let raw = UInt64(bigEndian: UnsafeRawPointer(digits).loadUnaligned(as: UInt64.self))
+        return count == 8 ? raw : raw &>> unused | (ones &* 0x30) &<< (64 &- unused)
+    }
+
+    /// The value of eight hexadecimal digits.
+    @inline(__always)
+    private static func joined(_ text: UInt64) -> UInt64 {
         var value = (text & (ones &* 0x0f)) &+ (text &>> 6 & ones) &* 9
         value = (value | value &>> 4) & 0x00ff_00ff_00ff_00ff
         value = (value | value &>> 8) & 0x0000_ffff_0000_ffff

@@ -16,6 +16,7 @@ struct JSONParser {
     private(set) var nodes: UnsafeMutablePointer<JSONNode>
     private var capacity: Int
     private let open: UnsafeMutablePointer<UInt32>
+    private let template: UnsafeMutablePointer<ElementTemplate>
 
     /// Nodes written by the last parse.
     private(set) var count = 0
@@ -27,11 +28,15 @@ struct JSONParser {
         capacity = Self.usualNodes
         nodes = .allocate(capacity: capacity)
         open = .allocate(capacity: Self.maximumDepth)
+        template = .allocate(capacity: 1)
+        template.initialize(to: ElementTemplate())
     }
 
     func deallocate() {
         nodes.deallocate()
         open.deallocate()
+        template.pointee.deallocate()
+        template.deallocate()
     }
 
     /// Parses one text of exactly `length` bytes.
@@ -46,7 +51,7 @@ struct JSONParser {
     /// Parses one value beginning at or after `start`; what follows it is left alone.
     mutating func parseValue(_ text: UnsafeMutablePointer<UInt8>, from start: Int, length: Int) -> Bool {
         reserve(length - start + 2)
-        var scan = JSONScan(text: text, nodes: nodes, open: open, position: start)
+        var scan = JSONScan(text: text, nodes: nodes, open: open, template: template, position: start)
         problem = scan.run()
         count = scan.count
         position = scan.position

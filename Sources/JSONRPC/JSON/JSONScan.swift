@@ -7,6 +7,7 @@ struct JSONScan {
     let nodes: UnsafeMutablePointer<JSONNode>
     /// Indices of the containers that are open.
     let open: UnsafeMutablePointer<UInt32>
+    let template: UnsafeMutablePointer<ElementTemplate>
     /// Where the value begins, and after `run()` where it ended or the problem is.
     var position: Int
     /// Nodes written.
@@ -15,6 +16,7 @@ struct JSONScan {
     /// Scans one value; returns what is wrong with it, if anything.
     mutating func run() -> JSONSyntaxError.Problem? {
         var place = Place(position: position)
+        template.pointee.forget()
         let problem = scan(&place)
         position = place.position
         count = place.count
@@ -42,6 +44,10 @@ struct JSONScan {
             case UInt8(ascii: "\""):
                 problem = string(&place)
             case UInt8(ascii: "{"), UInt8(ascii: "["):
+                if isRepetition(&place) {
+                    problem = nil
+                    break
+                }
                 guard place.depth < JSONParser.maximumDepth else { return .tooDeep }
                 // The closing bracket is two after the opening one in ASCII.
                 if begin(byte == UInt8(ascii: "{"), &place) != byte &+ 2 { continue }
@@ -56,6 +62,18 @@ struct JSONScan {
             if next == UInt8(ascii: ",") { continue }
             return next == 0 ? nil : .unexpectedByte
         }
+    }
+
+    /// Whether the container here is an element like the one before it; if so, steps over it and those after it that are.
+    @inline(__always)
+    private func isRepetition(_ place: inout Place) -> Bool {
+        guard place.depth > 0, !place.isInObject else { return false }
+        let array = Int(open[place.depth &- 1])
+        guard nodes[array].length >= ElementTemplate.elementsBefore else { return false }
+        let end = template.pointee.follow(array, text, place.position, nodes, &place.count)
+        guard end > 0 else { return false }
+        place.position = end
+        return true
     }
 
     /// Opens a container; returns the first byte within.

@@ -83,6 +83,13 @@ extension ParamType where Value == JSONValue {
     public static var any: ParamType { .init(.any) }
 }
 
+extension ParamType where Value == IntegerPair {
+    /// An array of two integers. Another number of them is refused with EINVAL.
+    public static func pair(of element: ParamType<UInt64>) -> ParamType {
+        .init { slots in (.array(element.make(slots).0, count: 2...2), ()) }
+    }
+}
+
 extension ParamType {
     /// An array. Another number of elements than `count` allows is refused with EINVAL.
     public static func array<Element>(

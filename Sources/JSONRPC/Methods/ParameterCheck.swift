@@ -241,22 +241,6 @@ extension ParameterSource {
         return true
     }
 
-    @inline(__always)
-    private func acceptElements(_ index: Int, _ type: Int) -> Bool {
-        var cursor = index &+ 1
-        var position = 0
-        while cursor < Int(nodes[index].next) {
-            var element = ParameterSlot(bits: 0, node: 0)
-            guard accept(cursor, type, &element) else {
-                program.pointee.failure.pointee.within(element: position)
-                return false
-            }
-            cursor = Int(nodes[cursor].next)
-            position &+= 1
-        }
-        return true
-    }
-
     private func acceptMap(
         _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
     ) -> Bool {

@@ -69,18 +69,16 @@ public struct List<Element: ParameterValue>: ParameterValue {
         if source.nodes[node].escaped {
             // The check has left integers in their nodes.
             while cursor < end {
-                let element = source.nodes[cursor]
-                let bits = UInt64(element.length) &<< 32 | UInt64(element.start)
-                let slot = ParameterSlot(bits: bits, node: UInt32(truncatingIfNeeded: cursor))
+                let slot = ParameterSlot(bits: source.nodes[cursor].bits, node: UInt32(truncatingIfNeeded: cursor))
                 try body(Element.read(slot, source, shape))
                 cursor &+= 1
             }
             return
         }
+        var model = 0
         while cursor < end {
             var slot = ParameterSlot(bits: 0, node: 0)
-            // Checked before the handler ran: reading it again cannot fail.
-            _ = source.accept(cursor, elementType, &slot)
+            source.reread(cursor, elementType, &model, &slot)
             try body(Element.read(slot, source, shape))
             cursor = Int(source.nodes[cursor].next)
         }
@@ -100,6 +98,19 @@ extension List {
     public func forEach<Fields>(_ body: (Object<Fields>, Fields) throws -> Void) rethrows
     where Element == Object<Fields> {
         try forEach { (element: Object<Fields>) in try body(element, element.fields) }
+    }
+}
+
+/// Two integers that belong together: an array of two.
+public struct IntegerPair: ParameterValue {
+    public let first: UInt64
+    public let second: UInt64
+
+    public static func read(_ slot: ParameterSlot, _ source: ParameterSource, _ shape: Void) -> IntegerPair {
+        // The check has left integers in their nodes.
+        let array = Int(slot.node)
+        guard array != 0 else { return IntegerPair(first: 0, second: 0) }
+        return IntegerPair(first: source.nodes[array &+ 1].bits, second: source.nodes[array &+ 2].bits)
     }
 }
 
