@@ -11,6 +11,10 @@ package struct Access: OptionSet, Sendable, Hashable {
 
     @inlinable package static var read: Access { Access(rawValue: 1) }
     @inlinable package static var write: Access { Access(rawValue: 2) }
+
+    // The protocol's own go through its witness table, for every mapping.
+    @inlinable package var isEmpty: Bool { rawValue == 0 }
+    @inlinable package func contains(_ member: Access) -> Bool { rawValue & member.rawValue == member.rawValue }
 }
 
 /// What one transaction of a device wants.

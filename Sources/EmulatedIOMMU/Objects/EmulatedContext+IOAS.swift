@@ -15,14 +15,16 @@ extension EmulatedContext {
 
     package func map(ioas id: ObjectID, _ request: MapRequest) throws(IOMMUError) -> UInt64 {
         let ioas = try ioas(id)
-        return try map(ioas, try memory(request.memory), request, isCharged: false)
+        return try map(ioas, ioas.hwpts, try memory(request.memory), request, isCharged: false)
     }
 
+    /// - Parameter hwpts: Those of the IOAS, held by the caller: so none has to be held for each mapping.
     @inline(__always)
     private func map(
-        _ ioas: IOAS, _ memory: MemoryObject, _ request: MapRequest, isCharged: Bool
+        _ ioas: IOAS, _ hwpts: ContiguousArray<PagingHWPT>, _ memory: MemoryObject, _ request: MapRequest,
+        isCharged: Bool
     ) throws(IOMMUError) -> UInt64 {
-        guard !request.access.isEmpty else {
+        guard request.access.rawValue != 0 else {
             throw IOMMUError(
                 .EINVAL, "no_access", "a mapping allows reading, writing or both", ["ioas": .number(UInt64(ioas.id))])
         }
@@ -35,15 +37,15 @@ extension EmulatedContext {
         try ioas.checkShape(iova: request.iova ?? 0, length: request.length, offset: request.offset)
         try checkRange(of: memory, id: request.memory, offset: request.offset, length: request.length)
         return try enter(
-            ioas, memory, id: request.memory, offset: request.offset, length: request.length, fixed: request.iova,
+            ioas, hwpts, memory, id: request.memory, offset: request.offset, length: request.length, fixed: request.iova,
             access: request.access, isCharged: isCharged)
     }
 
     /// Chooses the IOVA where none is given, charges the account if need be and enters the mapping everywhere.
     @inline(__always)
     private func enter(
-        _ ioas: IOAS, _ memory: MemoryObject, id: ObjectID, offset: UInt64, length: UInt64, fixed: UInt64?,
-        access: IOMMU.Access, isCharged: Bool
+        _ ioas: IOAS, _ hwpts: ContiguousArray<PagingHWPT>, _ memory: MemoryObject, id: ObjectID, offset: UInt64,
+        length: UInt64, fixed: UInt64?, access: IOMMU.Access, isCharged: Bool
     ) throws(IOMMUError) -> UInt64 {
         let physical = memory.base &+ offset
         let iova: UInt64
@@ -56,7 +58,7 @@ extension EmulatedContext {
         if !isCharged { try chargeMappings(1, bytes: length) }
         do {
             let area = Area(start: iova, last: iova &+ (length &- 1), offset: offset, memory: id, access: access)
-            try ioas.insert(area, physical: physical)
+            try ioas.insert(area, physical: physical, hwpts)
         } catch {
             if !isCharged { releaseMappings(1, bytes: length) }
             throw error
@@ -92,18 +94,19 @@ extension EmulatedContext {
 
     package func map(ioas id: ObjectID, many requests: [MapRequest]) throws(IOMMUError) -> [UInt64] {
         let ioas = try ioas(id)
-        guard let first = requests.first else { return [] }
         let charged = chargeTogether(requests)
         var iovas: [UInt64] = []
         iovas.reserveCapacity(requests.count)
         do {
-            // Most requests name the memory object of the one before.
-            var (memory, memoryID) = (try memory(first.memory), first.memory)
-            for request in requests {
-                if request.memory != memoryID {
-                    (memory, memoryID) = (try self.memory(request.memory), request.memory)
+            let hwpts = ioas.hwpts
+            while iovas.count < requests.count {
+                // Most requests name the memory object of the one before.
+                let id = requests[iovas.count].memory
+                let memory = try memory(id)
+                while iovas.count < requests.count, requests[iovas.count].memory == id {
+                    iovas.append(
+                        try map(ioas, hwpts, memory, requests[iovas.count], isCharged: charged != nil))
                 }
-                iovas.append(try map(ioas, memory, request, isCharged: charged != nil))
             }
         } catch {
             // Taking a mapping out releases its charge: what is left of it belongs to those that never were.
@@ -208,7 +211,7 @@ extension EmulatedContext {
         do {
             for piece in pieces {
                 _ = try enter(
-                    to, try memory(piece.memory), id: piece.memory, offset: piece.offset, length: piece.length,
+                    to, to.hwpts, try memory(piece.memory), id: piece.memory, offset: piece.offset, length: piece.length,
                     fixed: next, access: access, isCharged: false)
                 next &+= piece.length
             }

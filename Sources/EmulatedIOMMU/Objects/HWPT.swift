@@ -50,6 +50,14 @@ package final class PagingHWPT: HWPT {
         super.init(smmu: smmu, faultQueue: faultQueue)
     }
 
+    /// Enters a mapping of the IOAS in the tables.
+    ///
+    /// - Throws: as ``PagingDomain/map(iova:pa:length:access:hugePages:)``; then nothing has changed.
+    func map(_ area: Area, physical: UInt64, hugePages: Bool) throws(IOMMUError) {
+        try domain.map(
+            iova: area.start, pa: physical, length: area.length, access: area.access, hugePages: hugePages)
+    }
+
     override var paging: PagingHWPT { self }
     override var target: AttachTarget { .paging(domain, faults: faultQueue != nil) }
     package override var users: Int { attachedCount + nestedAttachedCount + viommuCount }

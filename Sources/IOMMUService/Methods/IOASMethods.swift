@@ -73,7 +73,7 @@ private func declareIOASMapMany(_ methods: inout MethodTable<Service>) {
             }
             let mapped = try service.context(call).map(ioas: call[ioas], many: requests)
             return call.reply { reply in
-                reply.set(iovas) { list in for iova in mapped { list.append(iova) } }
+                reply.set(iovas) { $0.append(contentsOf: mapped) }
             }
         }
     }

@@ -35,6 +35,19 @@ public struct JSONWriter {
         JSONDigits.quotedHexadecimal(value, &out.pointee)
     }
 
+    /// Writes lower-case `"0x…"` strings with commas between them; at least one.
+    func hex(_ values: [UInt64]) {
+        out.pointee.reserve(values.count &* 21)
+        var buffer = out.pointee
+        for value in values {
+            JSONDigits.quotedHexadecimal(value, &buffer)
+            buffer.end[0] = UInt8(ascii: ",")
+            buffer.count &+= 1
+        }
+        // No comma after the last one.
+        out.pointee.count = buffer.count &- 1
+    }
+
     /// Writes a number with a fraction; `null` if it is not finite.
     public func number(_ value: Double) {
         value.isFinite ? text(unescaped: "\(value)") : null()

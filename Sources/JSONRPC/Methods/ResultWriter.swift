@@ -88,6 +88,10 @@ public struct ListWriter<Element: ResultKind> {
 
     /// Appends a `"0x…"` string.
     public func append(_ value: UInt64) where Element == Hex { element.hex(value) }
+    /// Appends a `"0x…"` string for each.
+    public func append(contentsOf values: [UInt64]) where Element == Hex {
+        if !values.isEmpty { element.hex(values) }
+    }
     /// Appends a plain integer.
     public func append(_ value: UInt64) where Element == Count { element.integer(value) }
     /// Appends a plain integer.

@@ -111,6 +111,15 @@ struct AreaLeaf: Equatable {
         maxGap = widest
     }
 
+    /// There is room, and an area before.
+    @inline(__always)
+    func append(_ area: Area) {
+        let count = count
+        store(area, at: count)
+        self.count = count + 1
+        maxGap = max(maxGap, gap(before: count))
+    }
+
     /// There is room.
     func insert(_ area: Area, at index: Int) {
         let count = count

@@ -16,6 +16,8 @@ package final class AreaMap {
     /// The way that the last ``descend(to:)`` took: the branches from the root down, and which subtree of each.
     let pathNodes = UnsafeMutablePointer<UnsafeMutableRawPointer>.allocate(capacity: AreaMap.maxHeight)
     let pathSlots = UnsafeMutablePointer<Int>.allocate(capacity: AreaMap.maxHeight)
+    /// The leaf where that way ended; nil once the nodes on it are not what they were.
+    private var pathEnd: AreaLeaf?
 
     package init() {}
 
@@ -31,6 +33,7 @@ package final class AreaMap {
     package func removeAll() {
         if let root { deallocate(root, level: height) }
         root = nil
+        pathEnd = nil
         height = 0
         count = 0
     }
@@ -82,7 +85,20 @@ package final class AreaMap {
             pathSlots[level] = slot
             node = branch.node(at: slot)
         }
-        return AreaLeaf(raw: node)
+        let leaf = AreaLeaf(raw: node)
+        pathEnd = leaf
+        return leaf
+    }
+
+    /// Whether the area comes after all that are in the leaf of the last way, and before those of the next. Where
+    /// mappings are made in order, this saves the way down.
+    @inline(__always)
+    private func leafToAppend(_ area: Area) -> AreaLeaf? {
+        guard let leaf = pathEnd, leaf.count < AreaLeaf.capacity, leaf.lasts[leaf.count &- 1] < area.start else {
+            return nil
+        }
+        if let next = leaf.next, next.starts[0] <= area.last { return nil }
+        return leaf
     }
 
     package func area(containing address: UInt64) -> Area? {
@@ -132,6 +148,11 @@ package final class AreaMap {
     /// - Returns: the area in the way, and nothing changes; nil once `area` is in.
     @inline(__always)
     package func insert(_ area: Area) -> Area? {
+        if let leaf = leafToAppend(area) {
+            count += 1
+            append(area, to: leaf)
+            return nil
+        }
         guard let leaf = descend(to: area.start) else {
             let leaf = makeLeaf()
             leaf.insert(area, at: 0)
@@ -151,9 +172,27 @@ package final class AreaMap {
             leaf.insert(area, at: index)
             propagate(summary(of: leaf), from: height - 1)
         } else {
+            pathEnd = nil
             split(leaf, inserting: area, at: index)
         }
         return nil
+    }
+
+    /// At the end of the leaf of the remembered way, which has room. Where the whole way leads to the last of its
+    /// siblings and no gap becomes the widest, only the last address changes.
+    @inline(__always)
+    private func append(_ area: Area, to leaf: AreaLeaf) {
+        let isWidest = area.start &- leaf.lasts[leaf.count &- 1] &- 1 > leaf.maxGap
+        leaf.append(area)
+        guard !isWidest else { return propagate(summary(of: leaf), from: height - 1) }
+        for level in stride(from: height - 1, through: 0, by: -1) {
+            let branch = AreaBranch(raw: pathNodes[level])
+            guard pathSlots[level] == branch.count - 1 else {
+                let node = level == height - 1 ? summary(of: leaf) : AreaBranch(raw: pathNodes[level + 1]).summary
+                return propagate(node, from: level)
+            }
+            branch.lasts[pathSlots[level]] = area.last
+        }
     }
 
     /// - Returns: nil, and nothing changes, if no area starts there.
@@ -166,6 +205,7 @@ package final class AreaMap {
         leaf.remove(at: index)
         count -= 1
         if leaf.count < AreaLeaf.capacity / 4, height > 0 || leaf.count == 0 {
+            pathEnd = nil
             shrink(leaf)
         } else {
             propagate(summary(of: leaf), from: height - 1)

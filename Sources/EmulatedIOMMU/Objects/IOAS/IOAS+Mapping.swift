@@ -21,7 +21,11 @@ extension IOAS {
     @inline(__always)
     func checkUsable(iova: UInt64, length: UInt64) throws(IOMMUError) {
         let last = iova &+ (length &- 1)
-        if let range = AddressRange.range(of: iova, in: usable), last <= range.last { return }
+        if iova >= recentlyUsable.start, last <= recentlyUsable.last { return }
+        if let range = AddressRange.range(of: iova, in: usable), last <= range.last {
+            recentlyUsable = (range.start, range.last)
+            return
+        }
         throw unusable(iova: iova, last: last)
     }
 
@@ -52,11 +56,13 @@ extension IOAS {
 
     // MARK: Map
 
-    /// Enters a range whose shape has been checked, in the map and in every hwpt.
+    /// Enters a range whose shape has been checked, in the map and in every hwpt of this IOAS.
     ///
     /// - Throws: `EEXIST`, or what an hwpt says; then nothing has changed.
     @inline(__always)
-    func insert(_ area: Area, physical: UInt64) throws(IOMMUError) {
+    func insert(
+        _ area: Area, physical: UInt64, _ hwpts: ContiguousArray<PagingHWPT>
+    ) throws(IOMMUError) {
         if let other = areas.insert(area) {
             throw refusal(
                 .EEXIST, "already_mapped",
@@ -67,8 +73,7 @@ extension IOAS {
         var index = 0
         do {
             while index < hwpts.count {
-                try hwpts[index].domain.map(
-                    iova: area.start, pa: physical, length: area.length, access: area.access, hugePages: usesHugePages)
+                try hwpts[index].map(area, physical: physical, hugePages: usesHugePages)
                 index += 1
             }
         } catch {

@@ -14,7 +14,12 @@ package final class IOAS: SessionObject {
     /// Sorted; empty: everything. They steer only the choice of IOVAs.
     private(set) var allowed: [AddressRange] = []
     /// What no reservation takes, sorted.
-    private(set) var usable: [AddressRange]
+    private(set) var usable: [AddressRange] {
+        didSet { recentlyUsable = Self.nothing }
+    }
+    /// The one of them that the last mapping was in.
+    var recentlyUsable = IOAS.nothing
+    private static let nothing: (start: UInt64, last: UInt64) = (.max, 0)
     /// Where automatic IOVAs come from: `usable` within `allowed`.
     private(set) var allocatable: [AddressRange]
     var hint = AllocationHint()
