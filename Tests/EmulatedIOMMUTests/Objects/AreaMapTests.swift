@@ -78,6 +78,37 @@ private struct PlainAreas {
         #expect(map.isEmpty && map.first(endingAtOrAfter: 0) == nil)
     }
 
+    /// What comes right after the last area that went in takes a way of its own.
+    @Test(arguments: [1, 2, 3, 4, 5, 6] as [UInt64])
+    func agreesWithAPlainModelInAscendingRuns(seed: UInt64) {
+        var random = SeededGenerator(seed: seed)
+        let map = AreaMap()
+        var model = PlainAreas()
+        let space: UInt64 = 1 << 24
+        for run in 0..<150 {
+            var start = random.next(below: space)
+            for _ in 0..<random.next(below: 120) {
+                let last = start + random.next(below: 64)
+                let area = Area(start: start, last: last, offset: start, memory: 7, access: [.read])
+                let refused = map.insert(area)
+                #expect((refused != nil) == model.overlap(area))
+                if refused == nil { model.insert(area) }
+                if random.next(below: 12) == 0, let victim = model.areas.randomElement(using: &random) {
+                    #expect(map.remove(start: victim.start) == victim)
+                    model.areas.removeAll { $0.start == victim.start }
+                }
+                if random.next(below: 12) == 0 { compareHoles(map, model, space, &random) }
+                // Mostly without a gap, sometimes with the widest one so far, sometimes backwards.
+                let step = random.next(below: 16)
+                start = step == 0 ? start / 2 : last + 1 + (step < 4 ? random.next(below: 1 << (3 * step)) : 0)
+            }
+            if run.isMultiple(of: 10) { compareAll(map, model) }
+        }
+        compareAll(map, model)
+        for area in model.areas { #expect(map.remove(start: area.start) == area) }
+        #expect(map.isEmpty)
+    }
+
     private func compareHoles(_ map: AreaMap, _ model: PlainAreas, _ space: UInt64, _ random: inout SeededGenerator) {
         let modulus: UInt64 = 1 << random.next(below: 10)
         let alignment = Alignment(modulus: modulus, residue: random.next(below: modulus))

@@ -49,6 +49,7 @@ struct DocumentGenerator {
     }
 
     private mutating func array(depth: Int) {
+        if random.below(8) == 0 { return likeElements(depth: depth) }
         append("[")
         let count = random.below(5)
         for index in 0..<count {
@@ -58,6 +59,21 @@ struct DocumentGenerator {
             space()
         }
         if count == 0 { space() }
+        append("]")
+    }
+
+    /// One element several times over, with other digits here and there: what programs send most.
+    private mutating func likeElements(depth: Int) {
+        append("[")
+        let start = bytes.count
+        if random.below(2) == 0 { object(depth: depth + 1) } else { array(depth: depth + 1) }
+        let element = Array(bytes[start...])
+        for _ in 0..<random.below(6) {
+            append(",")
+            bytes += element.map { byte in
+                (0x30...0x39).contains(byte) && random.below(4) == 0 ? 0x31 + UInt8(random.below(9)) : byte
+            }
+        }
         append("]")
     }
 
