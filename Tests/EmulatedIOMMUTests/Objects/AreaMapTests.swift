@@ -85,7 +85,7 @@ private struct PlainAreas {
         let map = AreaMap()
         var model = PlainAreas()
         let space: UInt64 = 1 << 24
-        for run in 0..<150 {
+        for run in 0..<30 {
             var start = random.next(below: space)
             for _ in 0..<random.next(below: 120) {
                 let last = start + random.next(below: 64)
