@@ -64,18 +64,11 @@ func declareFaultMethods(_ methods: inout MethodTable<Service>) {
         m.refusesUnknown("fault")
         m.refusesWhenStopping()
         return { call, service in
-            let client = try service.client(call)
             let (queue, limit) = (call[fault], Int(call[max]))
-            let context = client.session.context
-            let ready = try context.readFaults(queue, max: limit)
-            guard ready.isEmpty, let milliseconds = call[timeout], milliseconds > 0 else {
-                return call.reply { $0.write(ready, faults) }
-            }
-            return service.waits.wait(call, client.session, milliseconds: UInt64(milliseconds)) { parked, isLast in
-                let ready = try context.readFaults(queue, max: limit)
-                guard !ready.isEmpty || isLast else { return false }
-                parked.reply { $0.write(ready, faults) }
-                return true
+            return try service.readQueue(call, waiting: call[timeout]) { context throws(IOMMUError) in
+                try context.readFaults(queue, max: limit)
+            } write: {
+                $0.write($1, faults)
             }
         }
     }

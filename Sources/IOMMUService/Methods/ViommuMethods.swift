@@ -78,18 +78,11 @@ private func declareVirtualEvents(_ methods: inout MethodTable<Service>) {
         m.refusesUnknown("veventq")
         m.refusesWhenStopping()
         return { call, service in
-            let client = try service.client(call)
             let (id, limit) = (call[queue], Int(call[max]))
-            let context = client.session.context
-            let ready = try context.readVirtualEvents(id, max: limit)
-            guard ready.isEmpty, let milliseconds = call[timeout], milliseconds > 0 else {
-                return call.reply { $0.write(ready, events) }
-            }
-            return service.waits.wait(call, client.session, milliseconds: UInt64(milliseconds)) { parked, isLast in
-                let ready = try context.readVirtualEvents(id, max: limit)
-                guard !ready.isEmpty || isLast else { return false }
-                parked.reply { $0.write(ready, events) }
-                return true
+            return try service.readQueue(call, waiting: call[timeout]) { context throws(IOMMUError) in
+                try context.readVirtualEvents(id, max: limit)
+            } write: {
+                $0.write($1, events)
             }
         }
     }
