@@ -51,41 +51,41 @@ package final class Machine {
 
     /// Reads what a device reads; false if no client memory is there, or it was truncated.
     package func read(_ address: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Bool {
-        var done = 0
-        while done < buffer.count {
-            guard let window = windows.find(address &+ UInt64(done)) else { return false }
-            let offset = address &+ UInt64(done) &- window.base
-            let count = min(buffer.count - done, Int(truncatingIfNeeded: window.last &- window.base &- offset) + 1)
-            let part = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + count])
-            guard window.object.copyOut(offset: offset, into: part) else { return false }
-            done += count
+        forEachPart(address, UInt64(buffer.count)) { object, offset, part in
+            object.copyOut(offset: offset, into: UnsafeMutableRawBufferPointer(rebasing: buffer[part]))
         }
-        return true
     }
 
     /// Writes what a device writes; false if no writable client memory is there, or it was truncated.
     package func write(_ address: UInt64, from buffer: UnsafeRawBufferPointer) -> Bool {
-        var done = 0
-        while done < buffer.count {
-            guard let window = windows.find(address &+ UInt64(done)) else { return false }
-            let offset = address &+ UInt64(done) &- window.base
-            let count = min(buffer.count - done, Int(truncatingIfNeeded: window.last &- window.base &- offset) + 1)
-            let part = UnsafeRawBufferPointer(rebasing: buffer[done..<done + count])
-            guard window.object.copyIn(offset: offset, from: part) else { return false }
-            done += count
+        forEachPart(address, UInt64(buffer.count)) { object, offset, part in
+            object.copyIn(offset: offset, from: UnsafeRawBufferPointer(rebasing: buffer[part]))
         }
-        return true
     }
 
     /// Whether writable client memory lies behind every byte.
     package func canWrite(_ address: UInt64, length: UInt64) -> Bool {
+        forEachPart(address, length) { object, offset, part in
+            object.isWritable && object.isPresent(offset: offset, length: UInt64(part.count))
+        }
+    }
+
+    /// Takes a range window by window; false once one is missing or `body` says so.
+    ///
+    /// - Parameter body: gets the memory behind a part, where in it that lies, and which bytes of the range it is.
+    @inline(__always)
+    private func forEachPart(
+        _ address: UInt64, _ length: UInt64,
+        _ body: (_ object: MemoryObject, _ offset: UInt64, _ part: Range<Int>) -> Bool
+    ) -> Bool {
         var done: UInt64 = 0
         while done < length {
-            guard let window = windows.find(address &+ done), window.object.isWritable else { return false }
+            guard let window = windows.find(address &+ done) else { return false }
             let offset = address &+ done &- window.base
-            let count = min(length - done, window.last &- window.base &- offset &+ 1)
-            guard window.object.isPresent(offset: offset, length: count) else { return false }
-            done += count
+            let count = min(length &- done, window.last &- window.base &- offset &+ 1)
+            let start = Int(truncatingIfNeeded: done)
+            guard body(window.object, offset, start..<start &+ Int(truncatingIfNeeded: count)) else { return false }
+            done &+= count
         }
         return true
     }

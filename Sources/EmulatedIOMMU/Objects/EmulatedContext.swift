@@ -136,7 +136,7 @@ final class ContextReference {
 package protocol ContextCompanion: AnyObject {
     var objectCount: Int { get }
     func objects() -> [ObjectDescription]
-    /// The session gives the device back: whatever is bound to it ends. The device is still attached, unless it has been
+    /// The session gives the device back: whatever is bound to it ends. The device is still attached, unless it was
     /// unplugged.
     func release(device: EmulatedDevice)
     /// Frees everything; the context's devices are still attached.

@@ -85,15 +85,24 @@ extension PageTable {
         guard entry2.pointee & 3 == LeafAttributes.valid else { return false }
         entry2.pointee = 0
         gather.add(iova, bytes: Self.blockSize, shift: 21)
+        dropEntry(of: second, under: entry1, of: first, under: entry0, gather: &gather)
+        return true
+    }
+
+    /// The second table from the root has one entry fewer: takes out what that leaves empty.
+    @inline(__always)
+    private func dropEntry(
+        of second: UInt64, under entry1: UnsafeMutablePointer<UInt64>, of first: UInt64,
+        under entry0: UnsafeMutablePointer<UInt64>, gather: inout InvalidationGather
+    ) {
         live(second).pointee &-= 1
-        guard live(second).pointee == 0 else { return true }
+        guard live(second).pointee == 0 else { return }
         entry1.pointee = 0
         gather.add(table: second, in: memory)
         live(first).pointee &-= 1
-        guard live(first).pointee == 0 else { return true }
+        guard live(first).pointee == 0 else { return }
         entry0.pointee = 0
         gather.add(table: first, in: memory)
-        return true
     }
 
     /// - Returns: false, with nothing changed, if no page of this size maps the address.
@@ -136,14 +145,7 @@ extension PageTable {
         recent.pointee.tag = .max
         entry2.pointee = 0
         gather.add(table: third, in: memory)
-        live(second).pointee &-= 1
-        guard live(second).pointee == 0 else { return true }
-        entry1.pointee = 0
-        gather.add(table: second, in: memory)
-        live(first).pointee &-= 1
-        guard live(first).pointee == 0 else { return true }
-        entry0.pointee = 0
-        gather.add(table: first, in: memory)
+        dropEntry(of: second, under: entry1, of: first, under: entry0, gather: &gather)
         return true
     }
 }
