@@ -91,11 +91,14 @@ package final class CommandQueue {
 
     // MARK: Errors
 
+    /// How often a CMD_SYNC is tried again that a device keeps from completing.
+    private static let repetitions: UInt32 = 3
+
     /// The SMMU stopped at a command: acknowledge, take the command out of the way, go on (IHI 0070 7.1).
     private func recover() {
-        // Every round gets at least one command further, but for the repeated CMD_SYNC.
-        var repeated = 0
-        for _ in 0...indexMask {
+        // Every round gets at least one command further, but for the repeated CMD_SYNC; the last one only looks.
+        var repeated: UInt32 = 0
+        for _ in 0...wrapMask + Self.repetitions {
             let cons = port.read(Register.CMDQ_CONS.rawValue)
             let consumer = cons & QueueIndex.index
             state.pointee.consumer = consumer
@@ -106,7 +109,7 @@ package final class CommandQueue {
             errors &+= 1
             // A device did not answer an ATC_INV: the SYNC is tried again, then dropped.
             let error = CommandError(rawValue: (cons >> 24) & 0x7f)
-            let isTimeout = error == .CERROR_ATC_INV_SYNC && repeated < 3
+            let isTimeout = error == .CERROR_ATC_INV_SYNC && repeated < Self.repetitions
             if isTimeout {
                 repeated += 1
             } else {
