@@ -76,6 +76,25 @@ struct TransportTests {
         #expect(try watcher.call("daemon.stats")["gauges"]?["sessions"]?.intValue == 1)
     }
 
+    @Test func manyDescriptorsAreSentAsTheClientTakesThem() throws {
+        let client = try daemon.connect()
+        try client.call("memory.create", #"{"size":4096}"#)
+        let one = #"{"jsonrpc":"2.0","id":7,"method":"memory.export","params":{"memory":1}}"#
+        // Four times what may wait to be sent, a line each and then in one batch.
+        for line in [String](repeating: one, count: 64) { try client.send(line: line) }
+        try client.send(line: "[" + [String](repeating: one, count: 64).joined(separator: ",") + "]")
+        for _ in 0..<64 {
+            let reply = try JSONValue(parsing: try #require(try client.receiveLine()))
+            #expect(reply["result"]?["fds"]?.intValue == 1)
+        }
+        let batch = try JSONValue(parsing: try #require(try client.receiveLine())).arrayValue ?? []
+        #expect(batch.count == 64)
+        #expect(batch.allSatisfy { $0["result"]?["fds"]?.intValue == 1 })
+        let descriptors = client.takeDescriptors()
+        #expect(descriptors.count == 128)
+        descriptors.forEach { close($0) }
+    }
+
     @Test func manyConnectionsAreServedAtOnce() throws {
         let clients = try (0..<300).map { _ in try daemon.connect() }
         for client in clients { try client.send(line: #"{"jsonrpc":"2.0","id":1,"method":"ioas.alloc"}"#) }

@@ -76,7 +76,8 @@ public final class Connection {
     /// Whether the next request may be carried out now.
     @inline(__always)
     var canExecute: Bool {
-        !outbox.pointee.isParked && !outbox.pointee.isClosing && outbox.pointee.pending < limits.outputHighWater
+        !outbox.pointee.isParked && !outbox.pointee.isClosing && !outbox.pointee.isFullOfDescriptors
+            && outbox.pointee.pending < limits.outputHighWater
     }
 
     /// The client is gone: cancels the parked call and closes every descriptor held for the client.
@@ -152,8 +153,7 @@ public final class Connection {
 
     /// Takes over a descriptor that goes with the next reply.
     func attach(_ descriptor: consuming Descriptor) throws(RPCError) {
-        let unsent = outbox.pointee.attachments.reduce(attached.count) { $0 + $1.descriptors.count }
-        guard unsent < limits.unsentDescriptors else {
+        guard attached.count + outbox.pointee.unsentDescriptors < limits.unsentDescriptors else {
             throw RPCError(
                 errno: EMFILE, reason: "descriptors_unsent",
                 message: "At most \(limits.unsentDescriptors) descriptors may wait to be sent to one client.",
@@ -165,9 +165,7 @@ public final class Connection {
     /// Ties the attached descriptors to the reply that began at `mark` and is now complete.
     func bindAttached(from mark: Int) {
         guard !attached.isEmpty else { return }
-        let origin = outbox.pointee.sent &- outbox.pointee.head
-        outbox.pointee.attachments.append(
-            .init(position: origin + mark, end: origin + outbox.pointee.bytes.pointee.count, descriptors: attached))
+        outbox.pointee.attach(attached, from: mark, limit: limits.unsentDescriptors)
         attached.removeAll()
     }
 

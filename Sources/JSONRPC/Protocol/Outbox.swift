@@ -24,6 +24,8 @@ struct Outbox {
     var attachments: [Attachment] = []
     /// A call waits for its answer: no other is carried out meanwhile.
     var isParked = false
+    /// As many descriptors wait to be sent as may: nothing is carried out until some are.
+    private(set) var isFullOfDescriptors = false
     /// No more requests are carried out: what is queued is sent, then the connection closes.
     var isClosing = false
     /// A batch waits to go on, or lost descriptors have to be reported.
@@ -85,6 +87,7 @@ struct Outbox {
         batchReplies = mark.batchReplies
         while attachments.count > mark.attachments {
             for number in attachments.removeLast().descriptors { _ = Glibc.close(number) }
+            isFullOfDescriptors = false
         }
     }
 
@@ -113,9 +116,21 @@ struct Outbox {
         head = 0
     }
 
+    /// Descriptors that wait to be sent.
+    var unsentDescriptors: Int { attachments.reduce(0) { $0 + $1.descriptors.count } }
+
+    /// Ties descriptors to the reply that was written last, from the byte at `position` on.
+    mutating func attach(_ descriptors: [Int32], from position: Int, limit: Int) {
+        let origin = sent &- head
+        attachments.append(
+            .init(position: origin + position, end: origin + bytes.pointee.count, descriptors: descriptors))
+        isFullOfDescriptors = unsentDescriptors >= limit
+    }
+
     /// The first attachment has been sent: the receiver has descriptors of its own now.
     mutating func dropFirstAttachment() {
         for number in attachments.removeFirst().descriptors { _ = Glibc.close(number) }
+        isFullOfDescriptors = false
     }
 
     mutating func dropAttachments() {
