@@ -20,7 +20,9 @@ package struct BackendEvent: Sendable {
     /// What a subscriber is told, in order.
     package var members: [IOMMUError.Member]
 
-    package init(_ kind: Kind, context: ObjectIdentifier? = nil, device: String? = nil, _ members: [IOMMUError.Member]) {
+    package init(
+        _ kind: Kind, context: ObjectIdentifier? = nil, device: String? = nil, _ members: [IOMMUError.Member]
+    ) {
         self.kind = kind
         self.context = context
         self.device = device

@@ -39,7 +39,8 @@ package protocol IOMMUContext: AnyObject {
     func unmap(ioas: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> UInt64
     /// `IOMMU_IOAS_COPY`
     func copy(
-        from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?, access: Access
+        from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?,
+        access: Access
     ) throws(IOMMUError) -> UInt64
     /// `IOMMU_IOAS_IOVA_RANGES`
     func iovaRanges(ioas: ObjectID) throws(IOMMUError) -> (ranges: [AddressRange], alignment: UInt64)

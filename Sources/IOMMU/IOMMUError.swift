@@ -41,7 +41,8 @@ package struct IOMMUError: Error, Sendable {
     package private(set) var members: [Member]
 
     package init(
-        _ errno: Errno, _ reason: String, _ message: String, hint: String? = nil, _ members: KeyValuePairs<String, Value> = [:]
+        _ errno: Errno, _ reason: String, _ message: String, hint: String? = nil,
+        _ members: KeyValuePairs<String, Value> = [:]
     ) {
         self.errno = errno
         self.reason = reason

@@ -40,7 +40,9 @@ package struct HWPTRequest: Sendable {
     /// Words 0 and 1 of the guest's STE (`struct iommu_hwpt_arm_smmuv3`); nil: no data.
     package var vste: (UInt64, UInt64)?
 
-    package init(device: ObjectID, pt: ObjectID, flags: HWPTFlags = [], fault: ObjectID? = nil, vste: (UInt64, UInt64)? = nil) {
+    package init(
+        device: ObjectID, pt: ObjectID, flags: HWPTFlags = [], fault: ObjectID? = nil, vste: (UInt64, UInt64)? = nil
+    ) {
         self.device = device
         self.pt = pt
         self.flags = flags

@@ -3,9 +3,9 @@ import Testing
 
 @testable import JSONRPC
 
-/// Elements of an array that are like the one before are compared with it instead of being scanned. Whatever that finds,
-/// a client must see no difference: each test compares the array as it is with the same elements spaced differently,
-/// of which no two are alike.
+/// Elements of an array that are like the one before are compared with it instead of being scanned. Whatever that
+/// finds, a client must see no difference: each test compares the array as it is with the same elements spaced
+/// differently, of which no two neighbours are alike.
 @Suite struct LikeElementsTests {
     struct Fields {
         let id: Param<UInt32>
@@ -128,7 +128,8 @@ import Testing
     }
 
     @Test(arguments: [
-        (#"{"id":7,"size":0}"#, "-22 out_of_range p[6].size"), (#"{"id":7,"sizf":1}"#, "-32602 unknown_parameter p[6].sizf"),
+        (#"{"id":7,"size":0}"#, "-22 out_of_range p[6].size"),
+        (#"{"id":7,"sizf":1}"#, "-32602 unknown_parameter p[6].sizf"),
         (#"{"id":7,"size":x}"#, "-32700"), (#"{"id":7,"size":1.}"#, "-32700"), (#"{"id":7,"size":00}"#, "-32700"),
         (#"{"id":7 "size":1}"#, "-32700"), (#"{"id":7,"id":11}"#, "-32602 duplicate_parameter p[6].id"),
     ])
@@ -193,7 +194,8 @@ import Testing
     }
 
     @Test(arguments: [
-        (#"{"id":%,"flags":["a"],"name":"x"}"#, 98), (#"[%,"0x%"]"#, 98), (#"{ "id" : % }"#, 98), ("[[7]]", 98), ("[[%]]", 0),
+        (#"{"id":%,"flags":["a"],"name":"x"}"#, 98), (#"[%,"0x%"]"#, 98), (#"{ "id" : % }"#, 98), ("[[7]]", 98),
+        ("[[%]]", 0),
         (#"{"a":{"id":%}}"#, 0), (#"[[[%]]]"#, 0), ("%", 0),
     ])
     func likeElementsAreNotScanned(pattern: String, expected: Int) {

@@ -37,8 +37,8 @@ extension EmulatedContext {
         try ioas.checkShape(iova: request.iova ?? 0, length: request.length, offset: request.offset)
         try checkRange(of: memory, id: request.memory, offset: request.offset, length: request.length)
         return try enter(
-            ioas, hwpts, memory, id: request.memory, offset: request.offset, length: request.length, fixed: request.iova,
-            access: request.access, isCharged: isCharged)
+            ioas, hwpts, memory, id: request.memory, offset: request.offset, length: request.length,
+            fixed: request.iova, access: request.access, isCharged: isCharged)
     }
 
     /// Chooses the IOVA where none is given, charges the account if need be and enters the mapping everywhere.
@@ -121,8 +121,8 @@ extension EmulatedContext {
         return iovas
     }
 
-    /// Takes room for all of them at once; returns the bytes. `nil` if there is not enough: then they are charged one by
-    /// one, so that the refusal names the first one too many.
+    /// Takes room for all of them at once; returns the bytes. `nil` if there is not enough: then they are charged one
+    /// by one, so that the refusal names the first one too many.
     private func chargeTogether(_ requests: [MapRequest]) -> UInt64? {
         var bytes: UInt64 = 0
         for request in requests {
@@ -211,8 +211,8 @@ extension EmulatedContext {
         do {
             for piece in pieces {
                 _ = try enter(
-                    to, to.hwpts, try memory(piece.memory), id: piece.memory, offset: piece.offset, length: piece.length,
-                    fixed: next, access: access, isCharged: false)
+                    to, to.hwpts, try memory(piece.memory), id: piece.memory, offset: piece.offset,
+                    length: piece.length, fixed: next, access: access, isCharged: false)
                 next &+= piece.length
             }
         } catch {

@@ -99,7 +99,8 @@ struct ElementShape {
         let letter = (bytes | ones &* 0x20) & low
         let isLetter = (letter &+ ones &* 0x1f) & ~(letter &+ ones &* 0x19) & ~bytes
         let isZero = ~((value & low) &+ low | value)
-        let bad = isAbove9 & word.pointee.digits & ~(isLetter & word.pointee.hexadecimal) | isZero & word.pointee.leading
+        let isNone = isAbove9 & word.pointee.digits & ~(isLetter & word.pointee.hexadecimal)
+        let bad = isNone | isZero & word.pointee.leading
         return bad & high == 0
     }
 }

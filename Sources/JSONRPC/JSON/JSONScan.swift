@@ -64,7 +64,8 @@ struct JSONScan {
         }
     }
 
-    /// Whether the container here is an element like the one before it; if so, steps over it and those after it that are.
+    /// Whether the container here is an element like the one before it; if so, steps over it and over those after it
+    /// that are.
     @inline(__always)
     private func isRepetition(_ place: inout Place) -> Bool {
         guard place.depth > 0, !place.isInObject else { return false }

@@ -85,7 +85,8 @@ extension ParameterSource {
 
     @inline(never)
     private func make(
-        _ plan: UnsafeMutablePointer<ElementPlan>, for model: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
+        _ plan: UnsafeMutablePointer<ElementPlan>, for model: Int,
+        _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
     ) {
         plan.pointee.begin(model, isForArrays: type.pointee.kind == .array)
         var cursor = model &+ 1

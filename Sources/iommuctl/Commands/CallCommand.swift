@@ -25,7 +25,8 @@ struct CallCommand: ParsableCommand {
 
     @Option(
         name: .customLong("fd"),
-        help: ArgumentHelp("Send this open file descriptor along, as in --fd 3 3<file; may be repeated.", valueName: "number"))
+        help: ArgumentHelp(
+            "Send this open file descriptor along, as in --fd 3 3<file; may be repeated.", valueName: "number"))
     var descriptors: [Int32] = []
 
     @Argument(help: "The method's name.")

@@ -79,7 +79,9 @@ struct TableBench {
             begin = processorTime()
             let expected = reference_read_dirty(tableMemory(domain), domain.table.root, bytes, UInt64(count), &bitmap)
             theirs = min(theirs, processorTime() - begin)
-            guard found == expected, found == UInt64(count / 8) else { throw BenchError.wrong("dirty: \(found), reference \(expected), of \(count / 8)") }
+            guard found == expected, found == UInt64(count / 8) else {
+                throw BenchError.wrong("dirty: \(found), reference \(expected), of \(count / 8)")
+            }
         }
         report("dirty-bitmap-1GiB", ratio: theirs / ours)
     }

@@ -110,8 +110,8 @@ package final class DriverVIOMMU {
         default:
             throw IOMMUError(
                 .EIO, "bad_command", "a guest cannot issue this command",
-                hint: "accepted are TLBI_NSNH_ALL, TLBI_NH_VA, TLBI_NH_VAA, TLBI_NH_ALL, TLBI_NH_ASID, ATC_INV, CFGI_CD "
-                    + "and CFGI_CD_ALL",
+                hint: "accepted are TLBI_NSNH_ALL, TLBI_NH_VA, TLBI_NH_VAA, TLBI_NH_ALL, TLBI_NH_ASID, ATC_INV, "
+                    + "CFGI_CD and CFGI_CD_ALL",
                 ["command": .words([command.word0, command.word1]), "handled": .number(UInt64(handled))]
             )
         }
