@@ -194,8 +194,45 @@ import Testing
         (#"{"inner":{"small":9,"text":"a"},"text":"a","small":1}"#, "-22 out_of_range inner.small"),
         (#"{"small":9,"text":"a","inner":{"small":9}}"#, "-32602 missing_parameter inner.text"),
         (#"{"inner":{"text":"abcde","small":[]},"text":"a","small":9}"#, "-32602 wrong_type inner.small"),
+        (#"{"small":1,"text":"a","numbers":[1,9,2,"x"]}"#, "-32602 wrong_type numbers[3]"),
+        (#"{"small":1,"text":"a","numbers":[1,9,2,8]}"#, "-22 out_of_range numbers[1]"),
+        (#"{"small":1,"text":"a","numbers":[1,1,1,1,1,-1]}"#, "-32602 negative numbers[5]"),
+        (#"{"small":1,"text":"a","numbers":[1,1,1,1,1]}"#, "-22 wrong_count numbers"),
+        (#"{"small":1,"text":1,"numbers":[1,9]}"#, "-32602 wrong_type text"),
+        (#"{"numbers":[1,9],"small":1,"text":1}"#, "-32602 wrong_type text"),
+        (
+            #"{"small":1,"text":"a","list":[{"small":1,"text":"a"},{"small":9,"text":"a"},{"small":1,"x":1}]}"#,
+            "-32602 unknown_parameter list[2].x"
+        ),
+        (
+            #"{"small":1,"text":"a","list":[{"small":1,"text":"a"},{"small":9,"text":"a"},{"small":8,"text":"a"}]}"#,
+            "-22 out_of_range list[1].small"
+        ),
+        (
+            #"{"small":1,"text":"a","list":[{"small":9,"text":"a"},{"small":9,"text":"abcde"},{"small":9}]}"#,
+            "-32602 missing_parameter list[2].text"
+        ),
     ])
     func mistakesComeBeforeRefusals(params: String, expected: String) throws {
+        #expect(try refusal(of: params) == expected)
+    }
+
+    /// Elements that look like the one before are not read one by one.
+    @Test(arguments: [3, 40, 1000]) func mistakesComeBeforeRefusalsInLongLists(count: Int) throws {
+        for (bad, worse) in [(0, count - 1), (count / 2, count - 1), (count - 2, count - 1), (count - 1, count / 2)] {
+            var elements = [String](repeating: #"{"small":1,"text":"a"}"#, count: count)
+            elements[bad] = #"{"small":9,"text":"a"}"#
+            func params() -> String { #"{"small":1,"text":"a","list":[\#(elements.joined(separator: ","))]}"# }
+            #expect(try refusal(of: params()) == "-22 out_of_range list[\(bad)].small")
+            elements[worse] = #"{"small":-1,"text":"a"}"#
+            #expect(try refusal(of: params()) == "-32602 negative list[\(worse)].small")
+            elements[worse] = #"{"small":"1","text":"a"}"#
+            #expect(try refusal(of: params()) == "-32602 wrong_type list[\(worse)].small")
+        }
+    }
+
+    /// Code, reason and parameter of the refusal of a call with these parameters.
+    private func refusal(of params: String) throws -> String {
         let inner = ParamType<Object<(Param<UInt32>, Param<String>)>>.object { o in
             (o.param("small", .count(0...4), "Small."), o.param("text", .string(maximumBytes: 4), "Text."))
         }
@@ -204,6 +241,8 @@ import Testing
             _ = m.param("small", .count(0...4), "Small.")
             _ = m.param("text", .string(maximumBytes: 4), "Text.")
             _ = m.optional("inner", inner, "Inner.")
+            _ = m.optional("numbers", .array(of: .count(0...4), count: 0...4), "Numbers.")
+            _ = m.optional("list", .array(of: inner), "List.")
             return { call, _ in call.reply() }
         }
         let dispatcher = Dispatcher(methods, context: ())
@@ -213,6 +252,6 @@ import Testing
         let error = try JSONValue(parsing: Array(connection.takeOutput().dropLast()))["error"]
         let data = error?["data"]
         let words = [data?["reason"]?.stringValue, data?["parameter"]?.stringValue].compactMap { $0 }
-        #expect("\(error?["code"]?.intValue ?? 0) \(words.joined(separator: " "))" == expected)
+        return "\(error?["code"]?.intValue ?? 0) \(words.joined(separator: " "))"
     }
 }

@@ -15,30 +15,12 @@ extension ParameterSource {
         let end = Int(nodes[index].next)
         var expected = 0
         while cursor < end {
-            guard acceptMember(cursor, type, &expected) else { return checkRest(after: cursor, end, type, expected) }
+            guard acceptMember(cursor, type, &expected) else { return checkRest(afterMember: cursor, end, type, expected) }
             cursor = Int(nodes[cursor &+ 1].next)
         }
         guard requireAll(type) else { return false }
         nodes[index].escaped = true
         return true
-    }
-
-    /// The member at `key` is not accepted. If only its value is refused, mistakes in the other members come first.
-    @inline(never)
-    private func checkRest(
-        after key: Int, _ end: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>, _ expected: Int
-    ) -> Bool {
-        let failure = program.pointee.failure
-        guard failure.pointee.reason.isRefusal else { return false }
-        let refusal = failure.pointee
-        var expected = expected
-        var cursor = Int(nodes[key &+ 1].next)
-        while cursor < end {
-            if !acceptMember(cursor, type, &expected), !failure.pointee.reason.isRefusal { return false }
-            cursor = Int(nodes[cursor &+ 1].next)
-        }
-        if requireAll(type) { failure.pointee = refusal }
-        return false
     }
 
     /// The number of a member that is as good as absent.
@@ -76,7 +58,7 @@ extension ParameterSource {
     }
 
     @inline(__always)
-    private func acceptMember(
+    func acceptMember(
         _ key: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>,
         _ expected: inout Int
     ) -> Bool {

@@ -212,7 +212,8 @@ extension ParameterSource {
         let count = UInt64(nodes[index].length)
         let elements = program.pointee.types + type.pointee.first
         switch elements.pointee.kind {
-        case .unsignedOrHex, .unsigned, .id: guard acceptIntegers(index, elements) else { return false }
+        case .unsignedOrHex, .unsigned, .id:
+            guard acceptIntegers(index, type.pointee.first, elements) else { return false }
         default: guard acceptElements(index, type.pointee.first) else { return false }
         }
         guard count >= type.pointee.low, count <= type.pointee.high else {
@@ -223,14 +224,15 @@ extension ParameterSource {
 
     /// Leaves the values in the nodes of the array and marks it, so that no text is read again.
     @inline(__always)
-    private func acceptIntegers(_ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>) -> Bool {
+    private func acceptIntegers(
+        _ index: Int, _ number: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
+    ) -> Bool {
         let end = Int(nodes[index].next)
         var cursor = index &+ 1
         while cursor < end {
             var element = ParameterSlot(bits: 0, node: 0)
             guard acceptInteger(cursor, type, &element) else {
-                program.pointee.failure.pointee.within(element: cursor &- index &- 1)
-                return false
+                return checkRest(afterElement: cursor, at: cursor &- index &- 1, end, number)
             }
             let next = Int(nodes[cursor].next)
             nodes[cursor].start = UInt32(truncatingIfNeeded: element.bits)

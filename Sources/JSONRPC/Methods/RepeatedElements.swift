@@ -48,8 +48,7 @@ extension ParameterSource {
             }
             var element = ParameterSlot(bits: 0, node: 0)
             guard accept(cursor, type, &element) else {
-                program.pointee.failure.pointee.within(element: position)
-                return false
+                return checkRest(afterElement: cursor, at: position, end, type)
             }
             (model, program.pointee.plan.pointee.model) = (cursor, 0)
             cursor = Int(nodes[cursor].next)
