@@ -13,7 +13,9 @@ extension EmulatedContext {
                 reasons.append(held(sibling, by: owner, asking: device))
             }
         }
-        for case let ioas as IOAS in table.all { reasons += collisions(of: device, with: ioas) }
+        table.forEachIOAS { ioas in
+            if !ioas.areas.isEmpty || !ioas.allowed.isEmpty { reasons += collisions(of: device, with: ioas) }
+        }
         return DeviceExplanation(viable: reasons.isEmpty, reasons: reasons, group: device.group.id)
     }
 
@@ -40,7 +42,9 @@ extension EmulatedContext {
                 count += 1
                 position = current.next
             }
-            if let allowed = ioas.allowed.first(where: { $0.overlaps(region.range) }) {
+            if let allowed = AddressRange.first(
+                in: ioas.allowed, meeting: region.range.start, last: region.range.last)
+            {
                 reasons.append(
                     DeviceExplanation.Reason(
                         reason: "allowed_range_narrowed",

@@ -51,6 +51,11 @@ package struct IDTable<Element: AnyObject> {
         return element
     }
 
+    /// Walks the objects in the order of the ids; the table must not change meanwhile.
+    func forEach(_ body: (Element) -> Void) {
+        for case let element? in slots { body(element) }
+    }
+
     /// Every object in the order of the ids; a copy, so that the table may change while it is walked.
     package var all: [(id: ObjectID, element: Element)] {
         slots.enumerated().compactMap { index, element in

@@ -43,6 +43,13 @@ package struct ObjectTable {
     package var isEmpty: Bool { table.isEmpty }
     var all: [SessionObject] { table.all.map(\.element) }
 
+    /// Walks the IOASes in the order of their ids; the table must not change meanwhile.
+    func forEachIOAS(_ body: (IOAS) -> Void) {
+        table.forEach { object in
+            if object.kind == .ioas, let ioas = object as? IOAS { body(ioas) }
+        }
+    }
+
     mutating func insert(_ object: SessionObject) { object.id = table.insert(object) }
 
     mutating func remove(_ object: SessionObject) { table.remove(object.id) }

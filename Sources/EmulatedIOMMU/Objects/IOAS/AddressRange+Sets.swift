@@ -39,12 +39,18 @@ extension AddressRange {
     /// The range, among sorted disjoint ones, that holds `address`.
     @inline(__always)
     static func range(of address: UInt64, in ranges: [AddressRange]) -> AddressRange? {
+        first(in: ranges, meeting: address, last: address)
+    }
+
+    /// The first range, among sorted disjoint ones, that holds any address from `start` to `last`.
+    @inline(__always)
+    static func first(in ranges: [AddressRange], meeting start: UInt64, last: UInt64) -> AddressRange? {
         var (low, high) = (0, ranges.count)
         while low < high {
             let middle = (low + high) >> 1
-            if ranges[middle].last < address { low = middle + 1 } else { high = middle }
+            if ranges[middle].last < start { low = middle + 1 } else { high = middle }
         }
-        guard low < ranges.count, ranges[low].start <= address else { return nil }
+        guard low < ranges.count, ranges[low].start <= last else { return nil }
         return ranges[low]
     }
 }

@@ -96,7 +96,7 @@ package final class IOAS: SessionObject {
                     hint: "unmap it and map that memory elsewhere; ioas.check tells all such places at once"
                 ).with("ioas", .number(UInt64(id))).with("iova", .hex(area.start)).with("length", .hex(area.length))
             }
-            if let range = allowed.first(where: { $0.overlaps(range) }) {
+            if let range = AddressRange.first(in: allowed, meeting: range.start, last: range.last) {
                 throw reservation.collision(
                     "the allowed range of ioas \(id) from 0x\(String(range.start, radix: 16))",
                     "allowed_range_narrowed",
