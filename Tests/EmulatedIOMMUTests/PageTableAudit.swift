@@ -5,14 +5,21 @@ extension PageTable {
     func audit() -> String? { audit(root, level: format.startLevel) }
 
     /// What is mapped, leaf by leaf: address and descriptor.
-    var leaves: [[UInt64]] { leaves(root, level: format.startLevel, at: 0) }
+    var leaves: [[UInt64]] {
+        var found: [[UInt64]] = []
+        collect(root, level: format.startLevel, at: 0, into: &found)
+        return found
+    }
 
-    private func leaves(_ table: UInt64, level: Int, at start: UInt64) -> [[UInt64]] {
-        (0..<entries(level: level)).flatMap { index -> [[UInt64]] in
-            let descriptor = memory.load(table + index * 8)
-            let address = start + index << UInt64(format.shift(level))
-            guard isTable(descriptor, level: level) else { return descriptor == 0 ? [] : [[address, descriptor]] }
-            return leaves(self.address(in: descriptor, level: level), level: level + 1, at: address)
+    private func collect(_ table: UInt64, level: Int, at start: UInt64, into found: inout [[UInt64]]) {
+        let words = UnsafeBufferPointer(start: memory.pointer(table), count: Int(entries(level: level)))
+        for (index, descriptor) in words.enumerated() where descriptor != 0 {
+            let address = start + UInt64(index) << UInt64(format.shift(level))
+            if isTable(descriptor, level: level) {
+                collect(self.address(in: descriptor, level: level), level: level + 1, at: address, into: &found)
+            } else {
+                found.append([address, descriptor])
+            }
         }
     }
 

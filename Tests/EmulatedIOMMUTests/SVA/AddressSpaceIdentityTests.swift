@@ -153,7 +153,7 @@ import Testing
         let child = try PythonProcess(
             """
             say(buffer(4096)); hear()
-            os.execv('/usr/bin/python3', ['python3', '-Ic', 'print(1, flush=True); input()'])
+            os.execv('/usr/bin/python3', ['python3', '-ISc', 'print(1, flush=True); input()'])
             """)
         let buffer = try child.hearAddress()
         let device = try laboratory.bind("0000:03:00.0")

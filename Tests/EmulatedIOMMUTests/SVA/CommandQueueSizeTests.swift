@@ -38,7 +38,7 @@ import Testing
             func space(_ index: Int) throws -> ObjectID {
                 let mm = try context.createMM()
                 try context.mapMM(
-                    mm, va: Self.va, memory: memory, offset: Self.offset(index), length: 1 << 20,
+                    mm, va: Self.va, memory: memory, offset: Self.offset(index), length: 1 << 16,
                     access: [.read, .write], populate: true)
                 return mm
             }
@@ -47,7 +47,7 @@ import Testing
             ioases = try (3..<5).map { index in
                 let ioas = try context.allocateIOAS()
                 let request = MapRequest(
-                    memory: memory, offset: Self.offset(index), length: 1 << 20, iova: Self.iova,
+                    memory: memory, offset: Self.offset(index), length: 1 << 16, iova: Self.iova,
                     access: [.read, .write])
                 _ = try context.map(ioas: ioas, request)
                 return ioas
@@ -187,10 +187,10 @@ import Testing
         #expect(it.bench.backend.devices.allSatisfy { $0.sharedPASIDs.isEmpty })
     }
 
-    @Test(
-        arguments: ["0000:01:00.0", "0000:05:00.0", "uacce0", "0001:01:00.0", "0000:07:00.0"], FailureLength.allCases)
-    func nothingIsLostOrHalfDone(name: String, length: FailureLength) throws {
-        let states = try UnwindingBench.slotBits.map { try run(name, slotBits: $0, length) }
+    @Test(arguments: ["0000:01:00.0", "0000:05:00.0", "uacce0", "0001:01:00.0", "0000:07:00.0"])
+    func nothingIsLostOrHalfDone(name: String) throws {
+        // Failures that last are for the largest only: what they do has nothing to do with the queue.
+        let states = try UnwindingBench.slotBits.map { try run(name, slotBits: $0, $0 == 10 ? .fromThenOn : .once) }
         for (other, slotBits) in zip(states, UnwindingBench.slotBits) {
             #expect(other.count == states[0].count)
             for (index, pair) in zip(other, states[0]).enumerated() {

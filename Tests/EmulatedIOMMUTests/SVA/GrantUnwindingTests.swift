@@ -66,7 +66,7 @@ import Testing
                 }
             case .executed:
                 return .event {
-                    line.say("os.execv('/usr/bin/python3', ['python3', '-Ic', 'print(1, flush=True); input()'])")
+                    line.say("os.execv('/usr/bin/python3', ['python3', '-ISc', 'print(1, flush=True); input()'])")
                     #expect((try? line.hear()) == "1")
                 }
             }
@@ -132,7 +132,7 @@ import Testing
         _ way: Way, _ kind: Incident, at use: Int, _ subject: Subject, _ bench: UnwindingBench
     ) throws -> Bool {
         let base: any ProcessFiles =
-            way == .otherUserWithoutIdentities ? UnprivilegedProcessFiles([.mem, .maps]) : KernelProcessFiles()
+            way == .otherUserWithoutIdentities ? UnprivilegedProcessFiles([.mem, .maps, .status]) : KernelProcessFiles()
         let files = FailingProcessFiles(subject.incident(kind), over: base)
         bench.backend.sva.processFiles = files
         let before = bench.state

@@ -75,7 +75,7 @@ extension OpenedProcess {
 
     @Test func execEndsTheAddressSpace() throws {
         let child = try PythonProcess(
-            "say('up'); hear(); os.execv('/usr/bin/python3', ['python3', '-Ic', 'print(1, flush=True); input()'])")
+            "say('up'); hear(); os.execv('/usr/bin/python3', ['python3', '-ISc', 'print(1, flush=True); input()'])")
         _ = try child.hear()
         let before = try OpenedProcess(pid: child.pid, by: me)
         child.say("go")

@@ -110,7 +110,7 @@ import Testing
     @Test func execIsNoticedByTheAccessItself() throws {
         let it = try Setting("0000:03:00.0", client: me)
         try it.laboratory.write(it.device, pasid: it.pasid, it.buffer, [1])
-        it.child.say("os.execv('/usr/bin/python3', ['python3', '-Ic', 'print(1, flush=True); input()'])")
+        it.child.say("os.execv('/usr/bin/python3', ['python3', '-ISc', 'print(1, flush=True); input()'])")
         #expect(try it.child.hear() == "1")
         #expect(refusal { _ = try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 1) }?.reason == "quiesced")
         #expect(refusal { _ = try it.laboratory.context.bindSVA(device: it.device, mm: it.mm) }?.errno == .ESRCH)

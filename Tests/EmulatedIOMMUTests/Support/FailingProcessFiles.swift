@@ -172,29 +172,45 @@ final class UnprivilegedProcessFiles: ProcessFiles {
         let rawValue: Int
         /// Taking on the client's ids.
         static let identities = Rights(rawValue: 1)
-        /// Opening `mem` of others' processes: CAP_SYS_PTRACE, no Yama.
+        /// Opening `mem` of others' processes.
         static let mem = Rights(rawValue: 2)
         /// Opening `maps` of others' processes.
         static let maps = Rights(rawValue: 4)
+        /// Seeing them in /proc at all.
+        static let status = Rights(rawValue: 8)
+        /// CAP_SYS_PTRACE
+        static let ptrace = Rights(rawValue: 16)
     }
 
     private let kernel = KernelProcessFiles()
     private let rights: Int
+    private let scope: Int?
+    private let errno: Int32
 
-    init(_ rights: Rights) { self.rights = rights.rawValue }
+    /// - Parameters:
+    ///   - scope: Yama's kernel.yama.ptrace_scope; nil: a kernel without Yama.
+    ///   - errno: of what may not be opened.
+    init(_ rights: Rights, scope: Int? = nil, errno: Int32 = EACCES) {
+        (self.rights, self.scope, self.errno) = (rights.rawValue, scope, errno)
+    }
 
     private func has(_ right: Rights) -> Bool { Rights(rawValue: rights).contains(right) }
 
     func open(_ path: String, _ flags: Int32) -> Int32 {
-        has(path.hasSuffix("/mem") ? .mem : .maps) ? kernel.open(path, flags) : -EACCES
+        has(path.hasSuffix("/mem") ? .mem : .maps) ? kernel.open(path, flags) : -errno
     }
 
     func open(_ path: String, _ flags: Int32, as client: ClientIdentity) -> Int32 {
         has(.identities) ? kernel.open(path, flags, as: client) : -ENOTSUP
     }
 
-    var mayTrace: Bool { has(.mem) }
-    func read(_ path: String) -> String? { kernel.read(path) }
+    var mayTrace: Bool { has(.ptrace) }
+
+    func read(_ path: String) -> String? {
+        if path.hasSuffix("/ptrace_scope") { return scope.map { "\($0)\n" } }
+        return path.hasPrefix("/proc/self/") || has(.status) ? kernel.read(path) : nil
+    }
+
     func facts(_ path: String) -> ProcessFileFacts? { kernel.facts(path) }
     func facts(ofDescriptor descriptor: Int32) -> ProcessFileFacts? { kernel.facts(ofDescriptor: descriptor) }
     func link(ofDescriptor descriptor: Int32) -> String? { kernel.link(ofDescriptor: descriptor) }

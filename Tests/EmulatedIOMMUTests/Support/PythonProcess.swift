@@ -56,7 +56,7 @@ final class PythonProcess {
         posix_spawn_file_actions_adddup2(&actions, fromChild[1], 1)
         defer { posix_spawn_file_actions_destroy(&actions) }
         var arguments: [UnsafeMutablePointer<CChar>?] = []
-        for argument in wrapper + ["/usr/bin/python3", "-I", "-c", Self.prelude + program] { arguments.append(strdup(argument)) }
+        for argument in wrapper + ["/usr/bin/python3", "-I", "-S", "-c", Self.prelude + program] { arguments.append(strdup(argument)) }
         arguments.append(nil)
         defer { for argument in arguments { free(argument) } }
         var pid: pid_t = 0
