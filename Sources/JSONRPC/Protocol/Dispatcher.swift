@@ -12,7 +12,6 @@ public final class Dispatcher {
         public var errors: UInt64 = 0
     }
 
-    /// What one client may make the server hold.
     /// What one client may make the server hold. A change is for lines and connections from now on.
     public var limits: Limits
     /// Everything declared, in order of declaration.

@@ -86,12 +86,6 @@ public final class Server {
         return link.connection
     }
 
-    /// Ends a connection at once.
-    public func end(_ id: ConnectionID) {
-        guard connection(id) != nil else { return }
-        links[Int(id.index)]?.end()
-    }
-
     /// Refuses to serve a connection that has just been made: its client gets one error with id null, then the end.
     /// Nobody waits for that client.
     public func turnAway(_ id: ConnectionID, _ error: RPCError) {
