@@ -146,23 +146,27 @@ final class ProcessMemory: Sendable {
     private func seed(_ layout: ProcessLayout) throws(Failure) -> Int {
         guard layout.vdso != 0, layout.stackEnd != 0, let stack = try area(at: layout.stackEnd &- 1), stack.isReadable
         else { return 0 }
-        let start = max(stack.start, layout.stackEnd &- min(layout.stackEnd, Self.searched)) & ~7
-        var words = [UInt64](repeating: 0, count: Int((layout.stackEnd &- start) / 8))
-        try read(start, words: &words)
-        guard let vector = words.indices.dropLast().last(where: {
-            words[$0] == Self.auxVDSO && words[$0 + 1] == layout.vdso
-        }) else { return 0 }
-        for index in stride(from: vector, to: min(vector + 128, words.count - 1), by: 2) {
-            switch words[index] {
-            case 0: return 0
-            case Self.auxRandom:
-                var random: [UInt64] = [0, 0]
-                try read(words[index + 1], words: &random)
-                return random.hashValue
-            default: continue
-            }
+        for searched in Self.searched {
+            let start = max(stack.start, layout.stackEnd &- min(layout.stackEnd, searched)) & ~7
+            var words = [UInt64](repeating: 0, count: Int((layout.stackEnd &- start) / 8))
+            try read(start, words: &words)
+            guard let address = Self.randomBytes(in: words, vdso: layout.vdso) else { continue }
+            var random: [UInt64] = [0, 0]
+            try read(address, words: &random)
+            return random.hashValue
         }
         return 0
+    }
+
+    /// What AT_RANDOM says, if the vector is there.
+    private static func randomBytes(in words: [UInt64], vdso: UInt64) -> UInt64? {
+        guard let vector = words.indices.dropLast().last(where: { words[$0] == auxVDSO && words[$0 + 1] == vdso })
+        else { return nil }
+        for index in stride(from: vector, to: min(vector + 128, words.count - 1), by: 2) {
+            if words[index] == auxRandom { return words[index + 1] }
+            if words[index] == 0 { return nil }
+        }
+        return nil
     }
 
     private func read(_ address: UInt64, words: inout [UInt64]) throws(Failure) {
@@ -173,8 +177,8 @@ final class ProcessMemory: Sendable {
         if let failure { throw failure }
     }
 
-    /// Bytes of arguments and environment behind which the vector is still found.
-    private static let searched: UInt64 = 256 << 10
+    /// Bytes of arguments and environment behind which the vector is looked for.
+    private static let searched: [UInt64] = [16 << 10, 256 << 10]
     /// AT_SYSINFO_EHDR, AT_RANDOM
     private static let (auxVDSO, auxRandom): (UInt64, UInt64) = (33, 25)
 }

@@ -143,6 +143,43 @@ import Testing
         #expect(try open(way, pid, context) == twin)
     }
 
+    private static let unshare = ["/usr/bin/unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+
+    private static let canUnshare: Bool = {
+        guard let child = try? PythonProcess("say(os.getpid())", under: unshare) else { return false }
+        return (try? child.hear()) == "1"
+    }()
+
+    /// In a pid namespace of its own a process has a number that means another one here.
+    @Test(.enabled(if: canUnshare, "needs unshare(1) and the right to make pid namespaces"))
+    func aNumberOfAnotherNamespace() throws {
+        let laboratory = try Laboratory()
+        let context = laboratory.context
+        let outer = try PythonProcess("say(os.getpid(), buffer(4096)); hear()", under: Self.unshare)
+        let words = try outer.hear().split(separator: " ")
+        let buffer = try #require(words.last.flatMap { UInt64($0) })
+        #expect(words.first == "1")
+        let children = try #require(ProcFile.read("/proc/\(outer.pid)/task/\(outer.pid)/children"))
+        let pid = try #require(children.split(separator: " ").first.flatMap { pid_t($0) })
+        func file(_ name: String, _ mode: Int32) -> Int32 {
+            Glibc.open("/proc/\(pid)/root/proc/1/\(name)", mode | O_CLOEXEC)
+        }
+        let device = try laboratory.bind("0000:03:00.0")
+        let mm = try context.openMM(mem: file("mem", O_RDWR), maps: file("maps", O_RDONLY))
+        let (_, pasid, _) = try context.bindSVA(device: device, mm: mm)
+        try laboratory.write(device, pasid: pasid, buffer, [5])
+        #expect(!context.objects().contains { "\($0)".contains("\"pid\"") }, "no number of this namespace")
+        #expect(try context.openMM(mem: file("mem", O_RDWR), maps: file("maps", O_RDONLY)) == mm)
+        let own = Glibc.open("/proc/1/maps", O_RDONLY | O_CLOEXEC)
+        #expect(refusal { _ = try context.openMM(mem: file("mem", O_RDWR), maps: own) }?.reason == "not_mem_and_maps")
+        let outside = try context.openMM(pid: pid, by: me)
+        let other = try context.bindSVA(device: device, mm: outside).pasid
+        #expect(try laboratory.read(device, pasid: other, buffer, 1) == [5], "the same memory, by its number here")
+        kill(pid, SIGKILL)
+        outer.reap()
+        #expect(refusal { try laboratory.write(device, pasid: pasid, buffer, [6]) }?.reason == "quiesced")
+    }
+
     // MARK: Programs
 
     /// Another program takes the place of the one that was opened before a device has touched it.

@@ -61,6 +61,20 @@ extension OpenedProcess {
         }
     }
 
+    /// What tells program images apart is found behind long environments, and differs from one process to the next.
+    @Test(arguments: [0, 10_000, 100_000])
+    func everyImageHasASeed(environment: Int) throws {
+        let layouts = try (0..<2).map { _ in
+            let child = try PythonProcess(
+                "say('up'); hear()", under: ["/usr/bin/env", "X=" + String(repeating: "x", count: environment)])
+            #expect(try child.hear() == "up")
+            let layout = try OpenedProcess(pid: child.pid, by: me).layout
+            #expect(try OpenedProcess(pid: child.pid, by: me).layout == layout)
+            return layout
+        }
+        #expect(layouts[0].seed != 0 && layouts[1].seed != 0 && layouts[0].seed != layouts[1].seed)
+    }
+
     @Test func readOnlyMemFilesAreProbedTooAndNeverWritten() throws {
         let child = try PythonProcess("a = buffer(4096); say(a); hear()")
         let base = try child.hearAddress()
