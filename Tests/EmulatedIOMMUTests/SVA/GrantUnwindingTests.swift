@@ -221,7 +221,7 @@ import Testing
         let mm = try open(.pid, subject, bench)
         for device in devices {
             var pasid: UInt32 = 0
-            #expect(try bench.failEverywhere { pasid = try bench.context.bindSVA(device: device, mm: mm).pasid } >= 2)
+            #expect(try bench.failEverywhere { pasid = try bench.context.bindSVA(device: device, mm: mm).pasid } >= 3)
             let failures = try bench.failEverywhere(as: .EFAULT) {
                 try bench.laboratory.write(device, pasid: pasid, subject.buffer, [1])
             }
