@@ -1,16 +1,17 @@
 /// One mapping to make (`IOMMU_IOAS_MAP_FILE`).
-package struct MapRequest: Sendable {
+public struct MapRequest: Sendable {
     // In this order it takes 32 bytes: calls with a hundred thousand of them are bound by memory.
     /// Bytes into the memory object.
-    package var offset: UInt64
+    public var offset: UInt64
     /// Bytes.
-    package var length: UInt64
+    public var length: UInt64
     /// nil: choose one.
-    package var iova: UInt64?
-    package var access: Access
-    package var memory: ObjectID
+    public var iova: UInt64?
+    public var access: Access
+    public var memory: ObjectID
 
-    package init(memory: ObjectID, offset: UInt64, length: UInt64, iova: UInt64?, access: Access) {
+    @inlinable
+    public init(memory: ObjectID, offset: UInt64, length: UInt64, iova: UInt64?, access: Access) {
         self.memory = memory
         self.offset = offset
         self.length = length

@@ -1,20 +1,18 @@
 /// An object id of one session: iommufd objects share one space, lowest free from 1; every other kind has its own.
-package typealias ObjectID = UInt32
+public typealias ObjectID = UInt32
 
 /// What a mapping allows a device to do.
+///
+/// Public, like ``MapRequest``: only public code is inlined across modules, and there is one for every mapping.
 @frozen
-package struct Access: OptionSet, Sendable, Hashable {
-    package let rawValue: UInt8
+public struct Access: OptionSet, Sendable, Hashable {
+    public let rawValue: UInt8
 
     @inlinable
-    package init(rawValue: UInt8) { self.rawValue = rawValue }
+    public init(rawValue: UInt8) { self.rawValue = rawValue }
 
-    @inlinable package static var read: Access { Access(rawValue: 1) }
-    @inlinable package static var write: Access { Access(rawValue: 2) }
-
-    // The protocol's own go through its witness table, for every mapping.
-    @inlinable package var isEmpty: Bool { rawValue == 0 }
-    @inlinable package func contains(_ member: Access) -> Bool { rawValue & member.rawValue == member.rawValue }
+    @inlinable public static var read: Access { Access(rawValue: 1) }
+    @inlinable public static var write: Access { Access(rawValue: 2) }
 }
 
 /// What one transaction of a device wants.

@@ -28,7 +28,7 @@ extension EmulatedContext {
             throw IOMMUError(
                 .EINVAL, "no_access", "a mapping allows reading, writing or both", ["ioas": .number(UInt64(ioas.id))])
         }
-        guard memory.isWritable || !request.access.contains(.write) else {
+        guard memory.isWritable || !request.access.allowsWriting else {
             throw IOMMUError(
                 .EPERM, "memory_not_writable", "memory object \(request.memory) cannot be written",
                 hint: "map it for reading, or pass a writable descriptor without F_SEAL_WRITE",
@@ -247,7 +247,7 @@ extension EmulatedContext {
                 throw ioas.refusal(.ENOENT, "not_mapped", "the source range has a hole", next, last &- next &+ 1)
             }
             var area = here.area
-            guard !access.contains(.write) || area.access.contains(.write) else {
+            guard !access.allowsWriting || area.access.allowsWriting else {
                 throw ioas.refusal(
                     .EPERM, "copy_adds_write", "a read-only mapping cannot be copied as a writable one", area.start,
                     area.length)

@@ -193,7 +193,7 @@ extension AddressSpace: PageFaultHandler {
         let isWrite = fault.permissions.contains(.write)
         switch backing {
         case .synthetic(let memory):
-            guard let area = memory.area(at: fault.address), !isWrite || area.access.contains(.write) else {
+            guard let area = memory.area(at: fault.address), !isWrite || area.access.allowsWriting else {
                 return device.driver.respond(to: fault.tag, success: false)
             }
             let isFilled = fillOrFail(view, around: fault.address, area: area.range, access: area.access)

@@ -38,7 +38,7 @@ final class AddressSpaceView {
     func fill(
         window: UInt64, pages: Range<Int>, access: Access, physical: UInt64
     ) throws(IOMMUError) {
-        let rights = access.contains(.write) ? Access([.read, .write]).rawValue : Access.read.rawValue
+        let rights = access.allowsWriting ? Access([.read, .write]).rawValue : Access.read.rawValue
         let start = window &* ProcessWindows.size
         var page = pages.lowerBound
         while page < pages.upperBound {

@@ -77,7 +77,7 @@ extension EmulatedContext {
         guard !access.isEmpty else {
             throw IOMMUError(.EINVAL, "no_access", "a mapping permits reading, writing or both")
         }
-        guard memory.isWritable || !access.contains(.write) else {
+        guard memory.isWritable || !access.allowsWriting else {
             throw IOMMUError(
                 .EPERM, "memory_read_only", "the memory object cannot be written, so it cannot be mapped writable",
                 ["memory": .number(UInt64(memoryID))]

@@ -161,7 +161,9 @@ final class Link: EventHandler, ConnectionTransport {
             guard let count = read(into: server.scratch, Server.readBytes) else { return false }
             process(server.scratch, count)
         } else {
-            input.reserve(Server.readBytes)
+            // A long line comes in many pieces: few steps, so that little is copied again and again.
+            let ending = server.limits.messageBytes - input.count
+            input.reserve(max(Server.readBytes, min(3 * input.count, ending)))
             guard let count = read(into: input.end, input.capacity - input.count) else { return false }
             input.count += count
             processInput()

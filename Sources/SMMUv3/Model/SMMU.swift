@@ -32,7 +32,6 @@ public final class SMMU<Memory: PhysicalMemory> {
     var hasFailedATCInvalidation = false
     var isConsumingCommands = false
     var recentTarget = RecentTarget()
-    var commandTrace = TraceRing<Command>()
     var eventTrace = TraceRing<EventRecord>()
     var steps: [WalkStep] = []
 

@@ -82,9 +82,13 @@ package final class DriverVIOMMU {
             if Self.isForVMID(host) { host.VMID = vmid } else { host = try rewritten(host, handled: done) }
             queue.append(host)
             done &+= 1
+            if done % Self.commandsAtOnce == 0 { queue.publish() }
         }
         return done
     }
+
+    /// Commands are carried out while they are still in the nearest cache.
+    private static let commandsAtOnce = 64
 
     /// Nearly all that guests send: a TLBI that needs only the host's VMID.
     @inline(__always)

@@ -99,8 +99,8 @@ struct LeafAttributes {
     /// - Parameter clean: a writable leaf of a tracked domain starts clean.
     @inline(__always)
     func bits(_ access: IOMMU.Access, clean: Bool) -> UInt64 {
-        let writable = access.contains(.write)
-        if stage == 2 { return common | (access.contains(.read) ? 1 << 6 : 0) | (writable ? 1 << 7 : 0) }
+        let writable = access.allowsWriting
+        if stage == 2 { return common | (access.allowsReading ? 1 << 6 : 0) | (writable ? 1 << 7 : 0) }
         if !writable { return common | Self.readOnly }
         guard tracksDirty else { return common }
         return common | Self.dirtyBitModifier | (clean ? Self.readOnly : 0)

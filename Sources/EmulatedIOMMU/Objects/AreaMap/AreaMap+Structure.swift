@@ -14,30 +14,36 @@ extension AreaMap {
         right.previous = leaf
         leaf.next?.previous = right
         leaf.next = right
-        leaf.recomputeGap()
-        right.recomputeGap()
+        if !isAppend {
+            leaf.recomputeGap()
+            right.recomputeGap()
+        }
         if index > kept || isAppend {
             right.insert(area, at: index - kept)
         } else {
             leaf.insert(area, at: index)
         }
-        addSibling(summary(of: right), of: summary(of: leaf))
+        addSibling(summary(of: right), of: summary(of: leaf), isUnchanged: isAppend)
     }
 
     /// Enters a new leaf beside the one at the end of the remembered way.
-    private func addSibling(_ sibling: AreaSubtree, of existing: AreaSubtree) {
-        var (left, right) = (existing, sibling)
+    private func addSibling(_ sibling: AreaSubtree, of existing: AreaSubtree, isUnchanged: Bool) {
+        var (left, right, isUnchanged) = (existing, sibling, isUnchanged)
         for level in stride(from: height - 1, through: 0, by: -1) {
             let branch = AreaBranch(raw: pathNodes[level])
             let slot = pathSlots[level]
             branch.set(left, at: slot)
             guard branch.count == AreaBranch.capacity else {
                 branch.insert(right, at: slot + 1)
-                branch.recomputeGap()
+                if isUnchanged, slot + 2 == branch.count {
+                    branch.maxGap = max(branch.maxGap, right.maxGap, branch.gap(before: slot + 1))
+                } else {
+                    branch.recomputeGap()
+                }
                 return propagate(branch.summary, from: level - 1)
             }
             let upper = split(branch, inserting: right, at: slot + 1)
-            (left, right) = (branch.summary, upper.summary)
+            (left, right, isUnchanged) = (branch.summary, upper.summary, false)
         }
         let top = AreaBranch.allocate()
         top.insert(left, at: 0)

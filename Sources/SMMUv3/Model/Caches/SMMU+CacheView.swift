@@ -82,10 +82,7 @@ extension SMMU {
             isWritableClean: entry.permissions & TLBPermissions.writableClean != 0)
     }
 
-    // MARK: Traces
-
-    /// The commands consumed, numbered from 1.
-    public var commands: TraceRing<Command> { commandTrace }
+    // MARK: Trace
 
     /// The events recorded in the queue, numbered from 1.
     public var events: TraceRing<EventRecord> { eventTrace }

@@ -33,7 +33,6 @@ extension SMMU {
                 fail(error)
                 return
             }
-            commandTrace.append(command)
             registers.CMDQ_CONS = queue.advance(registers.CMDQ_CONS)
         }
     }
