@@ -11,7 +11,7 @@ ROOT = HERE.parent.parent
 
 
 class Row:
-    """One line of the table: a ratio per round, and the bound it has to keep."""
+    """One line of the table: a ratio per round, and the bound it has to keep, if any."""
 
     def __init__(self, name, ratios, bound, at_least, note=""):
         self.name, self.ratios, self.bound, self.at_least, self.note = name, ratios, bound, at_least, note
@@ -22,12 +22,15 @@ class Row:
 
     @property
     def kept(self):
+        if self.bound is None:
+            return True
         return self.median >= self.bound if self.at_least else self.median <= self.bound
 
     def text(self):
-        sign = "≥" if self.at_least else "≤"
+        sign = "" if self.bound is None else "≥" if self.at_least else "≤"
+        verdict = "MISS" if not self.kept else "    " if self.bound is None else "ok  "
         span = f"{min(self.ratios):.2f}–{max(self.ratios):.2f}"
-        return f"{'ok  ' if self.kept else 'MISS'} {self.name:<58} {self.median:6.2f}  ({span})  {sign} {self.bound:<5} {self.note}"
+        return f"{verdict} {self.name:<58} {self.median:6.2f}  ({span})  {sign} {self.bound or '':<5} {self.note}"
 
 
 def compile_references(into):
@@ -87,9 +90,11 @@ class Client:
         return reply["result"]
 
 
-def load(tools, server, requests, *, conns=1, depth=1, batch=1, secs=1.0, setup=()):
+def load(tools, server, requests, *, conns=1, depth=1, batch=1, secs=1.0, count=None, setup=()):
     command = pinned(tools / "ujload", "--sock", server.path, "--pid", server.process.pid, "--secs", secs,
                      "--conns", conns, "--depth", depth, "--batch", batch)
+    if count is not None:
+        command += ["--count", str(count), "--warmup", "0"]
     for line in setup:
         command += ["--setup", line]
     for line in requests:

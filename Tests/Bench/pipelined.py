@@ -4,8 +4,9 @@ import json
 import os
 import socket
 import threading
+import time
 
-from harness import ROOT, Client, Row, Server
+from harness import ROOT, Client, Row, Server, load, request
 
 
 def line(method, number=1, **params):
@@ -27,61 +28,104 @@ class Pipeline:
     def __init__(self, client, pid):
         self.socket, self.file, self.pid = client.socket, client.file, pid
 
-    def cost(self, lines):
-        """Server CPU in ns for all of `lines`; raises if a reply is an error."""
-        payload = "".join(lines).encode()
-        before = server_nanoseconds(self.pid)
+    def exchange(self, payload, replies):
+        """Raises if a reply is an error."""
         sender = threading.Thread(target=self.socket.sendall, args=(payload,))
         sender.start()
-        for _ in lines:
+        for _ in range(replies):
             reply = self.file.readline()
             if '"error"' in reply[:200]:
                 raise RuntimeError(reply[:500])
         sender.join()
+
+    def cost(self, lines):
+        """Server CPU in ns for all of `lines`."""
+        payload = "".join(lines).encode()
+        before = server_nanoseconds(self.pid)
+        self.exchange(payload, len(lines))
         return server_nanoseconds(self.pid) - before
+
+    def seconds(self, lines):
+        """Time until the last of `lines` is answered."""
+        payload = "".join(lines).encode()
+        before = time.perf_counter()
+        self.exchange(payload, len(lines))
+        return time.perf_counter() - before
 
 
 def rows(tools, build, work, rounds):
     daemon = Server([build / "iommud", "--config", ROOT / "Config/lab.toml", "--socket", work / "pipelined.sock"], work / "pipelined.sock", False)
     try:
-        return [map_many(daemon, rounds), invalidate(daemon, rounds), replace(daemon, rounds), translate_many(tools, daemon, work, rounds)]
+        return [*map_many(tools, daemon, rounds), *invalidate(tools, daemon, rounds), replace(daemon, rounds),
+                translate_many(tools, daemon, work, rounds)]
     finally:
         daemon.stop()
 
 
-def map_many(daemon, rounds, ranges=100_000, chunk=10_000):
+def named_session(daemon, name):
     client = Client(daemon.path)
+    client.call("session.attach", name=name)
+    return client, [request("session.attach", name=name)]
+
+
+def seconds_each(tools, daemon, template, count, setup):
+    """Time of one of `count` single calls, 32 in flight on one connection."""
+    result = load(tools, daemon, [template], depth=32, count=count, secs=60, setup=setup)
+    if result["errors"]:
+        raise RuntimeError(f"{result['errors']} of {template} were refused")
+    return 1 / result["ops_per_s"]
+
+
+def map_many(tools, daemon, rounds, ranges=100_000, chunk=10_000):
+    client, attach = named_session(daemon, "map_many")
     memory = client.call("memory.create", size=4096)["memory"]
     ioas = client.call("ioas.alloc")["ioas"]
     device = client.call("device.bind", name="0000:01:00.0")["device"]
     client.call("device.attach", device=device, pt=ioas)
     pipe = Pipeline(client, daemon.process.pid)
     mappings = [{"memory": memory, "length": 4096, "iova": 0x1_0000_0000 + (i << 12), "access": ["read"]} for i in range(ranges)]
+    template = request("ioas.map", ioas=ioas, memory=memory, length=4096, iova=f"@hex:0x100000000:0x1000:{ranges}@", access=["read"])
     singles = [line("ioas.map", ioas=ioas, **mapping) for mapping in mappings]
     many = [line("ioas.map_many", ioas=ioas, mappings=mappings[i:i + chunk]) for i in range(0, ranges, chunk)]
-    ratios = []
-    for _ in range(max(1, rounds // 2)):
-        single = pipe.cost(singles)
+
+    def cleared(value):
         client.call("ioas.unmap", ioas=ioas, iova=0, length="0xffffffffffffffff")
-        ratios.append(single / pipe.cost(many))
-        client.call("ioas.unmap", ioas=ioas, iova=0, length="0xffffffffffffffff")
+        return value
+
+    cleared(pipe.cost(many))
+    times, costs = [], []
+    for _ in range(rounds):
+        single = cleared(seconds_each(tools, daemon, template, ranges, attach))
+        times.append(single * ranges / cleared(pipe.seconds(many)))
+        costs.append(cleared(pipe.cost(singles)) / cleared(pipe.cost(many)))
+    client.call("session.close", name="map_many")
     client.socket.close()
-    return Row(f"ioas.map_many of {ranges:,} ranges, times single calls", ratios, 5, True)
+    return [Row(f"ioas.map_many of {ranges:,} ranges, times single calls", times, 5, True, "(32 deep, by time)"),
+            Row("the same by CPU, all single calls in flight at once", costs, None, True)]
 
 
-def invalidate(daemon, rounds, commands=1000):
-    client = Client(daemon.path)
+def invalidate(tools, daemon, rounds, commands=1000, batches=100):
+    client, attach = named_session(daemon, "invalidate")
     ioas = client.call("ioas.alloc")["ioas"]
     device = client.call("device.bind", name="0000:03:00.0")["device"]
     parent = client.call("hwpt.alloc", device=device, pt=ioas, flags=["nest_parent"])["hwpt"]
     viommu = client.call("viommu.alloc", device=device, hwpt=parent, type="arm_smmuv3")["viommu"]
     pipe = Pipeline(client, daemon.process.pid)
-    entries = [[hex(0x12 | 5 << 48), hex((i << 12) | 1)] for i in range(commands)]
+    first = hex(0x12 | 5 << 48)
+    entries = [[first, hex((i << 12) | 1)] for i in range(commands)]
+    template = request("hwpt.invalidate", target=viommu, type="arm_smmuv3", entries=[[first, f"@hex:0x1:0x1000:{commands}@"]])
     singles = [line("hwpt.invalidate", target=viommu, type="arm_smmuv3", entries=[entry]) for entry in entries]
     batch = [line("hwpt.invalidate", target=viommu, type="arm_smmuv3", entries=entries)]
-    ratios = [pipe.cost(singles * 5) / pipe.cost(batch * 5) for _ in range(rounds)]
+    pipe.cost(singles + batch)
+    times, costs = [], []
+    for _ in range(rounds):
+        single = seconds_each(tools, daemon, template, 20 * commands, attach)
+        times.append(single * commands * batches / pipe.seconds(batch * batches))
+        costs.append(pipe.cost(singles * 5) / pipe.cost(batch * 5))
+    client.call("session.close", name="invalidate")
     client.socket.close()
-    return Row(f"hwpt.invalidate of {commands:,} commands, times single calls", ratios, 10, True)
+    return [Row(f"hwpt.invalidate of {commands:,} commands, times single calls", times, 10, True, "(32 deep, by time)"),
+            Row("the same by CPU, all single calls in flight at once", costs, None, True)]
 
 
 def replace(daemon, rounds, calls=2000):
