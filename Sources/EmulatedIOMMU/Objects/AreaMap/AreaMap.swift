@@ -18,6 +18,8 @@ package final class AreaMap {
     let pathSlots = UnsafeMutablePointer<Int>.allocate(capacity: AreaMap.maxHeight)
     /// The leaf where that way ended; nil once the nodes on it are not what they were.
     private var pathEnd: AreaLeaf?
+    /// Where the first area after that leaf begins; the last address if there is none.
+    private var pathLimit = UInt64.max
 
     package init() {}
 
@@ -78,11 +80,13 @@ package final class AreaMap {
     @inline(__always)
     func descend(to address: UInt64) -> AreaLeaf? {
         guard var node = root else { return nil }
+        pathLimit = .max
         for level in 0..<height {
             let branch = AreaBranch(raw: node)
             let slot = max(Self.rank(branch.firsts, branch.count, address) &- 1, 0)
             pathNodes[level] = node
             pathSlots[level] = slot
+            if slot &+ 1 < branch.count { pathLimit = branch.firsts[slot &+ 1] }
             node = branch.node(at: slot)
         }
         let leaf = AreaLeaf(raw: node)
@@ -94,10 +98,9 @@ package final class AreaMap {
     /// mappings are made in order, this saves the way down.
     @inline(__always)
     private func leafToAppend(_ area: Area) -> AreaLeaf? {
-        guard let leaf = pathEnd, leaf.count < AreaLeaf.capacity, leaf.lasts[leaf.count &- 1] < area.start else {
-            return nil
-        }
-        if let next = leaf.next, next.starts[0] <= area.last { return nil }
+        guard area.last < pathLimit, let leaf = pathEnd, leaf.count < AreaLeaf.capacity,
+            leaf.lasts[leaf.count &- 1] < area.start
+        else { return nil }
         return leaf
     }
 
