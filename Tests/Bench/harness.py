@@ -1,17 +1,17 @@
 """What every group of figures needs: rows, references, servers, clients and the load generator."""
 import json
+import os
 import pathlib
 import socket
 import statistics
 import subprocess
-import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
 
 class Row:
-    """One line of the table: a ratio per round, and the bound it has to keep, if any."""
+    """One line of the table: a ratio per round, and the bound it has to keep."""
 
     def __init__(self, name, ratios, bound, at_least, note=""):
         self.name, self.ratios, self.bound, self.at_least, self.note = name, ratios, bound, at_least, note
@@ -22,15 +22,13 @@ class Row:
 
     @property
     def kept(self):
-        if self.bound is None:
-            return True
         return self.median >= self.bound if self.at_least else self.median <= self.bound
 
     def text(self):
-        sign = "" if self.bound is None else "≥" if self.at_least else "≤"
-        verdict = "MISS" if not self.kept else "    " if self.bound is None else "ok  "
+        sign = "≥" if self.at_least else "≤"
+        verdict = "ok  " if self.kept else "MISS"
         span = f"{min(self.ratios):.2f}–{max(self.ratios):.2f}"
-        return f"{verdict} {self.name:<58} {self.median:6.2f}  ({span})  {sign} {self.bound or '':<5} {self.note}"
+        return f"{verdict} {self.name:<58} {self.median:6.2f}  ({span})  {sign} {self.bound:<5} {self.note}"
 
 
 def compile_references(into):
@@ -50,23 +48,18 @@ class Server:
 
     def __init__(self, command, path, wait_line):
         self.path = str(path)
-        self.process = subprocess.Popen(pinned(*command), stdout=subprocess.PIPE if wait_line else None, stderr=subprocess.DEVNULL)
         if wait_line:
+            self.process = subprocess.Popen(pinned(*command), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             self.process.stdout.readline()
-        else:
-            self.wait_until_it_listens()
-
-    def wait_until_it_listens(self):
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                with socket.socket(socket.AF_UNIX) as probe:
-                    probe.connect(self.path)
-                return
-            except OSError:
-                if time.monotonic() > deadline or self.process.poll() is not None:
-                    raise
-                time.sleep(0.01)
+            return
+        address = self.path + ".notify"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.bind(address)
+            notify.settimeout(10)
+            self.process = subprocess.Popen(pinned(*command), stderr=subprocess.DEVNULL, env={**os.environ, "NOTIFY_SOCKET": address})
+            while b"READY=1" not in notify.recv(4096):
+                pass
+        os.unlink(address)
 
     def stop(self):
         self.process.terminate()

@@ -17,7 +17,7 @@ struct AddressSpaceEndTests {
             var (orders, news): ([Int32], [Int32]) = ([0, 0], [0, 0])
             try #require(pipe(&orders) == 0 && pipe(&news) == 0)
             for descriptor in orders + news { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
-            let last = end == .exit ? "os._exit(0)" : "os.execv('/bin/sh', ['sh', '-c', 'echo >&4; exec sleep 1000'])"
+            let last = end == .exit ? "os._exit(0)" : "os.execv('/bin/sh', ['sh', '-c', 'echo >&4; exec cat <&3'])"
             process = try ChildProcess(
                 "/usr/bin/python3",
                 ["-Ic", "import os; os.write(4, b'u'); os.read(3, 1); \(last)"],
