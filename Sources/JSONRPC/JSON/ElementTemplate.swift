@@ -1,50 +1,49 @@
+import Glibc
+
 /// An element of an array as a pattern for the elements after it.
 ///
 /// Long arrays come out of loops: one element has the members of the one before in the same order, spelled the same,
-/// and only numbers differ, mostly not even in length. Such elements are compared with the pattern eight bytes at a
-/// time, and their nodes are copies. What does not fit is scanned as ever, and is the next pattern.
+/// and only numbers differ, mostly not even in length. Such elements are compared with the pattern many bytes at a
+/// time and become one ``ElementRun``. What does not fit is scanned as ever, and is the next pattern.
 struct ElementTemplate {
     /// Shorter arrays are not worth it.
     static let elementsBefore: UInt32 = 2
-    /// More members that vary, or more bytes, make an element no pattern.
-    static let maximumValues = ElementShape.maximumValues
-    private static let maximumBytes = 256
     /// After so many elements that did not fit, the rest of the array is scanned without a pattern.
     private static let maximumMisses = 16
 
+    /// Where the text ends.
+    private var end = 0
     /// Node of the array that the pattern is for, -1 for none.
     private var array = -1
-    /// First node of the pattern, and the number of its nodes; -1 if what was scanned last cannot be one.
-    private var node = 0
-    private var nodeCount = -1
+    /// Whether what was scanned last can be a pattern.
+    private var isPattern = false
     /// First node of an element that was scanned in full since.
     private var newer = -1
     private var misses = 0
-    private var shape = ElementShape(maximumBytes: maximumBytes)
-    /// The comma and the space between two elements.
+    private var shape = ElementShape()
     private var gap = Gap()
 
+    /// The comma and the spaces between two elements.
     private struct Gap {
-        /// At most eight.
         var length = 1
-        /// As ``JSONBytes/prefix(_:_:)``. At first what no text has.
-        var bytes: UInt64 = 0xff
+        /// The first eight bytes, as ``JSONBytes/prefix(_:_:)``. At first what no text has.
+        var head: UInt64 = 0xff
+        /// Offset in the text of the gap that others are compared with.
+        var start = 0
 
-        init() {}
-
-        init(_ text: UnsafePointer<UInt8>, length: Int) {
-            guard length <= 8 else { return }
-            self.length = length
-            bytes = JSONBytes.prefix(text, length)
+        @inline(__always)
+        func matches(_ text: UnsafePointer<UInt8>, _ position: Int) -> Bool {
+            guard JSONBytes.prefix(text + position, length) == head else { return false }
+            return length <= 8 || memcmp(text + position, text + start, length) == 0
         }
     }
 
     func deallocate() { shape.deallocate() }
 
-    /// Before another text is scanned.
-    mutating func forget() { array = -1 }
+    /// Before a text is scanned that ends there.
+    mutating func begin(end: Int) { (array, self.end) = (-1, end) }
 
-    /// Compares the element at `position` of an array, and those after it, with the pattern and writes their nodes from
+    /// Compares the element at `position` of an array, and those after it, with the pattern and writes a run from
     /// `target` on. The commas between them are counted in the node of the array.
     ///
     /// - Returns: Where the last one ends; 0 if the one at `position` is to be scanned in full, beginning at `target`.
@@ -54,45 +53,35 @@ struct ElementTemplate {
         _ target: inout Int
     ) -> Int {
         if array != self.array || newer >= 0 { adopt(array, nodes, text, before: position) }
-        guard nodeCount > 0, array == self.array else { return 0 }
+        guard isPattern, array == self.array else { return 0 }
         return step(over: array, text, position, nodes, &target)
     }
 
     @inline(never)
     private mutating func step(
-        over array: Int, _ text: UnsafePointer<UInt8>, _ position: Int, _ nodes: UnsafeMutablePointer<JSONNode>,
+        over array: Int, _ text: UnsafePointer<UInt8>, _ first: Int, _ nodes: UnsafeMutablePointer<JSONNode>,
         _ target: inout Int
     ) -> Int {
         let (shape, gap) = (shape, gap)
-        var (start, latest, end, count) = (position, Int(nodes[node].start), 0, 0)
-        while true {
-            let variation = shape.variation(text + start, from: text + latest)
-            guard variation >= 0 else { break }
-            copyNodes(nodes, to: target, moved: start &- latest, variation)
-            (node, latest, target) = (target, start, target &+ nodeCount)
-            end = start &+ shape.length
+        let stride = shape.length &+ gap.length
+        var (start, count, variation) = (first, 0, 0)
+        while start &+ shape.length <= end {
+            let varying = shape.variation(text + start)
+            guard varying >= 0 else { break }
+            variation |= varying
             count &+= 1
-            guard JSONBytes.prefix(text + end, gap.length) == gap.bytes else { break }
-            start = end &+ gap.length
+            guard start &+ stride <= end, gap.matches(text, start &+ shape.length) else { break }
+            start &+= stride
         }
-        if count == 0 {
+        guard count > 0 else {
             misses &+= 1
             newer = target
-        } else {
-            nodes[array].length &+= UInt32(truncatingIfNeeded: count &- 1)
+            return 0
         }
-        return end
-    }
-
-    @inline(__always)
-    private func copyNodes(_ nodes: UnsafeMutablePointer<JSONNode>, to target: Int, moved: Int, _ variation: Int) {
-        let known = JSONNode.vectors(nodes + node)
-        let copies = JSONNode.vectors(nodes + target)
-        let change = JSONNode.vector(moved: moved, shifted: target &- node)
-        var element = known[0] &+ change
-        element.w = JSONNode.alike(nodes[node].kind, variation: UInt8(truncatingIfNeeded: variation))
-        copies[0] = element
-        for index in 1..<nodeCount { copies[index] = known[index] &+ change }
+        target = ElementRun.write(
+            nodes, target, start: first, count: count, stride: stride, shape, variation: variation)
+        nodes[array].length &+= UInt32(truncatingIfNeeded: count &- 1)
+        return first &+ (count &- 1) &* stride &+ shape.length
     }
 
     // MARK: Making
@@ -107,38 +96,55 @@ struct ElementTemplate {
             guard nodes[array].length == Self.elementsBefore else { return }
             (self.array, misses, newer) = (array, 0, Int(nodes[array &+ 1].next))
         }
-        (node, newer, nodeCount) = (newer, -1, -1)
-        let kind = nodes[node].kind
-        guard misses <= Self.maximumMisses, kind == .object || kind == .array else { return }
+        let node = newer
+        (newer, isPattern) = (-1, false)
+        guard misses <= Self.maximumMisses, nodes[node].isContainer else { return }
         let start = Int(nodes[node].start)
         let end = Self.endOfElement(text, before: position)
-        gap = Gap(text + end, length: position &- end)
-        guard shape.begin(end &- start) else { return }
-        if markValues(nodes, text, start) { nodeCount = Int(nodes[node].next) &- node }
+        let length = position &- end
+        guard position &- start <= Int(UInt8.max), shape.begin(text + start, end &- start) else { return }
+        gap = Gap(length: length, head: JSONBytes.prefix(text + end, length), start: end)
+        isPattern = markNumbers(nodes, node, text)
     }
 
-    /// Marks what may vary; `false` if members have containers within them, or too much varies.
-    private mutating func markValues(
-        _ nodes: UnsafeMutablePointer<JSONNode>, _ text: UnsafePointer<UInt8>, _ start: Int
+    /// Marks what may vary; `false` if members have containers within them, strings have escapes, or too much varies.
+    private mutating func markNumbers(
+        _ nodes: UnsafeMutablePointer<JSONNode>, _ element: Int, _ text: UnsafePointer<UInt8>
     ) -> Bool {
-        let element = nodes[node]
-        var cursor = node &+ 1
-        while cursor < Int(element.next) {
-            if element.kind == .object { cursor &+= 1 }
+        var cursor = element &+ 1
+        while cursor < Int(nodes[element].next) {
+            if nodes[element].kind == .object {
+                guard !nodes[cursor].escaped else { return false }
+                cursor &+= 1
+            }
             let value = nodes[cursor]
-            if value.kind == .object || value.kind == .array, Int(value.next) &- cursor &- 1 != Int(value.length) {
-                return false
-            }
-            let offset = Int(value.start) &- start
-            let bytes = text + Int(value.start)
-            if value.kind == .integer, bytes[0] != UInt8(ascii: "-") {
-                guard shape.mark(offset, Int(value.length), isHexadecimal: false) else { return false }
-                nodes[cursor].variation = 1
-            } else if value.kind == .string, !value.escaped, value.length > 2, JSONBytes.matches(bytes, "0x") {
-                guard shape.mark(offset &+ 2, Int(value.length) &- 2, isHexadecimal: true) else { return false }
-                nodes[cursor].variation = 1
-            }
+            guard Self.isPlain(nodes, cursor),
+                mark(value, text, node: cursor &- element, offset: Int(value.start &- nodes[element].start))
+            else { return false }
             cursor = Int(value.next)
+        }
+        return true
+    }
+
+    /// Whether a value is a scalar without escapes, or holds nothing else.
+    private static func isPlain(_ nodes: UnsafeMutablePointer<JSONNode>, _ value: Int) -> Bool {
+        guard nodes[value].isContainer else { return !nodes[value].escaped }
+        for node in value &+ 1..<Int(nodes[value].next) {
+            guard !nodes[node].isContainer, !nodes[node].escaped else { return false }
+        }
+        return true
+    }
+
+    private mutating func mark(
+        _ value: JSONNode, _ text: UnsafePointer<UInt8>, node: Int, offset: Int
+    ) -> Bool {
+        let bytes = text + Int(value.start)
+        let length = Int(value.length)
+        if value.kind == .integer, bytes[0] != UInt8(ascii: "-") {
+            return shape.mark(.integer, offset, length, node: node)
+        }
+        if value.kind == .string, length > 2, JSONBytes.matches(bytes, "0x") {
+            return shape.mark(.string, offset &+ 2, length &- 2, node: node)
         }
         return true
     }
@@ -153,4 +159,3 @@ struct ElementTemplate {
         return end &+ 1
     }
 }
-

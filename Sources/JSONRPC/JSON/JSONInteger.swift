@@ -21,8 +21,7 @@ enum JSONInteger: Equatable {
 
     @inline(__always)
     private static func magnitude(_ digits: UnsafePointer<UInt8>, _ length: Int) -> UInt64? {
-        if length <= 8 { return upTo8(digits, length) }
-        if length <= 16 { return upTo8(digits, length &- 8) &* 100_000_000 &+ upTo8(digits + (length &- 8), 8) }
+        if length <= 16 { return upTo16(digits, length) }
         var value: UInt64 = 0
         for index in 0..<length {
             let (scaled, overflowed) = value.multipliedReportingOverflow(by: 10)
@@ -31,6 +30,12 @@ enum JSONInteger: Equatable {
             value = sum
         }
         return value
+    }
+
+    @inline(__always)
+    private static func upTo16(_ digits: UnsafePointer<UInt8>, _ count: Int) -> UInt64 {
+        guard count > 8 else { return upTo8(digits, count) }
+        return upTo8(digits, count &- 8) &* 100_000_000 &+ upTo8(digits + (count &- 8), 8)
     }
 
     /// The value of one to eight decimal digits; eight bytes must be readable.
@@ -43,11 +48,10 @@ enum JSONInteger: Equatable {
         return ((fours & 0x0000_ffff_0000_ffff) &* (10_000 &<< 32 | 1)) &>> 32
     }
 
-    /// The value of what is known to be digits, of either kind; `nil` for more than sixteen.
+    /// The value of what is known to be one to sixteen digits, of either kind; eight bytes must be readable.
     @inline(__always)
-    static func known(_ digits: UnsafePointer<UInt8>, _ count: Int, isHexadecimal: Bool) -> UInt64? {
-        guard count <= 16 else { return nil }
-        guard isHexadecimal else { return magnitude(digits, count) }
+    static func known(_ digits: UnsafePointer<UInt8>, _ count: Int, isHexadecimal: Bool) -> UInt64 {
+        guard isHexadecimal else { return upTo16(digits, count) }
         guard count > 8 else { return joined(eight(digits, count)) }
         return joined(eight(digits, count &- 8)) &<< 32 | joined(eight(digits + (count &- 8), 8))
     }

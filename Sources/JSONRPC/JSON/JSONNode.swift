@@ -8,15 +8,8 @@ struct JSONNode {
         case real
         case string
         case array, object
-    }
-
-    /// What is known of an element of an array by those before it.
-    enum Likeness: UInt8 {
-        case none
-        /// It has the bytes of the last element with `.none`, but for the values that vary; see ``ElementTemplate``.
-        case alike
-        /// And those values have been checked as parameters: their nodes hold bits.
-        case checked
+        /// Elements of an array that are like the one before, in place of their nodes; see ``ElementRun``.
+        case run
     }
 
     /// Offset of the first byte: of the text between the quotes for a string, of the bracket for a container.
@@ -27,13 +20,11 @@ struct JSONNode {
     var next: UInt32
     var kind: Kind
     /// A string: it still holds backslash escapes. An object: it has been checked as a parameter, and its members are
-    /// now fields' numbers and values; see `ParameterSource.acceptObject`.
+    /// now fields' numbers and values; see `ParameterSource.acceptObject`. A run: its values have been read.
     var escaped: Bool
-    /// For an element of an array.
-    var likeness = Likeness.none
-    /// Of a value in an element: 1 if it may differ in those alike, being an integer or a "0x…" string. Of an element
-    /// that is alike: bit i is set if the i-th of those values is spelled otherwise than in the element before.
-    var variation: UInt8 = 0
+    /// Of a run: bytes from one element to the next, and how many numbers vary.
+    var stride: UInt8 = 0
+    var varying: UInt8 = 0
 
     /// The bits of a checked value, in place of where its text is.
     var bits: UInt64 {
@@ -44,6 +35,8 @@ struct JSONNode {
         }
     }
 
+    var isContainer: Bool { kind == .object || kind == .array }
+
     @inline(__always)
     init(_ kind: Kind, start: Int, length: Int, next: Int, escaped: Bool = false) {
         self.start = UInt32(truncatingIfNeeded: start)
@@ -51,30 +44,6 @@ struct JSONNode {
         self.next = UInt32(truncatingIfNeeded: next)
         self.kind = kind
         self.escaped = escaped
-    }
-}
-
-// MARK: - Many at once
-
-extension JSONNode {
-    /// A node as one vector: `start`, `length`, `next` and the four small members.
-    typealias Vector = SIMD4<UInt32>
-
-    @inline(__always)
-    static func vectors(_ nodes: UnsafeMutablePointer<JSONNode>) -> UnsafeMutablePointer<Vector> {
-        UnsafeMutableRawPointer(nodes).assumingMemoryBound(to: Vector.self)
-    }
-
-    /// Added to a node, moves it in the text and on the tape.
-    @inline(__always)
-    static func vector(moved: Int, shifted: Int) -> Vector {
-        Vector(UInt32(truncatingIfNeeded: moved), 0, UInt32(truncatingIfNeeded: shifted), 0)
-    }
-
-    /// What follows `next` in an element of that kind that is alike.
-    @inline(__always)
-    static func alike(_ kind: Kind, variation: UInt8) -> UInt32 {
-        UInt32(kind.rawValue) | UInt32(Likeness.alike.rawValue) &<< 16 | UInt32(variation) &<< 24
     }
 }
 

@@ -11,21 +11,22 @@
 struct JSONParser {
     static let maximumDepth = 64
     /// Nodes kept between messages; a larger message's tape is given back.
-    private static let usualNodes = 4096
+    static let usualNodes = 4096
 
     private(set) var nodes: UnsafeMutablePointer<JSONNode>
     private var capacity: Int
     private let open: UnsafeMutablePointer<UInt32>
     private let template: UnsafeMutablePointer<ElementTemplate>
 
-    /// Nodes written by the last parse.
+    /// Index of the node after those that the last parse has written.
     private(set) var count = 0
     /// Where the last parse stopped: after the value, or at the error.
     private(set) var position = 0
     private(set) var problem: JSONSyntaxError.Problem?
 
-    init() {
-        capacity = Self.usualNodes
+    /// - Parameter nodes: Room for as many to begin with.
+    init(nodes capacity: Int = usualNodes) {
+        self.capacity = capacity
         nodes = .allocate(capacity: capacity)
         open = .allocate(capacity: Self.maximumDepth)
         template = .allocate(capacity: 1)
@@ -49,9 +50,12 @@ struct JSONParser {
     }
 
     /// Parses one value beginning at or after `start`; what follows it is left alone.
-    mutating func parseValue(_ text: UnsafeMutablePointer<UInt8>, from start: Int, length: Int) -> Bool {
-        reserve(length - start + 2)
-        var scan = JSONScan(text: text, nodes: nodes, open: open, template: template, position: start)
+    ///
+    /// - Parameter node: Index of its node; those before it are not written.
+    mutating func parseValue(_ text: UnsafeMutablePointer<UInt8>, from start: Int, length: Int, node: Int = 0) -> Bool {
+        reserve(length - start + 2 + node)
+        var scan = JSONScan(
+            text: text, nodes: nodes, open: open, template: template, position: start, end: length, count: node)
         problem = scan.run()
         count = scan.count
         position = scan.position

@@ -10,13 +10,15 @@ struct JSONScan {
     let template: UnsafeMutablePointer<ElementTemplate>
     /// Where the value begins, and after `run()` where it ended or the problem is.
     var position: Int
-    /// Nodes written.
-    var count = 0
+    /// Where the text ends.
+    let end: Int
+    /// Index of the first node to write, and after `run()` of the one after the last.
+    var count: Int
 
     /// Scans one value; returns what is wrong with it, if anything.
     mutating func run() -> JSONSyntaxError.Problem? {
-        var place = Place(position: position)
-        template.pointee.forget()
+        var place = Place(position: position, count: count)
+        template.pointee.begin(end: end)
         let problem = scan(&place)
         position = place.position
         count = place.count
@@ -25,7 +27,7 @@ struct JSONScan {
 
     private struct Place {
         var position: Int
-        var count = 0
+        var count: Int
         var depth = 0
         /// The innermost open container is an object: a key comes before the next value.
         var isInObject = false
@@ -68,7 +70,8 @@ struct JSONScan {
     /// that are.
     @inline(__always)
     private func isRepetition(_ place: inout Place) -> Bool {
-        guard place.depth > 0, !place.isInObject else { return false }
+        // Requests of a batch are carried out one by one.
+        guard place.depth > 1, !place.isInObject else { return false }
         let array = Int(open[place.depth &- 1])
         guard nodes[array].length >= ElementTemplate.elementsBefore else { return false }
         let end = template.pointee.follow(array, text, place.position, nodes, &place.count)

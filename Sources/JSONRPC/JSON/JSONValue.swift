@@ -119,8 +119,16 @@ extension JSONValue {
         case .string: self = .string(node.string(text))
         case .array:
             var elements: [JSONValue] = []
-            node.forEachChild(of: nodes, at: index) { elements.append(JSONValue(nodes, text, at: $0)) }
+            node.forEachChild(of: nodes, at: index) { child in
+                guard nodes[child].kind == .run else { return elements.append(JSONValue(nodes, text, at: child)) }
+                _ = ElementRun(nodes + child).expand(text) { nodes in
+                    elements.append(JSONValue(nodes, text, at: ElementRun.expandedNode))
+                    return true
+                }
+            }
             self = .array(elements)
+        // Only an array holds one.
+        case .run: self = .null
         case .object:
             var members: [Member] = []
             var cursor = index + 1

@@ -20,24 +20,25 @@ extension ParameterSource {
         return false
     }
 
-    /// The element of an array, the `position`-th, is not accepted.
+    /// An element of an array, the `position`-th, is not accepted: the one at `element`, or that after `count` others
+    /// of the run there.
     @inline(never)
-    func checkRest(afterElement element: Int, at position: Int, _ end: Int, _ type: Int) -> Bool {
+    func checkRest(of element: Int, after count: Int, at position: Int, _ end: Int, _ type: Int) -> Bool {
         let failure = program.pointee.failure
         failure.pointee.within(element: position)
         guard failure.pointee.reason.isRefusal else { return false }
         let refusal = failure.pointee
-        var (cursor, position) = (Int(nodes[element].next), position &+ 1)
-        while cursor < end {
+        var current = position &- count
+        eachElement(from: element, to: end) { source, node in
+            defer { current &+= 1 }
             var slot = ParameterSlot(bits: 0, node: 0)
-            if !accept(cursor, type, &slot), !failure.pointee.reason.isRefusal {
-                failure.pointee.within(element: position)
-                return false
+            guard current > position, !source.accept(node, type, &slot), !failure.pointee.reason.isRefusal else {
+                return true
             }
-            cursor = Int(nodes[cursor].next)
-            position &+= 1
+            failure.pointee.within(element: current)
+            return false
         }
-        failure.pointee = refusal
+        if failure.pointee.reason.isRefusal { failure.pointee = refusal }
         return false
     }
 }

@@ -15,7 +15,9 @@ extension ParameterSource {
         let end = Int(nodes[index].next)
         var expected = 0
         while cursor < end {
-            guard acceptMember(cursor, type, &expected) else { return checkRest(afterMember: cursor, end, type, expected) }
+            guard acceptMember(cursor, type, &expected) else {
+                return checkRest(afterMember: cursor, end, type, expected)
+            }
             cursor = Int(nodes[cursor &+ 1].next)
         }
         guard requireAll(type) else { return false }

@@ -232,7 +232,7 @@ extension ParameterSource {
         while cursor < end {
             var element = ParameterSlot(bits: 0, node: 0)
             guard acceptInteger(cursor, type, &element) else {
-                return checkRest(afterElement: cursor, at: cursor &- index &- 1, end, number)
+                return checkRest(of: cursor, after: 0, at: cursor &- index &- 1, end, number)
             }
             let next = Int(nodes[cursor].next)
             nodes[cursor].start = UInt32(truncatingIfNeeded: element.bits)

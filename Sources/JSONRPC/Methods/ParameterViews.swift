@@ -77,9 +77,15 @@ public struct List<Element: ParameterValue>: ParameterValue {
         }
         var model = 0
         while cursor < end {
-            var slot = ParameterSlot(bits: 0, node: 0)
-            source.reread(cursor, elementType, &model, &slot)
-            try body(Element.read(slot, source, shape))
+            if source.nodes[cursor].kind == .run {
+                try source.readRun(cursor, model, elementType) { try body(Element.read($1, $0, shape)) }
+            } else {
+                var slot = ParameterSlot(bits: 0, node: 0)
+                // Checked before the handler ran: reading it again cannot fail.
+                _ = source.accept(cursor, elementType, &slot)
+                try body(Element.read(slot, source, shape))
+                model = cursor
+            }
             cursor = Int(source.nodes[cursor].next)
         }
     }

@@ -1,38 +1,5 @@
-/// What there is to read of an element that is like the one before it: the values that vary, and where they go.
-struct ElementPlan {
-    struct Step {
-        /// Index of the value's node, counted from the element's.
-        var node = 0
-        var type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
-        /// Where the value goes; -1 for an element of an array, which stays in its node.
-        var slot = -1
-        /// The value in the last element.
-        var bits: UInt64 = 0
-    }
-
-    /// The element that others are like; 0 for none.
-    fileprivate(set) var model = 0
-    /// Number of steps; -1 where elements have to be accepted in full all the same.
-    private(set) var count = -1
-    /// The elements are arrays of integers, not objects.
-    private(set) var isForArrays = false
-    let steps = UnsafeMutablePointer<Step>.allocate(capacity: ElementTemplate.maximumValues)
-
-    func deallocate() { steps.deallocate() }
-
-    fileprivate mutating func begin(_ model: Int, isForArrays: Bool) {
-        (self.model, self.isForArrays, count) = (model, isForArrays, 0)
-    }
-
-    fileprivate mutating func giveUp() { count = -1 }
-
-    fileprivate mutating func add(_ step: Step) {
-        (steps + count).initialize(to: step)
-        count &+= 1
-    }
-}
-
-// MARK: - Elements that the scan found alike
+// Elements of arrays, many of which the scan has found to be like the one before; see `ElementRun`. Of those only the
+// numbers that vary are looked at, if they are integers to the type of the elements as well.
 
 extension ParameterSource {
     /// Checks the elements of an array.
@@ -40,157 +7,176 @@ extension ParameterSource {
         let end = Int(nodes[index].next)
         var (cursor, model, position) = (index &+ 1, 0, 0)
         while cursor < end {
-            if nodes[cursor].likeness == .alike {
-                let count = acceptAlike(cursor, end, model, type)
-                cursor &+= count &* (Int(nodes[model].next) &- model)
-                position &+= count
-                guard cursor < end else { break }
+            var accepted = 0
+            if nodes[cursor].kind == .run {
+                guard acceptRun(cursor, model, type, &accepted) else {
+                    return checkRest(of: cursor, after: accepted, at: position &+ accepted, end, type)
+                }
+            } else {
+                var element = ParameterSlot(bits: 0, node: 0)
+                guard accept(cursor, type, &element) else {
+                    return checkRest(of: cursor, after: 0, at: position, end, type)
+                }
+                (model, accepted) = (cursor, 1)
             }
-            var element = ParameterSlot(bits: 0, node: 0)
-            guard accept(cursor, type, &element) else {
-                return checkRest(afterElement: cursor, at: position, end, type)
-            }
-            (model, program.pointee.plan.pointee.model) = (cursor, 0)
             cursor = Int(nodes[cursor].next)
-            position &+= 1
+            position &+= accepted
         }
         return true
     }
 
-    /// Reads a checked element once more, into its fields' slots.
-    ///
-    /// - Parameter model: The last element that was read in full; 0 at first.
-    @inline(__always)
-    func reread(_ element: Int, _ type: Int, _ model: inout Int, _ slot: inout ParameterSlot) {
-        guard nodes[element].likeness != .checked else { return fillSlots(element, model, type) }
-        if nodes[element].kind == .array, nodes[element].escaped {
-            // An array of integers: they are in their nodes.
-            let integers = program.pointee.types[type].first
-            slot = ParameterSlot(bits: UInt64(integers), node: UInt32(truncatingIfNeeded: element))
-            return
-        }
-        // Checked before the handler ran: reading it again cannot fail.
-        _ = accept(element, type, &slot)
-        (model, program.pointee.plan.pointee.model) = (element, 0)
-    }
-
-    /// How elements like the accepted one at `model` are read.
-    @inline(__always)
-    private func plan(for model: Int, _ type: Int) -> UnsafeMutablePointer<ElementPlan> {
-        let plan = program.pointee.plan
-        if plan.pointee.model != model { make(plan, for: model, program.pointee.types + type) }
-        return plan
-    }
-
-    @inline(never)
-    private func make(
-        _ plan: UnsafeMutablePointer<ElementPlan>, for model: Int,
-        _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
-    ) {
-        plan.pointee.begin(model, isForArrays: type.pointee.kind == .array)
-        var cursor = model &+ 1
-        while cursor < Int(nodes[model].next) {
-            let key = cursor
-            if type.pointee.kind == .object { cursor &+= 1 }
-            if nodes[cursor].variation != 0 {
-                guard let step = step(cursor, of: model, key: key, type) else { return plan.pointee.giveUp() }
-                plan.pointee.add(step)
+    /// Calls `body` with each element from the one at `cursor` on, until it returns `false`: those of a run on a tape
+    /// of their own.
+    func eachElement(from cursor: Int, to end: Int, _ body: (ParameterSource, Int) -> Bool) {
+        var cursor = cursor
+        while cursor < end {
+            if nodes[cursor].kind == .run {
+                guard expand(cursor, { body($0, ElementRun.expandedNode) }) else { return }
+            } else {
+                guard body(self, cursor) else { return }
             }
             cursor = Int(nodes[cursor].next)
         }
-        // Only integers stay in the nodes of an array.
-        if plan.pointee.isForArrays, plan.pointee.count != Int(nodes[model].length) { plan.pointee.giveUp() }
     }
 
-    /// How the value at `value` is read; `nil` if by more than converting an integer.
-    private func step(
-        _ value: Int, of element: Int, key: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
-    ) -> ElementPlan.Step? {
-        var step = ElementPlan.Step(node: value &- element, type: type, bits: nodes[value].bits)
+    private func expand(_ run: Int, _ body: (ParameterSource) throws -> Bool) rethrows -> Bool {
+        try ElementRun(nodes + run).expand(text) { nodes in
+            try body(ParameterSource(slots: slots, nodes: nodes, text: text, program: program))
+        }
+    }
+
+    // MARK: Checking
+
+    /// Checks the elements of a run that are like the one at `model`.
+    private func acceptRun(_ index: Int, _ model: Int, _ type: Int, _ accepted: inout Int) -> Bool {
+        let run = ElementRun(nodes + index)
+        if nodes[index].escaped {
+            accepted = run.count
+            return true
+        }
+        if readNumbers(run, model, program.pointee.types + type) {
+            nodes[index].escaped = true
+            accepted = run.count
+            return true
+        }
+        // Something is wrong with one of them, or the numbers are no integers to the type.
+        return expand(index) { source in
+            var element = ParameterSlot(bits: 0, node: 0)
+            guard source.accept(ElementRun.expandedNode, type, &element) else { return false }
+            accepted &+= 1
+            return true
+        }
+    }
+
+    /// Reads the numbers that vary into the room for their values; `false` with nothing changed if one of them is not
+    /// acceptable, or more than an integer is to be made of it.
+    @inline(never)
+    private func readNumbers(
+        _ run: ElementRun, _ model: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
+    ) -> Bool {
+        for index in 0..<run.varying {
+            guard let (number, _) = integer(run.numbers[index], of: model, type) else { return false }
+            guard read(run, index, number) else { return false }
+        }
+        for index in 0..<run.varying {
+            let number = run.numbers + index
+            guard let (_, slot) = integer(number.pointee, of: model, type) else { return false }
+            // From here on it says where the value goes, and for arrays what the model has there.
+            number.pointee.bits = type.pointee.kind == .array ? nodes[model &+ Int(number.pointee.next)].bits : slot
+        }
+        return true
+    }
+
+    /// The type of a number that varies and the slot it goes to; `nil` if it is not read as an integer.
+    private func integer(
+        _ number: JSONNode, of model: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
+    ) -> (UnsafeMutablePointer<SchemaProgram.TypeRecord>, slot: UInt64)? {
+        let types = program.pointee.types
+        let value: UnsafeMutablePointer<SchemaProgram.TypeRecord>
+        var slot: UInt64 = 0
         switch type.pointee.kind {
         case .object:
-            let number = Int(nodes[key].length)
-            guard number < type.pointee.count else { return nil }
-            let field = program.pointee.fields + (type.pointee.first &+ number)
-            step.slot = field.pointee.slot
-            step.type = program.pointee.types + field.pointee.type
-        case .array:
-            step.type = program.pointee.types + type.pointee.first
+            // Checking the model has left the number of the field in the key's node.
+            let field = Int(nodes[model &+ Int(number.next) &- 1].length)
+            guard field < type.pointee.count else { return nil }
+            let record = program.pointee.fields + (type.pointee.first &+ field)
+            value = types + record.pointee.type
+            slot = UInt64(record.pointee.slot)
+        case .array: value = types + type.pointee.first
         default: return nil
         }
-        switch step.type.pointee.kind {
-        case .unsignedOrHex, .unsigned, .id: return step
+        switch value.pointee.kind {
+        case .unsignedOrHex, .unsigned, .id: return number.length <= 16 ? (value, slot) : nil
         default: return nil
         }
     }
 
-    /// Checks elements that are like the one at `model`, as far as the next that is not or that has to be accepted in
-    /// full, which says what is wrong with it; returns how many.
-    @inline(never)
-    private func acceptAlike(_ first: Int, _ end: Int, _ model: Int, _ type: Int) -> Int {
-        let plan = plan(for: model, type).pointee
-        guard plan.count >= 0 else { return 0 }
-        let size = Int(nodes[model].next) &- model
-        var count = 0
-        for element in stride(from: nodes + first, to: nodes + end, by: size) {
-            guard element.pointee.likeness == .alike, acceptValues(element, plan) else { break }
-            if plan.isForArrays {
-                // As `acceptIntegers` leaves them.
-                for step in plan.steps..<plan.steps + plan.count {
-                    element[step.pointee.node].bits = step.pointee.bits
-                }
-                element.pointee.escaped = true
-                element.pointee.likeness = .none
-            } else {
-                element.pointee.likeness = .checked
-            }
-            count &+= 1
-        }
-        return count
-    }
-
-    /// Leaves the values that differ from those of the element before in their nodes. `false` with nothing changed if
-    /// one of them is not acceptable.
+    /// Reads one of the numbers of all elements. The scan has found them to be digits like those of an integer that was
+    /// accepted.
     @inline(__always)
-    private func acceptValues(_ element: UnsafeMutablePointer<JSONNode>, _ plan: ElementPlan) -> Bool {
-        var variation = element.pointee.variation
-        while variation != 0 {
-            let step = plan.steps + variation.trailingZeroBitCount
-            guard let bits = integer(element[step.pointee.node], step.pointee.type) else { return false }
-            step.pointee.bits = bits
-            variation &= variation &- 1
-        }
-        variation = plan.isForArrays ? 0 : element.pointee.variation
-        while variation != 0 {
-            let step = plan.steps + variation.trailingZeroBitCount
-            element[step.pointee.node].bits = step.pointee.bits
-            variation &= variation &- 1
+    private func read(
+        _ run: ElementRun, _ index: Int, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>
+    ) -> Bool {
+        let number = run.numbers[index]
+        let (low, high) = (type.pointee.low, type.pointee.high)
+        let limit = type.pointee.kind == .id ? UInt64(UInt32.max) : .max
+        var digits = UnsafePointer(text + (run.start &+ Int(number.start)))
+        var value = run.values + index
+        for _ in 0..<run.count {
+            let bits = JSONInteger.known(digits, Int(number.length), isHexadecimal: number.kind == .string)
+            guard bits >= low, bits <= high else { return false }
+            value.initialize(to: min(bits, limit))
+            digits += run.stride
+            value += run.varying
         }
         return true
     }
 
-    /// The value of a node that the scan has found to be digits like those of an integer that was accepted.
+    // MARK: Reading
+
+    /// Calls `body` with each element of a checked run, like the one at `model`.
     @inline(__always)
-    private func integer(_ node: JSONNode, _ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>) -> UInt64? {
-        let isHexadecimal = node.kind == .string
-        let prefix = isHexadecimal ? 2 : 0
-        guard
-            let bits = JSONInteger.known(
-                text + (Int(node.start) &+ prefix), Int(node.length) &- prefix, isHexadecimal: isHexadecimal),
-            bits >= type.pointee.low, bits <= type.pointee.high
-        else { return nil }
-        return type.pointee.kind == .id ? min(bits, UInt64(UInt32.max)) : bits
+    func readRun(
+        _ index: Int, _ model: Int, _ type: Int, _ body: (ParameterSource, ParameterSlot) throws -> Void
+    ) rethrows {
+        let run = ElementRun(nodes + index)
+        guard nodes[index].escaped else { return try readInFull(index, type, body) }
+        var element = ParameterSlot(bits: 0, node: 0)
+        // All that does not vary is as the model has it.
+        _ = accept(model, type, &element)
+        let isArray = nodes[model].kind == .array
+        var value = UnsafePointer(run.values)
+        defer { if isArray { restore(model, run) } }
+        for _ in 0..<run.count {
+            for number in UnsafeBufferPointer(start: run.numbers, count: run.varying) {
+                if isArray {
+                    nodes[model &+ Int(number.next)].bits = value.pointee
+                } else {
+                    slots[Int(number.bits)].bits = value.pointee
+                }
+                value += 1
+            }
+            try body(self, element)
+        }
     }
 
-    /// All other fields are as the element before has left them.
-    @inline(__always)
-    private func fillSlots(_ element: Int, _ model: Int, _ type: Int) {
-        let plan = plan(for: model, type)
-        var variation = plan.pointee.count < 0 ? 0 : nodes[element].variation
-        while variation != 0 {
-            let step = plan.pointee.steps + variation.trailingZeroBitCount
-            slots[step.pointee.slot].bits = nodes[element &+ step.pointee.node].bits
-            variation &= variation &- 1
+    /// After the elements of a run were read in the nodes of the array they are like.
+    private func restore(_ model: Int, _ run: ElementRun) {
+        for number in UnsafeBufferPointer(start: run.numbers, count: run.varying) {
+            nodes[model &+ Int(number.next)].bits = number.bits
+        }
+    }
+
+    @inline(never)
+    private func readInFull(
+        _ run: Int, _ type: Int, _ body: (ParameterSource, ParameterSlot) throws -> Void
+    ) rethrows {
+        _ = try expand(run) { source in
+            var element = ParameterSlot(bits: 0, node: 0)
+            // Checked before the handler ran: reading it again cannot fail.
+            _ = source.accept(ElementRun.expandedNode, type, &element)
+            try body(source, element)
+            return true
         }
     }
 }

@@ -50,7 +50,6 @@ final class SchemaProgram {
         let names: UnsafeMutablePointer<NameRecord>
         let patterns: UnsafeMutablePointer<StringPattern>
         let failure: UnsafeMutablePointer<ParameterFailure>
-        let plan: UnsafeMutablePointer<ElementPlan>
     }
 
     let tables: UnsafeMutablePointer<Tables>
@@ -68,14 +67,11 @@ final class SchemaProgram {
         counts = (compiler.types.count, compiler.names.count, compiler.patterns.count)
         let failure = UnsafeMutablePointer<ParameterFailure>.allocate(capacity: 1)
         failure.initialize(to: ParameterFailure())
-        let plan = UnsafeMutablePointer<ElementPlan>.allocate(capacity: 1)
-        plan.initialize(to: ElementPlan())
         tables = .allocate(capacity: 1)
         tables.initialize(
             to: Tables(
                 types: Self.copy(compiler.types), fields: Self.copy(compiler.fields), names: Self.copy(compiler.names),
-                patterns: Self.copy(compiler.patterns), failure: failure,
-                plan: plan))
+                patterns: Self.copy(compiler.patterns), failure: failure))
     }
 
     deinit {
@@ -83,8 +79,6 @@ final class SchemaProgram {
         for index in 0..<counts.names { owned.names[index].text.deallocate() }
         owned.patterns.deinitialize(count: counts.patterns)
         owned.failure.deinitialize(count: 1)
-        owned.plan.pointee.deallocate()
-        owned.plan.deallocate()
         owned.types.deallocate()
         owned.fields.deallocate()
         owned.names.deallocate()
