@@ -55,10 +55,15 @@ struct AccessControlTests {
             to: [
                 ("device.bind", #"{"name":"0000:01:00.0"}"#), ("device.bind", #"{"name":"0000:03:00.0"}"#),
                 ("device.explain", #"{"name":"0000:03:00.0"}"#),
+                ("ioas.check", #"{"devices":["0000:01:00.0","0000:03:00.0"],"mappings":[]}"#),
             ])
-        #expect(reasons(plain) == ["ok", "not_allowed", "ok"])
+        #expect(reasons(plain) == ["ok", "not_allowed", "ok", "ok"])
         #expect(plain[1]["error"]?["code"]?.intValue == -Int(EPERM))
         #expect(plain[2]["result"]?["viable"]?.boolValue == false)
+        #expect(plain[3]["result"]?["ok"]?.boolValue == false)
+        let problem = plain[3]["result"]?["problems"]?[0]
+        #expect(problem?["errno"]?.stringValue == "EPERM" && problem?["reason"]?.stringValue == "not_allowed")
+        #expect(problem?["device"]?.stringValue == "0000:03:00.0")
         let member = try replies(daemon, groups: [4242], to: [("device.bind", #"{"name":"0000:03:00.0"}"#)])
         #expect(reasons(member) == ["ok"])
         let other = try replies(daemon, uid: 12_345, to: [("device.bind", #"{"name":"0000:01:00.0"}"#)])

@@ -123,6 +123,17 @@ struct DMATests {
         #expect(try reply()["error"]?["code"]?.intValue == -Int(EFAULT))
     }
 
+    @Test func aReadThatWaitsEndsWithItsQueue() throws {
+        let other = try daemon.connect()
+        for connection in [client, other] { _ = try connection.call("session.attach", #"{"name":"reading"}"#) }
+        let fault = try other.id("fault.alloc", "{}", "fault")
+        try send("fault.read", #"{"fault":\#(fault),"timeout_ms":3600000}"#)
+        while try other.call("daemon.stats")["gauges"]?["waiting_calls"]?.intValue == 0 {}
+        try other.call("object.destroy", #"{"id":\#(fault)}"#)
+        #expect(try reply()["error"]?["code"]?.intValue == -Int(ENOENT))
+        try other.call("session.close", "{}")
+    }
+
     @Test func aStalledAccessTimesOut() throws {
         let other = try daemon.connect()
         let (device, _, fault, _) = try stallingDevice(other)

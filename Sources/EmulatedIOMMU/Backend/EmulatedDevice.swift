@@ -48,6 +48,9 @@ package final class EmulatedDevice {
         return description.reserved + [ReservedRegion(range: window, kind: .softwareMSI)]
     }
 
+    /// What the table that an attach to an IOAS makes looks like.
+    var automaticFormat: PageTableFormat { driver.format(of: driver.preferredKind) }
+
     /// How many bits a PASID of this device has: what the device and its SMMU both can; 0: none.
     package var pasidBits: Int { min(description.pasidBits, driver.features.substreamIDBits) }
 

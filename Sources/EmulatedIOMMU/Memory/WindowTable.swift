@@ -25,8 +25,9 @@ final class WindowTable {
     /// Takes a free stretch, aligned so that tables can use the largest blocks that fit the object.
     func add(_ object: MemoryObject) throws(IOMMUError) -> UInt64 {
         let length = (object.size &+ 0xfff) & ~0xfff
+        // Below a block: as much as an IOVA chosen for the whole object is aligned.
         let alignment: UInt64 =
-            length >= 1 << 30 ? 1 << 30 : length >= 2 << 20 ? 2 << 20 : 4096
+            length >= 1 << 30 ? 1 << 30 : length >= 2 << 20 ? 2 << 20 : length.roundedUpToPowerOfTwo
         guard length >= object.size, length > 0,
             let base = room(from: cursor, length: length, alignment: alignment)
                 ?? room(from: space.start, length: length, alignment: alignment)

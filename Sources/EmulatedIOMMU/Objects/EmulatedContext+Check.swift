@@ -53,9 +53,8 @@ extension EmulatedContext {
     private func checkShapes(
         _ mappings: [CheckedMapping], _ devices: [EmulatedDevice], _ problems: inout [LayoutProblem]
     ) -> [Candidate] {
-        let apertures = devices.map { ($0, $0.driver.features.hasStage1 ? $0.driver.features.virtualAddressBits
-            : $0.driver.features.outputAddressBits) }
-        let granule = devices.map { UInt64(1) << UInt64($0.driver.features.granuleBits) }.max() ?? IOAS.pageSize
+        let formats = devices.map { ($0, $0.automaticFormat) }
+        let granule = formats.map { $0.1.granule }.max() ?? IOAS.pageSize
         var candidates: [Candidate] = []
         for (index, mapping) in mappings.enumerated() {
             func report(_ errno: Errno, _ reason: String, _ message: String, _ device: String? = nil) {
@@ -74,8 +73,10 @@ extension EmulatedContext {
             if (mapping.iova | mapping.length) & (granule - 1) != 0 {
                 report(.EINVAL, "misaligned", "iova and length have to be multiples of \(granule) bytes")
             }
-            for (device, bits) in apertures where bits < 64 && range.last >> UInt64(bits) != 0 {
-                report(.EINVAL, "iova_reserved", "the hardware translates addresses of \(bits) bits", device.name)
+            for (device, format) in formats where !format.aperture.contains(range) {
+                report(
+                    .EINVAL, "iova_reserved", "the hardware translates addresses of \(format.inputBits) bits",
+                    device.name)
             }
             candidates.append(Candidate(range: range, index: index))
         }

@@ -31,64 +31,87 @@ extension EmulatedContext {
 
     /// Which mappings and allowed ranges would refuse an attach of the device to this IOAS.
     private func collisions(of device: EmulatedDevice, with ioas: IOAS) -> [DeviceExplanation.Reason] {
-        var reasons: [DeviceExplanation.Reason] = []
         let isAttached = device.handle?.attachments[DeviceGroup.ridKey]?.paging.ioas === ioas
         guard !isAttached else { return [] }
-        for region in device.reservedRegions {
-            var position = ioas.areas.first(endingAtOrAfter: region.range.start)
-            var count = 0
-            while let current = position, current.start <= region.range.last, count < Self.collisionsPerRegion {
-                reasons.append(collision(region, with: current.area, of: ioas))
-                count += 1
-                position = current.next
-            }
-            if let allowed = AddressRange.first(
-                in: ioas.allowed, meeting: region.range.start, last: region.range.last)
-            {
-                reasons.append(
-                    DeviceExplanation.Reason(
-                        reason: "allowed_range_narrowed",
-                        text:
-                            "an allowed range of ioas \(ioas.id) meets a \(region.kind.rawValue) region of the device",
-                        hint: "take the region out of ioas.allow_iovas",
-                        members: [region.member, .init("ioas", .number(UInt64(ioas.id))), allowed.member("allowed")]))
-            }
+        var reasons: [DeviceExplanation.Reason] = []
+        let format = device.automaticFormat
+        if let area = ioas.firstMapping(notMultipleOf: format.granule) {
+            reasons.append(misaligned(area, of: ioas, granule: format.granule))
+        }
+        let reservations =
+            Reservation.regions(of: device, owner: device) + Reservation.outside(format.aperture, owner: device)
+        for reservation in reservations { reasons += collisions(of: reservation, with: ioas) }
+        return reasons
+    }
+
+    private func collisions(of reservation: Reservation, with ioas: IOAS) -> [DeviceExplanation.Reason] {
+        var reasons: [DeviceExplanation.Reason] = []
+        let range = reservation.range
+        var position = ioas.areas.first(endingAtOrAfter: range.start)
+        while let current = position, current.start <= range.last, reasons.count < Self.collisionsPerRegion {
+            let place = "ioas \(ioas.id) has a mapping at 0x\(String(current.start, radix: 16))"
+            reasons.append(
+                DeviceExplanation.Reason(
+                    reason: "mapping_in_reserved_region", text: "\(place), in \(reservation.what)",
+                    hint: "unmap it and map that memory elsewhere, or attach to another IOAS",
+                    members: [reservation.member, current.area.member(of: ioas)]))
+            position = current.next
+        }
+        if let allowed = AddressRange.first(in: ioas.allowed, meeting: range.start, last: range.last) {
+            reasons.append(
+                DeviceExplanation.Reason(
+                    reason: "allowed_range_narrowed",
+                    text: "an allowed range of ioas \(ioas.id) meets \(reservation.what)",
+                    hint: "take the region out of ioas.allow_iovas",
+                    members: [
+                        reservation.member, .init("ioas", .number(UInt64(ioas.id))), allowed.member("allowed"),
+                    ]))
         }
         return reasons
     }
 
-    private func collision(_ region: ReservedRegion, with area: Area, of ioas: IOAS) -> DeviceExplanation.Reason {
+    private func misaligned(_ area: Area, of ioas: IOAS, granule: UInt64) -> DeviceExplanation.Reason {
         DeviceExplanation.Reason(
-            reason: "mapping_in_reserved_region",
-            text:
-                "ioas \(ioas.id) has a mapping at 0x\(String(area.start, radix: 16)), "
-                + "in a \(region.kind.rawValue) region of the device",
-            hint: "unmap it and map that memory elsewhere, or attach to another IOAS",
-            members: [
-                region.member,
-                .init(
-                    "mapping",
-                    .object([
-                        .init("ioas", .number(UInt64(ioas.id))), .init("iova", .hex(area.start)),
-                        .init("length", .hex(area.length)),
-                    ])),
-            ])
+            reason: "mapping_misaligned",
+            text: "a mapping of ioas \(ioas.id) is not a multiple of the \(granule) bytes that the hardware maps",
+            hint: "unmap it and map it again on page boundaries, or attach to another IOAS",
+            members: [area.member(of: ioas), .init("alignment", .hex(granule))])
+    }
+}
+
+extension Area {
+    fileprivate func member(of ioas: IOAS) -> IOMMUError.Member {
+        .init(
+            "mapping",
+            .object([
+                .init("ioas", .number(UInt64(ioas.id))), .init("iova", .hex(start)), .init("length", .hex(length)),
+            ]))
+    }
+}
+
+extension Reservation {
+    fileprivate var what: String {
+        switch cause {
+        case .aperture: "addresses that the hardware table of the device cannot translate"
+        case .region(let kind, _): "a \(kind.rawValue) region of the device"
+        }
+    }
+
+    fileprivate var member: IOMMUError.Member {
+        let type: String
+        switch cause {
+        case .aperture: type = "outside_aperture"
+        case .region(let kind, _): type = kind.rawValue
+        }
+        return .init(
+            "region",
+            .object([.init("start", .hex(range.start)), .init("last", .hex(range.last)), .init("type", .text(type))]))
     }
 }
 
 extension DeviceExplanation.Reason {
     init(_ error: IOMMUError) {
         self.init(reason: error.reason, text: error.message, hint: error.hint, members: error.members)
-    }
-}
-
-extension ReservedRegion {
-    var member: IOMMUError.Member {
-        .init(
-            "region",
-            .object([
-                .init("start", .hex(range.start)), .init("last", .hex(range.last)), .init("type", .text(kind.rawValue)),
-            ]))
     }
 }
 

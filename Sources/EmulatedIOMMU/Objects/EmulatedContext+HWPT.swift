@@ -66,8 +66,7 @@ extension EmulatedContext {
     func makeHWPT(
         over ioas: IOAS, on smmu: EmulatedSMMU, flags: HWPTFlags, faultQueue: FaultQueue?, isAutomatic: Bool
     ) throws(IOMMUError) -> PagingHWPT {
-        let kind: PagingKind =
-            flags.contains(.nestParent) ? .nestParent : smmu.driver.features.hasStage1 ? .stage1 : .stage2
+        let kind = flags.contains(.nestParent) ? .nestParent : smmu.driver.preferredKind
         try chargeObject()
         let domain: PagingDomain
         do {

@@ -152,7 +152,8 @@ extension EmulatedContext {
             throw ioas.refusal(.EINVAL, "zero_length", "nothing is named to be unmapped", iova, length)
         }
         let (last, overflow) = iova.addingReportingOverflow(length - 1)
-        guard !overflow else {
+        // As in iommufd, 2⁶⁴ - 1 is no address and, but for everything, no length.
+        guard !overflow, iova < .max, length < .max else {
             throw ioas.refusal(
                 .EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space", iova, length)
         }

@@ -21,6 +21,16 @@ extension Service {
             explanation: try client.session.context.explain(deviceNamed: device))
     }
 
+    /// What the rules of access say against devices that are yet to be bound.
+    func refusals(of selectors: [DeviceSelector], for client: Client) -> [LayoutProblem] {
+        selectors.compactMap { selector in
+            guard case .name(let name) = selector, let refusal = policy.refusal(client.peer, device: name) else {
+                return nil
+            }
+            return LayoutProblem(error: refusal, device: name)
+        }
+    }
+
     /// A group moves as one: what stands against one of its devices stands against all. - Returns: why not, if so.
     func obstacle(to group: TopologyState.Group, for client: Client) throws(IOMMUError) -> String? {
         for device in group.devices {

@@ -174,7 +174,10 @@ private func declareLayoutCheck(_ methods: inout MethodTable<Service>) {
             let layout = call[mappings].map { mapping in
                 CheckedMapping(iova: mapping[mapping.fields.iova], length: mapping[mapping.fields.length])
             }
-            let found = try service.context(call).check(devices: selectors, mappings: layout)
+            let client = try service.client(call)
+            let found =
+                service.refusals(of: selectors, for: client)
+                + (try client.session.context.check(devices: selectors, mappings: layout))
             return call.reply { reply in
                 reply.set(ok, found.isEmpty)
                 reply.set(problems) { list in for problem in found { list.append(problem.json) } }

@@ -84,7 +84,10 @@ private func declareObjectDestroy(_ methods: inout MethodTable<Service>) {
         m.refusesUnknown("id")
         m.refuses(.EBUSY, "object_in_use", "Something still refers to it.")
         return { call, service in
-            try service.context(call).destroy(object: call[id])
+            let context = try service.context(call)
+            try context.destroy(object: call[id])
+            // Whoever waits for an entry of that queue waits in vain.
+            service.waits.stir(ObjectIdentifier(context))
             return call.reply()
         }
     }

@@ -128,6 +128,22 @@ import Testing
         #expect(explanation.reasons[0].members.map(\.key) == ["region", "mapping"])
     }
 
+    @Test func everyRefusalNamesTheDevice() throws {
+        let device = try laboratory.bind(ObjectLaboratory.pci)
+        let full = try context.allocateIOAS()
+        try laboratory.map(full, memory, at: 1 << 50)
+        let odd = try context.allocateIOAS()
+        try laboratory.map(odd, memory, at: 1, length: 1)
+        let refusing = [full, odd, 99, device]
+        func expectDevice(_ body: () throws -> ObjectID) {
+            let error = #expect(throws: IOMMUError.self) { try body() }
+            #expect(error?.members.contains(.init("device", .number(UInt64(device)))) == true)
+        }
+        for pt in refusing { expectDevice { try context.attach(device: device, to: pt, pasid: nil) } }
+        _ = try context.attach(device: device, to: ioas, pasid: nil)
+        for pt in refusing { expectDevice { try context.replace(device: device, with: pt, pasid: nil) } }
+    }
+
     @Test func anAttachDoesNotNarrowAllowedRanges() throws {
         try context.allowIOVAs(ioas: ioas, ranges: [try #require(AddressRange(start: 0, last: 0x7fff_ffff))])
         let device = try laboratory.bind(ObjectLaboratory.pci)

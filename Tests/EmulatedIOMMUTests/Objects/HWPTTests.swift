@@ -110,6 +110,23 @@ import Testing
             ).bitmap == [2])
     }
 
+    @Test func turningItOnAgainForgetsWhatWasDirty() throws {
+        let memory = try laboratory.memory()
+        try laboratory.map(ioas, memory, at: 0)
+        let hwpt = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: .dirtyTracking))
+        _ = try context.attach(device: device, to: hwpt, pasid: nil)
+        func dirty() throws -> UInt64 {
+            try context.dirtyBitmap(hwpt: hwpt, DirtyRequest(iova: 0, length: 4096, pageSize: 4096, clear: false)).dirty
+        }
+        try context.setDirtyTracking(hwpt: hwpt, enabled: true)
+        for _ in 0..<2 {
+            #expect(try laboratory.reach(ObjectLaboratory.stalling, 0, .write) != nil)
+            #expect(try dirty() == 1)
+            try context.setDirtyTracking(hwpt: hwpt, enabled: true)
+            #expect(try dirty() == 0)
+        }
+    }
+
     @Test func badDirtyRequests() throws {
         let memory = try laboratory.memory()
         try laboratory.map(ioas, memory, at: 0x10000, length: 0x10000)

@@ -105,6 +105,15 @@ import Testing
         #expect(try laboratory.map(ioas, memory, at: nil) == 0x1000)
     }
 
+    @Test func chosenIOVAsAreAlignedAsTheLengthIs() throws {
+        try laboratory.map(ioas, try laboratory.memory(5 << 12), at: nil)
+        let memory = try laboratory.memory(64 << 12)
+        for pages in 1...64 as ClosedRange<UInt64> {
+            let iova = try laboratory.map(ioas, memory, at: nil, length: pages << 12)
+            #expect(iova % (pages << 12).roundedUpToPowerOfTwo == 0, "\(pages) pages at \(String(iova, radix: 16))")
+        }
+    }
+
     @Test func chosenIOVAsLetBlocksBeUsed() throws {
         try laboratory.map(ioas, memory, at: nil)
         #expect(try laboratory.map(ioas, memory, at: nil, length: 1 << 21) == 1 << 21)
@@ -154,7 +163,9 @@ import Testing
         ] as [(UInt64, UInt64)] {
             expectRefusal(.ENOENT, in: laboratory) { try context.unmap(ioas: ioas, iova: iova, length: length) }
         }
-        expectRefusal(.EOVERFLOW, in: laboratory) { try context.unmap(ioas: ioas, iova: 2, length: .max) }
+        for (iova, length) in [(2, .max), (1, .max), (.max, 1)] as [(UInt64, UInt64)] {
+            expectRefusal(.EOVERFLOW, in: laboratory) { try context.unmap(ioas: ioas, iova: iova, length: length) }
+        }
         expectRefusal(.EINVAL, in: laboratory) { try context.unmap(ioas: ioas, iova: 2, length: 0) }
         // A superset, holes included.
         #expect(try context.unmap(ioas: ioas, iova: 0x2000, length: 0x8000) == 0x4000)

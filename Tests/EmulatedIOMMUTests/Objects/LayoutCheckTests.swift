@@ -52,6 +52,43 @@ import Testing
         other.close()
     }
 
+    @Test func anExplanationTellsWhatAnAttachWouldSay() throws {
+        var random = SeededGenerator(seed: 5)
+        let starts: [UInt64] = [
+            0, 0x7ff_f000, 0x800_0000, 0x810_0000, 0x3fff_f000, 0x4000_0000, 0x4010_0000, (1 << 48) - 4096, 1 << 48,
+            1 << 63,
+        ]
+        var refused: Set<String> = []
+        for round in 0..<200 {
+            let laboratory = try ObjectLaboratory()
+            let context = laboratory.context
+            let ioas = try context.allocateIOAS()
+            let memory = try laboratory.memory(1 << 16)
+            if round % 3 == 0, let first = starts.randomElement(using: &random),
+                let range = AddressRange(start: first, length: 0x1000_0000)
+            {
+                try context.allowIOVAs(ioas: ioas, ranges: [range])
+            }
+            for _ in 0..<random.next(below: 3) {
+                let start = starts[Int(random.next(below: UInt64(starts.count)))]
+                let length: UInt64 = random.next(below: 8) == 0 ? 0x80 : 0x2000
+                _ = try? laboratory.map(ioas, memory, at: start, length: length)
+            }
+            let name = [ObjectLaboratory.reserving, ObjectLaboratory.pci][Int(random.next(below: 2))]
+            let explanation = try context.explain(deviceNamed: name)
+            let device = try laboratory.bind(name)
+            do throws(IOMMUError) {
+                _ = try context.attach(device: device, to: ioas, pasid: nil)
+                #expect(explanation.viable && explanation.reasons.isEmpty)
+            } catch {
+                #expect(!explanation.viable)
+                #expect(explanation.reasons.map(\.reason).contains(error.reason), "\(error.message)")
+                refused.insert(error.reason)
+            }
+        }
+        #expect(refused == ["mapping_in_reserved_region", "mapping_misaligned", "allowed_range_narrowed"])
+    }
+
     @Test func whatIsFineHereCanBeDone() throws {
         var random = SeededGenerator(seed: 3)
         for _ in 0..<30 {

@@ -69,12 +69,11 @@ package final class PagingDomain {
 
     // MARK: Dirty tracking
 
-    /// `IOMMU_HWPT_SET_DIRTY_TRACKING`; turning it on forgets what was dirty.
+    /// `IOMMU_HWPT_SET_DIRTY_TRACKING`; turning it on forgets what was dirty, also where it was on.
     ///
     /// - Throws: `EOPNOTSUPP` if the domain was not made for it.
     package func setDirtyTracking(_ on: Bool) throws(IOMMUError) {
         guard hasDirtyTracking else { throw Self.noDirtyTracking }
-        guard on != isTrackingDirty else { return }
         isTrackingDirty = on
         table.startsClean = on
         guard on else { return }

@@ -43,18 +43,24 @@ extension SMMUDriver {
         }
     }
 
+    /// What an hwpt over an IOAS is where nothing says otherwise.
+    package var preferredKind: PagingKind { features.hasStage1 ? .stage1 : .stage2 }
+
+    /// What the tables of such domains look like.
+    package func format(of kind: PagingKind) -> PageTableFormat {
+        PageTableFormat(
+            stage: kind == .stage1 ? 1 : 2, granuleBits: features.granuleBits,
+            inputBits: kind == .stage1 ? features.virtualAddressBits : features.outputAddressBits,
+            outputBits: features.outputAddressBits
+        )
+    }
+
     private func makeTable(
         _ kind: PagingKind, dirtyTracking: Bool, mapsBlocks: Bool = true
     ) throws(IOMMUError) -> PageTable {
-        let isStage1 = kind == .stage1
-        let format = PageTableFormat(
-            stage: isStage1 ? 1 : 2, granuleBits: features.granuleBits,
-            inputBits: isStage1 ? features.virtualAddressBits : features.outputAddressBits,
-            outputBits: features.outputAddressBits
-        )
-        return try PageTable(
-            format: format,
-            attributes: isStage1
+        try PageTable(
+            format: format(of: kind),
+            attributes: kind == .stage1
                 ? .stage1(tracksDirty: dirtyTracking) : .stage2(forceWriteBack: usesForcedWriteBack(kind)),
             memory: memory, mapsBlocks: mapsBlocks
         )

@@ -12,14 +12,18 @@ extension EmulatedContext {
                 hint: "device.replace moves it without a gap",
                 ["device": .number(UInt64(id)), "hwpt": .number(UInt64(hwpt.id))])
         }
-        let target = try resolve(pt, for: object, key: key)
-        do {
-            try attach(object, to: target.hwpt, key: key)
+        do throws(IOMMUError) {
+            let target = try resolve(pt, for: object, key: key)
+            do {
+                try attach(object, to: target.hwpt, key: key)
+            } catch {
+                if target.isNew { release(target.hwpt) }
+                throw error
+            }
+            return target.hwpt.id
         } catch {
-            if target.isNew { release(target.hwpt) }
             throw error.with("device", .number(UInt64(id)))
         }
-        return target.hwpt.id
     }
 
     private func attach(_ object: DeviceObject, to hwpt: HWPT, key: UInt32) throws(IOMMUError) {
@@ -85,15 +89,19 @@ extension EmulatedContext {
                 .EINVAL, "not_attached", "device \(object.device.name) is not attached", hint: "use device.attach",
                 ["device": .number(UInt64(id))])
         }
-        let target = try resolve(pt, for: object, key: key)
-        guard target.hwpt !== attachment.hwpt else { return target.hwpt.id }
-        do {
-            try replace(object.device.group, attachment, with: target.hwpt, key: key)
+        do throws(IOMMUError) {
+            let target = try resolve(pt, for: object, key: key)
+            guard target.hwpt !== attachment.hwpt else { return target.hwpt.id }
+            do {
+                try replace(object.device.group, attachment, with: target.hwpt, key: key)
+            } catch {
+                if target.isNew { release(target.hwpt) }
+                throw error
+            }
+            return target.hwpt.id
         } catch {
-            if target.isNew { release(target.hwpt) }
             throw error.with("device", .number(UInt64(id)))
         }
-        return target.hwpt.id
     }
 
     private func replace(

@@ -66,22 +66,26 @@ package final class IOAS: SessionObject {
 
     /// `EADDRINUSE` if a mapping is not a multiple of `alignment`.
     func checkMappings(areMultiplesOf alignment: UInt64) throws(IOMMUError) {
-        guard alignment > self.alignment else { return }
+        guard let area = firstMapping(notMultipleOf: alignment) else { return }
+        throw IOMMUError(
+            .EADDRINUSE, "mapping_misaligned",
+            "a mapping of ioas \(id) is not a multiple of the \(alignment) bytes that the hardware maps",
+            hint: "unmap it and map it again on page boundaries",
+            [
+                "ioas": .number(UInt64(id)), "iova": .hex(area.start), "length": .hex(area.length),
+                "alignment": .hex(alignment),
+            ])
+    }
+
+    func firstMapping(notMultipleOf alignment: UInt64) -> Area? {
+        guard alignment > self.alignment else { return nil }
         var position = areas.first(endingAtOrAfter: 0)
         while let current = position {
             let area = current.area
-            guard (area.start | area.length | area.offset) & (alignment - 1) == 0 else {
-                throw IOMMUError(
-                    .EADDRINUSE, "mapping_misaligned",
-                    "a mapping of ioas \(id) is not a multiple of the \(alignment) bytes that the hardware maps",
-                    hint: "unmap it and map it again on page boundaries",
-                    [
-                        "ioas": .number(UInt64(id)), "iova": .hex(area.start), "length": .hex(area.length),
-                        "alignment": .hex(alignment),
-                    ])
-            }
+            guard (area.start | area.length | area.offset) & (alignment - 1) == 0 else { return area }
             position = current.next
         }
+        return nil
     }
 
     // MARK: Reservations
