@@ -9,8 +9,8 @@ package protocol IOMMUContext: AnyObject {
     func destroy(object: ObjectID) throws(IOMMUError)
     /// Everything that exists in this context, in id order, the iommufd id space first.
     func objects() -> [ObjectDescription]
-    /// Whether nothing exists in this context.
-    var isEmpty: Bool { get }
+    /// How many ``objects()`` there are, without describing them.
+    var objectCount: Int { get }
     /// Bytes mapped in all IOASes of this context.
     var mappedBytes: UInt64 { get }
     /// Frees everything in dependency order; in-flight faults are answered first and the devices end blocked.
@@ -95,6 +95,11 @@ package protocol IOMMUContext: AnyObject {
     func explain(deviceNamed name: String) throws(IOMMUError) -> DeviceExplanation
     /// The dry run of a guest layout: every problem at once, nothing changed.
     func check(devices: [DeviceSelector], mappings: [CheckedMapping]) throws(IOMMUError) -> [LayoutProblem]
+}
+
+extension IOMMUContext {
+    /// Whether nothing exists in this context.
+    package var isEmpty: Bool { objectCount == 0 }
 }
 
 /// A whole backend: the hardware, and who owns what of it.

@@ -9,7 +9,7 @@ final class FakeContext: IOMMUContext {
 
     init(owner: String) { self.owner = owner }
 
-    var isEmpty: Bool { objectIDs.isEmpty }
+    var objectCount: Int { objectIDs.count }
     var mappedBytes: UInt64 { UInt64(objectIDs.count) * 4096 }
 
     func objects() -> [ObjectDescription] { objectIDs.map { ObjectDescription(kind: "ioas", id: $0, users: 0) } }

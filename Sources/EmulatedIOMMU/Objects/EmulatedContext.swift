@@ -76,7 +76,7 @@ package final class EmulatedContext: IOMMUContext {
     ///
     /// - Parameter descriptors: file descriptors that come with it.
     package func chargeObject(descriptors: UInt64 = 0) throws(IOMMUError) {
-        guard table.count + memories.count + companions.reduce(0, { $0 + $1.objectCount }) < limits.objects else {
+        guard objectCount < limits.objects else {
             throw IOMMUError(
                 .EDQUOT, "quota_exceeded", "this session would hold more than \(limits.objects) objects",
                 hint: "destroy some, or ask the administrator to raise limits.objects_per_session",
@@ -98,8 +98,8 @@ package final class EmulatedContext: IOMMUContext {
 
     // MARK: Objects
 
-    package var isEmpty: Bool {
-        table.isEmpty && memories.isEmpty && companions.allSatisfy { $0.objectCount == 0 }
+    package var objectCount: Int {
+        companions.reduce(table.count + memories.count) { $0 + $1.objectCount }
     }
 
     package func objects() -> [ObjectDescription] {

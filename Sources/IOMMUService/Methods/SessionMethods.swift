@@ -49,7 +49,7 @@ func declareSessionMethods(_ methods: inout MethodTable<Service>) {
                 reply.set(session) { object, fields in
                     object.set(fields.name, attached.label)
                     object.set(fields.uid, attached.owner.uid)
-                    object.set(fields.objects, attached.context.objects().count)
+                    object.set(fields.objects, attached.context.objectCount)
                 }
             }
         }
@@ -124,7 +124,7 @@ extension ResultWriter {
         set(fields.uid, session.owner.uid)
         set(fields.pid, UInt64(max(session.owner.pid, 0)))
         set(fields.connections, session.clients.count)
-        set(fields.objects, session.context.objects().count)
+        set(fields.objects, session.context.objectCount)
         set(fields.mappedBytes, session.context.mappedBytes)
     }
 }

@@ -36,6 +36,7 @@ import Testing
     private func expectCountsAgree(_ context: EmulatedContext) {
         var counted: [ObjectID: Int] = [:]
         let kinds: Set<String> = ["ioas", "hwpt", "device", "fault", "viommu", "vdevice", "veventq"]
+        #expect(context.objectCount == context.objects().count)
         let objects = context.objects().filter { kinds.contains($0.kind) }
         for object in objects {
             for reference in object.refersTo {

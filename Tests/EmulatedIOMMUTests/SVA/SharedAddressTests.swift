@@ -204,6 +204,7 @@ import Testing
         let (queue, _) = try context.openQueue(device: device, mm: mm)
         _ = try context.startQueue(queue)
         #expect(context.objects().map(\.kind) == ["device", "mm", "bond", "queue"])
+        #expect(context.objectCount == 4)
         context.close()
         #expect(laboratory.account.used(.objects) == 0)
         #expect(laboratory.backend.sva.all.isEmpty)
