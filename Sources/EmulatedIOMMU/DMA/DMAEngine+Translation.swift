@@ -74,8 +74,10 @@ extension DMAEngine {
     }
 
     private func terminated(_ termination: Termination, _ address: UInt64, _ access: DeviceAccess) -> IOMMUError {
+        let reason = access.reason(termination)
         var error = IOMMUError(
-            .EFAULT, access.reason(termination), "the access was terminated without a record",
+            .EFAULT, reason, "the access was terminated without a record",
+            hint: reason == "blocked" ? "device.attach comes first" : nil,
             ["stream_id": .number(UInt64(access.streamID)), "address": .hex(address)]
         )
         if let pasid = access.pasid { error = error.with("pasid", .number(UInt64(pasid))) }

@@ -21,6 +21,7 @@ extension EmulatedContext {
         if device.boundBy === self {
             return IOMMUError(
                 .EBUSY, "already_bound", "device \(device.name) is bound by this session already",
+                hint: "go on with its device object, or end that with device.unbind",
                 ["name": .text(device.name), "device": .number(UInt64(device.handle?.id ?? 0))])
         }
         guard device.description.coherent else {

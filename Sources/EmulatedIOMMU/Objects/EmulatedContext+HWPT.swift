@@ -35,13 +35,16 @@ extension EmulatedContext {
     private func checkPaging(_ request: HWPTRequest, on device: EmulatedDevice) throws(IOMMUError) {
         let features = device.driver.features
         if request.vste != nil {
-            throw unsupported("data_without_viommu", "a table over an IOAS takes no data", request)
+            throw unsupported("data_without_viommu", "a table over an IOAS takes no data", request,
+                hint: "a nested stage 1 has a viommu as pt")
         }
         guard Self.pagingFlags.contains(request.flags) else {
-            throw unsupported("flags_unsupported", "this combination of flags is not possible", request)
+            throw unsupported("flags_unsupported", "this combination of flags is not possible", request,
+                hint: "nest_parent stands alone; dirty_tracking and pasid may be combined")
         }
         if request.flags.contains(.nestParent), request.fault != nil {
-            throw unsupported("flags_unsupported", "a nest parent reports no page faults", request)
+            throw unsupported("flags_unsupported", "a nest parent reports no page faults", request,
+                hint: "leave fault out")
         }
         if request.flags.contains(.nestParent), !features.hasStage1 || !features.hasStage2 {
             throw unsupported("no_nesting", "\(device.smmu.name) does not implement both stages", request)
@@ -54,9 +57,11 @@ extension EmulatedContext {
         }
     }
 
-    private func unsupported(_ reason: String, _ message: String, _ request: HWPTRequest) -> IOMMUError {
+    private func unsupported(
+        _ reason: String, _ message: String, _ request: HWPTRequest, hint: String? = nil
+    ) -> IOMMUError {
         IOMMUError(
-            .EOPNOTSUPP, reason, message,
+            .EOPNOTSUPP, reason, message, hint: hint,
             ["pt": .number(UInt64(request.pt)), "flags": .number(UInt64(request.flags.rawValue))])
     }
 
@@ -138,8 +143,8 @@ extension EmulatedContext {
         hwpt id: ObjectID, _ request: DirtyRequest
     ) throws(IOMMUError) -> (bitmap: [UInt8], dirty: UInt64) {
         let hwpt = try pagingHWPT(id)
-        func refusal(_ errno: Errno, _ reason: String, _ message: String) -> IOMMUError {
-            hwpt.ioas.refusal(errno, reason, message, request.iova, request.length)
+        func refusal(_ errno: Errno, _ reason: String, _ message: String, hint: String? = nil) -> IOMMUError {
+            hwpt.ioas.refusal(errno, reason, message, request.iova, request.length, hint: hint)
                 .with("hwpt", .number(UInt64(id))).with("page_size", .hex(request.pageSize))
         }
         guard request.pageSize.nonzeroBitCount == 1 else {
@@ -156,7 +161,9 @@ extension EmulatedContext {
             throw refusal(.EMSGSIZE, "transfer_too_large", "the bitmap would have more than \(limits.transfer) bytes")
         }
         guard isContiguous(hwpt.ioas, range) else {
-            throw refusal(.EINVAL, "not_mapped", "part of the range is not mapped")
+            throw refusal(
+                .EINVAL, "not_mapped", "part of the range is not mapped",
+                hint: "ask for each mapping of its own; ioas.mappings lists them")
         }
         var bitmap = [UInt8](repeating: 0, count: Int((pages + 7) / 8))
         let dirty = try hwpt.domain.readDirty(

@@ -26,7 +26,8 @@ extension EmulatedContext {
     ) throws(IOMMUError) -> UInt64 {
         guard request.access.rawValue != 0 else {
             throw IOMMUError(
-                .EINVAL, "no_access", "a mapping allows reading, writing or both", ["ioas": .number(UInt64(ioas.id))])
+                .EINVAL, "no_access", "a mapping allows reading, writing or both",
+                hint: "name one in access, or leave access out for both", ["ioas": .number(UInt64(ioas.id))])
         }
         guard memory.isWritable || !request.access.allowsWriting else {
             throw IOMMUError(
@@ -71,7 +72,7 @@ extension EmulatedContext {
         guard count <= limits.mappings - mappingCount else {
             throw IOMMUError(
                 .EDQUOT, "quota_exceeded", "this session would hold more than \(limits.mappings) mappings",
-                hint: "unmap some, map larger ranges, or ask the administrator to raise limits.mappings",
+                hint: "unmap some, map larger ranges, or ask the administrator to raise limits.mappings_per_session",
                 ["limit": .number(UInt64(limits.mappings))])
         }
         try account.charge(UInt64(count), of: .mappings)
@@ -149,7 +150,9 @@ extension EmulatedContext {
         let ioas = try ioas(id)
         if iova == 0, length == .max { return unmapAll(ioas) }
         guard length > 0 else {
-            throw ioas.refusal(.EINVAL, "zero_length", "nothing is named to be unmapped", iova, length)
+            throw ioas.refusal(
+                .EINVAL, "zero_length", "nothing is named to be unmapped", iova, length,
+                hint: "iova 0 with length 0xffffffffffffffff unmaps everything")
         }
         let (last, overflow) = iova.addingReportingOverflow(length - 1)
         // As in iommufd, 2⁶⁴ - 1 is no address and, but for everything, no length.
@@ -194,7 +197,7 @@ extension EmulatedContext {
         guard !access.isEmpty else {
             throw IOMMUError(
                 .EINVAL, "no_access", "a mapping allows reading, writing or both",
-                ["ioas": .number(UInt64(destination))])
+                hint: "name one in access, or leave access out for both", ["ioas": .number(UInt64(destination))])
         }
         let pieces = try pieces(of: from, iova: iova, length: length, access: access)
         guard let start = pieces.first else { return iova }
@@ -245,13 +248,15 @@ extension EmulatedContext {
         var position = ioas.areas.first(endingAtOrAfter: iova)
         while true {
             guard let here = position, here.start <= next else {
-                throw ioas.refusal(.ENOENT, "not_mapped", "the source range has a hole", next, last &- next &+ 1)
+                throw ioas.refusal(
+                    .ENOENT, "not_mapped", "the source range has a hole", next, last &- next &+ 1,
+                    hint: "ioas.mappings lists what is mapped")
             }
             var area = here.area
             guard !access.allowsWriting || area.access.allowsWriting else {
                 throw ioas.refusal(
                     .EPERM, "copy_adds_write", "a read-only mapping cannot be copied as a writable one", area.start,
-                    area.length)
+                    area.length, hint: "copy it with access read")
             }
             area.offset &+= next &- area.start
             area.start = next

@@ -13,14 +13,15 @@ extension EmulatedContext {
             "pt": .number(UInt64(request.pt)), "name": .text(device.name),
         ]
         guard request.flags.isEmpty else {
-            throw IOMMUError(.EOPNOTSUPP, "flags_unsupported", "a nested stage 1 takes no flags", members)
+            throw IOMMUError(
+                .EOPNOTSUPP, "flags_unsupported", "a nested stage 1 takes no flags", hint: "leave flags out", members)
         }
         guard let vste = request.vste else {
             throw IOMMUError(
                 .EOPNOTSUPP, "data_required", "a nested stage 1 needs the guest's STE", hint: "pass data.ste", members)
         }
         guard viommu.hwpt.smmu === device.smmu else {
-            throw IOMMUError(.EINVAL, "other_smmu", "the viommu is a slice of another SMMU than the device's", members)
+            throw Self.otherSMMU(members)
         }
         try chargeObject()
         do {
@@ -47,7 +48,8 @@ extension EmulatedContext {
                     .EOPNOTSUPP, "invalidate_through_viommu", "an SMMUv3 takes invalidations for a whole viommu",
                     hint: "name the viommu", members)
             }
-            throw IOMMUError(.EINVAL, "wrong_kind", "object \(id) is a \(target.kind.rawValue), not a viommu", members)
+            throw IOMMUError(.EINVAL, "wrong_kind", "object \(id) is a \(target.kind.rawValue), not a viommu",
+                hint: "name the viommu that the hwpt was allocated with", members)
         }
         guard type == Self.virtualType else {
             throw IOMMUError(
@@ -62,6 +64,12 @@ extension EmulatedContext {
         } catch {
             throw error.with("target", .number(UInt64(id)))
         }
+    }
+
+    private static func otherSMMU(_ members: KeyValuePairs<String, IOMMUError.Value>) -> IOMMUError {
+        IOMMUError(
+            .EINVAL, "other_smmu", "the viommu is a slice of another SMMU than the device's",
+            hint: "viommu.alloc with this device makes one of its own SMMU", members)
     }
 
     // MARK: Virtual IOMMUs
@@ -84,6 +92,7 @@ extension EmulatedContext {
         guard parent.smmu === device.smmu else {
             throw IOMMUError(
                 .EINVAL, "other_smmu", "hwpt \(hwpt) is a table of another SMMU than the device's",
+                hint: "allocate the nest parent with a device behind the same SMMU",
                 ["hwpt": .number(UInt64(hwpt)), "device": .number(UInt64(id))])
         }
         try chargeObject()
@@ -106,7 +115,7 @@ extension EmulatedContext {
             "viommu": .number(UInt64(id)), "device": .number(UInt64(device)), "virt_id": .number(virtualID),
         ]
         guard viommu.hwpt.smmu === object.device.smmu else {
-            throw IOMMUError(.EINVAL, "other_smmu", "the viommu is a slice of another SMMU than the device's", members)
+            throw Self.otherSMMU(members)
         }
         guard virtualID <= UInt64(UInt32.max) else {
             throw IOMMUError(.EINVAL, "bad_virtual_id", "a virtual StreamID has 32 bits", members)
@@ -116,12 +125,15 @@ extension EmulatedContext {
                 .EOPNOTSUPP, "several_streams", "device \(object.device.name) has more than one StreamID", members)
         }
         guard object.vdevice == nil else {
-            throw IOMMUError(.EEXIST, "vdevice_exists", "device \(object.device.name) has a vdevice already", members)
+            throw IOMMUError(
+                .EEXIST, "vdevice_exists", "device \(object.device.name) has a vdevice already",
+                hint: "object.destroy ends that one", members)
         }
         let virtualID = UInt32(truncatingIfNeeded: virtualID)
         guard viommu.vdevices[virtualID] == nil else {
             throw IOMMUError(
-                .EEXIST, "virtual_id_taken", "another device of the viommu has that virtual StreamID", members)
+                .EEXIST, "virtual_id_taken", "another device of the viommu has that virtual StreamID",
+                hint: "take another virt_id, or destroy that vdevice", members)
         }
         try chargeObject()
         do {
@@ -161,7 +173,9 @@ extension EmulatedContext {
             throw IOMMUError(.EOPNOTSUPP, "wrong_type", "event queues on an SMMUv3 have the type arm_smmuv3", members)
         }
         guard viommu.eventQueue == nil else {
-            throw IOMMUError(.EEXIST, "veventq_exists", "viommu \(id) has an event queue of this type already", members)
+            throw IOMMUError(
+                .EEXIST, "veventq_exists", "viommu \(id) has an event queue of this type already",
+                hint: "read that one, or object.destroy it", members)
         }
         try chargeObject()
         let queue = VEventQueue(viommu: viommu, depth: depth)

@@ -107,6 +107,7 @@ package final class DriverVIOMMU {
             guard let master = masters[command.StreamID], let streamID = master.streamIDs.first else {
                 throw IOMMUError(
                     .EIO, "unknown_virtual_id", "no device of the viommu has this virtual StreamID",
+                    hint: "vdevice.alloc gives a device one",
                     ["virt_id": .number(UInt64(command.StreamID)), "handled": .number(UInt64(handled))]
                 )
             }

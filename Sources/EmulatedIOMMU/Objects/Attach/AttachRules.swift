@@ -9,12 +9,14 @@ enum AttachRules {
         guard let pasid else { return DeviceGroup.ridKey }
         guard device.group.devices.allSatisfy({ $0.pasidBits > 0 }) else {
             throw IOMMUError(
-                .EOPNOTSUPP, "no_pasid", "device \(device.name) has no PASIDs", ["name": .text(device.name)])
+                .EOPNOTSUPP, "no_pasid", "device \(device.name) has no PASIDs",
+                hint: "topology.list tells the pasid_bits of each device", ["name": .text(device.name)])
         }
         let bits = device.group.devices.map(\.pasidBits).min() ?? 0
         guard pasid != DeviceGroup.ridKey, pasid >> UInt32(bits) == 0 else {
             throw IOMMUError(
                 .EINVAL, "bad_pasid", "device \(device.name) has the PASIDs 1 to \((UInt32(1) << UInt32(bits)) - 1)",
+                hint: "leave pasid out for the device's own transactions",
                 ["name": .text(device.name), "pasid": .number(UInt64(pasid))])
         }
         return pasid

@@ -95,7 +95,9 @@ extension IOAS {
     func extent(start: UInt64, last: UInt64) throws(IOMMUError) -> (first: AreaMap.Position, count: Int, bytes: UInt64)
     {
         guard let first = areas.first(endingAtOrAfter: start), first.start <= last else {
-            throw refusal(.ENOENT, "not_mapped", "nothing is mapped there", start, last &- start &+ 1)
+            throw refusal(
+                .ENOENT, "not_mapped", "nothing is mapped there", start, last &- start &+ 1,
+                hint: "ioas.mappings lists what is mapped")
         }
         guard first.start >= start else { throw cut(first.area, start, last) }
         var count = 0
