@@ -271,13 +271,17 @@ package final class SVASession: ContextCompanion {
     // MARK: Events
 
     func announce(_ bond: Bond, state: String) {
-        var members: [IOMMUError.Member] = [.init("bond", .number(UInt64(bond.id)))]
+        let name = bond.device.name
+        var members: [IOMMUError.Member] = []
+        // Every bind and unbind makes these.
+        members.reserveCapacity(6)
+        members.append(.init("bond", .number(UInt64(bond.id))))
         if let device = bond.deviceID { members.append(.init("device", .number(UInt64(device)))) }
-        members += [
-            .init("name", .text(bond.device.name)), .init("mm", .number(UInt64(bond.handle.id))),
-            .init("pasid", .number(UInt64(bond.pasid))), .init("state", .text(state)),
-        ]
-        context.emit(.bond, device: bond.device.name, members)
+        members.append(.init("name", .text(name)))
+        members.append(.init("mm", .number(UInt64(bond.handle.id))))
+        members.append(.init("pasid", .number(UInt64(bond.pasid))))
+        members.append(.init("state", .text(state)))
+        context.emit(.bond, device: name, members)
     }
 
     func announce(_ queue: AcceleratorQueue, reason: String) {
