@@ -55,6 +55,22 @@ import Testing
         #expect(refused > 30 || !seed.isMultiple(of: 2))
     }
 
+    /// One byte of one element is another one.
+    @Test(arguments: UInt64(1)...4)
+    func brokenElementsAreRefusedAlikeHoweverTheyAreSpaced(seed: UInt64) throws {
+        var random = SeededGenerator(seed: seed)
+        for _ in 0..<300 {
+            let shape = Int(random.below(5))
+            var elements = (0..<6).map { _ in element(&random, shape, wild: false) }
+            let broken = 2 + Int(random.below(4))
+            var bytes = Array(elements[broken].utf8)
+            bytes[Int(random.below(UInt64(bytes.count)))] = UInt8(truncatingIfNeeded: 0x20 + random.below(0x5f))
+            elements[broken] = String(decoding: bytes, as: UTF8.self)
+            let fast = try Elements.read(objects: Elements.plain(elements))
+            #expect(try fast == Elements.read(objects: Elements.spaced(elements)), "\(Elements.plain(elements))")
+        }
+    }
+
     @Test func aTextThatLooksLikeANumberStaysAText() throws {
         let elements = (0..<9).map { #"{"id":\#($0),"name":"0x\#($0)a"}"# }
         let expected = (0..<9).map { "\($0) 7 9 0x\($0)a 1 read" }.joined(separator: "\n")
