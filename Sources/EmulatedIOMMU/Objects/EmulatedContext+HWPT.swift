@@ -156,8 +156,8 @@ extension EmulatedContext {
         guard let range = AddressRange(start: request.iova, length: request.length) else {
             throw refusal(.EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space")
         }
-        let pages = request.length / request.pageSize
-        guard (pages + 7) / 8 <= limits.transfer else {
+        let bytes = (request.length / request.pageSize - 1) / 8 + 1
+        guard bytes <= limits.transfer else {
             throw refusal(.EMSGSIZE, "transfer_too_large", "the bitmap would have more than \(limits.transfer) bytes")
         }
         guard isContiguous(hwpt.ioas, range) else {
@@ -165,7 +165,7 @@ extension EmulatedContext {
                 .EINVAL, "not_mapped", "part of the range is not mapped",
                 hint: "ask for each mapping of its own; ioas.mappings lists them")
         }
-        var bitmap = [UInt8](repeating: 0, count: Int((pages + 7) / 8))
+        var bitmap = [UInt8](repeating: 0, count: Int(bytes))
         let dirty = try hwpt.domain.readDirty(
             iova: request.iova, length: request.length, pageSize: request.pageSize, clear: request.clear, into: &bitmap)
         return (bitmap, dirty)

@@ -151,6 +151,9 @@ import Testing
         expectRefusal(.EINVAL, "not_mapped", in: laboratory) { try read(0, 0x20000, 4096) }
         expectRefusal(.EOVERFLOW, in: laboratory) { try read(.max - 4095, 0x2000, 4096) }
         expectRefusal(.EMSGSIZE, in: laboratory) { try read(0, 1 << 40, 4096) }
+        for length in [.max, .max - 6, .max - 7] as [UInt64] {
+            expectRefusal(.EMSGSIZE, in: laboratory) { try read(0, length, 1) }
+        }
         try context.setDirtyTracking(hwpt: hwpt, enabled: true)
         #expect(try read(0x10000, 0x10000, 4096) == 0)
     }
