@@ -18,7 +18,7 @@
 static aio_context_t context;
 static int source = -1;
 
-static int prepare(void)
+int clinux_prepare_signals(void)
 {
     if (source < 0)
         source = (int)syscall(SYS_memfd_create, "iommud-signal", 1u /* MFD_CLOEXEC */);
@@ -33,7 +33,7 @@ static int prepare(void)
 
 int clinux_signal_eventfd(int eventfd)
 {
-    int result = prepare();
+    int result = clinux_prepare_signals();
     if (result != 0)
         return result;
     char byte;

@@ -32,9 +32,10 @@ struct clinux_received clinux_receive(int socket, void *buffer, size_t size, int
         received.error = errno;
         return received;
     }
+    /* Where not even the first descriptor found room there is no control message, only the flag. */
+    received.truncated = (message.msg_flags & MSG_CTRUNC) != 0;
     if (message.msg_controllen == 0)
         return received;
-    received.truncated = (message.msg_flags & MSG_CTRUNC) != 0;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;

@@ -67,6 +67,14 @@ final class ChildProcess {
         return String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self)
     }
 
+    /// Hundredths of a second that the child has computed for, in and out of the kernel.
+    var hundredthsComputed: Int {
+        let line = (try? String(contentsOfFile: "/proc/\(pid)/stat", encoding: .utf8)) ?? ""
+        // The name in parentheses may hold anything; utime and stime are the fields 14 and 15.
+        let fields = line.split(separator: ")").last?.split(separator: " ") ?? []
+        return fields.dropFirst(11).prefix(2).compactMap { Int($0) }.reduce(0, +)
+    }
+
     /// Open descriptors of the child.
     var descriptorCount: Int {
         (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count) ?? -1

@@ -1,3 +1,4 @@
+import CLinux
 import Foundation
 import JSONRPC
 import Testing
@@ -18,7 +19,8 @@ struct DescriptorExhaustionTests {
     }
 
     /// Lets the daemon have so many descriptors more than it has now.
-    private func leave(room: Int) throws {
+    private func leave(room: Int, of daemon: RunningDaemon? = nil) throws {
+        let daemon = daemon ?? self.daemon
         let path = "/proc/\(daemon.process.pid)/fd"
         let used = Set(try FileManager.default.contentsOfDirectory(atPath: path).compactMap(Int.init))
         // RLIMIT_NOFILE bounds the numbers, of which not all below the highest need be in use.
@@ -60,12 +62,45 @@ struct DescriptorExhaustionTests {
         for client in late { _ = try client.call("daemon.info") }
     }
 
-    @Test func descriptorsThatFindNoRoomAreOneError() throws {
+    @Test func anInterruptThatCouldNotBeSignalledIsRefused() throws {
+        let client = try daemon.connect()
+        _ = try client.call("vsmmu.create")
+        let signal = clinux_make_eventfd()
+        try #require(signal >= 0)
+        defer { close(signal) }
+        // The eventfd has room, and nothing else.
+        try leave(room: 1)
+        let arguments = #"{"vsmmu":1,"irq":"evtq"}"#
+        try client.expect(EMFILE, "no_descriptors", "vsmmu.set_irq", arguments, descriptors: [signal])
+        #expect(daemon.process.descriptorCount == idle + 1)
+        try leave(room: 1000)
+        try client.call("vsmmu.set_irq", arguments, descriptors: [signal])
+    }
+
+    @Test func scrapersWaitWithoutKeepingTheDaemonBusy() throws {
+        let directory = try RunningDaemon.makeDirectory()
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let path = directory + "/metrics.sock"
+        let daemon = try RunningDaemon(configuration: "[daemon]\nmetrics = \"\(path)\"\n")
+        let client = try daemon.connect()
+        let queue = try client.id("fault.alloc", "{}", "fault")
+        try leave(room: 0, of: daemon)
+        let scraper = try RPCClient(path: path, timeoutMilliseconds: 20_000)
+        let before = daemon.process.hundredthsComputed
+        // Half a second in which the daemon has nothing to do but wait.
+        _ = try client.call("fault.read", #"{"fault":\#(queue),"timeout_ms":500}"#)
+        #expect(daemon.process.hundredthsComputed - before < 10)
+        try leave(room: 1000, of: daemon)
+        try scraper.send(bytes: Array("GET / HTTP/1.1\r\n\r\n".utf8))
+        #expect(try scraper.receiveLine().map { String(decoding: $0, as: UTF8.self) } == "HTTP/1.1 200 OK\r")
+    }
+
+    @Test(arguments: [0, 2]) func descriptorsThatFindNoRoomAreOneError(room: Int) throws {
         let client = try daemon.connect()
         _ = try client.call("daemon.info")
         let memory = try SharedMemory(size: 4096)
-        try leave(room: 2)
-        // The kernel hands over two of five.
+        try leave(room: room)
+        // The kernel hands over so many of five.
         try client.send(
             line: #"{"jsonrpc":"2.0","id":1,"method":"daemon.info"}"#,
             descriptors: [Int32](repeating: memory.descriptor, count: 5))
@@ -76,10 +111,10 @@ struct DescriptorExhaustionTests {
         let reply = try JSONValue(parsing: try #require(try client.receiveLine()))
         #expect(reply["id"]?.intValue == 1)
         #expect(reply["result"]?["name"]?.stringValue == "iommud")
-        #expect(daemon.process.descriptorCount == idle + 1 + 2)
+        #expect(daemon.process.descriptorCount == idle + 1 + room)
         try leave(room: 1000)
         // Those that came wait as ever.
-        for id in 1...2 { #expect(try client.id("memory.import", "{}", "memory") == id) }
+        for id in 1..<1 + room { #expect(try client.id("memory.import", "{}", "memory") == id) }
         try client.expect(EBADF, "descriptor_missing", "memory.import")
         shutdown(client.socket, Int32(SHUT_RDWR))
         try turn { daemon.process.descriptorCount == idle }

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Testing
 
@@ -43,6 +44,22 @@ import Testing
         // The work is ended, and its late answer goes nowhere.
         #expect(bench.bench.cancelled == 1)
         #expect(!bench.bench.parked[0].reply())
+        #expect(bench.server.connectionCount == 0)
+    }
+
+    /// Accepting fails on a socket that does not listen, as it does where descriptors have run out.
+    @Test func aListenerThatFailedIsNotTriedAgain() throws {
+        let socket = clinux_unix_socket(true)
+        try #require(socket >= 0)
+        try bench.server.listen(on: UnixListener(adopting: socket))
+        try bench.settle()
+        var isDrained = false
+        bench.server.drain(within: 0, refusal: refusal) { isDrained = true }
+        try bench.pump { isDrained }
+        // By then every attempt that was planned is due.
+        var isOver = false
+        bench.loop.schedule(after: 200_000_000) { isOver = true }
+        try bench.pump { isOver }
         #expect(bench.server.connectionCount == 0)
     }
 

@@ -2,6 +2,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Makes ready what clinux_signal_eventfd() needs, which it then keeps: 0, or -errno; -EAGAIN if the system has no
+ * asynchronous I/O left (fs.aio-max-nr). One thread at a time. */
+int clinux_prepare_signals(void);
+
 /* Adds 1 to the counter of somebody else's eventfd without ever blocking, however full it is: 0, or -errno; -EINVAL if
  * the descriptor is no eventfd. One thread at a time. */
 int clinux_signal_eventfd(int eventfd);

@@ -164,23 +164,29 @@ extension EmulatedContext {
     /// `vsmmu.set_irq`: signals an eventfd, which this call owns, at each interrupt; nil stops.
     ///
     /// - Parameter name: "evtq", "priq", "cmdq-sync" or "gerror".
+    /// - Throws: `EINVAL` for another name and for what is no eventfd, `EAGAIN` or `EMFILE` where none can be signalled.
     package func setVSMMUInterrupt(_ id: ObjectID, _ name: String, descriptor: Int32?) throws(IOMMUError) {
-        let interrupts: [String: Interrupt] = [
-            "evtq": .eventQueue, "priq": .priQueue, "cmdq-sync": .commandSync, "gerror": .globalError,
-        ]
+        let (target, interrupt): (VirtualSMMU, Interrupt)
         do throws(IOMMUError) {
-            let vsmmu = try vsmmu(id)
-            guard let interrupt = interrupts[name] else {
-                throw IOMMUError(
-                    .EINVAL, "unknown_interrupt", "there is no interrupt \(name)",
-                    hint: "evtq, priq, cmdq-sync and gerror exist", ["irq": .text(name)]
-                )
-            }
-            // From here on the descriptor is the model's, also if it refuses it.
-            return try vsmmu.setSignal(interrupt, descriptor)
+            (target, interrupt) = (try vsmmu(id), try Self.interrupt(named: name))
         } catch {
-            if let descriptor, error.reason != "not_an_eventfd" { Glibc.close(descriptor) }
+            if let descriptor { Glibc.close(descriptor) }
             throw error
+        }
+        // From here on the descriptor is the model's, also if it refuses it.
+        try target.setSignal(interrupt, descriptor)
+    }
+
+    private static func interrupt(named name: String) throws(IOMMUError) -> Interrupt {
+        switch name {
+        case "evtq": return .eventQueue
+        case "priq": return .priQueue
+        case "cmdq-sync": return .commandSync
+        case "gerror": return .globalError
+        default:
+            throw IOMMUError(
+                .EINVAL, "unknown_interrupt", "there is no interrupt \(name)",
+                hint: "evtq, priq, cmdq-sync and gerror exist", ["irq": .text(name)])
         }
     }
 }

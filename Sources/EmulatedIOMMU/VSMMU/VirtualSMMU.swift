@@ -93,16 +93,36 @@ package final class VirtualSMMU: SMMUDelegate {
 
     /// Signals an eventfd, which it owns, at each interrupt; nil stops.
     ///
-    /// - Throws: `EINVAL` for what is no eventfd.
+    /// - Throws: `EINVAL` for what is no eventfd, `EAGAIN` or `EMFILE` where the daemon could not signal it.
     func setSignal(_ interrupt: Interrupt, _ descriptor: Int32?) throws(IOMMUError) {
-        if let descriptor, linkTarget(ofDescriptor: descriptor) != "anon_inode:[eventfd]" {
-            close(descriptor)
+        if let descriptor {
+            do throws(IOMMUError) {
+                try Self.checkSignal(descriptor)
+            } catch {
+                close(descriptor)
+                throw error
+            }
+        }
+        if let old = signals[interrupt] { close(old) }
+        signals[interrupt] = descriptor
+    }
+
+    private static func checkSignal(_ descriptor: Int32) throws(IOMMUError) {
+        guard linkTarget(ofDescriptor: descriptor) == "anon_inode:[eventfd]" else {
             throw IOMMUError(
                 .EINVAL, "not_an_eventfd", "interrupts are signalled through eventfds only",
                 hint: "make one with eventfd(2)")
         }
-        if let old = signals[interrupt] { close(old) }
-        signals[interrupt] = descriptor
+        // Later nobody could be told.
+        switch -clinux_prepare_signals() {
+        case 0: return
+        case Glibc.EMFILE, Glibc.ENFILE:
+            throw IOMMUError(.EMFILE, "no_descriptors", "the daemon has no descriptor left")
+        default:
+            throw IOMMUError(
+                .EAGAIN, "no_signals", "the system gives the daemon no asynchronous I/O to signal eventfds with",
+                hint: "raise fs.aio-max-nr, or look at the interrupt registers instead")
+        }
     }
 
     private func deliver() {
@@ -111,7 +131,8 @@ package final class VirtualSMMU: SMMUDelegate {
         pending = []
         for interrupt in raised {
             guard let descriptor = signals[interrupt] else { continue }
-            // A counter that overflows stays readable: nothing is lost but the count.
+            // What it takes is there since the descriptor was accepted. A counter that overflows stays readable:
+            // nothing is lost but the count.
             _ = clinux_signal_eventfd(descriptor)
         }
     }

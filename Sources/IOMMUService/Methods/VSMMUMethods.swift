@@ -131,6 +131,7 @@ private func declareInterrupts(_ methods: inout MethodTable<Service>) {
         m.refusesUnknown("vsmmu")
         m.refuses(.EBADF, "descriptor_missing", "No descriptor came with the request.")
         m.refuses(.EINVAL, "not_an_eventfd", "The descriptor is no eventfd.")
+        m.refuses(.EAGAIN, "no_signals", "The system has no asynchronous I/O left to signal it with.")
         return { call, service in
             let context = try service.emulatedContext(call)
             let descriptor = call[enable] ? try call.takeDescriptor().take() : nil

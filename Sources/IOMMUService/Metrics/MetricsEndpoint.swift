@@ -3,45 +3,41 @@ import Glibc
 import JSONRPC
 
 /// Answers HTTP requests on a Unix socket with the metrics as text.
-final class MetricsEndpoint: EventHandler {
+final class MetricsEndpoint {
     /// Scrapers at one time; more wait in the listen queue.
     private static let maximumScrapers = 8
 
-    private let listener: UnixListener
     private let loop: EventLoop
     private let render: () -> String
-    private var registration: EventLoop.Registration?
+    private var acceptor: Acceptor?
     private var scrapers: [Int32: Scraper] = [:]
 
     init(path: String, loop: EventLoop, render: @escaping () -> String) throws(SystemError) {
-        listener = try UnixListener(path: path)
         self.loop = loop
         self.render = render
-        registration = try loop.register(listener.descriptor, for: .input, self)
+        let acceptor = Acceptor(
+            try UnixListener(path: path), loop: loop,
+            isFull: { [unowned self] in scrapers.count >= Self.maximumScrapers }
+        ) { [unowned self] in serve($0.take()) }
+        try acceptor.start()
+        self.acceptor = acceptor
     }
 
     func shutDown() {
-        if let registration { loop.unregister(registration) }
-        registration = nil
-        listener.shutDown()
+        acceptor?.stop()
+        acceptor = nil
         for scraper in scrapers.values { scraper.end() }
     }
 
-    func ready(_ events: EventMask) {
-        while scrapers.count < Self.maximumScrapers {
-            let socket = clinux_accept(listener.descriptor)
-            guard socket >= 0 else { return }
-            let scraper = Scraper(socket, loop: loop, render: render) { [weak self] in self?.forget(socket) }
-            scrapers[socket] = scraper
-            scraper.start()
-        }
-        // A readable listener that is not accepted from would spin the loop.
-        if let registration { loop.modify(registration, for: []) }
+    private func serve(_ socket: Int32) {
+        let scraper = Scraper(socket, loop: loop, render: render) { [weak self] in self?.forget(socket) }
+        scrapers[socket] = scraper
+        scraper.start()
     }
 
     private func forget(_ socket: Int32) {
         scrapers[socket] = nil
-        if let registration { loop.modify(registration, for: .input) }
+        acceptor?.resume()
     }
 }
 

@@ -1,11 +1,12 @@
 import CLinux
 import Glibc
 
-/// Accepts connections on one listener.
-final class Acceptor: EventHandler {
+/// Accepts connections on one listener, for as long as their owner has room for them.
+public final class Acceptor: EventHandler {
     private let listener: UnixListener
-    private unowned let server: Server
     private let loop: EventLoop
+    private let isFull: () -> Bool
+    private let take: (consuming Descriptor) -> Void
     private var retry: TimerID?
     private var registration: EventLoop.Registration?
     private var isPaused = false
@@ -15,29 +16,38 @@ final class Acceptor: EventHandler {
     /// How long to leave a full descriptor table alone: the listen queue keeps the clients meanwhile.
     private static let pause: UInt64 = 100_000_000
 
-    init(_ listener: UnixListener, _ server: Server) {
+    /// - Parameters:
+    ///   - isFull: Whether no more connections are wanted now; ``resume()`` says when that may have changed.
+    ///   - take: Gets each accepted socket, which is non-blocking and closed on exec.
+    public init(
+        _ listener: UnixListener, loop: EventLoop, isFull: @escaping () -> Bool,
+        take: @escaping (consuming Descriptor) -> Void
+    ) {
         self.listener = listener
-        self.server = server
-        loop = server.loop
+        self.loop = loop
+        self.isFull = isFull
+        self.take = take
     }
 
-    func start() throws(SystemError) {
+    /// Begins to accept.
+    public func start() throws(SystemError) {
         registration = try loop.register(listener.descriptor, for: .input, self)
     }
 
-    func stop() {
+    /// Accepts no more, for good, and shuts the listener down.
+    public func stop() {
         if let registration { loop.unregister(registration) }
         registration = nil
         retry.map(loop.cancel)
         listener.shutDown()
     }
 
-    func ready(_ events: EventMask) {
+    public func ready(_ events: EventMask) {
         for _ in 0..<Self.perTurn {
-            guard !server.isFull else { return pause() }
+            guard !isFull() else { return pause() }
             let socket = clinux_accept(listener.descriptor)
             if socket >= 0 {
-                server.add(Descriptor(adopting: socket))
+                take(Descriptor(adopting: socket))
                 continue
             }
             switch -socket {
@@ -58,10 +68,13 @@ final class Acceptor: EventHandler {
     /// Descriptors or memory are short: somebody else may free some.
     private func pauseForAWhile() {
         pause()
-        retry = loop.schedule(after: Self.pause) { [unowned self] in resume() }
+        // A connection that ended may have resumed it before its time, to no avail: one timer is enough to stop.
+        retry.map(loop.cancel)
+        retry = loop.schedule(after: Self.pause) { [weak self] in self?.resume() }
     }
 
-    func resume() {
+    /// There may be room again.
+    public func resume() {
         guard isPaused, let registration else { return }
         isPaused = false
         loop.modify(registration, for: .input)

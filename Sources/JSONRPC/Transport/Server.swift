@@ -14,6 +14,8 @@ public final class Server {
     public var onConnect: ((Connection) -> Void)?
     /// A connection has ended, whoever ended it: the place to tear its state down.
     public var onDisconnect: ((Connection) -> Void)?
+    /// A client has not read its replies for too long: its connection ends now.
+    public var onStall: ((Connection) -> Void)?
     /// Runs before the replies of a turn leave: what must be durable before a client hears of it is written here.
     public var beforeSending: (() -> Void)?
 
@@ -69,7 +71,7 @@ public final class Server {
 
     /// Begins to accept connections.
     public func listen(on listener: UnixListener) throws(SystemError) {
-        let acceptor = Acceptor(listener, self)
+        let acceptor = Acceptor(listener, loop: loop, isFull: { [unowned self] in isFull }) { [unowned self] in add($0) }
         try acceptor.start()
         acceptors.append(acceptor)
     }
@@ -206,6 +208,7 @@ extension Server {
         var isAnyBlocked = false
         for case let link? in links where link.isBlocked {
             if now &- link.lastProgress >= patience {
+                onStall?(link.connection)
                 link.end()
             } else {
                 isAnyBlocked = true
