@@ -83,11 +83,7 @@ extension EmulatedContext {
                 ["memory": .number(UInt64(memoryID))]
             )
         }
-        guard synthetic.areas.count < limits.mappings else {
-            throw IOMMUError(
-                .EDQUOT, "quota_exceeded", "the address space would have more than \(limits.mappings) areas",
-                ["limit": .number(UInt64(limits.mappings))])
-        }
+        try checkRoomForAnArea(in: synthetic)
         try synthetic.check(range)
         let area = SyntheticMemory.Area(
             range: range, memory: memory, memoryID: memoryID, offset: offset, access: access, isPopulated: populate)
@@ -103,11 +99,23 @@ extension EmulatedContext {
     }
 
     /// `mm.unmap`: whatever lies in the range goes, as with munmap(2).
+    ///
+    /// - Throws: `EINVAL` for misalignment or a process's mm; `EDQUOT` where an area would be cut into two for which
+    ///   there is no room.
     package func unmapMM(_ mm: ObjectID, va: UInt64, length: UInt64) throws(IOMMUError) {
         let (space, synthetic) = try syntheticMM(mm)
         let range = try checkRange(va: va, length: length)
+        if synthetic.isSplit(by: range) { try checkRoomForAnArea(in: synthetic) }
         space.zap(range)
         synthetic.remove(range)
+    }
+
+    private func checkRoomForAnArea(in memory: SyntheticMemory) throws(IOMMUError) {
+        guard memory.areas.count < limits.mappings else {
+            throw IOMMUError(
+                .EDQUOT, "quota_exceeded", "the address space would have more than \(limits.mappings) areas",
+                ["limit": .number(UInt64(limits.mappings))])
+        }
     }
 
     /// `mm.exit`: as if its last process had exited; once more changes nothing.

@@ -52,6 +52,12 @@ final class SyntheticMemory {
         areas.replaceSubrange(start..<end, with: kept)
     }
 
+    /// Whether removing a range leaves one area in two parts.
+    func isSplit(by range: AddressRange) -> Bool {
+        let index = firstIndex(endingAtOrBehind: range.start)
+        return index < areas.count && areas[index].range.start < range.start && areas[index].range.last > range.last
+    }
+
     func removeAll() {
         for area in areas { area.memory.mappings -= 1 }
         areas = []

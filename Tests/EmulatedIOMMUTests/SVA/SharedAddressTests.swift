@@ -193,6 +193,31 @@ import Testing
         try context.closeMemory(memory)
     }
 
+    /// As Linux, where munmap() may not make more areas than there may be.
+    @Test func cuttingAreasIsBounded() throws {
+        let laboratory = try Laboratory()
+        var limits = ContextLimits()
+        limits.mappings = 3
+        let context = laboratory.backend.makeContext(owner: "bounded", account: laboratory.account, limits: limits)
+        defer { context.close() }
+        let memory = try context.createMemory(size: 16 << 12, name: nil, huge: false)
+        let mm = try context.createMM()
+        try context.mapMM(
+            mm, va: 0, memory: memory, offset: 0, length: 16 << 12, access: [.read, .write], populate: true)
+        func unmap(_ pages: Range<UInt64>) throws {
+            try context.unmapMM(mm, va: pages.lowerBound << 12, length: UInt64(pages.count) << 12)
+        }
+        try unmap(2..<3)
+        try unmap(6..<7)
+        #expect(refusal { try unmap(10..<11) }?.reason == "quota_exceeded")
+        // What makes no area more is no matter.
+        try unmap(5..<8)
+        try unmap(12..<16)
+        #expect(refusal { try unmap(10..<11) }?.reason == "quota_exceeded")
+        try unmap(0..<2)
+        try unmap(10..<11)
+    }
+
     @Test func theSessionsEndFreesEverything() throws {
         let laboratory = try Laboratory()
         let context = laboratory.backend.makeContext(
