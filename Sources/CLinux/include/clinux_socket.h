@@ -39,7 +39,7 @@ struct clinux_peer {
 /* Who connected (SO_PEERCRED): 0 or -errno. */
 int clinux_peer_credentials(int socket, struct clinux_peer *peer);
 
-/* The supplementary groups of who connected (SO_PEERGROUPS): their number, or -errno. */
+/* The supplementary groups of who connected (SO_PEERGROUPS): their number, or -errno; -ERANGE for more than fit. */
 int clinux_peer_groups(int socket, uint32_t *groups, int capacity);
 
 /* A pidfd of who connected (SO_PEERPIDFD, Linux 6.5), or -errno. */

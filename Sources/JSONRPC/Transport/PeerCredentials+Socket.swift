@@ -2,15 +2,24 @@ import CLinux
 import Glibc
 
 extension PeerCredentials {
-    /// Supplementary groups looked at; who is in more is known by the first ones.
-    private static let maximumGroups = 1024
-
     /// The credentials of whoever connected a Unix socket, as they were at that moment.
     init?(of socket: Int32) {
         var peer = clinux_peer()
         guard clinux_peer_credentials(socket, &peer) == 0 else { return nil }
-        var groups = [UInt32](repeating: 0, count: Self.maximumGroups)
-        let count = clinux_peer_groups(socket, &groups, Int32(groups.count))
-        self.init(pid: peer.pid, uid: peer.uid, gid: peer.gid, groups: Array(groups.prefix(max(0, Int(count)))))
+        self.init(pid: peer.pid, uid: peer.uid, gid: peer.gid, groups: Self.groups(of: socket))
+    }
+
+    /// None where the kernel does not tell them.
+    private static func groups(of socket: Int32) -> [UInt32] {
+        // Room for nearly everybody's, then for as many as there can be (NGROUPS_MAX): the kernel tells all or none.
+        for room in [64, 65_536] {
+            var result: Int32 = 0
+            let groups = [UInt32](unsafeUninitializedCapacity: room) { buffer, count in
+                result = clinux_peer_groups(socket, buffer.baseAddress, Int32(room))
+                count = max(0, Int(result))
+            }
+            guard result == -ERANGE else { return groups }
+        }
+        return []
     }
 }
