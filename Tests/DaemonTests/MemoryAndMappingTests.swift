@@ -34,6 +34,21 @@ struct MemoryAndMappingTests {
         try client.expect(ENOENT, nil, "memory.read", #"{"memory":1,"length":1}"#)
     }
 
+    @Test func transfersAreAsLongAsTheConfigurationSays() throws {
+        let daemon = try RunningDaemon(
+            configuration: "[limits]\nmessage_bytes = \"16 MiB\"\ntransfer_bytes = \"4 MiB\"\n")
+        let client = try daemon.connect()
+        _ = try client.call("memory.create", #"{"size":8388608}"#)
+        func write(_ count: Int) throws -> JSONValue {
+            let data = Data(repeating: 0x5a, count: count).base64EncodedString()
+            return try client.call("memory.write", #"{"memory":1,"offset":0,"data":"\#(data)"}"#)
+        }
+        #expect(try write(4 << 20)["written"]?.intValue == 4 << 20)
+        #expect(throws: RPCError.self) { try write((4 << 20) + 1) }
+        let read = try client.call("memory.read", #"{"memory":1,"offset":4194303,"length":2}"#)
+        #expect(read["data"]?.stringValue == Data([0x5a, 0]).base64EncodedString())
+    }
+
     @Test func refusesWhatIsNoMemfd() throws {
         var ends: [Int32] = [0, 0]
         #expect(pipe(&ends) == 0)

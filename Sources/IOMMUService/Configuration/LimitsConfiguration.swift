@@ -43,6 +43,8 @@ package struct LimitsConfiguration: Sendable, Equatable {
     package var memoryObjectBytes = 1 << 42
     /// Bytes that one `memory.read`, `dma.read` or the like moves.
     package var transferBytes = 512 << 10
+    /// What that can be set to at most.
+    static let largestTransferBytes = 16 << 20
 
     // MARK: The daemon
 
@@ -122,7 +124,7 @@ extension LimitsConfiguration {
         Key("queues_per_session", \.queuesPerSession, 0...(1 << 32)),
         Key("fault_queue_depth", \.faultQueueDepth, 1...1_000_000),
         Key("memory_object_bytes", \.memoryObjectBytes, 4096...Int.max, unit: .bytes),
-        Key("transfer_bytes", \.transferBytes, 4096...(16 << 20), unit: .bytes),
+        Key("transfer_bytes", \.transferBytes, 4096...largestTransferBytes, unit: .bytes),
         Key("workers", \.workers, 1...256, isLive: false),
     ]
 

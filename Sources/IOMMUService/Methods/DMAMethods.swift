@@ -27,7 +27,7 @@ func declareDMAMethods(_ methods: inout MethodTable<Service>) {
         let device = m.param("device", .id, "The device object.")
         let pasid = m.optional("pasid", .count(), "The PASID of the access; absent: none.")
         let iova = m.param("iova", .address, "First byte.")
-        let data = m.param("data", .base64(), "The bytes, at most `limits.transfer_bytes`.")
+        let data = m.param("data", .transfer, "The bytes, at most `limits.transfer_bytes`.")
         let timeout = m.optional("timeout_ms", .count(0...3_600_000), "End a stalled access after so long.")
         let written = m.result("written", .count, "Bytes written: all of them.")
         refusesAccesses(m)

@@ -83,7 +83,7 @@ private func declareMemoryAccess(_ methods: inout MethodTable<Service>) {
     methods.declare("memory.write", "Write bytes into a memory object.", changesState: true) { m in
         let memory = m.param("memory", .id, "The memory object.")
         let offset = m.param("offset", .address, default: 0, "First byte.")
-        let data = m.param("data", .base64(), "The bytes.")
+        let data = m.param("data", .transfer, "The bytes, at most `limits.transfer_bytes`.")
         let written = m.result("written", .count, "Bytes written.")
         m.refusesUnknown("memory")
         m.refuses(.EPERM, "memory_read_only", "The descriptor or its seals forbid writing.")

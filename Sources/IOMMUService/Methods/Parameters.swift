@@ -6,6 +6,11 @@ extension ParamType where Value == Flags {
     static var access: ParamType { .flags(["read", "write"]) }
 }
 
+extension ParamType where Value == EncodedBytes {
+    /// The data of a transfer; `limits.transfer_bytes` says how much of it one call may move.
+    static var transfer: ParamType { .base64(maximumBytes: LimitsConfiguration.largestTransferBytes) }
+}
+
 extension Flags {
     /// What an absent `access` means.
     static var readWrite: Flags { Flags(bits: UInt32(Access.read.union(.write).rawValue)) }
