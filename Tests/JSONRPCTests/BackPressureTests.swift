@@ -39,8 +39,11 @@ import Testing
         let bench = try SocketBench(limits: limits)
         let client = try bench.connect()
         let other = try bench.connect()
+        var stalled: [ConnectionID] = []
+        bench.server.onStall = { stalled.append($0.id) }
         try client.send(request(1, "blob", #"{"bytes":4000000}"#))
         try bench.pump { bench.ended.count == 1 }
+        #expect(stalled == bench.ended)
         #expect(bench.ended == [bench.connected[0].id])
         try other.send(request(1, "note", #"{"text":"x"}"#))
         #expect(try other.reply()["id"] == .integer(1))

@@ -20,7 +20,7 @@ package final class Daemon {
 
     /// Builds everything but the sockets. Signals are the loop's from here on, so no thread may have been started.
     ///
-    /// - Throws: ``StartupError``, or ``ConfigurationError`` where the topology cannot be built.
+    /// - Throws: `SystemError`, or ``ConfigurationError`` where the topology cannot be built.
     package init(
         _ configuration: Configuration, options: DaemonOptions, facts: DaemonFacts, log: DaemonLog,
         manager: any ServiceNotifying
@@ -38,7 +38,7 @@ package final class Daemon {
             MethodCatalog.make(), context: service, limits: configuration.limits.transport)
         service.dispatcher = dispatcher
         server = Server(loop: loop, dispatcher: dispatcher)
-        reporter = StatusReporter(service: service, loop: loop, manager: manager)
+        reporter = StatusReporter(service: service, loop: loop, manager: manager, log: log)
         watchdog = WatchdogProbe(service: service, dispatcher: dispatcher)
         connectServer(dispatcher)
     }
@@ -62,6 +62,9 @@ package final class Daemon {
             service.disconnected(connection)
             reporter.changed()
         }
+        server.onStall = { [unowned self] connection in
+            logDrop(connection, "a client does not read its replies, and is dropped", reason: "stalled")
+        }
         dispatcher.onRefusal = { [unowned self] connection, method, error, cause in
             service.refused(connection, method, error)
             if error.code == RPCError.internalError { logInternalError(method, cause) }
@@ -73,9 +76,18 @@ package final class Daemon {
             try service.connected(connection)
             reporter.changed()
         } catch {
-            log.logger.log(.clientDropped, level: .warning, "\(error.message)", ["reason": "\(error.reason)"])
+            logDrop(connection, error.message, reason: error.reason)
             server.turnAway(connection.id, error.rpcError)
         }
+    }
+
+    private func logDrop(_ connection: Connection, _ text: String, reason: String) {
+        var fields: Logger.Metadata = ["reason": "\(reason)"]
+        if let credentials = connection.credentials {
+            fields["uid"] = "\(credentials.uid)"
+            fields["pid"] = "\(credentials.pid)"
+        }
+        log.logger.log(.clientDropped, level: .warning, "\(text)", fields)
     }
 
     private func logInternalError(_ method: String?, _ cause: (any Error)?) {
@@ -114,7 +126,7 @@ package final class Daemon {
 
     private func feedWatchdog(every microseconds: UInt64) {
         if watchdog.isAnswered() {
-            _ = try? manager.notify(.watchdog)
+            manager.announce(.watchdog, log: log.logger)
         } else {
             log.logger.error("the daemon does not answer its own question; the watchdog is not fed")
         }
@@ -135,7 +147,7 @@ package final class Daemon {
         guard !isStopping else { return server.cutDrainShort() }
         isStopping = true
         let seconds = service.configuration.daemon.drainSeconds
-        _ = try? manager.notify(.stopping, .status("stopping: \(service.status)"))
+        manager.announce(.stopping, .status("stopping: \(service.status)"), log: log.logger)
         log.logger.log(.stopping, level: .notice, "stopping: requests in flight get \(seconds) s")
         metrics?.shutDown()
         let deadline = UInt64(seconds) &* 1_000_000_000
@@ -154,7 +166,7 @@ package final class Daemon {
 
     private func reload() {
         guard !isStopping else { return }
-        _ = try? manager.notify(.reloadingNow(), .status("reloading"))
+        manager.announce(.reloadingNow(), .status("reloading"), log: log.logger)
         do {
             let changes = service.reload(try ConfigurationFile.load(options.configuration))
             server.dispatcher.limits = service.configuration.limits.transport
@@ -166,14 +178,17 @@ package final class Daemon {
                 .configurationRejected, level: .error, "the old configuration stays in force: \(error)",
                 ["ERRNO": "\(error.errno)"])
         }
-        _ = try? manager.notify(.ready, .status(service.status))
+        manager.announce(.ready, .status(service.status), log: log.logger)
     }
 
     private func report(_ changes: ConfigurationChanges) {
         let live = changes.live.isEmpty ? "nothing changed" : "now in force: \(changes.live.joined(separator: ", "))"
         let later = changes.needRestart.joined(separator: ", ")
         let rest = later.isEmpty ? "" : "; changes only with a restart: \(later)"
-        log.logger.log(.configurationReloaded, level: .notice, "configuration read again: \(live)\(rest)")
+        var fields: Logger.Metadata = [:]
+        if !changes.live.isEmpty { fields["live"] = .array(changes.live.map { .string($0) }) }
+        if !later.isEmpty { fields["need_restart"] = .array(changes.needRestart.map { .string($0) }) }
+        log.logger.log(.configurationReloaded, level: .notice, "configuration read again: \(live)\(rest)", fields)
     }
 }
 

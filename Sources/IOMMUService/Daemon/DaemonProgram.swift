@@ -89,7 +89,7 @@ package enum DaemonProgram {
         case let error as ConfigurationError:
             log.logger.log(
                 .configurationRejected, level: .critical, "\(error.description)", ["ERRNO": "\(error.errno)"])
-            _ = try? manager.notify(.errno(error.errno), .status(error.description))
+            manager.announce(.errno(error.errno), .status(error.description), log: log.logger)
             return ConfigurationError.exitStatus
         case let error as SystemError:
             fail("\(error)", errno: error.errno, log, manager)
@@ -103,7 +103,7 @@ package enum DaemonProgram {
 
     private static func fail(_ text: String, errno: CInt, _ log: DaemonLog, _ manager: NotifySocket) {
         log.logger.critical("cannot go on: \(text)", metadata: ["ERRNO": "\(errno)"])
-        _ = try? manager.notify(.errno(errno), .status(text))
+        manager.announce(.errno(errno), .status(text), log: log.logger)
     }
 }
 

@@ -8,13 +8,15 @@ final class StatusReporter {
     private let service: Service
     private let loop: EventLoop
     private let manager: any ServiceNotifying
+    private let log: DaemonLog
     private var isDue = false
     private var last = ""
 
-    init(service: Service, loop: EventLoop, manager: any ServiceNotifying) {
+    init(service: Service, loop: EventLoop, manager: any ServiceNotifying, log: DaemonLog) {
         self.service = service
         self.loop = loop
         self.manager = manager
+        self.log = log
     }
 
     func changed() {
@@ -28,6 +30,6 @@ final class StatusReporter {
         let status = service.status
         guard status != last else { return }
         last = status
-        _ = try? manager.notify(.status(status))
+        manager.announce(.status(status), log: log.logger)
     }
 }

@@ -18,9 +18,9 @@ package enum LogMessage: CaseIterable, Sendable {
     case deviceUnbound
     /// A request was refused.
     case requestRefused
-    /// A client was disconnected.
+    /// A client was turned away or dropped.
     case clientDropped
-    /// Stored descriptors belonged to nothing.
+    /// A passed descriptor was of no use.
     case descriptorsDropped
 
     /// The identity of the message; never changes.
