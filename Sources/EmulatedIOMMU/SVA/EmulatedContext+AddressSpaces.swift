@@ -22,6 +22,11 @@ extension EmulatedContext {
         sva.open(try ProcessCandidate(pid: pid, by: client, files: backend.sva.processFiles), completion)
     }
 
+    /// Whether a descriptor is a pidfd, of a process that lives or not.
+    package func isPidfd(_ descriptor: Int32) -> Bool {
+        ProcessCandidate.numbers(ofPidfd: descriptor, backend.sva.processFiles) != nil
+    }
+
     /// `mm.open` with a pidfd, which this call owns.
     package func openMM(
         pidfd: Int32, by client: ClientIdentity, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void

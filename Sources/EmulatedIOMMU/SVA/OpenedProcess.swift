@@ -50,7 +50,8 @@ struct ProcessCandidate: Sendable {
         do throws(IOMMUError) {
             guard memory.isAlive else { throw .mmExited }
             guard memory.isKnown, let layout = try? memory.layout(), memory.isConsistent(layout) else {
-                throw client == nil ? Self.notMemAndMaps : Self.noProcess
+                // It may have ended since.
+                throw !memory.isAlive ? .mmExited : client == nil ? Self.notMemAndMaps : Self.noProcess
             }
             if let client, let pid {
                 try Self.recheck(pid, client, files)

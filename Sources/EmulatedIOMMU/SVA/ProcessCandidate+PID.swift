@@ -30,10 +30,13 @@ extension ProcessCandidate {
         self.files = files
     }
 
+    /// What the kernel says that a descriptor stands for; nil if it is no pidfd.
+    static func numbers(ofPidfd descriptor: Int32, _ files: any ProcessFiles) -> [Substring]? {
+        files.read("/proc/self/fdinfo/\(descriptor)").flatMap { ProcFile.values(of: "Pid", in: $0) }
+    }
+
     static func pid(ofPidfd descriptor: Int32, _ files: any ProcessFiles) throws(IOMMUError) -> Int32 {
-        guard let content = files.read("/proc/self/fdinfo/\(descriptor)"),
-            let value = ProcFile.values(of: "Pid", in: content)?.first, let pid = Int32(value)
-        else {
+        guard let value = numbers(ofPidfd: descriptor, files)?.first, let pid = Int32(value) else {
             throw IOMMUError(
                 .EINVAL, "not_a_pidfd", "the descriptor is not a pidfd",
                 hint: "send a pidfd, or two descriptors: your own /proc/self/mem and /proc/self/maps"

@@ -1,5 +1,4 @@
 import EmulatedIOMMU
-import Glibc
 import IOMMU
 import JSONRPC
 
@@ -71,7 +70,7 @@ private func declareMMOpen(_ methods: inout MethodTable<Service>) {
         return { call, service in
             let identity = try service.client(call).peer.identity
             let context = try service.emulatedContext(call)
-            let process = try NamedProcess(call, pid: call[pid])
+            let process = try NamedProcess(call, pid: call[pid], in: context)
             return try service.access(call, context, timeout: nil) { done throws(IOMMUError) in
                 switch process {
                 case .pid(let pid): try context.openMM(pid: pid, by: identity, completion: done)
@@ -93,14 +92,14 @@ private enum NamedProcess {
     case files(mem: Int32, maps: Int32)
 
     /// - Throws: `EBADF` where neither a pid nor enough descriptors came, `EINVAL` where both did.
-    init(_ call: Call, pid: UInt32?) throws {
+    init(_ call: Call, pid: UInt32?, in context: EmulatedContext) throws {
         if let pid {
             try refuseDescriptors(besidePID: pid, call)
             self = .pid(Int32(pid))
             return
         }
         let first = try call.takeDescriptor()
-        if ProcessDescriptor.isPidfd(first.number) {
+        if context.isPidfd(first.number) {
             self = .pidfd(first.take())
             return
         }
@@ -148,19 +147,5 @@ private func declareMMMapping(_ methods: inout MethodTable<Service>) {
             try service.emulatedContext(call).unmapMM(call[mm], va: call[va], length: call[length])
             return call.reply()
         }
-    }
-}
-
-/// Descriptors that stand for processes.
-private enum ProcessDescriptor {
-    /// Whether the kernel describes it as a pidfd, live or not.
-    static func isPidfd(_ descriptor: Int32) -> Bool {
-        let file = open("/proc/self/fdinfo/\(descriptor)", O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return false }
-        defer { close(file) }
-        var bytes = [UInt8](repeating: 0, count: 512)
-        let count = read(file, &bytes, bytes.count)
-        let lines = String(decoding: bytes.prefix(max(count, 0)), as: UTF8.self).split(separator: "\n")
-        return lines.contains { $0.hasPrefix("Pid:") }
     }
 }
