@@ -15,7 +15,7 @@ package struct Administrators: Sendable {
 
     /// As this process and the group database say now.
     package static func current() -> Administrators {
-        Administrators(daemonUID: geteuid(), groupID: gid(ofGroup: groupName))
+        Administrators(daemonUID: geteuid(), groupID: UserDatabase.gid(ofGroup: groupName))
     }
 
     /// What the kernel says about a peer, with its role.
@@ -23,13 +23,5 @@ package struct Administrators: Sendable {
         let isMember = groupID.map { $0 == gid || groups.contains($0) } ?? false
         let isAdmin = uid == 0 || uid == daemonUID || isMember
         return Peer(identity: ClientIdentity(uid: uid, gid: gid, pid: pid, isAdmin: isAdmin), groups: groups)
-    }
-
-    private static func gid(ofGroup name: String) -> UInt32? {
-        var entry = group()
-        var found: UnsafeMutablePointer<group>?
-        var buffer = [CChar](repeating: 0, count: 16384)
-        let failure = getgrnam_r(name, &entry, &buffer, buffer.count, &found)
-        return failure == 0 && found != nil ? entry.gr_gid : nil
     }
 }

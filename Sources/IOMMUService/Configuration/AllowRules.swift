@@ -1,5 +1,3 @@
-import Glibc
-
 /// `[[allow]]`: who may bind which device.
 enum AllowRules {
     /// Reads one rule. It is for whoever fits any of its keys; without any, for everybody.
@@ -21,20 +19,20 @@ enum AllowRules {
     private static func uid(
         of user: String, in section: ConfigurationSection
     ) throws(ConfigurationError) -> UInt32 {
-        guard let entry = getpwnam(user) else {
+        guard let uid = UserDatabase.uid(ofUser: user) else {
             throw section.error(
                 "user", "this machine has no user “\(user)”", remedy: "create it, or give its number as uid")
         }
-        return entry.pointee.pw_uid
+        return uid
     }
 
     private static func gid(
         of group: String, in section: ConfigurationSection
     ) throws(ConfigurationError) -> UInt32 {
-        guard let entry = getgrnam(group) else {
+        guard let gid = UserDatabase.gid(ofGroup: group) else {
             throw section.error(
                 "group", "this machine has no group “\(group)”", remedy: "create it, or give its number as gid")
         }
-        return entry.pointee.gr_gid
+        return gid
     }
 }

@@ -90,16 +90,10 @@ extension ConfigurationSection {
         return path
     }
 
-    /// A string that names something: 1 to 64 letters, digits and `. _ : -`.
+    /// A string that names something, as a ``TopologyName``.
     mutating func name(_ key: String) throws(ConfigurationError) -> String? {
         guard let name = try string(key) else { return nil }
-        let isGood = (1...64).contains(name.utf8.count) && name.utf8.allSatisfy { byte in
-            switch byte {
-            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2e, 0x5f, 0x3a, 0x2d: true
-            default: false
-            }
-        }
-        guard isGood else {
+        guard TopologyName.isValid(name.utf8) else {
             throw error(key, "“\(name)” is not a name", remedy: "use 1 to 64 letters, digits, dots, colons, _ and -")
         }
         return name

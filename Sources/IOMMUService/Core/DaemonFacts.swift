@@ -1,4 +1,5 @@
 import Glibc
+import Systemd
 
 /// The version of the program.
 package enum DaemonVersion {
@@ -19,15 +20,9 @@ package struct DaemonFacts: Sendable {
 
     package var systemd: Systemd
     package let pid = getpid()
-    private let startedAt = DaemonFacts.monotonicSeconds
+    private let startedAt = MonotonicClock.microseconds
 
     package init(systemd: Systemd = Systemd()) { self.systemd = systemd }
 
-    package var uptimeSeconds: UInt64 { DaemonFacts.monotonicSeconds - startedAt }
-
-    private static var monotonicSeconds: UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec)
-    }
+    package var uptimeSeconds: UInt64 { (MonotonicClock.microseconds &- startedAt) / 1_000_000 }
 }

@@ -196,7 +196,7 @@ package final class Service {
         return max(device.queues - open, 0)
     }
 
-    /// "12 connections, 3 sessions, 4 devices in use"
+    /// "12 connections, 3 named sessions, 4 devices in use"
     package var status: String {
         let connections = clients.count { $0 != nil }
         let devices = backend.topology.devices.count { $0.boundBy != nil }

@@ -30,16 +30,7 @@ private enum BusChoice: String, ParameterChoice {
     case platform
 }
 
-/// What the configuration accepts as a name: names end up in the journal and in metrics, where no client may put a line
-/// of its own.
-private let topologyName = StringPattern("^[0-9A-Za-z._:-]{1,64}$") { bytes in
-    !bytes.isEmpty && bytes.allSatisfy { byte in
-        switch byte {
-        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2e, 0x5f, 0x3a, 0x2d: true
-        default: false
-        }
-    }
-}
+private let topologyName = StringPattern(TopologyName.expression) { TopologyName.isValid($0) }
 
 /// `device.add` and `device.remove`: hot plug of emulated devices.
 func declareHotplugMethods(_ methods: inout MethodTable<Service>) {

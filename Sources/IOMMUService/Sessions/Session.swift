@@ -4,8 +4,7 @@ import IOMMU
 package final class Session {
     /// Unique for the life of the daemon.
     package let serial: UInt64
-    /// nil: private to one connection and gone with it.
-    package let name: String?
+    let key: SessionName?
     /// Who made it.
     package let owner: ClientIdentity
     package let context: any IOMMUContext
@@ -13,13 +12,16 @@ package final class Session {
     /// The connections that use it now.
     package private(set) var clients: [Client] = []
 
-    init(serial: UInt64, name: String?, owner: ClientIdentity, context: any IOMMUContext, account: Account) {
+    init(serial: UInt64, key: SessionName?, owner: ClientIdentity, context: any IOMMUContext, account: Account) {
         self.serial = serial
-        self.name = name
+        self.key = key
         self.owner = owner
         self.context = context
         self.account = account
     }
+
+    /// nil: private to one connection and gone with it.
+    package var name: String? { key?.text }
 
     /// How others are told about it.
     package var label: String { name ?? "private-\(serial)" }

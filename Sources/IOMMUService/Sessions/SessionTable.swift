@@ -133,16 +133,14 @@ package final class SessionTable {
         let title =
             name.map { "session \($0.text) of user \(owner.uid)" } ?? "process \(owner.pid) of user \(owner.uid)"
         let context = makeContext(title, account, limits.context)
-        let session = Session(serial: lastSerial, name: name?.text, owner: owner, context: context, account: account)
+        let session = Session(serial: lastSerial, key: name, owner: owner, context: context, account: account)
         sessions[lastSerial] = session
         return session
     }
 
     private func discard(_ session: Session) {
         guard sessions.removeValue(forKey: session.serial) != nil else { return }
-        if let text = session.name, let name = try? SessionName(text) {
-            named.removeValue(forKey: Key(uid: session.owner.uid, name: name))
-        }
+        if let name = session.key { named[Key(uid: session.owner.uid, name: name)] = nil }
         session.context.close()
         releaseAccount(session.owner.uid)
     }
