@@ -8,9 +8,6 @@
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
 #endif
-#ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77
-#endif
 
 union control {
     struct cmsghdr header;
@@ -103,16 +100,6 @@ int clinux_peer_groups(int socket, uint32_t *groups, int capacity)
     if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, &size) < 0)
         return -errno;
     return (int)(size / sizeof *groups);
-}
-
-int clinux_peer_pidfd(int socket)
-{
-    int pidfd = -1;
-    socklen_t size = sizeof pidfd;
-
-    if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0)
-        return -errno;
-    return pidfd;
 }
 
 int clinux_unix_socket(bool nonblocking)

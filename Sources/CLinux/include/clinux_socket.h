@@ -42,9 +42,6 @@ int clinux_peer_credentials(int socket, struct clinux_peer *peer);
 /* The supplementary groups of who connected (SO_PEERGROUPS): their number, or -errno; -ERANGE for more than fit. */
 int clinux_peer_groups(int socket, uint32_t *groups, int capacity);
 
-/* A pidfd of who connected (SO_PEERPIDFD, Linux 6.5), or -errno. */
-int clinux_peer_pidfd(int socket);
-
 /* A Unix stream socket, close-on-exec, non-blocking if asked for; or -errno. */
 int clinux_unix_socket(bool nonblocking);
 

@@ -28,7 +28,7 @@ final class TableRAM {
         self.base = base
         self.size = size
         self.memory = memory
-        let installed = UInt64(max(sysconf(Int32(_SC_PHYS_PAGES)), 1)) << 12
+        let installed = UInt64(max(sysconf(Int32(_SC_PHYS_PAGES)), 1)) &* UInt64(max(sysconf(Int32(_SC_PAGESIZE)), 1))
         limit = min(size, max(installed / 4, 256 << 20))
         let orders = size.trailingZeroBitCount - TableRAM.smallest + 1
         dirty = Array(repeating: [], count: orders)

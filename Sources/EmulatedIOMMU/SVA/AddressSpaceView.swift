@@ -96,9 +96,6 @@ final class AddressSpaceView {
         domain.invalidate(va: address, length: length, broadcast: usesBroadcast)
     }
 
-    /// Forgets what the tables hold; they are about to go.
-    func forgetAll() { windows = [:] }
-
     private func run(of rights: UInt8, window: UInt64, from page: Int, to end: Int) -> Int {
         guard let present = windows[window]?.rights else { return end }
         var next = page + 1

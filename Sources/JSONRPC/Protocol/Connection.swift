@@ -6,8 +6,6 @@ protocol ConnectionTransport: AnyObject {
     func connectionMayGoOn()
     /// A notification waits to be sent.
     func connectionHasNotification()
-    /// Asks the kernel for a pidfd of the process that connected.
-    func openPeerPidfd() -> Descriptor?
 }
 
 /// One client's conversation: its identity, the descriptors it has sent, its replies in order, the call it waits for.
@@ -104,10 +102,6 @@ public final class Connection {
         box.pointee.didSend(bytes.count)
         return bytes
     }
-
-    /// A pidfd of the process that connected (Linux 6.5), which cannot be confused with a later process of the same
-    /// pid.
-    public func peerPidfd() -> Descriptor? { transport?.openPeerPidfd() }
 
     // MARK: Parking
 

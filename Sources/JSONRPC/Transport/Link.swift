@@ -125,11 +125,6 @@ final class Link: EventHandler, ConnectionTransport {
 
     func connectionHasNotification() { markUnsent() }
 
-    func openPeerPidfd() -> Descriptor? {
-        let pidfd = clinux_peer_pidfd(socket)
-        return pidfd >= 0 ? Descriptor(adopting: pidfd) : nil
-    }
-
     // MARK: Input
 
     func ready(_ events: EventMask) {

@@ -126,7 +126,7 @@ extension SMMU {
         }
     }
 
-    /// The TLB entry for an address in a context.pointee.
+    /// The TLB entry for an address in a context.
     @inline(__always)
     func findEntry(_ context: UnsafePointer<StreamContext>, _ address: UInt64) -> UnsafeMutablePointer<TLBEntry>? {
         guard context.pointee.mode != .bypass else {

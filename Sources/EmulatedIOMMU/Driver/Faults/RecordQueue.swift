@@ -42,16 +42,14 @@ final class RecordQueue {
 
     var capacity: Int { 1 << region.log2 }
 
-    /// Takes one entry out and frees its place.
-    ///
-    /// - Returns: nil if the queue is empty.
-    func pop() -> UnsafePointer<UInt64>? {
+    /// The oldest entry, which stays where it is until ``advance()``; nil if the queue is empty.
+    var first: UnsafePointer<UInt64>? {
         let mask = (UInt32(1) << UInt32(region.log2 + 1)) - 1
         guard port.read(producer) & mask != next else { return nil }
         return UnsafePointer(words + Int(next & (mask >> 1)) * wordsPerEntry)
     }
 
-    /// After the entry has been copied.
+    /// Gives the place of the oldest entry back to the SMMU, once it has been copied.
     func advance() {
         next = (next + 1) & ((UInt32(1) << UInt32(region.log2 + 1)) - 1)
         port.write(consumer, next | acknowledged)

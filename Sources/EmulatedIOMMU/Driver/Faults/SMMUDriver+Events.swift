@@ -42,7 +42,7 @@ extension SMMUDriver {
 
     private func serviceEvents() {
         for _ in 0..<eventQueue.capacity * 2 {
-            guard let words = eventQueue.pop() else { break }
+            guard let words = eventQueue.first else { break }
             let record = EventRecord(word0: words[0], word1: words[1], word2: words[2], word3: words[3])
             eventQueue.advance()
             eventTrace.append(record)
@@ -81,7 +81,7 @@ extension SMMUDriver {
     private func servicePageRequests() {
         guard let priQueue else { return }
         for _ in 0..<priQueue.capacity * 2 {
-            guard let words = priQueue.pop() else { break }
+            guard let words = priQueue.first else { break }
             let request = (words[0], words[1])
             priQueue.advance()
             handle(request)

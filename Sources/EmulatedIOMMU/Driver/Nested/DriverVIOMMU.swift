@@ -46,8 +46,6 @@ package final class DriverVIOMMU {
 
     package func removeVDevice(virtualID: UInt32) { masters[virtualID] = nil }
 
-    package func master(virtualID: UInt32) -> Master? { masters[virtualID] }
-
     package func virtualID(of master: Master) -> UInt32? { masters.first { $0.value === master }?.key }
 
     // MARK: Events

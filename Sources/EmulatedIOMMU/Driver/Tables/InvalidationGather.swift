@@ -52,13 +52,6 @@ struct InvalidationGather {
         if end != 0 { body(start, end) }
     }
 
-    /// The span of all of it; ends exclusive.
-    var span: (start: UInt64, end: UInt64) {
-        var (low, high) = (start, end)
-        for range in finished { (low, high) = (min(low, range.start), max(high, range.end)) }
-        return (low, high)
-    }
-
     /// After the invalidation: the tables can be used again, and the gather is empty.
     mutating func releaseTables(to memory: TableMemory) {
         while tables != 0 {

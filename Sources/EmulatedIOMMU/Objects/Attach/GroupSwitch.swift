@@ -26,8 +26,4 @@ struct GroupSwitch {
     func commit() {
         for step in steps { step.driver.commit(step.prepared) }
     }
-
-    func abandon() {
-        for step in steps.reversed() { step.driver.abandon(step.prepared) }
-    }
 }
