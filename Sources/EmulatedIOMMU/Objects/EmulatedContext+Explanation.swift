@@ -1,9 +1,6 @@
 import IOMMU
 
 extension EmulatedContext {
-    /// At most so many collisions are listed for one region of a device.
-    private static let collisionsPerRegion = 16
-
     package func explain(deviceNamed name: String) throws(IOMMUError) -> DeviceExplanation {
         let device = try backend.device(named: name)
         var reasons: [DeviceExplanation.Reason] = []
@@ -13,8 +10,9 @@ extension EmulatedContext {
                 reasons.append(held(sibling, by: owner, asking: device))
             }
         }
+        let needs = Needs(of: device)
         table.forEachIOAS { ioas in
-            if !ioas.areas.isEmpty || !ioas.allowed.isEmpty { reasons += collisions(of: device, with: ioas) }
+            if !ioas.areas.isEmpty || !ioas.allowed.isEmpty { reasons += needs.collisions(with: ioas) }
         }
         return DeviceExplanation(viable: reasons.isEmpty, reasons: reasons, group: device.group.id)
     }
@@ -28,18 +26,31 @@ extension EmulatedContext {
             hint: "a group belongs to one session at a time: unbind it there first",
             members: [.init("device", .text(sibling.name)), .init("session", .text(owner.owner))])
     }
+}
+
+/// What a device that attaches to an IOAS asks of its mappings and allowed ranges.
+private struct Needs {
+    /// At most so many collisions are listed for one region of a device.
+    private static let collisionsPerRegion = 16
+
+    private let device: EmulatedDevice
+    private let granule: UInt64
+    private let reservations: [Reservation]
+
+    init(of device: EmulatedDevice) {
+        self.device = device
+        let format = device.automaticFormat
+        granule = format.granule
+        reservations =
+            Reservation.regions(of: device, owner: device) + Reservation.outside(format.aperture, owner: device)
+    }
 
     /// Which mappings and allowed ranges would refuse an attach of the device to this IOAS.
-    private func collisions(of device: EmulatedDevice, with ioas: IOAS) -> [DeviceExplanation.Reason] {
+    func collisions(with ioas: IOAS) -> [DeviceExplanation.Reason] {
         let isAttached = device.handle?.attachments[DeviceGroup.ridKey]?.paging.ioas === ioas
         guard !isAttached else { return [] }
         var reasons: [DeviceExplanation.Reason] = []
-        let format = device.automaticFormat
-        if let area = ioas.firstMapping(notMultipleOf: format.granule) {
-            reasons.append(misaligned(area, of: ioas, granule: format.granule))
-        }
-        let reservations =
-            Reservation.regions(of: device, owner: device) + Reservation.outside(format.aperture, owner: device)
+        if let area = ioas.firstMapping(notMultipleOf: granule) { reasons.append(misaligned(area, of: ioas)) }
         for reservation in reservations { reasons += collisions(of: reservation, with: ioas) }
         return reasons
     }
@@ -70,7 +81,7 @@ extension EmulatedContext {
         return reasons
     }
 
-    private func misaligned(_ area: Area, of ioas: IOAS, granule: UInt64) -> DeviceExplanation.Reason {
+    private func misaligned(_ area: Area, of ioas: IOAS) -> DeviceExplanation.Reason {
         DeviceExplanation.Reason(
             reason: "mapping_misaligned",
             text: "a mapping of ioas \(ioas.id) is not a multiple of the \(granule) bytes that the hardware maps",
