@@ -27,6 +27,7 @@ extension EmulatedBackend {
         }
         // Siblings may keep the group attached; this device leaves it blocked.
         for key in device.group.attachments.keys { device.block(key: key) }
+        context?.failFaults(of: device)
         device.isRemoved = true
         devices.removeAll { $0 === device }
         devicesByName[name] = nil

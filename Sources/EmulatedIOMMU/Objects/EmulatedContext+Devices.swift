@@ -57,6 +57,7 @@ extension EmulatedContext {
         for companion in companions { companion.release(device: device) }
         if !device.isRemoved {
             for key in object.attachments.keys.sorted(by: >) { detach(object, key: key) }
+            failFaults(of: device)
             if let vdevice = object.vdevice { release(vdevice) }
             leaveGroup(device)
             emit(.device, device: device.name, [.init("action", .text("unbound")), .init("name", .text(device.name))])

@@ -166,6 +166,32 @@ import Testing
         #expect(try context.readFaults(queue, max: 64).count == 2)
     }
 
+    @Test(arguments: [false, true])
+    func aDeviceThatGoesLeavesNothingOpenWhereItsSiblingStays(unplugged: Bool) throws {
+        for (name, streamID) in [("left", 0x900), ("right", 0x901)] as [(String, UInt32)] {
+            var description = DeviceDescription(name: name, smmu: "smmu0", streamIDs: [streamID])
+            (description.group, description.stall) = ("both", true)
+            try laboratory.backend.addDevice(description)
+        }
+        let (left, hwpt) = try attached("left")
+        let right = try laboratory.bind("right")
+        // Through the group, without an attachment of its own.
+        let access = try read(right, 0x5000)
+        let cookie = try #require(try context.readFaults(queue, max: 64).first).cookie
+        if unplugged {
+            try laboratory.backend.removeDevice(named: "right")
+        } else {
+            try context.unbind(device: right)
+        }
+        laboratory.executor.drain()
+        #expect(throws: IOMMUError.self) { try #require(access.result).get() }
+        expectRefusal(.EINVAL, "unknown_cookie", in: laboratory) {
+            try context.respond(fault: queue, [FaultResponse(cookie: cookie, success: true)])
+        }
+        try context.detach(device: left, pasid: nil)
+        for id in [hwpt, queue] { try context.destroy(object: id) }
+    }
+
     @Test func eventsTellOfFaults() throws {
         var events: [BackendEvent] = []
         let (device, _) = try attached(ObjectLaboratory.stalling)

@@ -157,6 +157,14 @@ extension EmulatedContext {
         releaseIfAbandoned(hwpt)
     }
 
+    /// Answers what a device has open that goes while its group stays attached, by itself or by siblings.
+    func failFaults(of device: EmulatedDevice) {
+        for (key, attachment) in device.group.attachments {
+            let hwpt = attachment.hwpt
+            hwpt.faultQueue?.failAll(of: device, pasid: key == DeviceGroup.ridKey ? nil : key, hwpt: hwpt)
+        }
+    }
+
     private func failFaults(of group: DeviceGroup, key: UInt32, through hwpt: HWPT) {
         guard let queue = hwpt.faultQueue else { return }
         for device in group.devices {
