@@ -50,9 +50,9 @@ extension EmulatedBackend: SMMUDriverEvents {
 
     /// - Returns: whether the event was the virtual machine's, read or lost.
     private func forward(_ event: EventRecord, of device: EmulatedDevice, _ master: Master) -> Bool {
-        guard !event.S2, device.group.attachments[DeviceGroup.ridKey]?.hwpt is NestedHWPT,
-            let viommu = device.handle?.vdevice?.viommu, let queue = viommu.eventQueue, let context = device.boundBy,
-            let record = viommu.driver.virtualized(event, of: master)
+        guard !event.S2, let hwpt = device.group.attachments[DeviceGroup.ridKey]?.hwpt as? NestedHWPT,
+            let viommu = device.handle?.vdevice?.viommu, viommu === hwpt.viommu, let queue = viommu.eventQueue,
+            let context = device.boundBy, let record = viommu.driver.virtualized(event, of: master)
         else { return false }
         let hadRoom = queue.append(record.words)
         context.emit(

@@ -238,6 +238,20 @@ import Testing
         try next(.C_BAD_STE) { try guest.reach(Guest.va) }
     }
 
+    @Test func eventsAreNotThoseOfAnotherGuest() throws {
+        let own = try eventQueue()
+        let viommu = try context.allocateVIOMMU(device: guest.device, hwpt: guest.parent, type: "arm_smmuv3")
+        let other = try context.allocateVEventQueue(viommu: viommu, type: "arm_smmuv3", depth: 64)
+        _ = try guest.attach()
+        _ = try guest.reach(Guest.va + 0x8000)
+        #expect(try context.readVirtualEvents(own, max: 10).count == 1)
+        // The device goes on in its guest's tables, while another guest gets it next.
+        try context.destroy(object: guest.vdevice)
+        _ = try context.allocateVDevice(viommu: viommu, device: guest.device, virtualID: 1)
+        _ = try guest.reach(Guest.va + 0x8000)
+        for queue in [own, other] { #expect(try context.readVirtualEvents(queue, max: 10).isEmpty) }
+    }
+
     @Test func lostEventsShowInTheSequence() throws {
         let queue = try eventQueue(depth: 2)
         _ = try guest.attach()
