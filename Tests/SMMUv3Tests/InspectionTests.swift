@@ -1,4 +1,4 @@
-import SMMUv3
+@testable import SMMUv3
 import Testing
 
 /// Looking without touching.
@@ -80,6 +80,21 @@ import Testing
 
 /// Address spaces beyond what the tags are kept for.
 @Suite struct ExhaustionTests {
+    /// Invalidations alone use tags up, too: before one is used twice, everything starts afresh.
+    @Test func manyInvalidations() throws {
+        let machine = try Machine(geometry: .standard)
+        let (root, cd) = (machine.allocate(), machine.allocate())
+        machine.map(root, 0x1000, 0x5000)
+        machine.set(machine.stage1(cd), stream: 1)
+        machine.set(machine.context(root, asid: 7), at: cd)
+        #expect(machine.translate(0x1000).address == 0x5000)
+        machine.smmu.spaces.lastGeneration = 0xfff0_0000
+        try machine.submit(.TLBI_NH_ASID(asid: 7))
+        #expect(machine.translate(0x1000).address == 0x5000)
+        #expect(machine.smmu.spaces.lastGeneration < 100)
+        #expect(machine.translate(0x1000).address == 0x5000)
+    }
+
     /// More ASIDs than tags are kept for: everything starts afresh, nothing is mixed up.
     @Test func manyAddressSpaces() throws {
         let machine = try Machine(geometry: .standard)

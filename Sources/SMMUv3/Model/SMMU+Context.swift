@@ -24,6 +24,10 @@ extension SMMU {
             return nil
         }
         if context.pointee.generation != generation {
+            // Invalidations use tags up without any new context; making this one anew begins afresh.
+            guard !spaces.isOutOfGenerations else {
+                return nil
+            }
             refreshTags(&context.pointee)
         }
         if !recent.isValid || recent.context != context {

@@ -28,12 +28,16 @@ struct AddressSpaces {
     private(set) var spaces: [Space] = []
     private var machineIndex: [UInt32: Int] = [:]
     private var spaceIndex: [UInt64: Int] = [:]
-    private var lastGeneration: UInt32 = 0
+    /// A test sets it to see the end of the tags.
+    var lastGeneration: UInt32 = 0
     /// Counts changes of tags; whoever holds a tag fetches it again when this has moved.
     private(set) var epoch: UInt64 = 1
 
     /// Whether so many spaces or generations were used that the owner must flush and start afresh.
-    var isExhausted: Bool { spaces.count >= 1 << 14 || machines.count >= 1 << 14 || lastGeneration > 0xfff0_0000 }
+    var isExhausted: Bool { spaces.count >= 1 << 14 || machines.count >= 1 << 14 || isOutOfGenerations }
+
+    /// So few generations are left that only those of a few commands come before the first is used again.
+    var isOutOfGenerations: Bool { lastGeneration > 0xfff0_0000 }
 
     /// Forgets everything; only together with a flush of the TLB.
     mutating func reset() {
