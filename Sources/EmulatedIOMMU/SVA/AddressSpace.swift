@@ -33,6 +33,8 @@ package final class AddressSpace {
     private var pendingFaults: [PendingFault] = []
     /// Windows that devices may use before the tables are emptied and filled anew.
     private static let windowLimit = 4096
+    /// Bytes of one area that are in the tables from the beginning; what lies beyond is filled on fault.
+    private static let populatedAtOnce: UInt64 = 64 << 20
 
     init(manager: SVAManager, synthetic: SyntheticMemory, workKey: UInt64) {
         self.manager = manager
@@ -140,9 +142,8 @@ package final class AddressSpace {
         for area in memory.areas where area.isPopulated { try populate(view, area) }
     }
 
-    /// What lies beyond the bound is filled on fault.
     func populate(_ view: AddressSpaceView, _ area: SyntheticMemory.Area) throws(IOMMUError) {
-        let last = min(area.range.last, area.range.start.addingReportingOverflow(64 << 20).partialValue)
+        let last = min(area.range.last, area.range.start &+ (Self.populatedAtOnce - 1))
         var address = area.range.start
         while address <= last {
             try fill(view, around: address, area: area.range, access: area.access)

@@ -25,11 +25,6 @@ package final class SVASession: ContextCompanion {
 
     package var objectCount: Int { mms.count + bonds.count + queues.count }
 
-    package func objects() -> [ObjectDescription] {
-        mms.all.map { describe($0.element) } + bonds.all.map { describe($0.element) }
-            + queues.all.map { describe($0.element) }
-    }
-
     package func close() {
         let closed = IOMMUError(.ECANCELED, "session_closed", "the session was closed")
         for id in Array(opens.keys) + Array(accesses.keys) { terminate(id, with: closed) }
@@ -39,41 +34,6 @@ package final class SVASession: ContextCompanion {
         }
         for (_, bond) in bonds.all { remove(bond) }
         for (id, handle) in mms.all { removeHandle(id, handle) }
-    }
-
-    private func describe(_ handle: AddressSpaceHandle) -> ObjectDescription {
-        var state: [IOMMUError.Member] = [
-            .init("state", .text(handle.space.isLive ? "live" : "exited")),
-            .init("source", .text(handle.space.isSynthetic ? "synthetic" : "process")),
-        ]
-        if let pid = handle.space.pid { state.append(.init("pid", .number(UInt64(pid)))) }
-        if let pasid = handle.space.pasid { state.append(.init("pasid", .number(UInt64(pasid)))) }
-        return ObjectDescription(kind: "mm", id: handle.id, users: handle.bonds, state: state)
-    }
-
-    private func describe(_ bond: Bond) -> ObjectDescription {
-        ObjectDescription(
-            kind: "bond", id: bond.id, users: bond.users,
-            refersTo: (bond.deviceID.map { [.init(kind: "device", id: $0)] } ?? [])
-                + [.init(kind: "mm", id: bond.handle.id)],
-            state: [
-                .init("pasid", .number(UInt64(bond.pasid))), .init("asid", .number(UInt64(bond.asid))),
-                .init("state", .text(bond.state)),
-            ]
-        )
-    }
-
-    private func describe(_ queue: AcceleratorQueue) -> ObjectDescription {
-        ObjectDescription(
-            kind: "queue", id: queue.id, users: 0,
-            refersTo: [
-                .init(kind: "bond", id: queue.bond.id), .init(kind: "mm", id: queue.bond.handle.id),
-            ],
-            state: [
-                .init("state", .text(queue.state.rawValue)), .init("device", .text(queue.bond.device.name)),
-                .init("pasid", .number(UInt64(queue.bond.pasid))),
-            ]
-        )
     }
 
     // MARK: Address spaces
@@ -267,35 +227,4 @@ package final class SVASession: ContextCompanion {
         queue.bond.device.openQueues -= 1
         _ = releaseBond(queue.bond)
     }
-
-    // MARK: Events
-
-    func announce(_ bond: Bond, state: String) {
-        let name = bond.device.name
-        var members: [IOMMUError.Member] = []
-        // Every bind and unbind makes these.
-        members.reserveCapacity(6)
-        members.append(.init("bond", .number(UInt64(bond.id))))
-        if let device = bond.deviceID { members.append(.init("device", .number(UInt64(device)))) }
-        members.append(.init("name", .text(name)))
-        members.append(.init("mm", .number(UInt64(bond.handle.id))))
-        members.append(.init("pasid", .number(UInt64(bond.pasid))))
-        members.append(.init("state", .text(state)))
-        context.emit(.bond, device: name, members)
-    }
-
-    func announce(_ queue: AcceleratorQueue, reason: String) {
-        context.emit(
-            .queue, device: queue.bond.device.name,
-            [
-                .init("queue", .number(UInt64(queue.id))), .init("name", .text(queue.bond.device.name)),
-                .init("mm", .number(UInt64(queue.bond.handle.id))), .init("state", .text(queue.state.rawValue)),
-                .init("reason", .text(reason)),
-            ])
-    }
-}
-
-extension Bond {
-    /// "live", "quiesced", or "gone" once the device has been taken away.
-    package var state: String { attachment == nil ? "gone" : space.isLive ? "live" : "quiesced" }
 }
