@@ -164,7 +164,7 @@ extension EmulatedContext {
     /// `vsmmu.set_irq`: signals an eventfd, which this call owns, at each interrupt; nil stops.
     ///
     /// - Parameter name: "evtq", "priq", "cmdq-sync" or "gerror".
-    /// - Throws: `EINVAL` for another name and for what is no eventfd, `EAGAIN` or `EMFILE` where none can be signalled.
+    /// - Throws: `EINVAL` for another name or what is no eventfd, `EAGAIN` or `EMFILE` where it could not be signalled.
     package func setVSMMUInterrupt(_ id: ObjectID, _ name: String, descriptor: Int32?) throws(IOMMUError) {
         let (target, interrupt): (VirtualSMMU, Interrupt)
         do throws(IOMMUError) {

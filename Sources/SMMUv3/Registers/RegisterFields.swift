@@ -62,10 +62,6 @@ public enum GERROR {
     public static let MSI_GERROR_ABT_ERR: UInt32 = 1 << 7
     /// Service Failure Mode.
     public static let SFM_ERR: UInt32 = 1 << 8
-    /// Every flag of the Non-secure interface that this model can raise or acknowledge.
-    static let implemented: UInt32 =
-        CMDQ_ERR | EVENTQ_ABT_ERR | PRIQ_ABT_ERR | MSI_CMDQ_ABT_ERR | MSI_EVENTQ_ABT_ERR | MSI_PRIQ_ABT_ERR
-        | MSI_GERROR_ABT_ERR | SFM_ERR
 }
 
 /// SMMU_STRTAB_BASE_CFG (6.3.25).

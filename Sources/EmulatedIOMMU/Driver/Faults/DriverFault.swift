@@ -46,10 +46,4 @@ package protocol SMMUDriverEvents: AnyObject {
     func driver(_ driver: SMMUDriver, fault: DriverFault, from master: Master)
     /// Anything else that was recorded; `master` is nil for a StreamID without device.
     func driver(_ driver: SMMUDriver, event: EventRecord, from master: Master?)
-    /// Page requests found the PRI queue full; the SMMU answered them, and devices ask again.
-    func driverLostPageRequests(_ driver: SMMUDriver)
-}
-
-extension SMMUDriverEvents {
-    package func driverLostPageRequests(_ driver: SMMUDriver) {}
 }

@@ -55,13 +55,12 @@ final class RecordQueue {
         port.write(consumer, next | acknowledged)
     }
 
-    /// - Returns: whether entries were lost since the last call.
-    func acknowledgeOverflow() -> Bool {
+    /// Lets the SMMU tell the next overflow, if there was one.
+    func acknowledgeOverflow() {
         let flag = port.read(producer) & QueueIndex.overflow
-        guard flag != acknowledged else { return false }
+        guard flag != acknowledged else { return }
         acknowledged = flag
         port.write(consumer, next | acknowledged)
-        return true
     }
 }
 

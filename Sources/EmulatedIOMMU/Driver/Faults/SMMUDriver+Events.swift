@@ -49,7 +49,7 @@ extension SMMUDriver {
             handle(record)
         }
         // Stalled transactions are never lost: their records come once there is room.
-        _ = eventQueue.acknowledgeOverflow()
+        eventQueue.acknowledgeOverflow()
     }
 
     private func handle(_ record: EventRecord) {
@@ -86,7 +86,8 @@ extension SMMUDriver {
             priQueue.advance()
             handle(request)
         }
-        if priQueue.acknowledgeOverflow() { events?.driverLostPageRequests(self) }
+        // The SMMU has answered what found no room, and devices ask again.
+        priQueue.acknowledgeOverflow()
     }
 
     /// IHI 0070 8.2: StreamID [31:0], SubstreamID [51:32], Priv, Exec, Read, Write [61:58], Last [62], SSV [63];

@@ -2,7 +2,7 @@
 struct WalkParameters {
     /// Effective base address of the start table.
     var base: UInt64 = 0
-    /// Bytes of address that a descriptor can hold, as a mask.
+    /// The bits of an address that a descriptor can hold.
     var addressMask: UInt64 = 0
     /// log2 of the granule: 12, 14 or 16.
     var granuleBits: UInt8 = 12
