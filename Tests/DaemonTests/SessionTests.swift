@@ -14,7 +14,13 @@ struct SessionTests {
             try client.call("device.attach", #"{"device":\#(device),"pt":\#(ioas)}"#)
         }
         while try watcher.nextNotification()["params"]?["action"]?.stringValue != "unbound" {}
+        let entry = "the session of user \(getuid()) that had device 0000:01:00.0 has ended"
+        #expect(daemon.process.text.components(separatedBy: entry).count == 2)
         #expect(try watcher.id("device.bind", #"{"name":"0000:01:00.0"}"#, "device") == 1)
+        // Given back by its owner, a device is not said to end with the session as well.
+        try watcher.call("device.unbind", #"{"device":1}"#)
+        #expect(daemon.stop() == 0)
+        #expect(daemon.process.text.components(separatedBy: entry).count == 2)
     }
 
     @Test func aNamedSessionOutlivesItsConnections() throws {

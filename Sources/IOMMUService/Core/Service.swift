@@ -177,6 +177,9 @@ package final class Service {
         events.publish(event)
         guard let context = event.context else { return }
         waits.stir(context)
+        if let session = sessions.ending, event.isUnbinding, let device = event.device {
+            audit.unbound(device: device, withEndOf: session)
+        }
     }
 
     private func announceClosed(_ session: Session, _ clients: [Client]) {
@@ -242,4 +245,11 @@ private final class Box<Value> {
     var value: Value
 
     init(_ value: Value) { self.value = value }
+}
+
+extension BackendEvent {
+    /// A device was given back.
+    fileprivate var isUnbinding: Bool {
+        kind == .device && members.contains { $0.key == "action" && $0.value == .text("unbound") }
+    }
 }

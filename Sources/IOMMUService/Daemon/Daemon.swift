@@ -142,12 +142,18 @@ package final class Daemon {
 
     // MARK: Stopping
 
+    /// What freeing everything can take once nothing is in flight any more.
+    private static let microsecondsToEnd: UInt64 = 10_000_000
+
     /// Lets what is in flight finish, then leaves the loop; a second signal does not wait.
     private func stop(_ signal: Int32) {
         guard !isStopping else { return server.cutDrainShort() }
         isStopping = true
         let seconds = service.configuration.daemon.drainSeconds
-        manager.announce(.stopping, .status("stopping: \(service.status)"), log: log.logger)
+        // The unit's TimeoutStopSec knows nothing of the configuration.
+        manager.announce(
+            .stopping, .extendTimeout(microseconds: UInt64(seconds) &* 1_000_000 &+ Self.microsecondsToEnd),
+            .status("stopping: \(service.status)"), log: log.logger)
         log.logger.log(.stopping, level: .notice, "stopping: requests in flight get \(seconds) s")
         metrics?.shutDown()
         let deadline = UInt64(seconds) &* 1_000_000_000

@@ -20,6 +20,14 @@ package struct Audit {
             fields(client, ["device": "\(device)"]))
     }
 
+    /// What a session still had when it ended.
+    func unbound(device: String, withEndOf session: Session) {
+        let owner = session.owner
+        log.log(
+            .deviceUnbound, level: .notice, "the session of user \(owner.uid) that had device \(device) has ended",
+            ["device": "\(device)", "session": "\(session.label)", "uid": "\(owner.uid)", "pid": "\(owner.pid)"])
+    }
+
     /// A refusal by policy, not one of a mistaken request.
     func refused(_ error: RPCError, method: String, to client: Client) {
         var more: Logger.Metadata = ["method": "\(method)", "reason": "\(error.reason)", "ERRNO": "\(error.errno)"]

@@ -20,6 +20,9 @@ package final class SessionTable {
         didSet { for entry in accounts.values { limits.apply(to: entry.account) } }
     }
 
+    /// The session whose context is being closed now.
+    private(set) var ending: Session?
+
     /// Told after a session is gone, with the connections that were on it.
     package var onClose: ((Session, [Client]) -> Void)?
 
@@ -141,7 +144,9 @@ package final class SessionTable {
     private func discard(_ session: Session) {
         guard sessions.removeValue(forKey: session.serial) != nil else { return }
         if let name = session.key { named[Key(uid: session.owner.uid, name: name)] = nil }
+        ending = session
         session.context.close()
+        ending = nil
         releaseAccount(session.owner.uid)
     }
 
