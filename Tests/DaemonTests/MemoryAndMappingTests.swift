@@ -94,7 +94,10 @@ struct MemoryAndMappingTests {
         #expect(good["iovas"]?[0]?.stringValue == "0x1000")
         let error = try client.refusal(
             "ioas.map_many",
-            #"{"ioas":1,"mappings":[{"memory":1,"length":4096,"iova":"0x10000"},{"memory":1,"length":4096,"iova":4096}]}"#
+            """
+            {"ioas":1,"mappings":[{"memory":1,"length":4096,"iova":"0x10000"},
+             {"memory":1,"length":4096,"iova":4096}]}
+            """
         )
         #expect(error.code == -Int(EEXIST))
         #expect(error.details.contains(JSONValue.Member(key: "index", value: .integer(1))))

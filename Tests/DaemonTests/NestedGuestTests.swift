@@ -86,7 +86,10 @@ struct NestedGuestTests {
         #expect(try readWord() == 0x1111)
         let handled = try client.call(
             "hwpt.invalidate",
-            #"{"target":\#(viommu),"type":"arm_smmuv3","entries":[["0x9000000000012","0x1"],["0x9000000000011","0x0"]]}"#
+            """
+            {"target":\(viommu),"type":"arm_smmuv3",
+             "entries":[["0x9000000000012","0x1"],["0x9000000000011","0x0"]]}
+            """
         )
         #expect(handled["handled"]?.intValue == 2)
         #expect(try readWord() == 0x2222)
@@ -100,7 +103,10 @@ struct NestedGuestTests {
         try attachGuest()
         let error = try client.refusal(
             "hwpt.invalidate",
-            #"{"target":\#(viommu),"type":"arm_smmuv3","entries":[["0x9000000000011",0],["0x30",0],["0x44",0],["0x10",0]]}"#
+            """
+            {"target":\(viommu),"type":"arm_smmuv3",
+             "entries":[["0x9000000000011",0],["0x30",0],["0x44",0],["0x10",0]]}
+            """
         )
         #expect(error.code == -Int(EIO))
         #expect(error.details.contains(JSONValue.Member(key: "handled", value: .integer(2))))

@@ -34,7 +34,10 @@ struct SharedAddressTests {
         #expect(buffer[8192] == 1)
         try client.call(
             "queue.submit",
-            #"{"queue":\#(queue),"op":"copy","src":\#(address),"dst":\#(address + 32768),"length":100,"timeout_ms":10000}"#
+            """
+            {"queue":\(queue),"op":"copy","src":\(address),"dst":\(address + 32768),"length":100,
+             "timeout_ms":10000}
+            """
         )
         #expect(buffer[32768..<32868].allSatisfy { $0 == 66 })
         let sum = try client.call("queue.submit", #"{"queue":\#(queue),"op":"checksum","src":\#(address),"length":3}"#)
@@ -188,7 +191,10 @@ struct SharedAddressTests {
         let pasid = try #require(bond["pasid"]?.intValue)
         let written = try client.call(
             "dma.write",
-            #"{"device":\#(device),"pasid":\#(pasid),"iova":"0x7f0000000ffe","data":"\#("span".base64)","timeout_ms":10000}"#
+            """
+            {"device":\(device),"pasid":\(pasid),"iova":"0x7f0000000ffe","data":"\("span".base64)",
+             "timeout_ms":10000}
+            """
         )
         #expect(written["written"]?.intValue == 4)
         let data = try client.call("memory.read", #"{"memory":\#(memory),"offset":"0xffe","length":4}"#)

@@ -76,7 +76,8 @@ import Testing
         #expect(bench.output(master, 0x4000_0000, .write) != nil)
         var inside: [UInt8] = [0]
         let part = pageSize * 4
-        let found = try domain.readDirty(iova: 0x5000_0000, length: part, pageSize: pageSize, clear: true, into: &inside)
+        let found = try domain.readDirty(
+            iova: 0x5000_0000, length: part, pageSize: pageSize, clear: true, into: &inside)
         #expect(found == 4)
         #expect(inside == [0xf])
     }

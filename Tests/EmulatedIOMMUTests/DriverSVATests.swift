@@ -141,7 +141,9 @@ extension DriverSVATests {
         let address = DriverHitlessTests.address
         try shared.map(va: address, pa: 0x300_0000_0000, length: 0x1000, access: .read)
         let observer = HitlessObserver(bench)
-        func probe(_ name: String, _ pasid: UInt32?, _ allowed: @escaping (Translation) -> Bool) -> HitlessObserver.Probe {
+        func probe(
+            _ name: String, _ pasid: UInt32?, _ allowed: @escaping (Translation) -> Bool
+        ) -> HitlessObserver.Probe {
             let transaction = Transaction(streamID: 0x100, substreamID: pasid, address: address, access: .read)
             return .init(name: name, transaction: transaction, allowed: allowed)
         }

@@ -22,7 +22,8 @@ struct MethodCatalogTests {
 
     @Test func onlyReadingLeavesTheStateAlone() {
         let reading = Set(declarations.filter { !$0.changesState }.map(\.title))
-        #expect(reading.isSuperset(of: ["daemon.info", "topology.list", "session.objects", "ioas.mappings", "smmu.ste"]))
+        #expect(
+            reading.isSuperset(of: ["daemon.info", "topology.list", "session.objects", "ioas.mappings", "smmu.ste"]))
         #expect(reading.isDisjoint(with: ["ioas.map", "device.bind", "fault.read", "dma.read", "vsmmu.translate"]))
     }
 

@@ -7,7 +7,8 @@ struct PrometheusTextTests {
         registry.add {
             [
                 Metric(
-                    .counter, "requests_total", "Requests answered", 3, label: .init(name: "method", value: "ioas.map")),
+                    .counter, "requests_total", "Requests answered", 3,
+                    label: .init(name: "method", value: "ioas.map")),
                 Metric(
                     .counter, "requests_total", "Requests answered", 4, label: .init(name: "method", value: "a\"b\\")),
             ]

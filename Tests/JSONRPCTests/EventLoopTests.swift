@@ -195,19 +195,19 @@ import Testing
         let loop = try EventLoop()
         let pool = try WorkerPool(loop: loop, threads: 2)
         // Each job waits for the other: they can only end together.
-        let first = Gate()
-        let second = Gate()
+        let first = Handover<Void>()
+        let second = Handover<Void>()
         var completed = 0
         #expect(
             pool.submit(key: 1) {
-                first.open()
+                first.put(())
                 second.wait()
             } completion: {
                 completed += 1
             })
         #expect(
             pool.submit(key: 2) {
-                second.open()
+                second.put(())
                 first.wait()
             } completion: {
                 completed += 1
@@ -218,7 +218,7 @@ import Testing
     @Test func refusesMoreThanItsCapacity() throws {
         let loop = try EventLoop()
         let pool = try WorkerPool(loop: loop, threads: 1, capacity: 2)
-        let gate = Gate()
+        let gate = Handover<Void>()
         var completed = 0
         #expect(
             pool.submit(key: 1) {
@@ -236,7 +236,7 @@ import Testing
             } completion: {
                 completed += 1
             })
-        gate.open()
+        gate.put(())
         while completed < 2 { try loop.turn(waiting: true) }
         #expect(
             pool.submit(key: 3) {
@@ -244,29 +244,6 @@ import Testing
                 completed += 1
             })
         while completed < 3 { try loop.turn(waiting: true) }
-    }
-
-    /// Opened once, by any thread; waiting ends then.
-    private final class Gate: Sendable {
-        private let ends: (read: Int32, write: Int32)
-
-        init() {
-            var both: [Int32] = [-1, -1]
-            _ = pipe(&both)
-            ends = (both[0], both[1])
-        }
-
-        deinit {
-            close(ends.read)
-            close(ends.write)
-        }
-
-        func open() { _ = write(ends.write, "x", 1) }
-
-        func wait() {
-            var byte: UInt8 = 0
-            _ = read(ends.read, &byte, 1)
-        }
     }
 
     private final class Log: Sendable {

@@ -65,7 +65,8 @@ import Testing
         }.map(\.element)
     }
 
-    @Test(arguments: Invalidation.allCases) func groupsOfVMIDsAreForgottenTogether(_ invalidation: Invalidation) throws {
+    @Test(arguments: Invalidation.allCases)
+    func groupsOfVMIDsAreForgottenTogether(_ invalidation: Invalidation) throws {
         for VMW in UInt64(0)...7 {
             for stage in 1...2 where invalidation.isOfBothStages || invalidation.isOfStage2 == (stage == 2) {
                 let machine = try machine()

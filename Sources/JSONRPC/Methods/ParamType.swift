@@ -59,7 +59,8 @@ extension ParamType where Value: ParameterChoice {
 }
 
 extension ParamType where Value == Flags {
-    /// An array of names out of at most 32, where one given twice counts once; another string is a mistake in the parameter (-32602).
+    /// An array of names out of at most 32, where one given twice counts once; another string is a mistake in the
+    /// parameter (-32602).
     public static func flags(_ names: [String]) -> ParamType {
         precondition(names.count <= 32, "at most 32 flags")
         return .init(.flags(names))

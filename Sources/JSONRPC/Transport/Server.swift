@@ -71,7 +71,8 @@ public final class Server {
 
     /// Begins to accept connections.
     public func listen(on listener: UnixListener) throws(SystemError) {
-        let acceptor = Acceptor(listener, loop: loop, isFull: { [unowned self] in isFull }) { [unowned self] in add($0) }
+        let acceptor = Acceptor(
+            listener, loop: loop, isFull: { [unowned self] in isFull }, take: { [unowned self] in add($0) })
         try acceptor.start()
         acceptors.append(acceptor)
     }

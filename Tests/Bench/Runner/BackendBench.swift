@@ -111,7 +111,8 @@ struct BackendBench {
         for _ in 0..<50 {
             theirs = min(theirs, time { _ = reference_copy(buffer, buffer + bytes, bounce, bytes) })
             var failure: IOMMUError?
-            let operation = QueueOperation.copy(source: source, destination: source + UInt64(bytes), length: UInt64(bytes))
+            let length = UInt64(bytes)
+            let operation = QueueOperation.copy(source: source, destination: source + length, length: length)
             ours = min(ours, try time {
                 _ = try context.submit(queue, operation) { if case .failure(let error) = $0 { failure = error } }
             })

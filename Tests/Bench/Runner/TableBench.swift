@@ -31,8 +31,8 @@ struct TableBench {
             position &+= 1
             do throws(IOMMUError) {
                 try domain.map(
-                    iova: pages.addresses[index], pa: pages.output(index), length: 4096, access: readWrite, hugePages: false
-                )
+                    iova: pages.addresses[index], pa: pages.output(index), length: 4096, access: readWrite,
+                    hugePages: false)
             } catch { failures += 1 }
             domain.unmap(iova: pages.addresses[index], length: 4096)
             domain.flush()
@@ -46,8 +46,8 @@ struct TableBench {
             let begin = now()
             for index in 0..<ScatteredPages.count {
                 try domain.map(
-                    iova: pages.addresses[index], pa: pages.output(index), length: 4096, access: readWrite, hugePages: false
-                )
+                    iova: pages.addresses[index], pa: pages.output(index), length: 4096, access: readWrite,
+                    hugePages: false)
             }
             let middle = now()
             for index in 0..<ScatteredPages.count { domain.unmap(iova: pages.addresses[index], length: 4096) }

@@ -51,7 +51,8 @@ import Testing
         }
         return [
             (.ENOENT, request(memory: 999)), (.EINVAL, request(length: 0)), (.EINVAL, request(offset: 1 << 40)),
-            (.EINVAL, request(iova: 0x5000_0001)), (.EINVAL, request(iova: 1 << 60)), (.EEXIST, request(iova: 0x7000_0000)),
+            (.EINVAL, request(iova: 0x5000_0001)), (.EINVAL, request(iova: 1 << 60)),
+            (.EEXIST, request(iova: 0x7000_0000)),
             (.EEXIST, request(length: 8192, iova: 0x3f_e000)), (.EINVAL, request(iova: 0x800_0000)),
             (.EOVERFLOW, request(length: 8192, iova: .max - 4095)),
         ]
@@ -63,7 +64,8 @@ import Testing
         return State(
             snapshot: laboratory.snapshot,
             mappings: try context.mappings(ioas: ioas, from: 0, limit: 10_000).mappings.map { "\($0)" },
-            leaves: object.hwpts.map(\.domain.table.leaves), faults: object.hwpts.compactMap { $0.domain.table.audit() },
+            leaves: object.hwpts.map(\.domain.table.leaves),
+            faults: object.hwpts.compactMap { $0.domain.table.audit() },
             mappingCount: context.mappingCount)
     }
 

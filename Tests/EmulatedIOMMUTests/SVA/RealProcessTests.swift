@@ -124,7 +124,8 @@ import Testing
         let context = it.laboratory.context
         #expect(try context.openMM(pid: it.child.pid, by: me) == it.mm)
         it.child.say(
-            "import threading; t = threading.Thread(target=lambda: (say(threading.get_native_id()), signal.pause()), daemon=True); t.start()"
+            "import threading; body = lambda: (say(threading.get_native_id()), signal.pause()); "
+                + "threading.Thread(target=body, daemon=True).start()"
         )
         let thread = try #require(Int32(try it.child.hear()))
         #expect(try context.openMM(pid: thread, by: me) == it.mm)
@@ -150,7 +151,8 @@ import Testing
         // CLONE_VM without CLONE_THREAD, as posix_spawn does; the child runs on its own stack.
         it.child.say(
             """
-            S = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda x: 0); pause = ctypes.cast(libc.pause, ctypes.c_void_p); \
+            S = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(lambda x: 0); \
+            pause = ctypes.cast(libc.pause, ctypes.c_void_p); \
             libc.clone.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p]; \
             s = buffer(1 << 16); say(libc.clone(pause, s + (1 << 16), 0x100 | signal.SIGCHLD, None))
             """)

@@ -54,10 +54,26 @@ import Testing
             }
         }
 
+        func incident(_ incident: Incident, with subject: pid_t) -> FailingProcessFiles.Incident {
+            switch incident {
+            case .refused: .refused
+            case .takenForSharer: .other(subject: subject, decoy: sharer, lasts: true)
+            case .takenForFork: .other(subject: subject, decoy: fork, lasts: true)
+            }
+        }
+
         func byte() throws -> UInt8? {
             child.say("say(ctypes.string_at(a, 1)[0])")
             return UInt8(try child.hear())
         }
+    }
+
+    private func write(
+        _ value: UInt8, to family: Family, through mm: ObjectID, of device: ObjectID, _ bench: UnwindingBench
+    ) throws {
+        let bond = try bench.context.bindSVA(device: device, mm: mm)
+        try bench.laboratory.write(device, pasid: bond.pasid, family.buffer, [value])
+        #expect(try bench.context.unbindSVA(bond: bond.bond) == 0)
     }
 
     @Test(arguments: Other.allCases, Incident.allCases)
@@ -68,13 +84,10 @@ import Testing
         let device = try bench.laboratory.bind("0000:03:00.0")
         let mm = try bench.context.openMM(pid: family.child.pid, by: me)
         let pid = family.number(other)
-        let decoy = incident == .takenForSharer ? family.sharer : family.fork
-        let files = FailingProcessFiles(incident == .refused ? .refused : .other(subject: pid, decoy: decoy, lasts: true))
+        let files = FailingProcessFiles(family.incident(incident, with: pid))
         bench.backend.sva.processFiles = files
         // The device's CD table and the window on the buffer are there from now on.
-        let first = try bench.context.bindSVA(device: device, mm: mm)
-        try bench.laboratory.write(device, pasid: first.pasid, family.buffer, [0])
-        #expect(try bench.context.unbindSVA(bond: first.bond) == 0)
+        try write(0, to: family, through: mm, of: device, bench)
         let before = bench.state
         var (use, value): (Int, UInt8) = (0, 0)
         var asked: [String] = []
@@ -96,11 +109,9 @@ import Testing
                 #expect(isShared || opened != mm, "\(place)")
                 #expect(!isShared || opened == mm || files.hasFired, "\(place)")
                 value += 1
-                let bond = try bench.context.bindSVA(device: device, mm: opened)
                 let old = try family.byte()
-                try bench.laboratory.write(device, pasid: bond.pasid, family.buffer, [value])
+                try write(value, to: family, through: opened, of: device, bench)
                 #expect(try family.byte() == (isShared ? value : old), "\(place)")
-                #expect(try bench.context.unbindSVA(bond: bond.bond) == 0)
                 if opened != mm { try bench.context.closeMM(opened) }
             }
             #expect(bench.state == before, "\(place)")

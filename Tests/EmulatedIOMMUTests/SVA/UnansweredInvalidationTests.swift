@@ -28,7 +28,9 @@ import Testing
     }
 
     /// Everything that makes a device with ATS forget something; the state after each step.
-    private func run(slotBits: Int, _ point: FailurePoint, at use: Int?) throws -> (states: [[String]], errors: UInt64) {
+    private func run(
+        slotBits: Int, _ point: FailurePoint, at use: Int?
+    ) throws -> (states: [[String]], errors: UInt64) {
         let bench = try UnwindingBench(slotBits: slotBits)
         let context = bench.context
         let smmu = bench.backend.smmus[0]

@@ -83,7 +83,9 @@ final class FailingProcessFiles: ProcessFiles {
     }
 
     private func decoy(_ path: String) -> String {
-        guard case .other(let subject, let decoy, _) = incident, path.hasPrefix("/proc/\(subject)/") else { return path }
+        guard case .other(let subject, let decoy, _) = incident, path.hasPrefix("/proc/\(subject)/") else {
+            return path
+        }
         return "/proc/\(decoy)/" + path.dropFirst("/proc/\(subject)/".count)
     }
 

@@ -55,9 +55,8 @@ final class PythonProcess {
         posix_spawn_file_actions_adddup2(&actions, toChild[0], 0)
         posix_spawn_file_actions_adddup2(&actions, fromChild[1], 1)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        var arguments: [UnsafeMutablePointer<CChar>?] = []
-        for argument in wrapper + ["/usr/bin/python3", "-I", "-S", "-c", Self.prelude + program] { arguments.append(strdup(argument)) }
-        arguments.append(nil)
+        let words = wrapper + ["/usr/bin/python3", "-I", "-S", "-c", Self.prelude + program]
+        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
         defer { for argument in arguments { free(argument) } }
         var pid: pid_t = 0
         let result = posix_spawn(&pid, wrapper.first ?? "/usr/bin/python3", &actions, nil, &arguments, environ)
