@@ -37,6 +37,7 @@ package final class Account {
     /// Takes effect for later charges; what is held stays held.
     package func setLimit(_ limit: UInt64, of resource: Resource) { limits[resource.rawValue] = limit }
 
+    /// What the user's sessions hold together.
     package func used(_ resource: Resource) -> UInt64 { used[resource.rawValue] }
 
     /// `EDQUOT`, and nothing charged, if that would be too much.
@@ -54,6 +55,7 @@ package final class Account {
         used[index] = total
     }
 
+    /// Gives back what `charge` took.
     package func release(_ amount: UInt64, of resource: Resource) {
         let index = resource.rawValue
         used[index] = used[index] >= amount ? used[index] - amount : 0

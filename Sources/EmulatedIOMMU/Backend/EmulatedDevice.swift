@@ -64,6 +64,7 @@ package final class EmulatedDevice {
         removalHooks.append((ObjectIdentifier(owner), action))
     }
 
+    /// Takes back every action of one owner.
     package func forgetRemovalHook(of owner: AnyObject) {
         removalHooks.removeAll { $0.owner == ObjectIdentifier(owner) }
     }

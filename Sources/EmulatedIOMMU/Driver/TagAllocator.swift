@@ -6,6 +6,7 @@ package protocol TagSource: AnyObject {
     func take() throws(IOMMUError) -> UInt32
     /// - Returns: whether the tag was free and is now taken.
     func take(_ tag: UInt32) -> Bool
+    /// Nothing happens to a tag that is free.
     func release(_ tag: UInt32)
 }
 

@@ -98,6 +98,7 @@ package final class Service {
         connectionsByUser[uid] = open + 1
     }
 
+    /// Gives back what the connection counted for; its private session ends with it.
     package func disconnected(_ connection: Connection) {
         let index = Int(connection.id.index)
         guard clients.indices.contains(index), let client = clients[index] else { return }

@@ -11,6 +11,7 @@ package final class DaemonLog {
         }
     }
 
+    /// Holds for this logger, not for copies of it made before.
     package func setLevel(_ level: DaemonConfiguration.LogLevel) { logger.logLevel = Logger.Level(level) }
 }
 

@@ -7,11 +7,14 @@ package final class EventHub {
 
     private var clients: [ObjectIdentifier: Client] = [:]
     private let maySee: MaySee
+    /// Events that happened while anybody had subscribed, whether or not it was to such.
     package private(set) var published: UInt64 = 0
+    /// Copies of events that found a subscriber's queue full.
     package private(set) var lost: UInt64 = 0
 
     package init(maySee: @escaping MaySee) { self.maySee = maySee }
 
+    /// Clients that have subscribed.
     package var subscribers: Int { clients.count }
 
     /// A second call replaces the kinds and keeps the sequence.
@@ -24,17 +27,21 @@ package final class EventHub {
         clients[ObjectIdentifier(client)] = client
     }
 
+    /// Drops what is still queued for the client as well.
     package func unsubscribe(_ client: Client) {
         clients.removeValue(forKey: ObjectIdentifier(client))
         client.subscription = nil
     }
 
+    /// Stamps the event with the time, where anybody listens.
     package func publish(_ event: BackendEvent) {
         guard !clients.isEmpty else { return }
         publish(Event(event, time: Timestamp.now()))
     }
 
+    /// Queues the event for each subscriber to its kind who may see it.
     package func publish(_ event: Event) {
+        guard !clients.isEmpty else { return }
         published += 1
         for client in clients.values {
             guard let subscription = client.subscription, subscription.kinds.contains(event.kind),

@@ -9,6 +9,7 @@ package enum Timestamp {
         return text(seconds: time.tv_sec, microseconds: time.tv_nsec / 1000)
     }
 
+    /// A time since 1970 in that form.
     package static func text(seconds: Int, microseconds: Int) -> String {
         var seconds = seconds
         var parts = tm()

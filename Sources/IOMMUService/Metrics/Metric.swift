@@ -1,8 +1,10 @@
 /// One figure, the same in `daemon.stats` and in the text that Prometheus reads.
 package struct Metric: Sendable, Equatable {
+    /// Prometheus' types, by the names of its text format.
     package enum Kind: String, Sendable {
         /// Only grows while the daemon runs.
         case counter
+        /// How much there is now.
         case gauge
     }
 
@@ -40,6 +42,7 @@ package final class MetricsRegistry {
 
     package init() {}
 
+    /// - Parameter source: asked each time; lists the figures of one name together, and no other source has that name.
     package func add(_ source: @escaping () -> [Metric]) { sources.append(source) }
 
     /// Every figure now; those of one name stand together.

@@ -1,5 +1,6 @@
 /// The text exposition format of Prometheus, version 0.0.4.
 package enum PrometheusText {
+    /// - Parameter metrics: those of one name stand together.
     package static func render(_ metrics: [Metric]) -> String {
         var text = ""
         var last = ""

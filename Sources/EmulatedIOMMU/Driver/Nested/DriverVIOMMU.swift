@@ -44,8 +44,10 @@ package final class DriverVIOMMU {
         masters[virtualID] = master
     }
 
+    /// The guest's StreamID is free again.
     package func removeVDevice(virtualID: UInt32) { masters[virtualID] = nil }
 
+    /// The StreamID by which the guest knows a device.
     package func virtualID(of master: Master) -> UInt32? { masters.first { $0.value === master }?.key }
 
     // MARK: Events
