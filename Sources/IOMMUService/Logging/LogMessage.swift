@@ -14,7 +14,7 @@ package enum LogMessage: CaseIterable, Sendable {
     case configurationReloaded
     /// A client took a device.
     case deviceBound
-    /// A client gave a device back.
+    /// A device was given back, by its owner or because the session that had it ended.
     case deviceUnbound
     /// A request was refused.
     case requestRefused
