@@ -94,9 +94,13 @@ package final class DMAEngine: SMMUDelegate {
         }
     }
 
-    /// Ends an access that waits; what the SMMU says about it later is ignored.
+    /// Ends an access that waits: the device gives up, and whoever answers its fault later answers nobody.
     package func terminate(_ access: DeviceAccess, with error: IOMMUError) {
-        stalled = stalled.filter { $0.value.access !== access }
+        for (key, waiting) in stalled where waiting.access === access {
+            stalled[key] = nil
+            // All devices of the SMMU share the places for stalls (IDR5.STALL_MAX).
+            smmu.withdrawStall(streamID: key.streamID, STAG: key.tag)
+        }
         requested = requested.filter { $0.value !== access }
         access.finish(.failure(error))
     }

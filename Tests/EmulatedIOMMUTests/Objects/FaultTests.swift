@@ -145,6 +145,26 @@ import Testing
         #expect(try context.respond(fault: queue, [FaultResponse(cookie: faults[0].cookie, success: false)]) == 1)
     }
 
+    @Test func accessesThatEndedTakeNoPlaceFromOthers() throws {
+        let (device, _) = try attached(ObjectLaboratory.stalling)
+        let smmu = try laboratory.backend.device(named: ObjectLaboratory.stalling).smmu.smmu
+        for _ in 0..<1000 {
+            let started = try context.dmaRead(device: device, pasid: nil, iova: 0x5000, length: 4) { _ in }
+            guard case .pending(let id) = started else {
+                Issue.record("the access did not wait")
+                return
+            }
+            context.terminate(access: id, with: IOMMUError(.ETIMEDOUT, "timeout", "too late"))
+        }
+        #expect(smmu.stalledTransactions.isEmpty)
+        // Their faults can still be answered: to nobody.
+        let faults = try context.readFaults(queue, max: 1000)
+        let last = try read(device, 0x6000)
+        let answers = faults.map { FaultResponse(cookie: $0.cookie, success: false) }
+        #expect(try context.respond(fault: queue, answers) == 1000)
+        #expect(last.result == nil && smmu.stalledTransactions.count == 1)
+    }
+
     @Test func aFullQueueFailsWhatComes() throws {
         var limits = ContextLimits()
         limits.faultQueueDepth = 2
