@@ -48,9 +48,11 @@ extension EmulatedBackend: SMMUDriverEvents {
         emit(BackendEvent(.smmuEvent, context: context, device: device?.name, members))
     }
 
+    /// What has stalled is no news for a guest, as with Linux: it could not answer, for it has no RESUME.
+    ///
     /// - Returns: whether the event was the virtual machine's, read or lost.
     private func forward(_ event: EventRecord, of device: EmulatedDevice, _ master: Master) -> Bool {
-        guard !event.S2, let hwpt = device.group.attachments[DeviceGroup.ridKey]?.hwpt as? NestedHWPT,
+        guard !event.S2, !event.Stall, let hwpt = device.group.attachments[DeviceGroup.ridKey]?.hwpt as? NestedHWPT,
             let viommu = device.handle?.vdevice?.viommu, viommu === hwpt.viommu, let queue = viommu.eventQueue,
             let context = device.boundBy, let record = viommu.driver.virtualized(event, of: master)
         else { return false }

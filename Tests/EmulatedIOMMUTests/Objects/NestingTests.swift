@@ -252,6 +252,22 @@ import Testing
         for queue in [own, other] { #expect(try context.readVirtualEvents(queue, max: 10).isEmpty) }
     }
 
+    /// The guest's CD asks for stalls, but nobody takes its faults: the access ends, and the guest is not asked.
+    @Test func stallsAreNoEventsOfTheGuest() throws {
+        let queue = try eventQueue()
+        var stalling = Guest.contextDescriptor
+        stalling.S = true
+        try guest.storeCD(stalling)
+        _ = try guest.attach()
+        #expect {
+            _ = try context.dmaRead(
+                device: guest.device, pasid: nil, iova: Guest.va + 0x8000, length: 4, completion: { _ in })
+        } throws: {
+            ($0 as? IOMMUError)?.errno == .EFAULT
+        }
+        #expect(try context.readVirtualEvents(queue, max: 10).isEmpty)
+    }
+
     @Test func lostEventsShowInTheSequence() throws {
         let queue = try eventQueue(depth: 2)
         _ = try guest.attach()
