@@ -54,7 +54,7 @@ extension EmulatedContext {
         _ mappings: [CheckedMapping], _ devices: [EmulatedDevice], _ problems: inout [LayoutProblem]
     ) -> [Candidate] {
         let formats = devices.map { ($0, $0.automaticFormat) }
-        let granule = formats.map { $0.1.granule }.max() ?? IOAS.pageSize
+        let granule = formats.map { $0.1.granule }.max() ?? 1
         var candidates: [Candidate] = []
         for (index, mapping) in mappings.enumerated() {
             func report(_ errno: Errno, _ reason: String, _ message: String, _ device: String? = nil) {

@@ -182,8 +182,7 @@ extension EmulatedContext {
         }
         ioas.flush()
         releaseMappings(ioas.areas.count, bytes: bytes)
-        ioas.areas.removeAll()
-        ioas.hint = AllocationHint()
+        ioas.removeAllMappings()
         return bytes
     }
 

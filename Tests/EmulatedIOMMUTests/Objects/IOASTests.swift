@@ -59,6 +59,9 @@ import Testing
         expectRefusal(.EADDRINUSE, "mapping_misaligned", in: laboratory) {
             try context.attach(device: device, to: ioas, pasid: nil)
         }
+        try laboratory.map(ioas, memory, at: 0x1000_0000)
+        #expect(try context.unmap(ioas: ioas, iova: 0x1001, length: 5) == 5)
+        _ = try context.attach(device: device, to: ioas, pasid: nil)
     }
 
     @Test func smallPagesNeedPages() throws {

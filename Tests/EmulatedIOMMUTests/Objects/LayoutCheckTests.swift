@@ -110,4 +110,9 @@ import Testing
             #expect(succeeded == problems.isEmpty)
         }
     }
+
+    @Test func withoutDevicesAnyByteCanBeMapped() throws {
+        let problems = try context.check(devices: [], mappings: [CheckedMapping(iova: 0x1001, length: 5)])
+        #expect(problems.isEmpty)
+    }
 }

@@ -70,6 +70,7 @@ extension IOAS {
                 area.start, area.length, hint: "unmap that first"
             ).with("mapping_iova", .hex(other.start)).with("mapping_length", .hex(other.length))
         }
+        noteBits(of: area)
         var index = 0
         do {
             while index < hwpts.count {

@@ -7,6 +7,8 @@ package final class IOAS: SessionObject {
 
     let areas = AreaMap()
     private(set) var hwpts = ContiguousArray<PagingHWPT>()
+    /// Bits that start, length or offset of a mapping have had since there was none.
+    private(set) var mappedBits: UInt64 = 0
     var usesHugePages = true
     /// What every IOVA, length and offset is a multiple of (bytes); see ``requiredAlignment(with:)``.
     private(set) var alignment: UInt64 = 1
@@ -77,8 +79,17 @@ package final class IOAS: SessionObject {
             ])
     }
 
+    @inline(__always)
+    func noteBits(of area: Area) { mappedBits |= area.start | area.length | area.offset }
+
+    func removeAllMappings() {
+        areas.removeAll()
+        mappedBits = 0
+        hint = AllocationHint()
+    }
+
     func firstMapping(notMultipleOf alignment: UInt64) -> Area? {
-        guard alignment > self.alignment else { return nil }
+        guard alignment > self.alignment, mappedBits & (alignment - 1) != 0 else { return nil }
         var position = areas.first(endingAtOrAfter: 0)
         while let current = position {
             let area = current.area
