@@ -10,6 +10,8 @@ package final class Account {
         case objects
         /// File descriptors that the daemon holds: connections, memory objects, address spaces of processes.
         case descriptors
+        /// Accesses of devices that are under way: they can wait for a page fault's answer, or for a process's pages.
+        case waitingAccesses
 
         var name: String {
             switch self {
@@ -18,6 +20,7 @@ package final class Account {
             case .mappings: "mappings"
             case .objects: "objects"
             case .descriptors: "descriptors"
+            case .waitingAccesses: "waiting_accesses"
             }
         }
     }

@@ -71,16 +71,18 @@ extension EmulatedContext {
             }
         }
         let engine = device.smmu.engine
+        // Whether it will have to wait is not known before it has asked for a page.
+        try account.charge(1, of: .waitingAccesses)
         engine.start(access)
-        switch access.result {
-        case .success(let outcome): return .done(outcome)
-        case .failure(let error): throw error
-        case nil: break
+        if let result = access.result {
+            account.release(1, of: .waitingAccesses)
+            return .done(try result.get())
         }
         let session = sva
         session.accesses[access.id] = (engine, access)
         observer(access, true)
-        access.completion = { [weak session] result in
+        access.completion = { [weak session, account] result in
+            account.release(1, of: .waitingAccesses)
             session?.accesses[access.id] = nil
             observer(access, false)
             completion(result)

@@ -26,6 +26,8 @@ package struct LimitsConfiguration: Sendable, Equatable {
     package var memoryBytes = 64 << 30
     /// Descriptors that the daemon holds for the user: memory objects, address spaces, connections.
     package var descriptors = 16_384
+    /// Device accesses that wait. An SMMU has places for 256 (IDR5.STALL_MAX), which all of its devices share.
+    package var waitingAccesses = 128
 
     // MARK: One session
 
@@ -60,7 +62,7 @@ package struct LimitsConfiguration: Sendable, Equatable {
         limits.perUser = [
             .mappedBytes: UInt64(clamping: mappedBytes), .memoryBytes: UInt64(clamping: memoryBytes),
             .mappings: UInt64(clamping: mappings), .objects: UInt64(clamping: objects),
-            .descriptors: UInt64(clamping: descriptors),
+            .descriptors: UInt64(clamping: descriptors), .waitingAccesses: UInt64(clamping: waitingAccesses),
         ]
         limits.context = contextLimits
         return limits
@@ -117,6 +119,7 @@ extension LimitsConfiguration {
         Key("mapped_bytes", \.mappedBytes, 4096...Int.max, unit: .bytes),
         Key("memory_bytes", \.memoryBytes, 0...Int.max, unit: .bytes),
         Key("descriptors", \.descriptors, 16...10_000_000),
+        Key("waiting_accesses", \.waitingAccesses, 0...1_000_000),
         Key("objects_per_session", \.objectsPerSession, 1...(1 << 32)),
         Key("mappings_per_session", \.mappingsPerSession, 1...(1 << 32)),
         Key("vsmmus_per_session", \.vsmmusPerSession, 0...65_536),

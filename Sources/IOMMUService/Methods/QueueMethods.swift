@@ -76,6 +76,7 @@ private func declareSubmission(_ methods: inout MethodTable<Service>) {
         m.refuses(.ESRCH, "mm_exited", "Its address space has ended.")
         m.refuses(.ENODEV, "device_removed", "Its device has been unplugged.")
         m.refuses(.EFAULT, "f_translation", "The process has no such memory there: `data.event`.")
+        m.refuses(.EDQUOT, "quota_exceeded", "As many accesses of the user wait as the limits allow.")
         m.refusesWhenStopping()
         return { call, service in
             let context = try service.emulatedContext(call)

@@ -41,6 +41,18 @@ import Testing
         return (device, hwpt)
     }
 
+    /// All devices of an SMMU share its places for stalls: no user can take them all.
+    @Test func waitingAccessesAreCharged() throws {
+        let (device, _) = try attached(ObjectLaboratory.stalling)
+        laboratory.account.setLimit(2, of: .waitingAccesses)
+        let waiting = [try read(device, 0x5000), try read(device, 0x6000)]
+        expectRefusal(.EDQUOT, "quota_exceeded", in: laboratory) { try read(device, 0x7000) }
+        #expect(laboratory.account.used(.waitingAccesses) == 2)
+        try context.detach(device: device, pasid: nil)
+        laboratory.executor.drain()
+        #expect(waiting.allSatisfy { $0.result != nil } && laboratory.account.used(.waitingAccesses) == 0)
+    }
+
     @Test(arguments: [ObjectLaboratory.stalling, ObjectLaboratory.pci])
     func aMissWaitsForItsAnswer(name: String) throws {
         let (device, _) = try attached(name)
