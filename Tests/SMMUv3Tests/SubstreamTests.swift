@@ -37,6 +37,7 @@ import Testing
         #expect(missing.type == .C_BAD_CD && missing.SSV && missing.SubstreamID == 3)
         let beyond = try #require(machine.translate(0x1000, substream: 16).event)
         #expect(beyond.type == .C_BAD_SUBSTREAMID && beyond.SubstreamID == 16)
+        #expect(!beyond.SSV && beyond.substream == 16, "the record has the SubstreamID and no SSV")
         #expect(machine.translate(0x1000, substream: .max).type == .C_BAD_SUBSTREAMID)
     }
 

@@ -53,8 +53,8 @@ extension EventRecord {
         set { word0.setBits(31, 12, UInt64(newValue)) }
     }
 
-    /// The substream if SSV.
-    @inlinable public var substream: UInt32? { SSV ? SubstreamID : nil }
+    /// The substream if SSV; C_BAD_SUBSTREAMID has no such bit, and always one.
+    @inlinable public var substream: UInt32? { SSV || type == .C_BAD_SUBSTREAMID ? SubstreamID : nil }
 
     /// Stall tag, bits [79:64].
     @inlinable public var STAG: UInt16 {
