@@ -63,6 +63,10 @@ package final class AddressSpace {
         return nil
     }
 
+    /// Processes that were found to share it, besides the one that it was opened by. They say what it is when that one
+    /// has gone.
+    var sharers: some Sequence<OpenedProcess> { handles.lazy.flatMap(\.sharers) }
+
     // MARK: End
 
     /// Looks whether the processes are still there; a process that has gone ends the address space.
@@ -245,10 +249,11 @@ extension AddressSpace: PageFaultHandler {
 }
 
 extension ProcessMemory {
-    /// Makes a page present the way a CPU's access would, and says in what area it lies.
+    /// Makes a page present the way a CPU's access would, and says in what area it lies. An area that may only be
+    /// written is none for reading, nor the other way round.
     func touch(_ address: UInt64, write: Bool) -> Result<ProcessArea, Failure> {
         do throws(Failure) {
-            guard let area = try area(at: address), area.isReadable, !write || (area.isWritable && isWritable) else {
+            guard let area = try area(at: address), write ? area.isWritable && isWritable : area.isReadable else {
                 return .failure(isAlive ? .denied(address) : .gone)
             }
             var failure: Failure?

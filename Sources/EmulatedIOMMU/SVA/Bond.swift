@@ -55,20 +55,6 @@ package final class Bond {
     }
 }
 
-/// What a session calls an address space.
-package final class AddressSpaceHandle {
-    unowned let session: SVASession
-    package internal(set) var id: ObjectID = 0
-    package let space: AddressSpace
-    /// Bonds of this session.
-    var bonds = 0
-
-    init(session: SVASession, space: AddressSpace) {
-        self.session = session
-        self.space = space
-    }
-}
-
 /// One bond as `sva.list` shows it.
 package struct BondDescription: Sendable, Equatable {
     package var bond: ObjectID

@@ -9,14 +9,19 @@ struct OpenedProcess: Sendable {
     let layout: ProcessLayout
     let files: any ProcessFiles
 
-    /// Whether a process opened earlier, whose address space still lives and has the same layout, shares it. In doubt
-    /// it does not.
-    func isSame(as other: AddressSpace) -> Bool {
-        guard let identity = memory.identity, let otherMemory = other.process else { return false }
+    /// Whether an address space of processes opened earlier, which still lives and has the same layout, is this one. In
+    /// doubt it is not; nor if one was opened for reading only, since what the one may do the other may not.
+    func isSame(as space: AddressSpace) -> Bool {
+        guard let first = space.process, memory.isWritable == first.isWritable else { return false }
+        return shares(with: first, of: space.pid) || space.sharers.contains { shares(with: $0.memory, of: $0.pid) }
+    }
+
+    private func shares(with otherMemory: ProcessMemory, of otherPID: Int32?) -> Bool {
+        guard let identity = memory.identity else { return false }
         // The same file of the same procfs is the same process, also where its number says nothing to the daemon. A
         // process that was given the number of another has a file of its own.
-        if identity == otherMemory.identity { return pid == nil || other.pid == nil || pid == other.pid }
-        guard let pid, let otherPID = other.pid, pid != otherPID else { return false }
+        if identity == otherMemory.identity { return pid == nil || otherPID == nil || pid == otherPID }
+        guard let pid, let otherPID, pid != otherPID else { return false }
         let comparison = files.compareMM(pid, otherPID)
         // Not permitted to ask: threads of one process share, others are taken not to.
         guard comparison == 0 || (comparison < 0 && files.facts("/proc/\(pid)/task/\(otherPID)") != nil) else {
@@ -24,6 +29,9 @@ struct OpenedProcess: Sendable {
         }
         return memory.belongs(to: pid) && otherMemory.belongs(to: otherPID)
     }
+
+    /// Still a process with this number.
+    var isRunning: Bool { pid.map { memory.belongs(to: $0) } ?? false }
 }
 
 /// Open files of a process that may be used if they turn out to be what they claim.

@@ -43,7 +43,11 @@ package final class SVASession: ContextCompanion {
         return handle
     }
 
-    func open(_ opened: OpenedProcess) throws(IOMMUError) -> ObjectID { try name(manager.space(of: opened)) }
+    func open(_ opened: OpenedProcess) throws(IOMMUError) -> ObjectID {
+        let id = try name(manager.space(of: opened))
+        mms[id]?.remember(opened)
+        return id
+    }
 
     /// Has a worker look into a process first.
     func open(
@@ -87,7 +91,7 @@ package final class SVASession: ContextCompanion {
 
     func removeHandle(_ id: ObjectID, _ handle: AddressSpaceHandle) {
         mms.remove(id)
-        context.releaseObject(descriptors: handle.space.descriptors)
+        context.releaseObject(descriptors: handle.descriptors)
         let space = handle.space
         space.handles.removeAll { $0 === handle }
         if space.handles.isEmpty, space.isSynthetic { space.exit() }

@@ -114,11 +114,32 @@ import Testing
                 #expect(try family.byte() == (isShared ? value : old), "\(place)")
                 if opened != mm { try bench.context.closeMM(opened) }
             }
+            // What was learnt of who shares it goes with its name.
+            try bench.context.closeMM(mm)
+            #expect(try bench.context.openMM(pid: family.child.pid, by: me) == mm)
+            try write(value, to: family, through: mm, of: device, bench)
             #expect(bench.state == before, "\(place)")
             guard files.hasFired else { break }
             use += 1
         }
         #expect(use >= 8 && use < 100, "\(use)")
         #expect(asked.contains("kcmp"))
+    }
+
+    /// A process that is known to share an address space keeps its name when the one that was opened first has gone.
+    @Test func theFirstProcessGoesFirst() throws {
+        let family = try Family()
+        defer { kill(family.sharer, SIGKILL) }
+        let laboratory = try Laboratory()
+        let (context, account) = (laboratory.context, laboratory.account)
+        let mm = try context.openMM(pid: family.child.pid, by: me)
+        for _ in 0..<2 { #expect(try context.openMM(pid: family.sharer, by: me) == mm) }
+        #expect(account.used(.descriptors) == 4)
+        family.child.kill()
+        #expect(try context.openMM(pid: family.sharer, by: me) == mm)
+        let files = (open("/proc/\(family.sharer)/mem", O_RDWR), open("/proc/\(family.sharer)/maps", O_RDONLY))
+        #expect(try context.openMM(mem: files.0, maps: files.1) == mm)
+        try context.closeMM(mm)
+        #expect(account.used(.descriptors) == 0 && account.used(.objects) == 0)
     }
 }

@@ -1,0 +1,85 @@
+import Glibc
+import IOMMU
+import Testing
+
+@testable import EmulatedIOMMU
+
+/// What a device may do in a process is what the process's areas permit and the descriptor was opened for.
+@Suite struct GrantedRightsTests {
+    private let me = ClientIdentity(uid: getuid(), gid: getgid(), pid: getpid(), isAdmin: true)
+
+    private func open(_ child: PythonProcess, _ mode: Int32, _ context: EmulatedContext) throws -> ObjectID {
+        try context.openMM(
+            mem: Glibc.open("/proc/\(child.pid)/mem", mode | O_CLOEXEC),
+            maps: Glibc.open("/proc/\(child.pid)/maps", O_RDONLY | O_CLOEXEC))
+    }
+
+    /// One session holds a descriptor for reading, another one for writing: neither has the other's rights.
+    @Test(arguments: [true, false])
+    func aGrantForReadingIsNoneForWriting(readerComesFirst: Bool) throws {
+        let laboratory = try Laboratory()
+        let child = try PythonProcess("a = buffer(4096); ctypes.memset(a, 7, 4096); say(a); hear()")
+        let buffer = try child.hearAddress()
+        let writer = laboratory.context
+        let reader = laboratory.backend.makeContext(
+            owner: "reader", account: laboratory.account, limits: ContextLimits())
+        defer { reader.close() }
+        var (reading, writing): (ObjectID, ObjectID) = (0, 0)
+        if readerComesFirst { reading = try open(child, O_RDONLY, reader) }
+        writing = try writer.openMM(pid: child.pid, by: me)
+        if !readerComesFirst { reading = try open(child, O_RDONLY, reader) }
+        let (plain, other) = (
+            try writer.bind(deviceNamed: "0000:03:00.0").device, try reader.bind(deviceNamed: "0000:05:00.0").device
+        )
+        let (write, read) = (
+            try writer.bindSVA(device: plain, mm: writing), try reader.bindSVA(device: other, mm: reading)
+        )
+        #expect(write.pasid != read.pasid)
+        try laboratory.write(plain, pasid: write.pasid, buffer, [8])
+        let box = Box<UInt64>()
+        let refused = refusal {
+            if case .pending = try reader.dmaWrite(
+                device: other, pasid: read.pasid, iova: buffer, bytes: [9], completion: box.take)
+            {
+                _ = try box.wait(laboratory.executor)
+            }
+        }
+        #expect(refused?.errno == .EFAULT)
+        #expect(try laboratory.read(plain, pasid: write.pasid, buffer, 2) == [8, 7])
+    }
+
+    @Test func aSessionWithBothHasTwoNames() throws {
+        let laboratory = try Laboratory()
+        let child = try PythonProcess("say('up'); hear()")
+        _ = try child.hear()
+        let reading = try open(child, O_RDONLY, laboratory.context)
+        let writing = try open(child, O_RDWR, laboratory.context)
+        #expect(reading != writing)
+        #expect(try open(child, O_RDONLY, laboratory.context) == reading)
+        #expect(try laboratory.context.openMM(pid: child.pid, by: me) == writing)
+    }
+
+    /// PROT_WRITE alone: the kernel lets a device write there, and not read.
+    @Test(arguments: SharedAddressTests.devices, [1, 3, 0])
+    func areasThatMayOnlyBeWritten(name: String, rightsBefore: Int) throws {
+        let laboratory = try Laboratory()
+        let child = try PythonProcess(
+            """
+            a = buffer(4096, \(rightsBefore)); say(a)
+            while True: exec(hear())
+            """)
+        let buffer = try child.hearAddress()
+        let device = try laboratory.bind(name)
+        let mm = try laboratory.context.openMM(pid: child.pid, by: me)
+        let pasid = try laboratory.context.bindSVA(device: device, mm: mm).pasid
+        if rightsBefore != 0 { _ = try laboratory.read(device, pasid: pasid, buffer, 1) }
+        child.say("libc.mprotect(a, 4096, 2); say('write-only')")
+        _ = try child.hear()
+        try laboratory.write(device, pasid: pasid, buffer, [5])
+        #expect(refusal { _ = try laboratory.read(device, pasid: pasid, buffer, 1) }?.errno == .EFAULT)
+        try laboratory.write(device, pasid: pasid, buffer + 1, [6])
+        child.say("libc.mprotect(a, 4096, 1); say(ctypes.string_at(a, 2).hex())")
+        #expect(try child.hear() == "0506")
+        #expect(try laboratory.read(device, pasid: pasid, buffer, 2) == [5, 6])
+    }
+}
