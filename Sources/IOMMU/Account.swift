@@ -61,6 +61,7 @@ package final class Account {
     /// Gives back what `charge` took.
     package func release(_ amount: UInt64, of resource: Resource) {
         let index = resource.rawValue
+        assert(used[index] >= amount, "more \(resource.name) are given back than were taken")
         used[index] = used[index] >= amount ? used[index] - amount : 0
     }
 }
