@@ -4,8 +4,9 @@ public enum Translation: Equatable, Sendable {
     case ok(Output)
     /// It was terminated with an abort; `recorded` says whether the event queue took `event`.
     case fault(EventRecord, recorded: Bool)
-    /// It waits for CMD_RESUME or CMD_STALL_TERM under this tag; `event` is what the event queue got or will get.
-    case stalled(STAG: UInt16, event: EventRecord)
+    /// It waits for CMD_RESUME or CMD_STALL_TERM under this tag; `event` is what the event queue got, or will get once
+    /// it is writable if not `recorded`.
+    case stalled(STAG: UInt16, event: EventRecord, recorded: Bool)
     /// It was terminated without any event.
     case terminated(Termination)
 }

@@ -70,6 +70,28 @@ struct BareSMMUTests {
         #expect(try read(0x100a8) == 2)
     }
 
+    @Test func aStallIsRecordedOnceTheQueueTakesIt() throws {
+        try bringUp()
+        try write(0x20, 0x9)
+        // Stage 1 with one CD that stalls; its tables are all zero.
+        let cd = 0x30000
+        memory.setWord(Offset.streams + 64, 0xb | (Self.gpa + UInt64(cd)))
+        let flags: UInt64 = 1 << 41 | 1 << 44 | 1 << 46
+        memory.setWord(cd, 25 | 1 << 30 | 1 << 31 | 4 << 32 | flags)
+        memory.setWord(cd + 8, Self.gpa + 0x31000)
+        let stalled = try client.call("vsmmu.translate", #"{"vsmmu":1,"stream_id":1,"iova":"0x1234"}"#)
+        #expect(stalled["event"]?["stag"]?.unsignedValue != nil)
+        #expect(stalled["event"]?["recorded"]?.boolValue == false)
+        #expect(stalled["event"]?["record"] == nil)
+        #expect(try read(0x100a8) == 0)
+        try write(0x20, 0xd)
+        #expect(try read(0x100a8) == 1)
+        #expect(memory.word(Offset.events + 16) == 0x1234)
+        let next = try client.call("vsmmu.translate", #"{"vsmmu":1,"stream_id":1,"iova":"0x5678"}"#)
+        #expect(next["event"]?["recorded"]?.boolValue == true)
+        #expect(next["event"]?["record"]?[2]?.stringValue == "0x5678")
+    }
+
     @Test func configurationIsCachedUntilACommandForgetsIt() throws {
         try bringUp()
         memory.setWord(Offset.streams + 64, 0x9)

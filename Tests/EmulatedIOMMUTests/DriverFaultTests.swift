@@ -10,7 +10,7 @@ import Testing
         let master = try bench.master(stall: true)
         let domain = try bench.driver.makePagingDomain(.stage1, dirtyTracking: false, pasid: false)
         try bench.attach(master, domain, faults: true)
-        guard case .stalled(let tag, _) = bench.translate(master, 0x5678, .write) else {
+        guard case .stalled(let tag, _, _) = bench.translate(master, 0x5678, .write) else {
             Issue.record("the access did not stall")
             return
         }
@@ -33,7 +33,7 @@ import Testing
         let master = try bench.master(stall: true)
         let domain = try bench.driver.makePagingDomain(.stage2, dirtyTracking: false, pasid: false)
         try bench.attach(master, domain, faults: true)
-        guard case .stalled(let tag, _) = bench.translate(master, 0x5678) else {
+        guard case .stalled(let tag, _, _) = bench.translate(master, 0x5678) else {
             Issue.record("the access did not stall")
             return
         }

@@ -18,7 +18,7 @@ import Testing
     }
 
     @Test func faultStallsAndRetryTranslates() throws {
-        guard case .stalled(let STAG, let event) = machine.translate(0x1000, .write) else {
+        guard case .stalled(let STAG, let event, true) = machine.translate(0x1000, .write) else {
             Issue.record("did not stall")
             return
         }
@@ -55,6 +55,17 @@ import Testing
         let first = try machine.events()
         let second = try machine.events()
         #expect(first.count == 8 && second.map(\.InputAddr) == [0x8000, 0x9000])
+    }
+
+    @Test func aRecordThatTheQueueHasNotTakenIsNotCalledRecorded() throws {
+        try machine.write(.CR0, 0x1b)
+        guard case .stalled(_, let event, false) = machine.translate(0x1000) else {
+            Issue.record("is told to be recorded while the queue is disabled")
+            return
+        }
+        #expect(machine.read(.EVENTQ_PROD) == 0)
+        try machine.write(.CR0, 0x1f)
+        #expect(try machine.events() == [event])
     }
 
     @Test func staleRecordsAreRetriedInstead() throws {

@@ -43,7 +43,7 @@ extension DMAEngine {
         }
         switch smmu.translate(transaction) {
         case .ok(let output): return output
-        case .stalled(let tag, let record):
+        case .stalled(let tag, let record, _):
             stalled[StallKey(streamID: access.streamID, tag: tag)] = Stalled(
                 access: access, record: record, address: address)
         // CD.A = 0: the device is told that it went well.

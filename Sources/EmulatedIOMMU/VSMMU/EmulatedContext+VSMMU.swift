@@ -147,7 +147,7 @@ extension EmulatedContext {
         case .fault(let record, let isRecorded):
             isAborted = vsmmu.lastFaultAborts
             if isRecorded { announce(record, of: vsmmu, transaction) }
-        case .stalled(_, let record): announce(record, of: vsmmu, transaction)
+        case .stalled(_, let record, _): announce(record, of: vsmmu, transaction)
         case .ok, .terminated: break
         }
         return VirtualTranslation(

@@ -79,7 +79,7 @@ extension ResultWriter {
             write(output, fields)
         case .fault(let record, _):
             set(fields.event, .object(record.members(address: address)))
-        case .stalled(_, let record):
+        case .stalled(_, let record, _):
             set(fields.event, .object(record.members(address: address)))
         case .terminated(let reason):
             set(fields.terminated, reason.rawValue)

@@ -224,8 +224,8 @@ extension ResultWriter {
             write(output, fields)
         case .fault(let record, let isRecorded):
             set(fields.event, .object(record.virtualMembers(at: address, isRecorded: isRecorded, result.isAborted)))
-        case .stalled(_, let record):
-            set(fields.event, .object(record.virtualMembers(at: address, isRecorded: true, false)))
+        case .stalled(_, let record, let isRecorded):
+            set(fields.event, .object(record.virtualMembers(at: address, isRecorded: isRecorded, false)))
         case .terminated(let reason):
             set(fields.terminated, reason.rawValue)
         }

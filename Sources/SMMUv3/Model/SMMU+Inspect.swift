@@ -75,7 +75,7 @@ extension SMMU {
         if fault.isStage2 ? context.pointee.stage2Stalls : context.pointee.stalls {
             var stalling = event
             stalling.Stall = true
-            return .stalled(STAG: 0, event: stalling)
+            return .stalled(STAG: 0, event: stalling, recorded: wouldRecord(stalling))
         }
         let isRecorded = fault.isStage2 ? context.pointee.stage2Records : context.pointee.records
         return .fault(event, recorded: isRecorded && wouldRecord(event))

@@ -29,7 +29,7 @@ extension SMMU {
             stall.isRecorded = write(tagged)
         }
         stalls.append(stall)
-        return .stalled(STAG: tagged.STAG, event: tagged)
+        return .stalled(STAG: tagged.STAG, event: tagged, recorded: stall.isRecorded)
     }
 
     private func freeSTAG() -> UInt16 {
