@@ -41,6 +41,17 @@ import Testing
         #expect(try machine.smmu.readRegister(0x84, width: 4) == 0x4012_3456)
     }
 
+    /// 6.3.28: bits [19:QS+1] of the indices that the SMMU moves are RAZ.
+    @Test func indicesHaveNoBitsAboveTheirQueue() throws {
+        let machine = try Machine(enable: false)
+        for register in [Register.CMDQ_CONS, .EVENTQ_PROD, .PRIQ_PROD] { try machine.write(register, 0xffff_ffff) }
+        #expect(machine.read(.CMDQ_CONS) & 0xf_ffff == 0x7f)
+        #expect(machine.read(.EVENTQ_PROD) == 0x8000_000f)
+        #expect(machine.read(.PRIQ_PROD) == 0x8000_0007)
+        try machine.write(.CMDQ_BASE, Machine.commandQueue | 2)
+        #expect(machine.read(.CMDQ_CONS) & 0xf_ffff == 0x7)
+    }
+
     @Test func reservedBitsOfCR0AreNotAcknowledged() throws {
         let machine = try Machine(
             Identification.laboratory.with(\.IDR0, 16, 16, 0).with(\.IDR0, 10, 10, 0), enable: false)

@@ -19,7 +19,7 @@ extension SMMU {
             consumeCommands()
         case .CMDQ_CONS:
             if !registers.isEnabled(CR0.CMDQEN) {
-                registers.CMDQ_CONS = registers.CMDQ_CONS & 0x7f00_0000 | value & QueueIndex.index
+                registers.CMDQ_CONS = registers.CMDQ_CONS & CMDQ_CONS.ERR | value & QueueIndex.index
             }
         case .EVENTQ_PROD:
             if !registers.isEnabled(CR0.EVENTQEN) {

@@ -65,6 +65,7 @@ extension SMMU {
         }
     }
 
+    /// Indices that the SMMU itself moves read as zero above the wrap bit of the queue as it is now (6.3.28).
     private func queueValue(of register: Register) -> UInt64 {
         switch register {
         case .GERROR_IRQ_CFG0: registers.GERROR_IRQ_CFG0
@@ -72,15 +73,15 @@ extension SMMU {
         case .GERROR_IRQ_CFG2: UInt64(registers.GERROR_IRQ_CFG2)
         case .CMDQ_BASE: registers.CMDQ_BASE
         case .CMDQ_PROD: UInt64(registers.CMDQ_PROD)
-        case .CMDQ_CONS: UInt64(registers.CMDQ_CONS)
+        case .CMDQ_CONS: UInt64(registers.CMDQ_CONS & (CMDQ_CONS.ERR | commandQueue.mask))
         case .EVENTQ_BASE: registers.EVENTQ_BASE
-        case .EVENTQ_PROD: UInt64(registers.EVENTQ_PROD)
+        case .EVENTQ_PROD: UInt64(registers.EVENTQ_PROD & (QueueIndex.overflow | eventQueue.mask))
         case .EVENTQ_CONS: UInt64(registers.EVENTQ_CONS)
         case .EVENTQ_IRQ_CFG0: registers.EVENTQ_IRQ_CFG0
         case .EVENTQ_IRQ_CFG1: UInt64(registers.EVENTQ_IRQ_CFG1)
         case .EVENTQ_IRQ_CFG2: UInt64(registers.EVENTQ_IRQ_CFG2)
         case .PRIQ_BASE: registers.PRIQ_BASE
-        case .PRIQ_PROD: UInt64(registers.PRIQ_PROD)
+        case .PRIQ_PROD: UInt64(registers.PRIQ_PROD & (QueueIndex.overflow | PRIQueue.mask))
         case .PRIQ_CONS: UInt64(registers.PRIQ_CONS)
         case .PRIQ_IRQ_CFG0: registers.PRIQ_IRQ_CFG0
         case .PRIQ_IRQ_CFG1: UInt64(registers.PRIQ_IRQ_CFG1)

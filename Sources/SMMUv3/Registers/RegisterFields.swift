@@ -84,6 +84,12 @@ public enum BaseRegister {
     public static let tableAddress: UInt64 = 0x00ff_ffff_ffff_ffc0
 }
 
+/// SMMU_CMDQ_CONS (6.3.28).
+public enum CMDQ_CONS {
+    /// Why the last command failed, bits [30:24].
+    public static let ERR: UInt32 = 0x7f00_0000
+}
+
 /// Producer and consumer index registers.
 public enum QueueIndex {
     /// EVENTQ_PROD.OVFLG, EVENTQ_CONS.OVACKFLG and their PRI counterparts.

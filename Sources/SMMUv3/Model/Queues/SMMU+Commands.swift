@@ -1,5 +1,5 @@
 extension SMMU {
-    private var commandQueue: QueueGeometry {
+    var commandQueue: QueueGeometry {
         QueueGeometry(
             register: registers.CMDQ_BASE, limit: features.maximumCommandQueue,
             entryBytes: UInt64(Command.byteCount), OAS: features.OAS)
@@ -14,7 +14,7 @@ extension SMMU {
         isConsumingCommands = true
         defer { isConsumingCommands = false }
         let queue = commandQueue
-        registers.CMDQ_CONS &= 0x7f00_0000 | queue.mask
+        registers.CMDQ_CONS &= CMDQ_CONS.ERR | queue.mask
         // A producer index beyond a full queue makes no more work than a full queue does.
         for _ in 0..<(1 << queue.log2Size) {
             guard registers.isEnabled(CR0.CMDQEN), registers.activeErrors & GERROR.CMDQ_ERR == 0,

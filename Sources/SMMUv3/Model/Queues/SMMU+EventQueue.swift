@@ -1,5 +1,5 @@
 extension SMMU {
-    private var eventQueue: QueueGeometry {
+    var eventQueue: QueueGeometry {
         QueueGeometry(
             register: registers.EVENTQ_BASE, limit: features.maximumEventQueue,
             entryBytes: UInt64(EventRecord.byteCount), OAS: features.OAS)

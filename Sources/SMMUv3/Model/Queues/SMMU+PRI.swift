@@ -9,7 +9,7 @@ public enum PageRequestOutcome: Equatable, Sendable {
 }
 
 extension SMMU {
-    private var PRIQueue: QueueGeometry {
+    var PRIQueue: QueueGeometry {
         QueueGeometry(
             register: registers.PRIQ_BASE, limit: features.maximumPRIQueue, entryBytes: UInt64(PageRequest.byteCount),
             OAS: features.OAS)
