@@ -19,6 +19,7 @@ struct Features {
     let stallModel: UInt64
     let terminateAlwaysAborts: Bool
     let twoLevelStreamTable: Bool
+    let overridesTypes: Bool
     let overridesPermissions: Bool
     let maximumCommandQueue: UInt32
     let maximumEventQueue: UInt32
@@ -55,7 +56,7 @@ struct Features {
         stallModel = IDR0.bits(25, 24)
         terminateAlwaysAborts = IDR0.bit(26)
         twoLevelStreamTable = IDR0.bits(28, 27) == 1
-        overridesPermissions = IDR1.bit(26)
+        (overridesTypes, overridesPermissions) = (IDR1.bit(27), IDR1.bit(26))
         maximumCommandQueue = UInt32(IDR1.bits(25, 21))
         maximumEventQueue = UInt32(IDR1.bits(20, 16))
         maximumPRIQueue = UInt32(IDR1.bits(15, 11))

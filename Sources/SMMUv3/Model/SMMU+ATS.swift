@@ -16,7 +16,8 @@ extension SMMU {
         guard transaction.address >> UInt64(features.OAS) == 0 else {
             return .terminated(.addressBeyondOAS)
         }
-        return .ok(bypass(transaction.address))
+        let input = features.overridesTypes ? InputAttributes(GBPA: registers.GBPA) : InputAttributes()
+        return .ok(bypass(transaction.address, input))
     }
 
     // MARK: Translated transactions
@@ -55,7 +56,7 @@ extension SMMU {
         guard transaction.address >> UInt64(features.OAS) == 0 else {
             return .terminated(.addressBeyondOAS)
         }
-        return .ok(bypass(transaction.address))
+        return .ok(bypass(transaction.address, InputAttributes()))
     }
 
     private func forbid(_ transaction: Transaction) -> Translation {

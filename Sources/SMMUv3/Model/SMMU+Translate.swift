@@ -183,10 +183,10 @@ extension SMMU {
                 throw Fault(.F_ADDR_SIZE)
             }
         }
-        let mapping: Mapping
+        var mapping: Mapping
         switch context.pointee.mode {
         case .bypass:
-            return bypass(request.address)
+            return bypass(request.address, context.pointee.input)
         case .stage1:
             var found = try walkStage1(context, request, isNested: false, live: live)
             found.permissions |= TLBPermissions.stage2All
@@ -194,10 +194,12 @@ extension SMMU {
         case .stage2:
             var found = try walkStage2(context, stage2Request(request.address, request), live: live)
             found.permissions |= TLBPermissions.stage1All
+            combine(&found, context.pointee.input.type, context.pointee.input.shareability)
             mapping = found
         case .nested:
             mapping = try walkNested(context, request, live: live)
         }
+        mapping.shareability = MemoryAttributes.consistentShareability(mapping.memoryAttributes, mapping.shareability)
         if live {
             tlb.statistics.misses &+= 1
             if mapping.isGlobal {
@@ -237,11 +239,25 @@ extension SMMU {
         combined.permissions |= second.permissions
         combined.leafKey = second.leafKey == 0 ? 0 : first.leafKey
         combined.stage2LeafKey = second.leafKey
-        if second.memoryAttributes != MemoryAttributes.writeBack {
-            combined.memoryAttributes = MemoryAttributes.combine(first.memoryAttributes, second.memoryAttributes)
-        }
-        combined.shareability = MemoryAttributes.combineShareability(first.shareability, second.shareability)
+        var attributes = second
+        combine(&attributes, first.memoryAttributes, first.shareability)
+        (combined.memoryAttributes, combined.shareability) = (attributes.memoryAttributes, attributes.shareability)
         return combined
+    }
+
+    /// Lets the type of a stage 2 leaf act on that of stage 1, or on that which the transaction brings along.
+    @inline(__always)
+    private func combine(_ leaf: inout Mapping, _ type: UInt8, _ shareability: UInt8) {
+        let (first, second) = (
+            MemoryAttributes.consistentShareability(type, shareability),
+            MemoryAttributes.consistentShareability(leaf.memoryAttributes, leaf.shareability)
+        )
+        leaf.shareability = MemoryAttributes.combineShareability(first, second)
+        guard !leaf.replacesType else {
+            return
+        }
+        leaf.memoryAttributes = leaf.memoryAttributes == MemoryAttributes.writeBack
+            ? type : MemoryAttributes.combine(type, leaf.memoryAttributes)
     }
 
     /// Read 1, write 2, execute 4 over both stages.
@@ -251,11 +267,11 @@ extension SMMU {
     }
 
     /// An address that nothing translates.
-    func bypass(_ address: UInt64) -> Output {
+    func bypass(_ address: UInt64, _ input: InputAttributes) -> Output {
         Output(
             address: address, pageSize: 0,
             attributes: OutputAttributes(
-                memoryAttributes: MemoryAttributes.writeBack, shareability: 0, permissions: 0b111), isCached: false)
+                memoryAttributes: input.type, shareability: input.shareability, permissions: 0b111), isCached: false)
     }
 
     /// Caches a mapping.

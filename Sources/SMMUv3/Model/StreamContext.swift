@@ -42,6 +42,8 @@ struct StreamContext {
     /// STE.PRIVCFG and INSTCFG, 0 if they do not apply.
     var PRIVCFG: UInt8 = 0
     var INSTCFG: UInt8 = 0
+    /// What enters stage 2, or the system, if stage 1 is skipped.
+    var input = InputAttributes()
 
     // MARK: Stage 1
 
@@ -98,6 +100,9 @@ extension StreamContext {
         if features.overridesPermissions {
             PRIVCFG = UInt8(truncatingIfNeeded: ste.PRIVCFG)
             INSTCFG = UInt8(truncatingIfNeeded: ste.INSTCFG)
+        }
+        if features.overridesTypes {
+            input = InputAttributes(ste)
         }
         guard ste.translatesStage2 else {
             return

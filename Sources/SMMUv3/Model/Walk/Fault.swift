@@ -45,6 +45,8 @@ struct Mapping {
     var level: Int8
     var granuleBits: UInt8
     var isGlobal: Bool
+    /// A stage 2 leaf whose type replaces that of stage 1.
+    var replacesType = false
     /// What `StreamContext.leafKey` is for this leaf, 0 if it may not be remembered.
     var leafKey: UInt64 = 0
     /// The same of the stage 2 leaf if nested.

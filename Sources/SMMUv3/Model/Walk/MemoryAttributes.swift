@@ -1,7 +1,9 @@
 /// Memory types of both stages, in the format of MAIR (13.1).
 enum MemoryAttributes {
-    /// Normal write-back: what bypass reports, as the interconnect gives no type of its own.
+    /// Normal write-back, allocating: what transactions bring along, as there is no interconnect that says (13.1.3).
     static let writeBack: UInt8 = 0xff
+    /// Normal, inner and outer Non-cacheable.
+    static let nonCacheable: UInt8 = 0x44
 
     /// The type that a stage 1 descriptor selects.
     @inline(__always)
@@ -15,12 +17,18 @@ enum MemoryAttributes {
         let field = UInt8(truncatingIfNeeded: descriptor &>> 2) & 0xf
         if forcesWriteBack {
             // With S2FWB bit 2 of MemAttr says Normal; only Non-cacheable restricts stage 1 then.
-            return field & 0b100 == 0 ? (field & 0b11) << 2 : field & 0b11 == 0b01 ? 0x44 : writeBack
+            return field & 0b100 == 0 ? (field & 0b11) << 2 : field & 0b11 == 0b01 ? nonCacheable : writeBack
         }
         if field & 0b1100 == 0 {
             return field << 2
         }
         return encode(max(field >> 2, 1)) << 4 | encode(max(field & 0b11, 1))
+    }
+
+    /// Whether a stage 2 descriptor makes any type of stage 1 write-back (13.1.6).
+    @inline(__always)
+    static func replacesStage1(_ descriptor: UInt64, forcesWriteBack: Bool) -> Bool {
+        forcesWriteBack && descriptor & PageDescriptor.MemAttr(0b0111) == PageDescriptor.MemAttr(0b0110)
     }
 
     /// The stricter of both stages, by half (13.1.5).
@@ -29,11 +37,41 @@ enum MemoryAttributes {
         case (true, true): return min(stage1 & 0x0c, stage2)
         case (true, false): return stage1
         case (false, true): return stage2
-        case (false, false):
-            let outer = min(cacheability(hint: stage1 >> 4), cacheability(hint: stage2 >> 4))
-            let inner = min(cacheability(hint: stage1 & 0xf), cacheability(hint: stage2 & 0xf))
-            return encode(outer) << 4 | encode(inner)
+        case (false, false): return combineHalf(stage1 >> 4, stage2 >> 4) << 4 | combineHalf(stage1 & 0xf, stage2 & 0xf)
         }
+    }
+
+    /// One half of a Normal type; the hints are those of stage 1.
+    private static func combineHalf(_ stage1: UInt8, _ stage2: UInt8) -> UInt8 {
+        switch min(cacheability(hint: stage1), cacheability(hint: stage2)) {
+        case 1: 0b0100
+        case 2: stage1 & 0b1011
+        default: stage1
+        }
+    }
+
+    /// Device and Non-cacheable are Outer Shareable, whatever else was asked for (13.1.7).
+    @inline(__always)
+    static func consistentShareability(_ type: UInt8, _ shareability: UInt8) -> UInt8 {
+        isDevice(type) || type == nonCacheable ? 0b10 : shareability
+    }
+
+    /// A type with other allocation and transient hints, where it is cacheable (5.2 ALLOCCFG).
+    static func withHints(_ type: UInt8, read: Bool, write: Bool, isTransient: Bool) -> UInt8 {
+        guard !isDevice(type) else {
+            return type
+        }
+        let allocation: UInt8 = (read ? 0b10 : 0) | (write ? 0b01 : 0)
+        // What is not allocated cannot be transient (13.1.7).
+        let hints = allocation | (isTransient && allocation != 0 ? 0 : 0b1000)
+        func half(_ half: UInt8) -> UInt8 {
+            switch cacheability(hint: half) {
+            case 1: half
+            case 2: hints
+            default: hints | 0b0100
+            }
+        }
+        return half(type >> 4) << 4 | half(type & 0xf)
     }
 
     /// Outer Shareable wins over Inner, Inner over none.

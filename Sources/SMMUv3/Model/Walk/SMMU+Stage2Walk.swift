@@ -113,6 +113,8 @@ extension SMMU {
             memoryAttributes: MemoryAttributes.stage2(descriptor, forcesWriteBack: context.pointee.forcesWriteBack),
             shareability: UInt8(truncatingIfNeeded: descriptor.bits(9, 8)), level: level,
             granuleBits: context.pointee.table2.granuleBits, isGlobal: false,
+            replacesType: MemoryAttributes.replacesStage1(
+                descriptor, forcesWriteBack: context.pointee.forcesWriteBack),
             leafKey: updated == descriptor ? Self.leafKey(descriptor, shift: shift) : 0)
     }
 
