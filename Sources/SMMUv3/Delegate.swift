@@ -10,20 +10,24 @@ public enum Interrupt: UInt8, CaseIterable, Sendable {
     case globalError
 }
 
-/// One stalled transaction that software has decided about.
+/// One stalled transaction that software has decided about, or that is retried because its record would be stale.
 public struct StallResolution: Equatable, Sendable {
     public var streamID: UInt32
     public var STAG: UInt16
     public var action: ResumeAction
+    /// False if the event queue never took its record, so that software does not know of it.
+    public var isRecorded: Bool
 
     /// - Parameters:
     ///   - streamID: the stream that stalled.
     ///   - STAG: its tag.
     ///   - action: retry, or terminate with or without abort.
-    public init(streamID: UInt32, STAG: UInt16, action: ResumeAction) {
+    ///   - isRecorded: whether the event queue has taken its record.
+    public init(streamID: UInt32, STAG: UInt16, action: ResumeAction, isRecorded: Bool = true) {
         self.streamID = streamID
         self.STAG = STAG
         self.action = action
+        self.isRecorded = isRecorded
     }
 }
 

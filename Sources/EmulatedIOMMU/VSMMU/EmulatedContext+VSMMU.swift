@@ -120,7 +120,9 @@ extension EmulatedContext {
     /// `vsmmu.mmio_write`
     package func mmioWrite(_ id: ObjectID, offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) {
         let vsmmu = try vsmmu(id)
-        try vsmmu.write(offset, size: size, value: value)
+        for retry in try vsmmu.write(offset, size: size, value: value) {
+            announce(retry.translation, of: vsmmu, at: retry.transaction.address)
+        }
     }
 
     /// `vsmmu.translate`: for real, with all its effects.
@@ -143,22 +145,21 @@ extension EmulatedContext {
     ) -> VirtualTranslation {
         let result = vsmmu.translate(transaction.transaction, trace: trace)
         var isAborted = false
-        switch result.translation {
-        case .fault(let record, let isRecorded):
-            isAborted = vsmmu.lastFaultAborts
-            if isRecorded { announce(record, of: vsmmu, transaction) }
-        case .stalled(_, let record, _): announce(record, of: vsmmu, transaction)
-        case .ok, .terminated: break
-        }
+        if case .fault = result.translation { isAborted = vsmmu.lastFaultAborts }
+        announce(result.translation, of: vsmmu, at: transaction.address)
         return VirtualTranslation(
             translation: result.translation, isCached: result.isCached, steps: result.steps, isAborted: isAborted)
     }
 
-    private func announce(_ record: EventRecord, of vsmmu: VirtualSMMU, _ transaction: VirtualTransaction) {
-        emit(
-            .vsmmuEvent,
-            [.init("vsmmu", .number(UInt64(vsmmu.id)))]
-                + EventDescription(record, address: transaction.address).members)
+    /// Tells of a record that the event queue has, or will have as soon as it can be written.
+    private func announce(_ translation: Translation, of vsmmu: VirtualSMMU, at address: UInt64) {
+        switch translation {
+        case .fault(let record, recorded: true), .stalled(_, let record, _):
+            emit(
+                .vsmmuEvent,
+                [.init("vsmmu", .number(UInt64(vsmmu.id)))] + EventDescription(record, address: address).members)
+        case .fault(_, recorded: false), .ok, .terminated: break
+        }
     }
 
     /// `vsmmu.set_irq`: signals an eventfd, which this call owns, at each interrupt; nil stops.

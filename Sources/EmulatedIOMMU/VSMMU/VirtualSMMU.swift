@@ -11,6 +11,10 @@ package final class VirtualSMMU: SMMUDelegate {
     /// Where each interrupt is signalled.
     private var signals: [Interrupt: Int32] = [:]
     private var pending: Set<Interrupt> = []
+    /// Transactions that stalled while the event queue took no record, by StreamID and tag.
+    private var unrecorded: [UInt64: Transaction] = [:]
+    /// Those that the model has to try again itself.
+    private var retries: [Transaction] = []
 
     /// - Throws: `EINVAL` naming the field that the model cannot honour.
     init(_ identification: Identification) throws(IOMMUError) {
@@ -45,7 +49,9 @@ package final class VirtualSMMU: SMMUDelegate {
     }
 
     /// Everything that follows from it, commands included, is done on return.
-    func write(_ offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) {
+    ///
+    /// - Returns: what became of transactions that stalled before without a record and were tried again.
+    func write(_ offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) -> [Retry] {
         guard size == 8 || value >> 32 == 0 else {
             throw IOMMUError(
                 .EINVAL, "value_too_wide", "the value does not fit in \(size) bytes", ["value": .hex(value)])
@@ -56,6 +62,7 @@ package final class VirtualSMMU: SMMUDelegate {
             throw Self.refusal(error, offset: offset, size: size)
         }
         deliver()
+        return retryStalls()
     }
 
     private static func registerOffset(_ offset: UInt64) throws(MMIOError) -> UInt32 {
@@ -80,6 +87,9 @@ package final class VirtualSMMU: SMMUDelegate {
     func translate(_ transaction: Transaction, trace: Bool) -> Inspection {
         let steps = trace ? smmu.inspect(transaction, trace: true).steps : []
         let translation = smmu.translate(transaction)
+        if case .stalled(let tag, let event, recorded: false) = translation {
+            unrecorded[Self.key(event.StreamID, tag)] = transaction
+        }
         var isCached = false
         if case .ok(let output) = translation { isCached = output.isCached }
         deliver()
@@ -88,6 +98,18 @@ package final class VirtualSMMU: SMMUDelegate {
 
     /// Whether the device of the last fault was told of an abort; else its access read zero or was ignored.
     var lastFaultAborts: Bool { smmu.lastFaultAborts }
+
+    /// A transaction that was tried again, and what became of it.
+    typealias Retry = (transaction: Transaction, translation: Translation)
+
+    /// Software cannot ask for the retry of what it was never told of, so that the model tries again itself (7.2.1).
+    private func retryStalls() -> [Retry] {
+        let waiting = retries
+        retries = []
+        return waiting.map { ($0, translate($0, trace: false).translation) }
+    }
+
+    private static func key(_ streamID: UInt32, _ tag: UInt16) -> UInt64 { UInt64(streamID) << 16 | UInt64(tag) }
 
     // MARK: Interrupts
 
@@ -138,8 +160,13 @@ package final class VirtualSMMU: SMMUDelegate {
     }
 
     package func interruptRaised(_ interrupt: Interrupt) { pending.insert(interrupt) }
-    /// Stalled transactions have no device that would go on.
-    package func stallResolved(_ resolution: StallResolution) {}
+    /// Stalled transactions have no device that would go on: their retry is the client's, if it was told of them.
+    package func stallResolved(_ resolution: StallResolution) {
+        let transaction = unrecorded.removeValue(forKey: Self.key(resolution.streamID, resolution.STAG))
+        if let transaction, resolution.action == .retry, !resolution.isRecorded {
+            retries.append(transaction)
+        }
+    }
     package func invalidateTranslations(_ invalidation: ATCInvalidation) -> Bool { true }
     package func pageRequestAnswered(_ answer: PageRequestAnswer) {}
 }

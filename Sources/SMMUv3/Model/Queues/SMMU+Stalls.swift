@@ -45,8 +45,9 @@ extension SMMU {
         guard let index = stalls.firstIndex(where: { $0.STAG == STAG && $0.streamID == streamID }) else {
             return
         }
-        stalls.remove(at: index)
-        delegate?.stallResolved(StallResolution(streamID: streamID, STAG: STAG, action: action))
+        let stall = stalls.remove(at: index)
+        delegate?.stallResolved(
+            StallResolution(streamID: streamID, STAG: STAG, action: action, isRecorded: stall.isRecorded))
     }
 
     /// CMD_STALL_TERM: every stalled transaction of the stream is aborted (4.7.2).
@@ -55,7 +56,9 @@ extension SMMU {
         stalls.removeAll(where: matches)
         for stall in terminated {
             delegate?.stallResolved(
-                StallResolution(streamID: stall.streamID, STAG: stall.STAG, action: .terminate(abort: true)))
+                StallResolution(
+                    streamID: stall.streamID, STAG: stall.STAG, action: .terminate(abort: true),
+                    isRecorded: stall.isRecorded))
         }
     }
 
