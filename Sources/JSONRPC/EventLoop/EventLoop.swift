@@ -46,7 +46,9 @@ public final class EventLoop {
         var generation: UInt32 = 0
     }
 
-    private static let eventsPerTurn = 256
+    /// Few: replies are sent at the end of a turn, while what they were made of is still in the caches, and clients get
+    /// to work meanwhile.
+    private static let eventsPerTurn = 16
 
     private let epoll: Int32
     private var slots: [Slot] = []
