@@ -81,9 +81,11 @@ package final class DeviceAccess {
         self.isQuiesced = isQuiesced
     }
 
-    /// Settles it once; whatever comes later changes nothing.
+    /// Settles it once; whatever comes later changes nothing. A failure says how much is through, if anything is.
     func finish(_ result: Result<DeviceOutcome, IOMMUError>) {
         guard self.result == nil else { return }
+        let completed = outcome.completed
+        let result = completed == 0 ? result : result.mapError { $0.with("completed", .number(completed)) }
         self.result = result
         transfer?.cancel()
         transfer = nil

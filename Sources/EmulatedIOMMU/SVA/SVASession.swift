@@ -210,10 +210,19 @@ package final class SVASession: ContextCompanion {
                 ? "recoverable page faults (stall, or PRI with ATS)"
                 : !device.driver.features.hasStage1 || device.driver.features.granuleBits != 12
                     ? "an SMMU with stage 1 and the CPUs' page size" : nil
-        guard let missing else { return }
+        if let missing {
+            throw IOMMUError(
+                .ENODEV, "no_sva", "device \(device.name) cannot share address spaces: it has no \(missing)",
+                hint: "topology.list says what each device has", ["name": .text(device.name)]
+            )
+        }
+        // A group has every PASID together.
+        guard let sibling = device.group.devices.first(where: { $0.master.pasidBits == 0 }) else { return }
         throw IOMMUError(
-            .ENODEV, "no_sva", "device \(device.name) cannot share address spaces: it has no \(missing)",
-            hint: "topology.list says what each device has", ["name": .text(device.name)]
+            .ENODEV, "no_sva",
+            "device \(device.name) cannot share address spaces: \(sibling.name) of the same group has no PASIDs",
+            hint: "topology.list says what each device has",
+            ["name": .text(device.name), "sibling": .text(sibling.name)]
         )
     }
 

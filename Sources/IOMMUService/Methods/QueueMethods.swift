@@ -75,7 +75,9 @@ private func declareSubmission(_ methods: inout MethodTable<Service>) {
         m.refuses(.EINVAL, "queue_not_started", "It is not started.")
         m.refuses(.ESRCH, "mm_exited", "Its address space has ended.")
         m.refuses(.ENODEV, "device_removed", "Its device has been unplugged.")
-        m.refuses(.EFAULT, "f_translation", "The process has no such memory there: `data.event`.")
+        m.refuses(
+            .EFAULT, "f_translation",
+            "The process has no such memory there: `data.event`. `data.completed` bytes of a long operation are through.")
         m.refuses(.EDQUOT, "quota_exceeded", "As many accesses of the user wait as the limits allow.")
         m.refusesWhenStopping()
         return { call, service in

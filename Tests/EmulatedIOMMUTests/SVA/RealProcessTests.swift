@@ -199,6 +199,24 @@ import Testing
                 == .EINVAL)
     }
 
+    /// A long operation goes in pieces; the one that fails moves nothing.
+    @Test(arguments: [0, 1, 3])
+    func aFailureSaysHowMuchIsThrough(piecesBefore: UInt64) throws {
+        let it = try Setting("uacce0", client: me)
+        let (queue, _) = try it.laboratory.context.openQueue(device: it.device, mm: it.mm)
+        _ = try it.laboratory.context.startQueue(queue)
+        let through = piecesBefore << 20
+        it.child.say("libc.munmap(a + \(through + 8192), 4096); say('hole')")
+        _ = try it.child.hear()
+        let failure = refusal {
+            _ = try it.laboratory.submit(queue, .fill(destination: it.buffer, length: 4 << 20, value: 7))
+        }
+        #expect(failure?.errno == .EFAULT && failure?.eventType == "F_TRANSLATION")
+        #expect(failure?.member("completed") == (through == 0 ? nil : .number(through)))
+        it.child.say("say(sum(ctypes.string_at(a + i, 1)[0] for i in range(0, \(through + 8192), 4096)))")
+        #expect(try it.child.hear() == "\(7 * (through >> 12))")
+    }
+
     @Test func aProcessKilledMidWayFailsTheOperationCleanly() throws {
         let it = try Setting("uacce0", client: me)
         let context = it.laboratory.context

@@ -80,6 +80,22 @@ import Testing
         #expect(try context.bindSVA(device: large, mm: three).pasid == 3)
     }
 
+    @Test func aSiblingWithoutPASIDsIsNamed() throws {
+        let laboratory = try Laboratory {
+            for (index, bits) in [4, 0].enumerated() {
+                var device = Laboratory.device("pair\(index)", 0x700 + UInt32(index), pasidBits: bits, stall: true)
+                device.group = "pair"
+                $0.devices.append(device)
+            }
+        }
+        let (mm, _) = try makeMM(laboratory)
+        let device = try laboratory.bind("pair0")
+        let refused = refusal { _ = try laboratory.context.bindSVA(device: device, mm: mm) }
+        #expect(refused?.errno == .ENODEV && refused?.reason == "no_sva")
+        #expect(refused?.member("sibling") == .text("pair1"))
+        #expect(laboratory.context.bonds().isEmpty)
+    }
+
     @Test func stageTwoLeavesNoRoomForPASIDs() throws {
         let laboratory = try Laboratory()
         let context = laboratory.context
