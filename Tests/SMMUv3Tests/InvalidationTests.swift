@@ -227,4 +227,41 @@ import Testing
         #expect(forgotten(0..<5000) == [])
         #expect(machine.smmu.cacheView().translations.count == 5000)
     }
+
+    /// A block of stage 1 that stage 2 maps by pages is forgotten as a whole, whichever address a command names (Arm
+    /// ARM, D8.17).
+    @Test(arguments: [
+        Command.TLBI_NH_VA(address: 0x4000_7000, asid: 1, vmid: 1),
+        .TLBI_NH_VAA(address: 0x401f_f000, vmid: 1, leaf: false),
+        .TLBI_NH_VA(
+            address: 0x4000_0000, asid: 1, vmid: 1, range: InvalidationRange(TG: 1, NUM: 0, SCALE: 0, TTL: 2)),
+    ])
+    func allPartsOfABlockGoTogether(command: Command) throws {
+        let (outer, cd) = (machine.allocate(8192), machine.allocate())
+        for page in stride(from: UInt64(0x100_0000), to: 0x110_0000, by: 4096) {
+            machine.map(outer, page, page, Machine.stage2Page, start: 1)
+        }
+        for page in stride(from: UInt64(0x20_0000), to: 0x60_0000, by: 4096) {
+            machine.map(outer, page, Self.old + page, Machine.stage2Page, start: 1)
+        }
+        machine.set(machine.context(roots[0]), at: cd)
+        var ste = machine.stage2(outer)
+        (ste.Config, ste.S1ContextPtr) = (StreamConfiguration.nested.rawValue, cd)
+        machine.set(ste, stream: 3)
+        let parts: [UInt64] = [0x4000_0000, 0x4000_7000, 0x401f_f000]
+        // A page elsewhere, which has to stay.
+        machine.map(roots[0], 0x4020_0000, 0x20_3000)
+        machine.map(roots[0], 0x4000_0000, 0x20_0000, leaf: 2)
+        for part in parts {
+            #expect(machine.translate(part, stream: 3).address == Self.old + 0x20_0000 + (part & 0x1f_ffff))
+        }
+        #expect(machine.translate(0x4020_0000, stream: 3).address == Self.old + 0x20_3000)
+        machine.map(roots[0], 0x4020_0000, 0x20_4000)
+        machine.map(roots[0], 0x4000_0000, 0x40_0000, leaf: 2)
+        try machine.submit(command, .SYNC())
+        for part in parts {
+            #expect(machine.translate(part, stream: 3).address == Self.old + 0x40_0000 + (part & 0x1f_ffff))
+        }
+        #expect(machine.translate(0x4020_0000, stream: 3).address == Self.old + 0x20_3000)
+    }
 }

@@ -198,6 +198,9 @@ extension SMMU {
             mapping = found
         case .nested:
             mapping = try walkNested(context, request, live: live)
+            if mapping.isSplit && live {
+                tlb.hasSplitLeaves = true
+            }
         }
         mapping.shareability = MemoryAttributes.consistentShareability(mapping.memoryAttributes, mapping.shareability)
         if live {
@@ -234,6 +237,7 @@ extension SMMU {
         let second = try walkStage2(context, stage2Request(IPA, request), live: live)
         var combined = first
         combined.log2Size = min(first.log2Size, second.log2Size)
+        combined.isSplit = second.log2Size < first.log2Size
         let mask = (1 &<< combined.log2Size) &- 1
         combined.output = (second.output | IPA & ((1 &<< second.log2Size) &- 1)) & ~mask
         combined.permissions |= second.permissions

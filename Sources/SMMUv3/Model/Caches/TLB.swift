@@ -94,6 +94,12 @@ enum TLBAttributes {
     @inline(__always)
     static func permissions(_ attributes: UInt64) -> UInt64 { attributes.bits(26, 16) }
 
+    /// log2 of what the leaf maps that the entry was made of: of stage 1, where stage 2 may have split it.
+    static func leafBits(_ attributes: UInt64) -> UInt64 {
+        let granuleBits = 10 &+ 2 &* attributes.bits(28, 27)
+        return granuleBits &+ (granuleBits &- 3) &* (3 &- attributes.bits(30, 29))
+    }
+
     /// Granule and level in the place that `pack` gives them.
     static func matches(_ attributes: UInt64, TG: UInt64, TTL: UInt64) -> Bool {
         (TG == 0 || attributes.bits(28, 27) == TG) && (TTL == 0 || attributes.bits(30, 29) == TTL)
@@ -113,6 +119,8 @@ struct TLB: ~Copyable {
     private(set) var sizes: UInt64 = 0
     private let grows: Bool
     private var victim = 0
+    /// Whether entries may have been inserted that map less than their leaf.
+    var hasSplitLeaves = false
     var statistics = CacheStatistics()
 
     /// - Parameter capacity: entries, nil to grow and never evict.
@@ -188,9 +196,9 @@ struct TLB: ~Copyable {
         sizes = 0
     }
 
-    /// Forgets the entries of a tag that touch `address`...`last` and fit the hints of the command.
+    /// Forgets the entries of a tag whose leaves touch `address`...`last` and that fit the hints of the command.
     mutating func remove(tag: UInt64, address: UInt64, last: UInt64, TG: UInt64, TTL: UInt64) {
-        if (last &- address) >> 12 > UInt64(entryCount / Self.ways) {
+        if hasSplitLeaves || (last &- address) >> 12 > UInt64(entryCount / Self.ways) {
             remove { entry in
                 entry.tag == tag && Self.touches(entry, address, last)
                     && TLBAttributes.matches(entry.attributes, TG: TG, TTL: TTL)
@@ -222,9 +230,10 @@ struct TLB: ~Copyable {
         }
     }
 
-    /// Whether an entry maps any byte of `address`...`last`.
+    /// Whether the leaf of an entry maps any byte of `address`...`last`: all that a leaf was split into goes with it
+    /// (Arm ARM, D8.17).
     static func touches(_ entry: TLBEntry, _ address: UInt64, _ last: UInt64) -> Bool {
-        let bits = entry.log2Size
+        let bits = max(entry.log2Size, TLBAttributes.leafBits(entry.attributes))
         let first = (entry.page >> bits) << bits
         return first <= last && first | ((1 << bits) &- 1) >= address
     }
