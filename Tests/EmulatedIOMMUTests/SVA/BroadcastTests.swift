@@ -98,6 +98,24 @@ import Testing
         #expect(refusal { try context.broadcastTLBI(mm: 77, va: nil, length: nil) }?.errno == .ENOENT)
     }
 
+    @Test func aCPUsASIDThatTheSMMUDoesNotHaveIsRefused() throws {
+        let laboratory = try Laboratory { $0.smmus[1].asidBits = 8 }
+        let context = laboratory.context
+        let device = try laboratory.bind("0001:01:00.0")
+        let bonds = try (1...255 as ClosedRange<UInt32>).map { asid in
+            let made = try context.bindSVA(device: device, mm: try context.createMM())
+            #expect(made.asid == asid)
+            return made.bond
+        }
+        let mm = try context.createMM()
+        let refused = refusal { _ = try context.bindSVA(device: device, mm: mm) }
+        #expect(refused?.errno == .ENOSPC && refused?.reason == "asid_exhausted")
+        #expect((laboratory.backend.sva.cpuASIDs as? TagAllocator)?.inUse == 255)
+        #expect((laboratory.backend.sva.pasids as? TagAllocator)?.inUse == 255)
+        _ = try context.unbindSVA(bond: bonds[6])
+        #expect(try context.bindSVA(device: device, mm: mm).asid == 7)
+    }
+
     @Test func withoutASecondASIDNothingMoves() throws {
         let laboratory = try Laboratory()
         let context = laboratory.context

@@ -120,10 +120,17 @@ extension SMMUDriver {
     ///
     /// Give it to ``makeSVADomain(claimed:)``, or back with ``unclaimASID(_:for:)``.
     /// - Returns: the domain that moved.
-    /// - Throws: `ENOSPC` if the domain has nowhere to go, `EBUSY` if another address space has the ASID; then
-    ///   everything is as before.
+    /// - Throws: `ENOSPC` if the SMMU has no such ASID or the domain has nowhere to go, `EBUSY` if another address space
+    ///   has the ASID; then everything is as before.
     @discardableResult
     package func claimASID(_ asid: UInt16) throws(IOMMUError) -> PagingDomain? {
+        guard UInt32(asid) >> UInt32(features.asidBits) == 0 else {
+            throw IOMMUError(
+                .ENOSPC, "asid_exhausted",
+                "the CPUs know the address space by ASID \(asid), and \(name) has ASIDs of \(features.asidBits) bits",
+                hint: "unbind address spaces that are not needed", ["asid": .number(UInt64(asid))]
+            )
+        }
         if asids.take(UInt32(asid)) { return nil }
         guard let domain = stage1Domains[asid] else {
             throw IOMMUError(
