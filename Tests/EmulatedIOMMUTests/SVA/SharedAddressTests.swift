@@ -38,6 +38,22 @@ import Testing
         #expect(try laboratory.read(device, pasid: pasid, 0x40_2000, 16).count == 16)
     }
 
+    @Test(arguments: [false, true])
+    func devicesWorkOnDataOnly(privileged: Bool) throws {
+        let laboratory = try Laboratory()
+        let (mm, _) = try makeMM(laboratory, populate: true)
+        let pasid = try laboratory.context.bindSVA(device: try laboratory.bind("0000:03:00.0"), mm: mm).pasid
+        func translate(_ access: AccessKind) throws -> Translation {
+            try laboratory.backend.translate(
+                smmu: "smmu0", streamID: 0x300, pasid: pasid, iova: 0x40_0800, access: access, privileged: privileged,
+                trace: false
+            ).translation
+        }
+        guard case .ok = try translate(.write) else { return #expect(Bool(false), "it is mapped") }
+        guard case .stalled(_, let record, _) = try translate(.execute) else { return #expect(Bool(false), "no code") }
+        #expect(record.type == .F_PERMISSION)
+    }
+
     @Test func oneBondAndOnePASIDPerPair() throws {
         let laboratory = try Laboratory()
         let context = laboratory.context

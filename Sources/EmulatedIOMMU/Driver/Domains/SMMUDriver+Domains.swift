@@ -55,14 +55,12 @@ extension SMMUDriver {
         )
     }
 
-    private func makeTable(
-        _ kind: PagingKind, dirtyTracking: Bool, mapsBlocks: Bool = true
-    ) throws(IOMMUError) -> PageTable {
+    private func makeTable(_ kind: PagingKind, dirtyTracking: Bool) throws(IOMMUError) -> PageTable {
         try PageTable(
             format: format(of: kind),
             attributes: kind == .stage1
                 ? .stage1(tracksDirty: dirtyTracking) : .stage2(forceWriteBack: usesForcedWriteBack(kind)),
-            memory: memory, mapsBlocks: mapsBlocks
+            memory: memory
         )
     }
 
@@ -97,7 +95,10 @@ extension SMMUDriver {
         let asid: UInt16
         if let claimed { asid = claimed } else { asid = UInt16(truncatingIfNeeded: try asids.take()) }
         do {
-            let table = try makeTable(.stage1, dirtyTracking: false, mapsBlocks: false)
+            // Devices work on data; a page fault for execution is refused as well.
+            let table = try PageTable(
+                format: format(of: .stage1), attributes: .stage1(tracksDirty: false, isExecutable: false),
+                memory: memory, mapsBlocks: false)
             return SVADomain(driver: self, asid: asid, isASIDShared: claimed != nil, table: table)
         } catch {
             if claimed == nil { asids.release(UInt32(asid)) }

@@ -74,6 +74,8 @@ struct LeafAttributes {
     /// AP[2]: read-only, or writable-clean with DBM.
     static let readOnly: UInt64 = 1 << 7
     static let dirtyBitModifier: UInt64 = 1 << 51
+    /// UXN and PXN.
+    static let executeNever: UInt64 = 3 << 53
     static let innerShareable: UInt64 = 3 << 8
 
     /// Lower and upper attributes without the access rights.
@@ -83,10 +85,10 @@ struct LeafAttributes {
     let tracksDirty: Bool
 
     /// nG, AP[1] (unprivileged), AttrIndx = 1 (normal write-back), inner shareable, AF.
-    static func stage1(tracksDirty: Bool) -> LeafAttributes {
-        LeafAttributes(
-            common: accessFlag | innerShareable | 1 << 11 | 1 << 6 | 1 << 2, stage: 1, tracksDirty: tracksDirty
-        )
+    static func stage1(tracksDirty: Bool, isExecutable: Bool = true) -> LeafAttributes {
+        let fixed: UInt64 = accessFlag | innerShareable | 1 << 11 | 1 << 6 | 1 << 2
+        return LeafAttributes(
+            common: isExecutable ? fixed : fixed | executeNever, stage: 1, tracksDirty: tracksDirty)
     }
 
     /// MemAttr normal write-back (with FWB: 0b0110), inner shareable, AF.
