@@ -256,6 +256,13 @@ import Testing
             #expect(machine.translate(part, stream: 3).address == Self.old + 0x20_0000 + (part & 0x1f_ffff))
         }
         #expect(machine.translate(0x4020_0000, stream: 3).address == Self.old + 0x20_3000)
+        // Blocks that only the quick walk meets, 40 of them.
+        for block in Self.otherBlocks {
+            machine.map(roots[0], block, 0x20_0000, leaf: 2)
+            #expect(machine.translate(block + 0x7000, stream: 3).address == Self.old + 0x20_7000)
+            #expect(machine.translate(block + 0x9000, stream: 3).address == Self.old + 0x20_9000)
+            machine.map(roots[0], block, 0x40_0000, leaf: 2)
+        }
         machine.map(roots[0], 0x4020_0000, 0x20_4000)
         machine.map(roots[0], 0x4000_0000, 0x40_0000, leaf: 2)
         try machine.submit(command, .SYNC())
@@ -263,5 +270,13 @@ import Testing
             #expect(machine.translate(part, stream: 3).address == Self.old + 0x40_0000 + (part & 0x1f_ffff))
         }
         #expect(machine.translate(0x4020_0000, stream: 3).address == Self.old + 0x20_3000)
+        for block in Self.otherBlocks {
+            #expect(machine.translate(block + 0x7000, stream: 3).address == Self.old + 0x20_7000)
+            try machine.submit(.TLBI_NH_VA(address: block + 0x1000, asid: 1, vmid: 1), .SYNC())
+            #expect(machine.translate(block + 0x7000, stream: 3).address == Self.old + 0x40_7000)
+            #expect(machine.translate(block + 0x9000, stream: 3).address == Self.old + 0x40_9000)
+        }
     }
+
+    private static var otherBlocks: StrideTo<UInt64> { stride(from: 0x8000_0000, to: 0x8500_0000, by: 0x20_0000) }
 }

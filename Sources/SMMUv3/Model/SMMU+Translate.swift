@@ -198,9 +198,6 @@ extension SMMU {
             mapping = found
         case .nested:
             mapping = try walkNested(context, request, live: live)
-            if mapping.isSplit && live {
-                tlb.hasSplitLeaves = true
-            }
         }
         mapping.shareability = MemoryAttributes.consistentShareability(mapping.memoryAttributes, mapping.shareability)
         if live {
@@ -209,9 +206,11 @@ extension SMMU {
                 hasGlobalEntries = true
             }
             remember(mapping, in: context)
-            insert(
-                mapping, tag: mapping.isGlobal ? context.pointee.globalTag : context.pointee.tag,
-                address: request.address)
+            let tag = mapping.isGlobal ? context.pointee.globalTag : context.pointee.tag
+            insert(mapping, tag: tag, address: request.address)
+            if mapping.splitBits != 0 {
+                tlb.noteSplit(tag: tag, address: request.address, bits: mapping.splitBits)
+            }
         }
         let size: UInt64 = 1 &<< mapping.log2Size
         return Output(
@@ -237,7 +236,7 @@ extension SMMU {
         let second = try walkStage2(context, stage2Request(IPA, request), live: live)
         var combined = first
         combined.log2Size = min(first.log2Size, second.log2Size)
-        combined.isSplit = second.log2Size < first.log2Size
+        combined.splitBits = second.log2Size < first.log2Size ? first.log2Size : 0
         let mask = (1 &<< combined.log2Size) &- 1
         combined.output = (second.output | IPA & ((1 &<< second.log2Size) &- 1)) & ~mask
         combined.permissions |= second.permissions

@@ -119,8 +119,7 @@ struct TLB: ~Copyable {
     private(set) var sizes: UInt64 = 0
     private let grows: Bool
     private var victim = 0
-    /// Whether entries may have been inserted that map less than their leaf.
-    var hasSplitLeaves = false
+    private var splits = SplitLeaves()
     var statistics = CacheStatistics()
 
     /// - Parameter capacity: entries, nil to grow and never evict.
@@ -198,11 +197,13 @@ struct TLB: ~Copyable {
 
     /// Forgets the entries of a tag whose leaves touch `address`...`last` and that fit the hints of the command.
     mutating func remove(tag: UInt64, address: UInt64, last: UInt64, TG: UInt64, TTL: UInt64) {
-        if hasSplitLeaves || (last &- address) >> 12 > UInt64(entryCount / Self.ways) {
+        let isSplit = splits.mayHold(tag: tag, address, last)
+        if isSplit || (last &- address) >> 12 > UInt64(entryCount / Self.ways) {
             remove { entry in
                 entry.tag == tag && Self.touches(entry, address, last)
                     && TLBAttributes.matches(entry.attributes, TG: TG, TTL: TTL)
             }
+            if isSplit { recountSplits() }
             return
         }
         var remaining = sizes
@@ -215,6 +216,21 @@ struct TLB: ~Copyable {
                 let (next, overflow) = start.addingReportingOverflow(1 << bits)
                 if overflow || next > last { break }
                 start = next
+            }
+        }
+    }
+
+    /// Remembers that the leaf of 2^`bits` bytes at an address has entries that map less than it.
+    mutating func noteSplit(tag: UInt64, address: UInt64, bits: UInt64) {
+        splits.insert(tag: tag, address: address, bits: bits)
+    }
+
+    private mutating func recountSplits() {
+        splits = SplitLeaves()
+        for index in 0..<entryCount where sets[index].tag != 0 {
+            let bits = TLBAttributes.leafBits(sets[index].attributes)
+            if bits > sets[index].log2Size {
+                splits.insert(tag: sets[index].tag, address: sets[index].page, bits: bits)
             }
         }
     }

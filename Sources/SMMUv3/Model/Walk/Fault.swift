@@ -45,8 +45,8 @@ struct Mapping {
     var level: Int8
     var granuleBits: UInt8
     var isGlobal: Bool
-    /// Stage 2 maps less than the stage 1 leaf does.
-    var isSplit = false
+    /// log2 of the bytes that the stage 1 leaf maps, where stage 2 maps less; else 0.
+    var splitBits: UInt64 = 0
     /// A stage 2 leaf whose type replaces that of stage 1.
     var replacesType = false
     /// What `StreamContext.leafKey` is for this leaf, 0 if it may not be remembered.

@@ -42,6 +42,9 @@ extension SMMU {
             return nil
         }
         let pageMask = (1 &<< second.shift) &- 1
+        if second.shift < first.shift {
+            tlb.noteSplit(tag: context.pointee.tag, address: address, bits: first.shift)
+        }
         return cacheQuickly(
             context, transaction, output: second.descriptor & Self.quickAddress & ~pageMask | IPA & pageMask,
             shift: min(first.shift, second.shift))
