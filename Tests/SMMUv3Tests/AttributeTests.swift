@@ -105,6 +105,17 @@ import Testing
         #expect(found.memoryAttributes == type && found.shareability == shareability)
     }
 
+    @Test func overridesOfOneStreamAreNotThoseOfItsVM() throws {
+        machine.map(outerRoot, 0x5000, 0x9000, Machine.stage2Page, start: 1)
+        var other = machine.stage2(outerRoot)
+        override(&other, MemAttr: 0x5, ALLOCCFG: 0, SHCFG: 3)
+        machine.set(other, stream: 6)
+        for _ in 0..<2 {
+            #expect(try attributes(0x5000, stream: 6).memoryAttributes == 0x44)
+            #expect(try attributes(0x5000, stream: 2).memoryAttributes == 0xff)
+        }
+    }
+
     @Test func overridesNeedATTR_TYPES_OVR() throws {
         let plain = try Machine()
         var bypass = StreamTableEntry()

@@ -5,6 +5,9 @@ struct InputAttributes {
     /// SH encoding.
     var shareability: UInt8 = 0
 
+    /// Whether anything differs from what is assumed.
+    var isOverridden: Bool { type != MemoryAttributes.writeBack || shareability != 0 }
+
     /// What is assumed where the interconnect says nothing and nothing overrides it.
     init() {}
 

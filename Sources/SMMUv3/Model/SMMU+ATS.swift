@@ -86,6 +86,8 @@ extension SMMU {
         context.decode(ste, features)
         context.machine = spaces.machine(world: .NS_EL1, vmid: UInt16(truncatingIfNeeded: ste.S2VMID))
         context.mode = .stage2
+        // Overrides are of what a stream sends untranslated (13.1.4).
+        context.input = InputAttributes()
         refreshTags(&context)
     }
 

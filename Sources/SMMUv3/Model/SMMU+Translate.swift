@@ -129,7 +129,7 @@ extension SMMU {
     /// The TLB entry for an address in a context.
     @inline(__always)
     func findEntry(_ context: UnsafePointer<StreamContext>, _ address: UInt64) -> UnsafeMutablePointer<TLBEntry>? {
-        guard context.pointee.mode != .bypass else {
+        guard context.pointee.usesTLB else {
             return nil
         }
         if let entry = tlb.find(tag: context.pointee.tag, address: address) {
@@ -200,7 +200,7 @@ extension SMMU {
             mapping = try walkNested(context, request, live: live)
         }
         mapping.shareability = MemoryAttributes.consistentShareability(mapping.memoryAttributes, mapping.shareability)
-        if live {
+        if live && context.pointee.usesTLB {
             tlb.statistics.misses &+= 1
             if mapping.isGlobal {
                 hasGlobalEntries = true

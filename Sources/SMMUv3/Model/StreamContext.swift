@@ -76,6 +76,11 @@ struct StreamContext {
     var protectsWalks = false
     var forcesWriteBack = false
 
+    /// Whether translations are cached: entries of stage 2 belong to all streams of a VMID, attributes that a stream
+    /// overrides to itself.
+    @inline(__always)
+    var usesTLB: Bool { mode != .bypass && (mode != .stage2 || !input.isOverridden) }
+
     /// Whether a privilege level exists below EL2.
     @inline(__always)
     var hasTwoPrivileges: Bool { world != .NS_EL2 }
