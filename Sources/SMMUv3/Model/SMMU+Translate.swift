@@ -201,16 +201,7 @@ extension SMMU {
         }
         mapping.shareability = MemoryAttributes.consistentShareability(mapping.memoryAttributes, mapping.shareability)
         if live && context.pointee.usesTLB {
-            tlb.statistics.misses &+= 1
-            if mapping.isGlobal {
-                hasGlobalEntries = true
-            }
-            remember(mapping, in: context)
-            let tag = mapping.isGlobal ? context.pointee.globalTag : context.pointee.tag
-            insert(mapping, tag: tag, address: request.address)
-            if mapping.splitBits != 0 {
-                tlb.noteSplit(tag: tag, address: request.address, bits: mapping.splitBits)
-            }
+            cache(mapping, of: context, address: request.address)
         }
         let size: UInt64 = 1 &<< mapping.log2Size
         return Output(
@@ -277,10 +268,19 @@ extension SMMU {
                 memoryAttributes: input.type, shareability: input.shareability, permissions: 0b111), isCached: false)
     }
 
-    /// Caches a mapping.
+    /// Caches a mapping that the tables gave.
     @inline(__always)
-    func insert(_ mapping: Mapping, tag: UInt64, address: UInt64) {
+    private func cache(_ mapping: Mapping, of context: UnsafePointer<StreamContext>, address: UInt64) {
+        tlb.statistics.misses &+= 1
+        if mapping.isGlobal {
+            hasGlobalEntries = true
+        }
+        remember(mapping, in: context)
+        let tag = mapping.isGlobal ? context.pointee.globalTag : context.pointee.tag
         tlb.insert(entry(mapping, tag: tag, address: address)) { spaces.liveTags() }
+        if mapping.splitBits != 0 {
+            tlb.noteSplit(tag: tag, address: address, bits: mapping.splitBits)
+        }
     }
 
     /// The entry for a mapping.
