@@ -81,6 +81,23 @@ import Testing
         #expect(opcodes == [.TLBI_NH_VA, .SYNC, .ATC_INV, .SYNC])
     }
 
+    /// ATS goes off with the last PASID: nothing that the device was told outlives it.
+    @Test func theDeviceForgetsEverythingWithItsLastTranslation() throws {
+        let bench = try DriverTestBench()
+        let master = try bench.master(pasidBits: 10, ats: true)
+        let domain = try bench.driver.makeSVADomain()
+        for pasid in [3, 4] as [UInt32] { try bench.attach(master, pasid: pasid, .sva(domain)) }
+        bench.link.invalidations = []
+        try bench.attach(master, pasid: 4, .blocked)
+        #expect(bench.link.invalidations.allSatisfy { $0.substreamID == 4 } && !bench.link.invalidations.isEmpty)
+        bench.link.invalidations = []
+        try bench.attach(master, pasid: 3, .blocked)
+        #expect(bench.link.invalidations.map(\.substreamID) == [nil])
+        bench.link.invalidations = []
+        try bench.attach(master, pasid: 3, .blocked)
+        #expect(bench.link.invalidations.isEmpty)
+    }
+
     /// The CPUs' ASID belongs to a stage 1 domain in use on two devices: it moves, and nothing is lost or stale.
     @Test func aDomainMovesOutOfTheWay() throws {
         let bench = try DriverTestBench(.oneCommand)

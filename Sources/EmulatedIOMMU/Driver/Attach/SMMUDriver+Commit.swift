@@ -85,15 +85,16 @@ extension SMMUDriver {
         if !ats { master.isATSEnabled = false }
         for streamID in master.streamIDs { change(streamID, to: entry) }
         master.usesContexts = entry.Config == StreamConfiguration.stage1.rawValue
-        guard ats else { return }
-        // What the device cached belongs to the old translation, or to an earlier life.
+        guard ats || hadATS else { return }
+        // What the device cached belongs to the old translation, or to an earlier life; all of it where ATS goes on or
+        // off.
         for streamID in master.streamIDs {
             queue.append(
-                .ATC_INV(streamID: streamID, substreamID: hadATS ? pasid : nil, address: 0, size: 52)
+                .ATC_INV(streamID: streamID, substreamID: ats && hadATS ? pasid : nil, address: 0, size: 52)
             )
         }
         queue.sync()
-        master.isATSEnabled = true
+        master.isATSEnabled = ats
     }
 
     /// Takes an STE to its new value on the gentlest way there is: hitless; through a VMID that nothing else uses;
