@@ -183,6 +183,10 @@ package final class DMAEngine: SMMUDelegate {
         case .moved(let bytes, let checksum): proceed(access, after: piece, bytes: bytes, checksum: checksum)
         // The tables were out of date; they are not any more. The access meets the fault that it has to meet.
         case .stale: ready.append(access)
+        // The page's fault says why, if it does not resolve.
+        case .unreachable(let address) where access.unreachable != address:
+            access.unreachable = address
+            ready.append(access)
         case .unreachable(let address):
             access.finish(.failure(IOMMUError(
                 .EFAULT, "page_unreachable", "the process permits the access, but its page cannot be had",

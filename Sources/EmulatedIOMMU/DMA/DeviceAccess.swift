@@ -65,6 +65,8 @@ package final class DeviceAccess {
     var outcome = DeviceOutcome()
     /// How often the present piece was started.
     var attempts = 0
+    /// Where a page could not be had the last time.
+    var unreachable: UInt64?
     /// Set while a worker moves data, so that it can be stopped between two chunks.
     var transfer: ProcessTransfer?
 

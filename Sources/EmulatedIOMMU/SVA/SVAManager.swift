@@ -128,7 +128,10 @@ extension SVAManager: ProcessTransferring {
         } completion: { [weak self] result in
             switch result {
             case .success(let moved): completion(.moved(bytes: moved.bytes, checksum: moved.checksum))
-            case .failure(.unreachable(let address)): completion(.unreachable(address))
+            case .failure(.unreachable(let address)):
+                // As if it had never been present: the next attempt faults on it.
+                if self != nil, let page = AddressRange(start: address & ~0xfff, length: 4096) { space.zap(page) }
+                completion(.unreachable(address))
             case .failure(.gone):
                 space.exit()
                 completion(.stale)

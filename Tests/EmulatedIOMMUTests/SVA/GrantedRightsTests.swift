@@ -82,4 +82,31 @@ import Testing
         #expect(try child.hear() == "0506")
         #expect(try laboratory.read(device, pasid: pasid, buffer, 2) == [5, 6])
     }
+
+    /// Behind the end of a file an area has no pages: a device faults there, whether or not it has used the area before.
+    @Test(arguments: ["0000:03:00.0", "uacce0", "0001:01:00.0"], [true, false])
+    func pagesThatCannotBeHadAreFaults(name: String, wasUsed: Bool) throws {
+        let laboratory = try Laboratory()
+        let child = try PythonProcess(
+            """
+            f = os.memfd_create('short'); os.ftruncate(f, 4096)
+            libc.mmap.restype = ctypes.c_void_p
+            a = libc.mmap(None, 16384, 3, 1, f, 0); say(a)
+            while True: exec(hear())
+            """)
+        let buffer = try child.hearAddress()
+        let device = try laboratory.bind(name)
+        let mm = try laboratory.context.openMM(pid: child.pid, by: me)
+        let pasid = try laboratory.context.bindSVA(device: device, mm: mm).pasid
+        if wasUsed { try laboratory.write(device, pasid: pasid, buffer, [1]) }
+        _ = laboratory.takeEvents()
+        let read = refusal { _ = try laboratory.read(device, pasid: pasid, buffer + 4090, 10) }
+        let write = refusal { try laboratory.write(device, pasid: pasid, buffer + 8192, [1]) }
+        #expect([read, write].allSatisfy { $0?.errno == .EFAULT && $0?.eventType == "F_TRANSLATION" })
+        #expect(laboratory.takeEvents().isEmpty, "nothing is logged")
+        child.say("os.ftruncate(f, 16384); say('long')")
+        _ = try child.hear()
+        try laboratory.write(device, pasid: pasid, buffer + 8192, [2])
+        #expect(try laboratory.read(device, pasid: pasid, buffer + 8191, 2) == [0, 2])
+    }
 }
