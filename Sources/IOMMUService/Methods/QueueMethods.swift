@@ -77,7 +77,7 @@ private func declareSubmission(_ methods: inout MethodTable<Service>) {
         m.refuses(.ENODEV, "device_removed", "Its device has been unplugged.")
         m.refuses(
             .EFAULT, "f_translation",
-            "The process has no such memory there: `data.event`. `data.completed` bytes of a long operation are through.")
+            "The process has no such memory there: `data.event`. `data.completed` bytes of a long one are through.")
         m.refuses(.EDQUOT, "quota_exceeded", "As many accesses of the user wait as the limits allow.")
         m.refusesWhenStopping()
         return { call, service in

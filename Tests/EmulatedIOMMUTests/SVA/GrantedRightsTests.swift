@@ -83,7 +83,7 @@ import Testing
         #expect(try laboratory.read(device, pasid: pasid, buffer, 2) == [5, 6])
     }
 
-    /// Behind the end of a file an area has no pages: a device faults there, whether or not it has used the area before.
+    /// Behind the end of a file an area has no pages: a device faults there, whether or not it has used the area.
     @Test(arguments: ["0000:03:00.0", "uacce0", "0001:01:00.0"], [true, false])
     func pagesThatCannotBeHadAreFaults(name: String, wasUsed: Bool) throws {
         let laboratory = try Laboratory()

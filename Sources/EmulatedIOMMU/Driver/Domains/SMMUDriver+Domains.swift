@@ -121,8 +121,8 @@ extension SMMUDriver {
     ///
     /// Give it to ``makeSVADomain(claimed:)``, or back with ``unclaimASID(_:for:)``.
     /// - Returns: the domain that moved.
-    /// - Throws: `ENOSPC` if the SMMU has no such ASID or the domain has nowhere to go, `EBUSY` if another address space
-    ///   has the ASID; then everything is as before.
+    /// - Throws: `ENOSPC` if the SMMU has no such ASID or the domain has nowhere to go, `EBUSY` if another address
+    ///   space has the ASID; then everything is as before.
     @discardableResult
     package func claimASID(_ asid: UInt16) throws(IOMMUError) -> PagingDomain? {
         guard UInt32(asid) >> UInt32(features.asidBits) == 0 else {
