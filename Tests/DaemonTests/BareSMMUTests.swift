@@ -45,6 +45,18 @@ struct BareSMMUTests {
         #expect(try read(0x24) == 0xd)
     }
 
+    /// 4096 commands at once, the last one unknown: what takes several turns of the daemon is answered after them.
+    @Test func aLongCommandQueueIsDoneWithTheReply() throws {
+        try bringUp()
+        try write(0x20, 0)
+        try write(0x90, Self.gpa + UInt64(Offset.commands) | 13, size: 8)
+        for index in 0..<4095 { memory.setWord(Offset.commands + 16 * index, 0x46) }
+        memory.setWord(Offset.commands + 16 * 4095, 0xff)
+        try write(0x20, 0xd)
+        try write(0x98, 4096)
+        #expect(try read(0x9c) == 1 << 24 | 4095)
+    }
+
     @Test func streamsBypassAbortAndFault() throws {
         let disabled = try client.call("vsmmu.translate", #"{"vsmmu":1,"stream_id":1,"iova":"0x1234"}"#)
         #expect(disabled["pa"]?.stringValue == "0x1234")

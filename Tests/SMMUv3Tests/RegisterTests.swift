@@ -20,6 +20,28 @@ import Testing
         #expect(smmu.value(of: .GBPA) == 0x1000)
     }
 
+    @Test func aLongCommandQueueIsWorkedOffInSteps() throws {
+        let machine = try Machine()
+        machine.smmu.commandsAtOnce = 2
+        for index in 0..<8 as Range<UInt64> {
+            machine.memory[Machine.commandQueue + 16 * index] = Command.SYNC().word0
+        }
+        try machine.write(.CMDQ_PROD, 5)
+        var consumed = [machine.read(.CMDQ_CONS)]
+        while machine.smmu.waitingCommands > 0 {
+            machine.smmu.consumeWaitingCommands()
+            consumed.append(machine.read(.CMDQ_CONS))
+        }
+        #expect(consumed == [2, 4, 5])
+        // Nothing waits behind an error, or once the queue is off.
+        machine.memory[Machine.commandQueue + 16 * 6] = 0xff
+        try machine.write(.CMDQ_PROD, 8)
+        #expect(machine.read(.CMDQ_CONS) == 6 | 1 << 24 && machine.smmu.waitingCommands == 0)
+        try machine.recover()
+        machine.smmu.consumeWaitingCommands()
+        #expect(machine.read(.CMDQ_CONS) & 0xfffff == 8 && machine.smmu.waitingCommands == 0)
+    }
+
     @Test func widthsAndAlignment() throws {
         let smmu = try Machine().smmu
         #expect(throws: MMIOError.badWidth) { try smmu.readRegister(0x20, width: 8) }

@@ -118,11 +118,24 @@ extension EmulatedContext {
     }
 
     /// `vsmmu.mmio_write`
-    package func mmioWrite(_ id: ObjectID, offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) {
+    ///
+    /// - Returns: whether all commands it has made visible are consumed; else ``consumeVSMMUCommands(_:)`` goes on.
+    @discardableResult
+    package func mmioWrite(_ id: ObjectID, offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) -> Bool {
         let vsmmu = try vsmmu(id)
-        for retry in try vsmmu.write(offset, size: size, value: value) {
-            announce(retry.translation, of: vsmmu, at: retry.transaction.address)
-        }
+        announce(try vsmmu.write(offset, size: size, value: value), of: vsmmu)
+        return !vsmmu.isBusy
+    }
+
+    /// - Returns: whether that were the last commands.
+    package func consumeVSMMUCommands(_ id: ObjectID) throws(IOMMUError) -> Bool {
+        let vsmmu = try vsmmu(id)
+        announce(vsmmu.consumeCommands(), of: vsmmu)
+        return !vsmmu.isBusy
+    }
+
+    private func announce(_ retries: [VirtualSMMU.Retry], of vsmmu: VirtualSMMU) {
+        for retry in retries { announce(retry.translation, of: vsmmu, at: retry.transaction.address) }
     }
 
     /// `vsmmu.translate`: for real, with all its effects.

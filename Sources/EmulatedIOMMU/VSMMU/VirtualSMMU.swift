@@ -16,6 +16,9 @@ package final class VirtualSMMU: SMMUDelegate {
     /// Those that the model has to try again itself.
     private var retries: [Transaction] = []
 
+    /// Each can cost a look at the whole TLB: some milliseconds in all.
+    private static let commandsAtOnce = 1024
+
     /// - Throws: `EINVAL` naming the field that the model cannot honour.
     init(_ identification: Identification) throws(IOMMUError) {
         let memory = GuestMemoryMap()
@@ -30,6 +33,7 @@ package final class VirtualSMMU: SMMUDelegate {
         }
         self.memory = memory
         smmu.delegate = self
+        smmu.commandsAtOnce = Self.commandsAtOnce
     }
 
     deinit {
@@ -48,7 +52,7 @@ package final class VirtualSMMU: SMMUDelegate {
         }
     }
 
-    /// Everything that follows from it, commands included, is done on return.
+    /// Everything that follows from it is done on return, but for commands of long queues: see ``isBusy``.
     ///
     /// - Returns: what became of transactions that stalled before without a record and were tried again.
     func write(_ offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) -> [Retry] {
@@ -61,6 +65,16 @@ package final class VirtualSMMU: SMMUDelegate {
         } catch {
             throw Self.refusal(error, offset: offset, size: size)
         }
+        deliver()
+        return retryStalls()
+    }
+
+    /// Whether commands wait for ``consumeCommands()``.
+    var isBusy: Bool { smmu.waitingCommands > 0 }
+
+    /// Some more of the commands that a write has made visible; as ``write(_:size:value:)`` otherwise.
+    func consumeCommands() -> [Retry] {
+        smmu.consumeWaitingCommands()
         deliver()
         return retryStalls()
     }

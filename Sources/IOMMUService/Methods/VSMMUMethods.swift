@@ -102,10 +102,12 @@ private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
         let size = m.param("size", .count(), "4, or 8 at a 64-bit register.")
         let value = m.param("value", .address, "What to write.")
         refusesRegisters(m)
+        m.refusesWhenStopping()
         return { call, service in
             let context = try service.emulatedContext(call)
-            try context.mmioWrite(call[vsmmu], offset: call[offset], size: Int(call[size]), value: call[value])
-            return call.reply()
+            let isDone = try context.mmioWrite(
+                call[vsmmu], offset: call[offset], size: Int(call[size]), value: call[value])
+            return isDone ? call.reply() : service.consumeCommands(of: call[vsmmu], context, for: call)
         }
     }
 }

@@ -31,6 +31,11 @@ public final class SMMU<Memory: PhysicalMemory> {
     var nextSTAG: UInt16 = 0
     var hasFailedATCInvalidation = false
     var isConsumingCommands = false
+    /// Commands, at least one, that a register write consumes before it returns; ``consumeWaitingCommands()`` goes on
+    /// with the rest.
+    public var commandsAtOnce = Int.max
+    /// How many of those that a register write made visible are left.
+    public internal(set) var waitingCommands = 0
     var recentTarget = RecentTarget()
     var eventTrace = TraceRing<EventRecord>()
     var steps: [WalkStep] = []

@@ -233,4 +233,23 @@ import Testing
         #expect(try context.mmioRead(guest.vsmmu, offset: 0x1fffc, size: 4) == 0)
         #expect(context.objects().filter { $0.kind == "vsmmu" }.map(\.refersTo.count) == [2])
     }
+
+    /// 4096 commands fill the high memory.
+    @Test func longCommandQueuesAreWorkedOffInSteps() throws {
+        let guest = try Guest()
+        let context = guest.laboratory.context
+        try guest.store(Guest.highBase, (0..<4096).flatMap { _ in [Command.SYNC().word0, Command.SYNC().word1] })
+        try guest.write(.CMDQ_BASE, Guest.highBase | 12)
+        try guest.write(.CR0, 1 << 3)
+        let producer = UInt64(Register.CMDQ_PROD.rawValue)
+        #expect(try context.mmioWrite(guest.vsmmu, offset: producer, size: 4, value: 2048) == false)
+        #expect(try guest.read(.CMDQ_CONS) == 1024)
+        #expect(try context.consumeVSMMUCommands(guest.vsmmu) == false)
+        #expect(try guest.read(.CMDQ_CONS) == 2048)
+        #expect(try context.consumeVSMMUCommands(guest.vsmmu))
+        // Around the end of the queue, and gone in the middle of it.
+        #expect(try context.mmioWrite(guest.vsmmu, offset: producer, size: 4, value: 4096) == false)
+        try context.destroyVSMMU(guest.vsmmu)
+        #expect { try context.consumeVSMMUCommands(guest.vsmmu) } throws: { ($0 as? IOMMUError)?.errno == .ENOENT }
+    }
 }

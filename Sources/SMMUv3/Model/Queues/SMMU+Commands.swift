@@ -7,6 +7,14 @@ extension SMMU {
 
     /// Consumes commands until the queue is empty or a command fails (4.1.4, 7.1).
     func consumeCommands() {
+        // A producer index beyond a full queue makes no more work than a full queue does.
+        consumeCommands(atMost: 1 << commandQueue.log2Size)
+    }
+
+    /// Goes on where the last register write, or call of this, has left off.
+    public func consumeWaitingCommands() { consumeCommands(atMost: waitingCommands) }
+
+    private func consumeCommands(atMost limit: Int) {
         // A delegate that reacts to a command by ringing the bell again finds this call still at work.
         guard !isConsumingCommands else {
             return
@@ -15,11 +23,12 @@ extension SMMU {
         defer { isConsumingCommands = false }
         let queue = commandQueue
         registers.CMDQ_CONS &= CMDQ_CONS.ERR | queue.mask
-        // A producer index beyond a full queue makes no more work than a full queue does.
-        for _ in 0..<(1 << queue.log2Size) {
+        waitingCommands = max(limit - commandsAtOnce, 0)
+        for _ in 0..<(limit - waitingCommands) {
             guard registers.isEnabled(CR0.CMDQEN), registers.activeErrors & GERROR.CMDQ_ERR == 0,
                 !queue.isEmpty(producer: registers.CMDQ_PROD, consumer: registers.CMDQ_CONS)
             else {
+                waitingCommands = 0
                 return
             }
             let address = queue.address(registers.CMDQ_CONS)
@@ -38,6 +47,7 @@ extension SMMU {
     }
 
     private func fail(_ error: CommandError) {
+        waitingCommands = 0
         registers.CMDQ_CONS = registers.CMDQ_CONS & QueueIndex.index | error.rawValue << 24
         raiseError(GERROR.CMDQ_ERR)
     }
