@@ -124,11 +124,28 @@ package final class PageTable {
     private func release(table: UInt64, level: Int) {
         guard level < 3 else { return }
         let words = memory.pointer(table)
-        for index in 0..<Int(entries(level: level)) where isTable(words[index], level: level) {
-            let child = address(in: words[index], level: level)
+        let count = Int(entries(level: level))
+        var index = 0
+        // Most of nearly all tables is empty.
+        while let next = Self.firstUsed(words, from: index, to: count) {
+            index = next &+ 1
+            guard isTable(words[next], level: level) else { continue }
+            let child = address(in: words[next], level: level)
             release(table: child, level: level + 1)
             memory.count(of: child).pointee = 0
             memory.release(child, bytes: memory.tableBytes)
         }
+    }
+
+    /// Index of the first entry that is not 0.
+    private static func firstUsed(_ words: UnsafeMutablePointer<UInt64>, from first: Int, to end: Int) -> Int? {
+        var index = first
+        while index &+ 8 <= end {
+            let here = words + index
+            guard here[0] | here[1] | here[2] | here[3] | here[4] | here[5] | here[6] | here[7] == 0 else { break }
+            index &+= 8
+        }
+        while index < end, words[index] == 0 { index &+= 1 }
+        return index < end ? index : nil
     }
 }
