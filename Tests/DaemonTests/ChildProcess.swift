@@ -45,6 +45,9 @@ final class ChildProcess {
         close(output)
     }
 
+    /// A process that does nothing until it is killed.
+    static func idle() throws -> ChildProcess { try ChildProcess("/usr/bin/tail", ["-f", "/dev/null"]) }
+
     func signal(_ number: Int32) { kill(pid, number) }
 
     /// Waits for the end. - Returns: the exit status, or 128 + the signal.

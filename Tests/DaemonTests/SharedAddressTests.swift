@@ -49,7 +49,7 @@ struct SharedAddressTests {
     }
 
     @Test func aProcessThatEndsQuiescesItsBonds() throws {
-        let victim = try ChildProcess("/bin/sleep", ["1000"])
+        let victim = try ChildProcess.idle()
         let mm = try client.id("mm.open", #"{"pid":\#(victim.pid)}"#, "mm")
         let queue = try client.id("queue.open", #"{"device":\#(device),"mm":\#(mm)}"#, "queue")
         try client.call("queue.start", #"{"queue":\#(queue)}"#)
@@ -76,7 +76,7 @@ struct SharedAddressTests {
     }
 
     @Test func opensByPidfdAndRefusesWhatHasEnded() throws {
-        let child = try ChildProcess("/bin/sleep", ["1000"])
+        let child = try ChildProcess.idle()
         let pidfd = try openPidfd(child.pid)
         try #require(pidfd >= 0)
         defer { close(pidfd) }
@@ -89,7 +89,7 @@ struct SharedAddressTests {
     }
 
     @Test func aPidAndADescriptorAtOnceAreRefused() throws {
-        let child = try ChildProcess("/bin/sleep", ["1000"])
+        let child = try ChildProcess.idle()
         let pidfd = try openPidfd(child.pid)
         try #require(pidfd >= 0)
         defer { close(pidfd) }
