@@ -81,3 +81,16 @@ package struct ContextLimits: Sendable {
 
     package init() {}
 }
+
+extension IOMMUError {
+    /// `EDQUOT`: something would hold more than one of the ``ContextLimits``.
+    ///
+    /// - Parameter key: the limit's name in `[limits]`.
+    package static func overLimit(
+        _ limit: Int, of things: String, in holder: String = "this session", key: String
+    ) -> IOMMUError {
+        IOMMUError(
+            .EDQUOT, "quota_exceeded", "\(holder) would hold more than \(limit) \(things)",
+            hint: "give some back, or ask the administrator to raise limits.\(key)", ["limit": .number(UInt64(limit))])
+    }
+}

@@ -70,10 +70,7 @@ extension EmulatedContext {
 
     private func chargeMappings(_ count: Int, bytes: UInt64) throws(IOMMUError) {
         guard count <= limits.mappings - mappingCount else {
-            throw IOMMUError(
-                .EDQUOT, "quota_exceeded", "this session would hold more than \(limits.mappings) mappings",
-                hint: "unmap some, map larger ranges, or ask the administrator to raise limits.mappings_per_session",
-                ["limit": .number(UInt64(limits.mappings))])
+            throw .overLimit(limits.mappings, of: "mappings", key: "mappings_per_session")
         }
         try account.charge(UInt64(count), of: .mappings)
         do {

@@ -77,10 +77,7 @@ package final class EmulatedContext: IOMMUContext {
     /// - Parameter descriptors: file descriptors that come with it.
     package func chargeObject(descriptors: UInt64 = 0) throws(IOMMUError) {
         guard objectCount < limits.objects else {
-            throw IOMMUError(
-                .EDQUOT, "quota_exceeded", "this session would hold more than \(limits.objects) objects",
-                hint: "destroy some, or ask the administrator to raise limits.objects_per_session",
-                ["limit": .number(UInt64(limits.objects))])
+            throw .overLimit(limits.objects, of: "objects", key: "objects_per_session")
         }
         try account.charge(1, of: .objects)
         do throws(IOMMUError) {

@@ -117,9 +117,7 @@ extension EmulatedContext {
 
     private func checkRoomForAnArea(in memory: SyntheticMemory) throws(IOMMUError) {
         guard memory.areas.count < limits.mappings else {
-            throw IOMMUError(
-                .EDQUOT, "quota_exceeded", "the address space would have more than \(limits.mappings) areas",
-                ["limit": .number(UInt64(limits.mappings))])
+            throw .overLimit(limits.mappings, of: "areas", in: "the address space", key: "mappings_per_session")
         }
     }
 

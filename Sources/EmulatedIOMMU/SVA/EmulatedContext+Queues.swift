@@ -42,10 +42,7 @@ extension EmulatedContext {
             )
         }
         guard sva.queues.count < limits.queues else {
-            throw IOMMUError(
-                .EDQUOT, "quota_exceeded", "this session would hold more than \(limits.queues) queues",
-                hint: "close some", ["limit": .number(UInt64(limits.queues))]
-            )
+            throw .overLimit(limits.queues, of: "queues", key: "queues_per_session")
         }
         try chargeObject()
         do throws(IOMMUError) {

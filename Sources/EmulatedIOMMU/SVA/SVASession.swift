@@ -113,10 +113,7 @@ package final class SVASession: ContextCompanion {
             return bond
         }
         guard bonds.count < context.limits.bonds else {
-            throw IOMMUError(
-                .EDQUOT, "quota_exceeded", "this session would hold more than \(context.limits.bonds) bonds",
-                hint: "unbind some", ["limit": .number(UInt64(context.limits.bonds))]
-            )
+            throw .overLimit(context.limits.bonds, of: "bonds", key: "bonds_per_session")
         }
         try context.chargeObject()
         do throws(IOMMUError) {

@@ -62,10 +62,7 @@ extension EmulatedContext {
     package func createVSMMU(overrides: [String: UInt32] = [:]) throws(IOMMUError) -> ObjectID {
         let session = virtualSMMUs
         guard session.vsmmus.count < limits.vsmmus else {
-            throw IOMMUError(
-                .EDQUOT, "quota_exceeded", "this session would hold more than \(limits.vsmmus) SMMU models",
-                hint: "vsmmu.destroy one", ["limit": .number(UInt64(limits.vsmmus))]
-            )
+            throw .overLimit(limits.vsmmus, of: "SMMU models", key: "vsmmus_per_session")
         }
         let vsmmu = try VirtualSMMU(try Identification(overrides: overrides))
         try chargeObject()
@@ -98,9 +95,7 @@ extension EmulatedContext {
             )
         }
         guard vsmmu.memory.ranges.count < limits.mappings else {
-            throw IOMMUError(
-                .EDQUOT, "quota_exceeded", "the guest memory would have more than \(limits.mappings) ranges",
-                ["limit": .number(UInt64(limits.mappings))])
+            throw .overLimit(limits.mappings, of: "ranges", in: "the guest memory", key: "mappings_per_session")
         }
         try vsmmu.memory.insert(addresses, memory, id: memoryID, offset: offset)
     }

@@ -119,13 +119,7 @@ extension JSONValue {
         case .string: self = .string(node.string(text))
         case .array:
             var elements: [JSONValue] = []
-            node.forEachChild(of: nodes, at: index) { child in
-                guard nodes[child].kind == .run else { return elements.append(JSONValue(nodes, text, at: child)) }
-                _ = ElementRun(nodes + child).expand(text) { nodes in
-                    elements.append(JSONValue(nodes, text, at: ElementRun.expandedNode))
-                    return true
-                }
-            }
+            node.forEachElement(of: nodes, text, at: index) { elements.append(JSONValue($0, text, at: $1)) }
             self = .array(elements)
         // Only an array holds one.
         case .run: self = .null
@@ -174,10 +168,21 @@ extension JSONNode {
         }
     }
 
-    func forEachChild(of nodes: UnsafePointer<JSONNode>, at index: Int, _ body: (Int) -> Void) {
+    /// Calls `body` with the node of each element of an array and the tape that it is on: those of a run have their own.
+    func forEachElement(
+        of nodes: UnsafePointer<JSONNode>, _ text: UnsafeMutablePointer<UInt8>, at index: Int,
+        _ body: (UnsafePointer<JSONNode>, Int) -> Void
+    ) {
         var cursor = index + 1
         while cursor < Int(next) {
-            body(cursor)
+            if nodes[cursor].kind == .run {
+                _ = ElementRun(nodes + cursor).expand(text) { nodes in
+                    body(nodes, ElementRun.expandedNode)
+                    return true
+                }
+            } else {
+                body(nodes, cursor)
+            }
             cursor = Int(nodes[cursor].next)
         }
     }

@@ -3,19 +3,14 @@
 struct SplitLeaves {
     /// Bit n: leaves of 2^n bytes are among them.
     private var sizes: UInt64 = 0
-    private var bits: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
+    private var bits = SIMD4<UInt64>()
     /// A command that reaches more leaves is not worth asking.
     private static var limit: UInt64 { 32 }
 
     mutating func insert(tag: UInt64, address: UInt64, bits size: UInt64) {
         sizes |= 1 << size
         let hash = Self.hash(tag: tag, leaf: address >> size)
-        switch hash >> 6 {
-        case 0: bits.0 |= 1 << (hash & 63)
-        case 1: bits.1 |= 1 << (hash & 63)
-        case 2: bits.2 |= 1 << (hash & 63)
-        default: bits.3 |= 1 << (hash & 63)
-        }
+        bits[Int(hash >> 6)] |= 1 << (hash & 63)
     }
 
     /// Whether a leaf of a tag that touches `address`...`last` may lie there in pieces.
@@ -39,14 +34,7 @@ struct SplitLeaves {
 
     private func holds(tag: UInt64, leaf: UInt64) -> Bool {
         let hash = Self.hash(tag: tag, leaf: leaf)
-        let word =
-            switch hash >> 6 {
-            case 0: bits.0
-            case 1: bits.1
-            case 2: bits.2
-            default: bits.3
-            }
-        return word >> (hash & 63) & 1 != 0
+        return bits[Int(hash >> 6)] >> (hash & 63) & 1 != 0
     }
 
     private static func hash(tag: UInt64, leaf: UInt64) -> UInt64 {
