@@ -48,7 +48,9 @@ final class HitlessObserver: EntryMedium {
         defer { isProbing = false }
         for probe in probes {
             count += 1
-            for (kind, result) in [("warm", bench.smmu.translate(probe.transaction)), ("cold", cold(probe.transaction))]
+            for (kind, result) in [
+                ("warm", bench.smmu.translate(probe.transaction)), ("cold", cold(probe.transaction)),
+            ]
             where !probe.allowed(result) {
                 violations.append("\(probe.name) after \(moment) \(count), \(kind): \(result)")
             }
@@ -189,11 +191,12 @@ final class HitlessObserver: EntryMedium {
             for to in own {
                 observer.probes = still
                 try bench.attach(master, from.target)
-                observer.probes = still + [
-                    .init(name: "\(from.name) -> \(to.name)", transaction: probe) {
-                        Self.leads($0, to: from) || Self.leads($0, to: to)
-                    }
-                ]
+                observer.probes =
+                    still + [
+                        .init(name: "\(from.name) -> \(to.name)", transaction: probe) {
+                            Self.leads($0, to: from) || Self.leads($0, to: to)
+                        }
+                    ]
                 try bench.attach(master, to.target)
                 // The PASIDs move, and back.
                 for (number, index) in [(UInt32(1), 0), (far, 1)] {

@@ -24,7 +24,8 @@ import Testing
         #expect(domain.pageSizes & (granule | block) == granule | block)
         let start = 4 * block - granule
         let pa: UInt64 = 0x100_0000_0000 - granule
-        try domain.map(iova: start, pa: pa, length: granule + block + granule, access: [.read, .write], hugePages: true)
+        try domain.map(
+            iova: start, pa: pa, length: granule + block + granule, access: [.read, .write], hugePages: true)
         #expect(domain.table.lookup(4 * block)?.pageSize == block)
         #expect(domain.table.audit() == nil)
         for offset in [0, granule, granule + block / 2, granule + block] {

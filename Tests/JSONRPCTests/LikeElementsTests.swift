@@ -171,7 +171,7 @@ import Testing
         var methods = MethodTable<Void>()
         var calls = 0
         methods.declare("m", "M.") { _ in
-            return { call, _ in
+            { call, _ in
                 calls += 1
                 return call.reply()
             }

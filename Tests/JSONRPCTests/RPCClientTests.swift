@@ -103,7 +103,8 @@ private final class ThreadStart: Sendable {
             started.put(stop)
             try loop.run()
             server.drain(
-                within: 0, refusal: RPCError(errno: ECANCELED, reason: "stopping", message: "It stops.")) {}
+                within: 0, refusal: RPCError(errno: ECANCELED, reason: "stopping", message: "It stops.")
+            ) {}
             rmdir(String(path.dropLast("/socket".count)))
         } catch {
             started.put(nil)

@@ -29,7 +29,8 @@ package struct CRC32: Sendable {
             while index &+ 8 <= bytes.count {
                 let next = bytes.loadUnaligned(fromByteOffset: index, as: UInt64.self)
                 let word = UInt64(littleEndian: next) ^ UInt64(crc)
-                crc = tables[0x700 &+ Int(word & 0xff)] ^ tables[0x600 &+ Int(word >> 8 & 0xff)]
+                crc =
+                    tables[0x700 &+ Int(word & 0xff)] ^ tables[0x600 &+ Int(word >> 8 & 0xff)]
                     ^ tables[0x500 &+ Int(word >> 16 & 0xff)] ^ tables[0x400 &+ Int(word >> 24 & 0xff)]
                     ^ tables[0x300 &+ Int(word >> 32 & 0xff)] ^ tables[0x200 &+ Int(word >> 40 & 0xff)]
                     ^ tables[0x100 &+ Int(word >> 48 & 0xff)] ^ tables[Int(word >> 56)]

@@ -49,10 +49,10 @@ extension DMAEngine {
         // CD.A = 0: the device is told that it went well.
         case .fault where !smmu.lastFaultAborts: access.finish(.success(readAsZero(access.operation)))
         case .fault(let record, recorded: true):
-            access.finish(.failure(EventDescription(record, address: address).error))
-        case .fault(_, recorded: false): access.finish(.failure(terminated(.faultNotRecorded, address, access)))
+            access.fail(EventDescription(record, address: address).error)
+        case .fault(_, recorded: false): access.fail(terminated(.faultNotRecorded, address, access))
         case .terminated(.readAsZero): access.finish(.success(readAsZero(access.operation)))
-        case .terminated(let termination): access.finish(.failure(terminated(termination, address, access)))
+        case .terminated(let termination): access.fail(terminated(termination, address, access))
         }
         return nil
     }
@@ -93,8 +93,9 @@ extension DMAEngine {
             tries += 1
         }
         guard tries < 512 else {
-            return access.finish(.failure(IOMMUError(
-                .EFAULT, "too_many_page_requests", "the device has no page request group left")))
+            return access.fail(
+                IOMMUError(
+                    .EFAULT, "too_many_page_requests", "the device has no page request group left"))
         }
         let index = nextRequest
         nextRequest = (nextRequest + 1) & 0x1ff

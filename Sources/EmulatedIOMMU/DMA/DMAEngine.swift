@@ -102,7 +102,7 @@ package final class DMAEngine: SMMUDelegate {
             smmu.withdrawStall(streamID: key.streamID, STAG: key.tag)
         }
         requested = requested.filter { $0.value !== access }
-        access.finish(.failure(error))
+        access.fail(error)
     }
 
     /// Ends all accesses of a stream (and PASID) that wait.
@@ -117,8 +117,9 @@ package final class DMAEngine: SMMUDelegate {
         let piece = access.piece
         access.attempts += 1
         guard access.attempts <= access.attemptLimit(of: piece) else {
-            return access.finish(.failure(IOMMUError(
-                .EFAULT, "fault_not_resolved", "the page faults of the access were answered but not resolved")))
+            return access.fail(
+                IOMMUError(
+                    .EFAULT, "fault_not_resolved", "the page faults of the access were answered but not resolved"))
         }
         let spans = access.spans(of: piece)
         var source: [DeviceAccess.Segment] = []
@@ -139,13 +140,15 @@ package final class DMAEngine: SMMUDelegate {
         if let first = source.first ?? target.first, machine.processSpace.contains(first.address) {
             return moveInProcess(piece, of: access, segment: first)
         }
-        guard let (bytes, checksum) = WindowTransfer(machine: machine, source: source, target: target)
-            .perform(piece, previous: access.outcome.checksum)
+        guard
+            let (bytes, checksum) = WindowTransfer(machine: machine, source: source, target: target)
+                .perform(piece, previous: access.outcome.checksum)
         else {
-            return access.finish(.failure(IOMMUError(
-                .EFAULT, "no_memory_there", "the translated address has no memory behind it any more",
-                ["physical_address": .hex((source.first ?? target.first)?.address ?? 0)]
-            )))
+            return access.fail(
+                IOMMUError(
+                    .EFAULT, "no_memory_there", "the translated address has no memory behind it any more",
+                    ["physical_address": .hex((source.first ?? target.first)?.address ?? 0)]
+                ))
         }
         proceed(access, after: piece, bytes: bytes, checksum: checksum)
     }
@@ -168,8 +171,9 @@ package final class DMAEngine: SMMUDelegate {
         )
         guard let transfer else {
             transferring.removeAll { $0 === access }
-            return access.finish(.failure(IOMMUError(
-                .EFAULT, "mm_exited", "the address space behind the translation has ended")))
+            return access.fail(
+                IOMMUError(
+                    .EFAULT, "mm_exited", "the address space behind the translation has ended"))
         }
         // An executor that works at once has finished it already.
         if transferring.contains(where: { $0 === access }) { access.transfer = transfer }
@@ -188,11 +192,12 @@ package final class DMAEngine: SMMUDelegate {
             access.unreachable = address
             ready.append(access)
         case .unreachable(let address):
-            access.finish(.failure(IOMMUError(
-                .EFAULT, "page_unreachable", "the process permits the access, but its page cannot be had",
-                hint: "touch the memory first; pages that only userfaultfd could fill are out of a device's reach",
-                ["address": .hex(address)]
-            )))
+            access.fail(
+                IOMMUError(
+                    .EFAULT, "page_unreachable", "the process permits the access, but its page cannot be had",
+                    hint: "touch the memory first; pages that only userfaultfd could fill are out of a device's reach",
+                    ["address": .hex(address)]
+                ))
         }
         pump()
     }
@@ -214,7 +219,8 @@ package final class DMAEngine: SMMUDelegate {
         case .terminate(abort: false):
             settled.append((waiting.access, .success(readAsZero(waiting.access.operation))))
         case .terminate(abort: true):
-            let error = ending(waiting.access, at: waiting.address)
+            let error =
+                ending(waiting.access, at: waiting.address)
                 ?? EventDescription(waiting.record, address: waiting.address).error
             settled.append((waiting.access, .failure(error)))
         }
@@ -233,8 +239,10 @@ package final class DMAEngine: SMMUDelegate {
         switch answer.response {
         case .Success: ready.append(access)
         case .InvalidRequest, .ResponseFailure:
-            let error = ending(access, at: nil) ?? IOMMUError(
-                .EFAULT, "page_request_failed", "the page request of the access was answered with a refusal")
+            let error =
+                ending(access, at: nil)
+                ?? IOMMUError(
+                    .EFAULT, "page_request_failed", "the page request of the access was answered with a refusal")
             settled.append((access, .failure(error)))
         }
         schedulePump()

@@ -83,6 +83,9 @@ package final class DeviceAccess {
         self.isQuiesced = isQuiesced
     }
 
+    /// Settles it as failed, as `finish` does.
+    func fail(_ error: IOMMUError) { finish(.failure(error)) }
+
     /// Settles it once; whatever comes later changes nothing. A failure says how much is through, if anything is.
     func finish(_ result: Result<DeviceOutcome, IOMMUError>) {
         guard self.result == nil else { return }

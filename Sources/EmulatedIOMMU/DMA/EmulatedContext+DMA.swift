@@ -13,9 +13,8 @@ extension EmulatedContext {
     ) throws(IOMMUError) -> Progress<[UInt8]> {
         let device = try self.device(device)
         try checkSpan(iova, length: length, limit: limits.transfer)
-        switch try run(.read(iova, length: length), on: device, pasid: pasid, completion: { result in
-            completion(result.map(\.bytes))
-        }) {
+        let progress = try run(.read(iova, length: length), on: device, pasid: pasid) { completion($0.map(\.bytes)) }
+        switch progress {
         case .done(let outcome): return .done(outcome.bytes)
         case .pending(let access): return .pending(access)
         }
@@ -28,9 +27,8 @@ extension EmulatedContext {
     ) throws(IOMMUError) -> Progress<UInt64> {
         let device = try self.device(device)
         try checkSpan(iova, length: UInt64(bytes.count), limit: limits.transfer)
-        switch try run(.write(iova, bytes), on: device, pasid: pasid, completion: { result in
-            completion(result.map(\.completed))
-        }) {
+        let progress = try run(.write(iova, bytes), on: device, pasid: pasid) { completion($0.map(\.completed)) }
+        switch progress {
         case .done(let outcome): return .done(outcome.completed)
         case .pending(let access): return .pending(access)
         }

@@ -231,7 +231,8 @@ extension AddressSpace: PageFaultHandler {
             guard let self else { return }
             switch result {
             case .success(let area):
-                let isFilled = self.isLive
+                let isFilled =
+                    self.isLive
                     && AddressRange(start: area.start, last: area.end &- 1).map {
                         self.fillOrFail(
                             view, around: address, area: $0,

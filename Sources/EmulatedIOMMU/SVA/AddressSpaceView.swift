@@ -66,7 +66,8 @@ final class AddressSpaceView {
     func zap(_ range: AddressRange) -> Bool {
         var touched = false
         let (first, last) = (range.start / ProcessWindows.size, range.last / ProcessWindows.size)
-        let keys = last - first < UInt64(windows.count)
+        let keys =
+            last - first < UInt64(windows.count)
             ? (first...last).filter { windows[$0] != nil } : windows.keys.filter { first <= $0 && $0 <= last }
         for key in keys {
             let start = key &* ProcessWindows.size

@@ -113,8 +113,11 @@ struct KernelProcessFiles: ProcessFiles {
         var area = clinux_vma()
         let code = clinux_query_vma(maps, address, false, &area, nil, 0)
         guard code == 0 else { return (code, nil) }
-        return (0, ProcessArea(
-            start: area.start, end: area.end, isReadable: area.readable, isWritable: area.writable))
+        return (
+            0,
+            ProcessArea(
+                start: area.start, end: area.end, isReadable: area.readable, isWritable: area.writable)
+        )
     }
 
     func exists(_ pid: Int32) -> Bool { kill(pid, 0) == 0 || Glibc.errno != Glibc.ESRCH }

@@ -60,9 +60,10 @@ package final class SVASession: ContextCompanion {
             candidate.examine()
         } completion: { [weak self] examined in
             guard let self, let completion = opens.removeValue(forKey: id) else { return }
-            completion(examined.flatMap { opened in
-                Result { () throws(IOMMUError) in try self.open(opened) }
-            })
+            completion(
+                examined.flatMap { opened in
+                    Result { () throws(IOMMUError) in try self.open(opened) }
+                })
         }
         return .pending(id)
     }

@@ -64,7 +64,8 @@ extension AreaMap {
         var index = max(Self.rank(branch.firsts, branch.count, from) - 1, 0)
         while true {
             if branch.gaps[index] >= length,
-                let hole = hole(in: branch.node(at: index), level: level - 1, from: from, length: length) {
+                let hole = hole(in: branch.node(at: index), level: level - 1, from: from, length: length)
+            {
                 return hole
             }
             index += 1

@@ -35,15 +35,18 @@ extension EmulatedContext {
     private func checkPaging(_ request: HWPTRequest, on device: EmulatedDevice) throws(IOMMUError) {
         let features = device.driver.features
         if request.vste != nil {
-            throw unsupported("data_without_viommu", "a table over an IOAS takes no data", request,
+            throw unsupported(
+                "data_without_viommu", "a table over an IOAS takes no data", request,
                 hint: "a nested stage 1 has a viommu as pt")
         }
         guard Self.pagingFlags.contains(request.flags) else {
-            throw unsupported("flags_unsupported", "this combination of flags is not possible", request,
+            throw unsupported(
+                "flags_unsupported", "this combination of flags is not possible", request,
                 hint: "nest_parent stands alone; dirty_tracking and pasid may be combined")
         }
         if request.flags.contains(.nestParent), request.fault != nil {
-            throw unsupported("flags_unsupported", "a nest parent reports no page faults", request,
+            throw unsupported(
+                "flags_unsupported", "a nest parent reports no page faults", request,
                 hint: "leave fault out")
         }
         if request.flags.contains(.nestParent), !features.hasStage1 || !features.hasStage2 {

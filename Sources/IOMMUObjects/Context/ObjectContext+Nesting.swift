@@ -48,7 +48,8 @@ extension EmulatedContext {
                     .EOPNOTSUPP, "invalidate_through_viommu", "an SMMUv3 takes invalidations for a whole viommu",
                     hint: "name the viommu", members)
             }
-            throw IOMMUError(.EINVAL, "wrong_kind", "object \(id) is a \(target.kind.rawValue), not a viommu",
+            throw IOMMUError(
+                .EINVAL, "wrong_kind", "object \(id) is a \(target.kind.rawValue), not a viommu",
                 hint: "name the viommu that the hwpt was allocated with", members)
         }
         guard type == Self.virtualType else {

@@ -6,11 +6,12 @@ enum TopologyName {
     static let expression = "^[0-9A-Za-z._:-]{1,64}$"
 
     static func isValid(_ name: some Collection<UInt8>) -> Bool {
-        (1...64).contains(name.count) && name.allSatisfy { byte in
-            switch byte {
-            case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2e, 0x5f, 0x3a, 0x2d: true
-            default: false
+        (1...64).contains(name.count)
+            && name.allSatisfy { byte in
+                switch byte {
+                case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2e, 0x5f, 0x3a, 0x2d: true
+                default: false
+                }
             }
-        }
     }
 }

@@ -37,15 +37,18 @@ enum TopologyRules {
 
     private static func check(_ smmu: SMMUDescription, _ path: String) -> Problem? {
         if !smmu.stage1 && !smmu.stage2 {
-            return Problem(key: path + ".stage2", text: "an SMMU translates in stage 1, stage 2 or both",
+            return Problem(
+                key: path + ".stage2", text: "an SMMU translates in stage 1, stage 2 or both",
                 remedy: "set stage1 or stage2 to true")
         }
         if smmu.virtualAddressBits == 52 && !smmu.granule64K {
-            return Problem(key: path + ".va_bits", text: "52-bit addresses need the 64 KiB granule",
+            return Problem(
+                key: path + ".va_bits", text: "52-bit addresses need the 64 KiB granule",
                 remedy: "add \"64K\" to granules, or write 48")
         }
         if smmu.outputAddressBits == 52 && !smmu.granule64K {
-            return Problem(key: path + ".oas", text: "52-bit addresses need the 64 KiB granule",
+            return Problem(
+                key: path + ".oas", text: "52-bit addresses need the 64 KiB granule",
                 remedy: "add \"64K\" to granules, or write at most 48")
         }
         if smmu.pri && !smmu.ats {

@@ -16,7 +16,7 @@ func declareEventMethods(_ methods: inout MethodTable<Service>) {
     }
 
     methods.declare("events.unsubscribe", "Get no more notifications.") { m in
-        return { call, service in
+        { call, service in
             service.events.unsubscribe(try service.client(call))
             return call.reply()
         }

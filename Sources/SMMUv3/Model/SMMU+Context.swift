@@ -60,7 +60,8 @@ extension SMMU {
         context.hasSubstream = transaction.substreamID != nil
         context.epoch = configurationEpoch
         context.generation = generation
-        context.isPlain = context.usesTLB && context.hasTwoPrivileges && !context.adjustsAddress
+        context.isPlain =
+            context.usesTLB && context.hasTwoPrivileges && !context.adjustsAddress
             && context.PRIVCFG & 2 == 0 && context.INSTCFG & 2 == 0
         let slot = contextSlot(transaction)
         slot.pointee = context

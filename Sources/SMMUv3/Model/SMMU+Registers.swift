@@ -34,7 +34,8 @@ extension SMMU {
         var whole = value
         if width == 4 {
             let old = self.value(of: register)
-            whole = offset == register.rawValue
+            whole =
+                offset == register.rawValue
                 ? old & ~0xffff_ffff | value & 0xffff_ffff : old & 0xffff_ffff | value << 32
         }
         write64(register, whole)

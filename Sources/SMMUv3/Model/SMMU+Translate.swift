@@ -250,7 +250,8 @@ extension SMMU {
         guard !leaf.replacesType else {
             return
         }
-        leaf.memoryAttributes = leaf.memoryAttributes == MemoryAttributes.writeBack
+        leaf.memoryAttributes =
+            leaf.memoryAttributes == MemoryAttributes.writeBack
             ? type : MemoryAttributes.combine(type, leaf.memoryAttributes)
     }
 

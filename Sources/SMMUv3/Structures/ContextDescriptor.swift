@@ -15,4 +15,3 @@ public struct ContextDescriptor: ConfigurationEntry {
     /// Every field by its architectural name.
     public var fields: [DecodedField] { decode(Self.layout) }
 }
-

@@ -53,7 +53,8 @@ enum MethodHelp {
         for param in params {
             let schema = param["schema"]
             let presence =
-                param["required"]?.boolValue == true ? "required"
+                param["required"]?.boolValue == true
+                ? "required"
                 : defaultValue(schema).map { "default \($0)" } ?? "optional"
             table.add(Table.cell(param["name"]), type(schema), presence, param["summary"]?.stringValue ?? "")
         }

@@ -113,9 +113,11 @@ struct BackendBench {
             var failure: IOMMUError?
             let length = UInt64(bytes)
             let operation = QueueOperation.copy(source: source, destination: source + length, length: length)
-            ours = min(ours, try time {
-                _ = try context.submit(queue, operation) { if case .failure(let error) = $0 { failure = error } }
-            })
+            ours = min(
+                ours,
+                try time {
+                    _ = try context.submit(queue, operation) { if case .failure(let error) = $0 { failure = error } }
+                })
             if let failure { throw failure }
         }
         _ = try context.closeQueue(queue)

@@ -132,7 +132,8 @@ import Testing
         _ way: Way, _ kind: Incident, at use: Int, _ subject: Subject, _ bench: UnwindingBench
     ) throws -> Bool {
         let base: any ProcessFiles =
-            way == .otherUserWithoutIdentities ? UnprivilegedProcessFiles([.mem, .maps, .status]) : KernelProcessFiles()
+            way == .otherUserWithoutIdentities
+            ? UnprivilegedProcessFiles([.mem, .maps, .status]) : KernelProcessFiles()
         let files = FailingProcessFiles(subject.incident(kind), over: base)
         bench.backend.sva.processFiles = files
         let before = bench.state
@@ -190,12 +191,13 @@ import Testing
             if kind == .ended || kind == .executed { subject = try Subject(way) }
         }
         let isByFiles = way.rawValue.hasPrefix("ownFiles")
-        let minimum = switch kind {
-        // About open files; about paths and numbers; about either.
-        case .closed: isByFiles ? 15 : 8
-        case .other: isByFiles ? 1 : 6
-        default: isByFiles ? 16 : 14
-        }
+        let minimum =
+            switch kind {
+            // About open files; about paths and numbers; about either.
+            case .closed: isByFiles ? 15 : 8
+            case .other: isByFiles ? 1 : 6
+            default: isByFiles ? 16 : 14
+            }
         #expect(use >= minimum && use < 100, "\(use) questions")
         #expect(bench.laboratory.account.used(.descriptors) == 0)
     }

@@ -102,9 +102,11 @@ import Testing
             case .failure(let error): throw error
             case .success(let opened):
                 // The number may have come to mean the other one before the file was opened, not later.
-                let isDecoy = incident != .refused && files.firedAt.map {
-                    !asked[..<$0].contains("open /proc/\(pid)/mem")
-                } ?? false
+                let isDecoy =
+                    incident != .refused
+                    && files.firedAt.map {
+                        !asked[..<$0].contains("open /proc/\(pid)/mem")
+                    } ?? false
                 let isShared = isDecoy ? incident == .takenForSharer : other != .fork
                 #expect(isShared || opened != mm, "\(place)")
                 #expect(!isShared || opened == mm || files.hasFired, "\(place)")

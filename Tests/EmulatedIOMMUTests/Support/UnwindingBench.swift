@@ -24,7 +24,9 @@ final class UnwindingBench {
     init(slotBits: Int = 10, _ length: FailureLength = .once, devices: [DeviceDescription] = []) throws {
         let point = FailurePoint(length)
         self.point = point
-        laboratory = try Laboratory { FailingPages($0, point) } change: { topology in
+        laboratory = try Laboratory {
+            FailingPages($0, point)
+        } change: { topology in
             for (index, name) in Self.pair.enumerated() {
                 topology.devices.append(Self.member(name, 0x700 + UInt32(index)))
             }

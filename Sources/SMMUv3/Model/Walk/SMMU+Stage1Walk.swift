@@ -102,7 +102,8 @@ extension SMMU {
         let isUpper = context.pointee.hasTwoPrivileges && request.address.bit(55)
         let ignoresHierarchy = context.pointee.ignoresHierarchy & (isUpper ? 2 : 1) != 0
         var permissions = stage1Permissions(leaf.descriptor, ignoresHierarchy ? 0 : leaf.hierarchy, context)
-        let required = TLBPermissions.required(request.access, privileged: request.privileged)
+        let required =
+            TLBPermissions.required(request.access, privileged: request.privileged)
             & TLBPermissions.stage1All
         guard permissions & required == required else {
             throw Fault(.F_PERMISSION)
