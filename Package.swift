@@ -59,7 +59,7 @@ let package = Package(
         .target(
             name: "IOMMUService",
             dependencies: [
-                "CLinux", "EmulatedIOMMU", "IOMMU", "JSONRPC", "SMMUv3", "Systemd",
+                "CLinux", "IOMMU", "JSONRPC", "Systemd",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "TOMLKit", package: "TOMLKit"),
             ],
@@ -71,7 +71,10 @@ let package = Package(
 
         .executableTarget(
             name: "iommud",
-            dependencies: ["IOMMUService", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "EmulatedIOMMU", "IOMMU", "IOMMUService",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: strict
         ),
         .executableTarget(

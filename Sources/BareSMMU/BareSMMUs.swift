@@ -4,42 +4,6 @@ import SMMUv3
 
 // MARK: - vsmmu.*
 
-/// A transaction of `vsmmu.translate`.
-package struct VirtualTransaction: Sendable, Equatable {
-    package var streamID: UInt32
-    package var pasid: UInt32?
-    package var address: UInt64
-    package var access: AccessKind
-    package var privileged: Bool
-
-    package init(streamID: UInt32, pasid: UInt32?, address: UInt64, access: AccessKind, privileged: Bool) {
-        (self.streamID, self.pasid, self.address) = (streamID, pasid, address)
-        (self.access, self.privileged) = (access, privileged)
-    }
-
-    fileprivate var transaction: Transaction {
-        let access: SMMUv3.Access =
-            switch access {
-            case .read: .read
-            case .write: .write
-            case .execute: .execute
-            }
-        return Transaction(
-            streamID: streamID, substreamID: pasid, address: address, access: access, privileged: privileged)
-    }
-}
-
-/// What came of it: the model's answer, and what the device would have noticed of a fault.
-package struct VirtualTranslation: Sendable, Equatable {
-    package var translation: Translation
-    /// The TLB answered.
-    package var isCached: Bool
-    /// The walk, if it was asked for.
-    package var steps: [WalkStep]
-    /// Of a fault: the device sees an abort; else it reads zero, or its write is ignored (CD.A = 0).
-    package var isAborted: Bool
-}
-
 extension EmulatedContext {
     private var virtualSMMUs: VSMMUSession {
         for companion in companions {
@@ -135,28 +99,46 @@ extension EmulatedContext {
 
     /// `vsmmu.translate`: for real, with all its effects.
     package func translateVSMMU(
-        _ id: ObjectID, _ transaction: VirtualTransaction, trace: Bool = false
-    ) throws(IOMMUError) -> VirtualTranslation {
+        _ id: ObjectID, _ transaction: TransactionRequest, trace: Bool = false
+    ) throws(IOMMUError) -> TranslationResult {
         translate(try vsmmu(id), transaction, trace: trace)
     }
 
     /// `vsmmu.translate_many`: in order.
     package func translateVSMMU(
-        _ id: ObjectID, many transactions: [VirtualTransaction]
-    ) throws(IOMMUError) -> [VirtualTranslation] {
+        _ id: ObjectID, many transactions: [TransactionRequest]
+    ) throws(IOMMUError) -> [TranslationResult] {
         let vsmmu = try vsmmu(id)
         return transactions.map { translate(vsmmu, $0, trace: false) }
     }
 
     private func translate(
-        _ vsmmu: VirtualSMMU, _ transaction: VirtualTransaction, trace: Bool
-    ) -> VirtualTranslation {
-        let result = vsmmu.translate(transaction.transaction, trace: trace)
-        var isAborted = false
-        if case .fault = result.translation { isAborted = vsmmu.lastFaultAborts }
+        _ vsmmu: VirtualSMMU, _ transaction: TransactionRequest, trace: Bool
+    ) -> TranslationResult {
+        let result = vsmmu.translate(Transaction(transaction), trace: trace)
         announce(result.translation, of: vsmmu, at: transaction.address)
-        return VirtualTranslation(
-            translation: result.translation, isCached: result.isCached, steps: result.steps, isAborted: isAborted)
+        let outcome = outcome(of: result.translation, vsmmu)
+        guard trace else { return TranslationResult(outcome, isCached: result.isCached) }
+        return TranslationResult(outcome, isCached: result.isCached, steps: result.steps.map { TranslationStep($0) })
+    }
+
+    /// As the owner of the SMMU is told of it: with the address that the record has, and whether the queue has it.
+    private func outcome(of translation: Translation, _ vsmmu: VirtualSMMU) -> TranslationOutcome {
+        switch translation {
+        case .ok(let output):
+            return .translated(TranslationOutput(output))
+        case .fault(let record, let isRecorded):
+            var fault = FaultDescription(record)
+            fault.isRecorded = isRecorded
+            fault.isAborted = vsmmu.lastFaultAborts
+            return .fault(fault)
+        case .stalled(_, let record, let isRecorded):
+            var fault = FaultDescription(record)
+            fault.isRecorded = isRecorded
+            return .fault(fault)
+        case .terminated(let reason):
+            return .terminated(reason.rawValue)
+        }
     }
 
     /// Tells of a record that the event queue has, or will have as soon as it can be written.
@@ -165,7 +147,7 @@ extension EmulatedContext {
         case .fault(let record, recorded: true), .stalled(_, let record, _):
             emit(
                 .vsmmuEvent,
-                [.init("vsmmu", .number(UInt64(vsmmu.id)))] + EventDescription(record, address: address).members)
+                [.init("vsmmu", .number(UInt64(vsmmu.id)))] + FaultDescription(record, address: address).members)
         case .fault(_, recorded: false), .ok, .terminated: break
         }
     }

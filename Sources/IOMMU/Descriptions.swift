@@ -187,14 +187,35 @@ package struct TopologyState: Sendable {
         }
     }
 
+    /// An accelerator with queues (uacce).
+    package struct Accelerator: Sendable {
+        /// Its device.
+        package var name: String
+        /// How its queues are used.
+        package var api: String
+        /// What it can compute.
+        package var algorithms: [String]
+        /// Queues that can be opened now.
+        package var queuesAvailable: Int
+
+        package init(name: String, api: String, algorithms: [String], queuesAvailable: Int) {
+            self.name = name
+            self.api = api
+            self.algorithms = algorithms
+            self.queuesAvailable = queuesAvailable
+        }
+    }
+
     package var smmus: [SMMU]
     package var groups: [Group]
     /// `description.reserved` includes the MSI window where the bus has one.
     package var devices: [Device]
+    package var accelerators: [Accelerator]
 
-    package init(smmus: [SMMU], groups: [Group], devices: [Device]) {
+    package init(smmus: [SMMU], groups: [Group], devices: [Device], accelerators: [Accelerator]) {
         self.smmus = smmus
         self.groups = groups
         self.devices = devices
+        self.accelerators = accelerators
     }
 }

@@ -95,6 +95,34 @@ package protocol IOMMUContext: AnyObject {
     func explain(deviceNamed name: String) throws(IOMMUError) -> DeviceExplanation
     /// The dry run of a guest layout: every problem at once, nothing changed.
     func check(devices: [DeviceSelector], mappings: [CheckedMapping]) throws(IOMMUError) -> [LayoutProblem]
+
+    // MARK: Capabilities
+
+    /// Has devices read and write memory.
+    var deviceDMA: (any DeviceDMA)? { get }
+    /// Shares address spaces of processes with devices.
+    var sharedAddressing: (any SharedAddressing)? { get }
+    /// Opens queues of accelerators.
+    var acceleratorQueues: (any AcceleratorQueues)? { get }
+    /// Looks into the SMMUs.
+    var smmuInspection: (any SMMUInspection)? { get }
+    /// Invalidates TLBs in the place of the CPUs.
+    var tlbBroadcast: (any TLBBroadcast)? { get }
+    /// Has SMMU models that clients program.
+    var bareSMMUs: (any BareSMMUs)? { get }
+    /// Hands out descriptors of its devices.
+    var descriptorExport: (any DescriptorExport)? { get }
+}
+
+/// A context can what the protocol demands, and nothing else, unless it says so.
+extension IOMMUContext {
+    package var deviceDMA: (any DeviceDMA)? { nil }
+    package var sharedAddressing: (any SharedAddressing)? { nil }
+    package var acceleratorQueues: (any AcceleratorQueues)? { nil }
+    package var smmuInspection: (any SMMUInspection)? { nil }
+    package var tlbBroadcast: (any TLBBroadcast)? { nil }
+    package var bareSMMUs: (any BareSMMUs)? { nil }
+    package var descriptorExport: (any DescriptorExport)? { nil }
 }
 
 extension IOMMUContext {
@@ -114,4 +142,14 @@ package protocol IOMMUBackend: AnyObject {
     func makeContext(owner: String, account: Account, limits: ContextLimits) -> Context
     /// Called on the owning thread for everything that happens without a request.
     var eventHandler: ((BackendEvent) -> Void)? { get set }
+    /// Adds and removes devices.
+    var deviceHotplug: (any DeviceHotplug)? { get }
+    /// Has to be asked now and then whether address spaces still live.
+    var addressSpaceProbing: (any AddressSpaceProbing)? { get }
+}
+
+/// A backend can what the protocol demands, and nothing else, unless it says so.
+extension IOMMUBackend {
+    package var deviceHotplug: (any DeviceHotplug)? { nil }
+    package var addressSpaceProbing: (any AddressSpaceProbing)? { nil }
 }

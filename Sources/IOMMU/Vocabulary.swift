@@ -16,10 +16,20 @@ public struct Access: OptionSet, Sendable, Hashable {
 }
 
 /// What one transaction of a device wants.
-package enum AccessKind: UInt8, Sendable {
+@frozen
+public enum AccessKind: UInt8, Sendable {
     case read
     case write
     case execute
+
+    /// "read", "write" or "execute"
+    package var name: String {
+        switch self {
+        case .read: "read"
+        case .write: "write"
+        case .execute: "execute"
+        }
+    }
 }
 
 /// A closed range of addresses, so that the last byte of the 64-bit space can be named.

@@ -1,4 +1,6 @@
 import ArgumentParser
+import EmulatedIOMMU
+import IOMMU
 import IOMMUService
 
 /// The daemon that owns the IOMMU for a machine.
@@ -35,9 +37,21 @@ struct Iommud: ParsableCommand {
 
     mutating func run() throws {
         let options = DaemonOptions(configuration: config, socket: socket, state: state, logLevel: logLevel)
-        let status = checkConfig ? DaemonProgram.check(options) : DaemonProgram.run(options)
+        let status =
+            checkConfig
+            ? DaemonProgram.check(options, makeBackend: makeBackend)
+            : DaemonProgram.run(options, makeBackend: makeBackend)
         if status != 0 { throw ExitCode(status) }
     }
 }
 
 extension DaemonConfiguration.LogLevel: ExpressibleByArgument {}
+
+/// The one place that knows which backends there are.
+private func makeBackend(
+    _ configuration: Configuration, _ executor: any WorkExecutor
+) throws(IOMMUError) -> any IOMMUBackend {
+    switch configuration.backend.type {
+    case .emulated: try EmulatedBackend(topology: configuration.topology, executor: executor)
+    }
+}

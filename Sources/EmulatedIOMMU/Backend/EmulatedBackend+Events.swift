@@ -37,7 +37,7 @@ extension EmulatedBackend: SMMUDriverEvents {
         guard let smmu = smmus.first(where: { $0.driver === driver }) else { return }
         var members: [IOMMUError.Member] = [
             .init("smmu", .text(smmu.name)),
-            .init("type", .text(EventDescription(event, address: event.InputAddr).type)),
+            .init("type", .text(FaultDescription(event).type)),
             .init("stream_id", .number(UInt64(event.StreamID))),
         ]
         if let pasid = event.substream { members.append(.init("substream_id", .number(UInt64(pasid)))) }

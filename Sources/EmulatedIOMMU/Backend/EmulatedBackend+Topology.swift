@@ -20,6 +20,11 @@ extension EmulatedBackend {
                 description.reserved = device.reservedRegions
                 return TopologyState.Device(
                     description: description, group: device.group.id, boundBy: device.boundBy?.owner)
+            },
+            accelerators: devices.filter { $0.description.queues > 0 }.map { device in
+                TopologyState.Accelerator(
+                    name: device.name, api: "iommud_dma_v1", algorithms: device.description.algorithms,
+                    queuesAvailable: max(device.description.queues - device.openQueues, 0))
             })
     }
 }

@@ -49,7 +49,7 @@ extension DMAEngine {
         // CD.A = 0: the device is told that it went well.
         case .fault where !smmu.lastFaultAborts: access.finish(.success(readAsZero(access.operation)))
         case .fault(let record, recorded: true):
-            access.fail(EventDescription(record, address: address).error)
+            access.fail(FaultDescription(record, address: address).error)
         case .fault(_, recorded: false): access.fail(terminated(.faultNotRecorded, address, access))
         case .terminated(.readAsZero): access.finish(.success(readAsZero(access.operation)))
         case .terminated(let termination): access.fail(terminated(termination, address, access))

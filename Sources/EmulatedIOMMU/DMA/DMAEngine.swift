@@ -221,7 +221,7 @@ package final class DMAEngine: SMMUDelegate {
         case .terminate(abort: true):
             let error =
                 ending(waiting.access, at: waiting.address)
-                ?? EventDescription(waiting.record, address: waiting.address).error
+                ?? FaultDescription(waiting.record, address: waiting.address).error
             settled.append((waiting.access, .failure(error)))
         }
         schedulePump()

@@ -2,16 +2,9 @@ import IOMMU
 
 /// A queue of an accelerator that works on the addresses of one address space.
 package final class AcceleratorQueue {
-    package enum State: String, Sendable {
-        case initial = "init"
-        case started
-        /// Its address space or its device has gone.
-        case zombie
-    }
-
     package internal(set) var id: ObjectID = 0
     let bond: Bond
-    package private(set) var state = State.initial
+    package private(set) var state = QueueState.initial
     /// Why it is a zombie.
     private var cause: IOMMUError?
     private var running: [ObjectIdentifier: DeviceAccess] = [:]

@@ -54,17 +54,3 @@ package final class Bond {
         session.announce(self, state: "gone")
     }
 }
-
-/// One bond as `sva.list` shows it.
-package struct BondDescription: Sendable, Equatable {
-    package var bond: ObjectID
-    /// nil once the session has unbound the device.
-    package var device: ObjectID?
-    package var mm: ObjectID
-    package var pasid: UInt32
-    package var asid: UInt32
-    package var users: Int
-    /// "live", "quiesced" or "gone"
-    package var state: String
-    package var btm: Bool
-}

@@ -2,21 +2,6 @@ import IOMMU
 
 // MARK: - queue.*
 
-/// What an accelerator can be asked to do.
-package enum QueueOperation: Sendable, Equatable {
-    case copy(source: UInt64, destination: UInt64, length: UInt64)
-    case fill(destination: UInt64, length: UInt64, value: UInt8)
-    /// CRC-32 as in zlib.
-    case checksum(source: UInt64, length: UInt64)
-}
-
-/// What came of a ``QueueOperation``.
-package struct SubmitResult: Sendable, Equatable {
-    /// Bytes.
-    package var completed: UInt64
-    package var checksum: UInt32?
-}
-
 extension EmulatedContext {
     /// `queue.open`: the first queue of an address space on a device binds the two.
     ///
@@ -59,7 +44,7 @@ extension EmulatedContext {
     }
 
     /// `queue.start`; `EINVAL` if it is started, `ESRCH` after the end of the mm, `ENODEV` after that of the device.
-    package func startQueue(_ id: ObjectID) throws(IOMMUError) -> AcceleratorQueue.State {
+    package func startQueue(_ id: ObjectID) throws(IOMMUError) -> QueueState {
         let queue = try sva.queue(id)
         queue.bond.space.probe()
         try queue.start()
@@ -67,7 +52,7 @@ extension EmulatedContext {
     }
 
     /// `queue.stop`: back to "init"; nothing changes if it is not started.
-    package func stopQueue(_ id: ObjectID) throws(IOMMUError) -> AcceleratorQueue.State {
+    package func stopQueue(_ id: ObjectID) throws(IOMMUError) -> QueueState {
         let queue = try sva.queue(id)
         queue.bond.space.probe()
         try queue.stop()
@@ -75,7 +60,7 @@ extension EmulatedContext {
     }
 
     /// `queue.close`: always works.
-    package func closeQueue(_ id: ObjectID) throws(IOMMUError) -> AcceleratorQueue.State {
+    package func closeQueue(_ id: ObjectID) throws(IOMMUError) -> QueueState {
         let queue = try sva.queue(id)
         let state = queue.state
         queue.close()
@@ -86,7 +71,7 @@ extension EmulatedContext {
     /// The state of a queue, and whose mm it works on.
     package func queueState(
         _ id: ObjectID
-    ) throws(IOMMUError) -> (state: AcceleratorQueue.State, mm: ObjectID, pasid: UInt32) {
+    ) throws(IOMMUError) -> (state: QueueState, mm: ObjectID, pasid: UInt32) {
         let queue = try sva.queue(id)
         queue.bond.space.probe()
         return (queue.state, queue.bond.handle.id, queue.bond.pasid)

@@ -1,4 +1,3 @@
-import EmulatedIOMMU
 import IOMMU
 import JSONRPC
 import Logging
@@ -8,8 +7,6 @@ import Logging
 /// Everything in it belongs to the thread that runs the loop.
 package final class Service {
     package let backend: any IOMMUBackend
-    /// The same, if it is the emulated one.
-    let emulated: EmulatedBackend?
     package let sessions: SessionTable
     package let events: EventHub
     package let metrics = MetricsRegistry()
@@ -35,7 +32,6 @@ package final class Service {
         backend: any IOMMUBackend, configuration: Configuration, facts: DaemonFacts, loop: EventLoop, log: Logger
     ) {
         self.backend = backend
-        emulated = backend as? EmulatedBackend
         self.configuration = configuration
         self.facts = facts
         self.loop = loop
@@ -193,12 +189,6 @@ package final class Service {
     }
 
     // MARK: Figures
-
-    /// Queues of an accelerator that nobody has opened.
-    func queuesAvailable(_ device: DeviceDescription) -> Int {
-        let open = (try? emulated?.device(named: device.name))?.openQueues ?? 0
-        return max(device.queues - open, 0)
-    }
 
     /// "12 connections, 3 named sessions, 4 devices in use"
     package var status: String {

@@ -1,4 +1,3 @@
-import EmulatedIOMMU
 import Glibc
 import IOMMU
 import JSONRPC
@@ -20,10 +19,10 @@ package final class Daemon {
 
     /// Builds everything but the sockets. Signals are the loop's from here on, so no thread may have been started.
     ///
-    /// - Throws: `SystemError`, or ``ConfigurationError`` where the topology cannot be built.
+    /// - Throws: `SystemError`, or ``ConfigurationError`` where the backend cannot be made.
     package init(
         _ configuration: Configuration, options: DaemonOptions, facts: DaemonFacts, log: DaemonLog,
-        manager: any ServiceNotifying
+        manager: any ServiceNotifying, makeBackend: BackendFactory
     ) throws {
         self.options = options
         self.log = log
@@ -31,7 +30,7 @@ package final class Daemon {
         loop = try EventLoop()
         let pool = try WorkerPool(
             loop: loop, threads: configuration.limits.workers, capacity: configuration.limits.connections)
-        let backend = try Self.backend(configuration, LoopExecutor(pool: pool), options)
+        let backend = try Self.backend(configuration, LoopExecutor(pool: pool), options, makeBackend)
         service = Service(
             backend: backend, configuration: configuration, facts: facts, loop: loop, log: log.logger)
         let dispatcher = Dispatcher(
@@ -43,12 +42,13 @@ package final class Daemon {
         connectServer(dispatcher)
     }
 
-    /// Builds the emulated machine; what the topology gets wrong is a mistake in the configuration.
+    /// Makes the backend; what it cannot be made of is a mistake in the configuration.
     package static func backend(
-        _ configuration: Configuration, _ executor: any WorkExecutor, _ options: DaemonOptions
-    ) throws(ConfigurationError) -> EmulatedBackend {
+        _ configuration: Configuration, _ executor: any WorkExecutor, _ options: DaemonOptions,
+        _ makeBackend: BackendFactory
+    ) throws(ConfigurationError) -> any IOMMUBackend {
         do {
-            return try EmulatedBackend(topology: configuration.topology, executor: executor)
+            return try makeBackend(configuration, executor)
         } catch {
             throw ConfigurationError(
                 file: options.configuration ?? ConfigurationFile.standardPath, .key("smmu / device"), error.message,

@@ -4,10 +4,15 @@ import JSONRPC
 import Logging
 import Systemd
 
+/// Makes the backend that a configuration asks for; blocking work of it goes to the executor. It throws what is wrong
+/// with the configuration.
+package typealias BackendFactory =
+    (_ configuration: Configuration, _ executor: any WorkExecutor) throws(IOMMUError) -> any IOMMUBackend
+
 /// The life of the daemon's process, from the command line to the exit status.
 package enum DaemonProgram {
     /// Serves until told to stop. - Returns: the exit status: 0, 78 for the configuration, else 1.
-    package static func run(_ options: DaemonOptions) -> Int32 {
+    package static func run(_ options: DaemonOptions, makeBackend: BackendFactory) -> Int32 {
         let manager = NotifySocket()
         var log = DaemonLog(level: options.logLevel ?? .info)
         do {
@@ -17,7 +22,8 @@ package enum DaemonProgram {
             log = DaemonLog(level: options.logLevel ?? configuration.daemon.logLevel)
             let sockets = try listeners(passed, options, configuration, log)
             let facts = DaemonFacts(systemd: try systemdFacts(manager, isActivated: sockets.areInherited))
-            let daemon = try Daemon(configuration, options: options, facts: facts, log: log, manager: manager)
+            let daemon = try Daemon(
+                configuration, options: options, facts: facts, log: log, manager: manager, makeBackend: makeBackend)
             try daemon.run(sockets.listeners)
             return 0
         } catch {
@@ -25,11 +31,11 @@ package enum DaemonProgram {
         }
     }
 
-    /// Reads the configuration and builds its topology, without serving anything.
-    package static func check(_ options: DaemonOptions) -> Int32 {
+    /// Reads the configuration and makes its backend, without serving anything.
+    package static func check(_ options: DaemonOptions, makeBackend: BackendFactory) -> Int32 {
         do {
             let configuration = try ConfigurationFile.load(options.configuration)
-            _ = try Daemon.backend(configuration, InlineExecutor(), options)
+            _ = try Daemon.backend(configuration, InlineExecutor(), options, makeBackend)
             print("\(options.configuration ?? "the configuration"): usable")
             return 0
         } catch {

@@ -1,4 +1,3 @@
-import EmulatedIOMMU
 import IOMMU
 import JSONRPC
 
@@ -8,8 +7,9 @@ func declareAddressSpaceMethods(_ methods: inout MethodTable<Service>) {
 
     methods.declare("mm.create", "Make a synthetic address space, for scripts and tests.", changesState: true) { m in
         let mm = m.result("mm", .count, "The address space.")
+        m.needs(.sharedAddressing)
         return { call, service in
-            let made = try service.emulatedContext(call).createMM()
+            let made = try service.sharedAddressing(call).createMM()
             return call.reply { $0.set(mm, made) }
         }
     }
@@ -20,19 +20,21 @@ func declareAddressSpaceMethods(_ methods: inout MethodTable<Service>) {
         "mm.exit", "End a synthetic address space, as if its last process exited.", changesState: true
     ) { m in
         let mm = m.param("mm", .id, "The address space.")
+        m.needs(.sharedAddressing)
         m.refusesUnknown("mm")
         return { call, service in
-            try service.emulatedContext(call).exitMM(call[mm])
+            try service.sharedAddressing(call).exitMM(call[mm])
             return call.reply()
         }
     }
 
     methods.declare("mm.close", "Let go of an address space.", changesState: true) { m in
         let mm = m.param("mm", .id, "The address space.")
+        m.needs(.sharedAddressing)
         m.refusesUnknown("mm")
         m.refuses(.EBUSY, "mm_bound", "It is bound to a device.")
         return { call, service in
-            try service.emulatedContext(call).closeMM(call[mm])
+            try service.sharedAddressing(call).closeMM(call[mm])
             return call.reply()
         }
     }
@@ -47,9 +49,10 @@ private func declareCPUTLBI(_ methods: inout MethodTable<Service>) {
         let mm = m.param("mm", .id, "The address space.")
         let va = m.optional("va", .address, "First byte; absent: everything.")
         let length = m.optional("length", .address, "Bytes; absent: one page.")
+        m.needs(.tlbBroadcast)
         m.refusesUnknown("mm")
         return { call, service in
-            try service.emulatedContext(call).broadcastTLBI(mm: call[mm], va: call[va], length: call[length])
+            try service.tlbBroadcast(call).broadcastTLBI(mm: call[mm], va: call[va], length: call[length])
             return call.reply()
         }
     }
@@ -62,6 +65,7 @@ private func declareMMOpen(_ methods: inout MethodTable<Service>) {
             "pid", .count(1...UInt32(Int32.max)),
             "A process; absent: 1 descriptor, a pidfd, or 2, the process's own /proc/self/mem and /proc/self/maps.")
         let mm = m.result("mm", .count, "The address space; one that is shared has one id.")
+        m.needs(.sharedAddressing)
         m.refuses(.EBADF, "descriptor_missing", "Neither a pid nor descriptors came.")
         m.refuses(.EINVAL, "pid_and_descriptors", "A pid and descriptors came together.")
         m.refuses(.ESRCH, "mm_exited", "There is no such process, or it has no memory any more.")
@@ -69,13 +73,13 @@ private func declareMMOpen(_ methods: inout MethodTable<Service>) {
         m.refusesWhenStopping()
         return { call, service in
             let identity = try service.client(call).peer.identity
-            let context = try service.emulatedContext(call)
-            let process = try NamedProcess(call, pid: call[pid], in: context)
-            return try service.access(call, context, timeout: nil) { done throws(IOMMUError) in
+            let spaces = try service.sharedAddressing(call)
+            let process = try NamedProcess(call, pid: call[pid], in: spaces)
+            return try service.access(call, spaces, timeout: nil) { done throws(IOMMUError) in
                 switch process {
-                case .pid(let pid): try context.openMM(pid: pid, by: identity, completion: done)
-                case .pidfd(let pidfd): try context.openMM(pidfd: pidfd, by: identity, completion: done)
-                case .files(let mem, let maps): try context.openMM(mem: mem, maps: maps, completion: done)
+                case .pid(let pid): try spaces.openMM(pid: pid, by: identity, completion: done)
+                case .pidfd(let pidfd): try spaces.openMM(pidfd: pidfd, by: identity, completion: done)
+                case .files(let mem, let maps): try spaces.openMM(mem: mem, maps: maps, completion: done)
                 }
             } write: { writer, opened in
                 writer.set(mm, opened)
@@ -92,14 +96,14 @@ private enum NamedProcess {
     case files(mem: Int32, maps: Int32)
 
     /// - Throws: `EBADF` where neither a pid nor enough descriptors came, `EINVAL` where both did.
-    init(_ call: Call, pid: UInt32?, in context: EmulatedContext) throws {
+    init(_ call: Call, pid: UInt32?, in spaces: any SharedAddressing) throws {
         if let pid {
             try refuseDescriptors(besidePID: pid, call)
             self = .pid(Int32(pid))
             return
         }
         let first = try call.takeDescriptor()
-        if context.isPidfd(first.number) {
+        if spaces.isPidfd(first.number) {
             self = .pidfd(first.take())
             return
         }
@@ -127,11 +131,12 @@ private func declareMMMapping(_ methods: inout MethodTable<Service>) {
         let length = m.param("length", .address, "Bytes; a multiple of 4096.")
         let access = m.param("access", .access, default: .readWrite, "What is permitted; both if absent.")
         let populate = m.param("populate", .bool, default: true, "False: pages come when a device faults.")
+        m.needs(.sharedAddressing)
         m.refuses(.ENOENT, "unknown_object", "An id names no such object of this session.")
         m.refuses(.EEXIST, "va_in_use", "Something is mapped there.")
         m.refuses(.ESRCH, "mm_exited", "The address space has ended.")
         return { call, service in
-            try service.emulatedContext(call).mapMM(
+            try service.sharedAddressing(call).mapMM(
                 call[mm], va: call[va], memory: call[memory], offset: call[offset], length: call[length],
                 access: call[access].access, populate: call[populate])
             return call.reply()
@@ -142,9 +147,10 @@ private func declareMMMapping(_ methods: inout MethodTable<Service>) {
         let mm = m.param("mm", .id, "The address space.")
         let va = m.param("va", .address, "First byte.")
         let length = m.param("length", .address, "Bytes.")
+        m.needs(.sharedAddressing)
         m.refusesUnknown("mm")
         return { call, service in
-            try service.emulatedContext(call).unmapMM(call[mm], va: call[va], length: call[length])
+            try service.sharedAddressing(call).unmapMM(call[mm], va: call[va], length: call[length])
             return call.reply()
         }
     }

@@ -1,7 +1,5 @@
-import EmulatedIOMMU
 import IOMMU
 import JSONRPC
-import SMMUv3
 
 private struct StatisticsFields {
     let hits: Field<Count>
@@ -71,13 +69,15 @@ func declareCacheMethods(_ methods: inout MethodTable<Service>) {
         let translations = m.result("translations", .array(of: EntryFields.type), "In the TLB. Others' are left out.")
         let streams = m.result("streams", .array(of: .count), "StreamIDs whose STE is cached.")
         let contexts = m.result("contexts", .array(of: ContextFields.type), "Whose CD is cached.")
+        m.needs(.smmuInspection)
         m.refuses(.ENOENT, "unknown_smmu", "There is no SMMU of that name.")
         m.refuses(.EPERM, "not_allowed", "No device of this session is behind it.")
         return { call, service in
             let client = try service.client(call)
-            let smmu = try service.emulatedBackend().smmu(named: call[name])
-            try service.requireView(client, smmu)
-            let view = service.cacheView(client, smmu, limit: Int(call[limit]))
+            let inspection = try service.smmuInspection(client)
+            try service.requireView(client, behind: call[name], inspection)
+            let view = try inspection.caches(
+                smmu: call[name], limit: Int(call[limit]), scope: service.inspectionScope(client))
             return call.reply { reply in
                 reply.set(tlb) { $0.write(view.tlb, $1) }
                 reply.set(ste) { $0.write(view.streamTable, $1) }
@@ -100,53 +100,21 @@ func declareCacheMethods(_ methods: inout MethodTable<Service>) {
 }
 
 extension ResultWriter {
-    fileprivate func write(_ statistics: CacheStatistics, _ fields: StatisticsFields) {
+    fileprivate func write(_ statistics: CacheDescription.Figures, _ fields: StatisticsFields) {
         set(fields.hits, statistics.hits)
         set(fields.misses, statistics.misses)
         set(fields.evictions, statistics.evictions)
         set(fields.invalidations, statistics.invalidations)
     }
 
-    fileprivate func write(_ entry: CacheView.Entry, _ fields: EntryFields) {
+    fileprivate func write(_ entry: CacheDescription.Entry, _ fields: EntryFields) {
         set(fields.stage, entry.stage)
         if let vmid = entry.vmid { set(fields.vmid, UInt64(vmid)) }
         if let asid = entry.asid { set(fields.asid, UInt64(asid)) }
         set(fields.input, entry.input)
         set(fields.output, entry.output)
         set(fields.size, entry.size)
-        set(fields.attributes) { $0.write(entry.unprivileged, $1) }
+        set(fields.attributes) { $0.write(entry.attributes, $1) }
         set(fields.isClean, entry.isWritableClean)
-    }
-}
-
-/// What of a cache a client may see.
-private struct VisibleCache {
-    let tlb: CacheStatistics
-    let streamTable: CacheStatistics
-    let contextDescriptors: CacheStatistics
-    let translations: [CacheView.Entry]
-    let streamIDs: [UInt32]
-    let contexts: [(streamID: UInt32, index: UInt32)]
-}
-
-extension Service {
-    /// An administrator sees all; others the streams of their devices and the address spaces that those use.
-    fileprivate func cacheView(_ client: Client, _ smmu: EmulatedSMMU, limit: Int) -> VisibleCache {
-        let isAdmin = client.peer.identity.isAdmin
-        let view = smmu.smmu.cacheView(limit: isAdmin ? limit : .max)
-        let streams = view.streamIDs.filter { maySee(client, smmu, streamID: $0) }
-        let contexts = view.contexts.filter { maySee(client, smmu, streamID: $0.streamID) }
-        let asids = contexts.compactMap {
-            smmu.smmu.lookupCD(streamID: $0.streamID, substreamID: $0.index).map { UInt16(truncatingIfNeeded: $0.ASID) }
-        }
-        let vmids = streams.compactMap { smmu.smmu.lookupSTE(streamID: $0)?.S2VMID }.filter { $0 != 0 }
-        let translations = view.translations.filter { entry in
-            if isAdmin { return true }
-            if let vmid = entry.vmid, vmid != 0 { return vmids.contains { $0 == vmid } }
-            return entry.asid.map(asids.contains) ?? false
-        }
-        return VisibleCache(
-            tlb: view.tlb, streamTable: view.streamTable, contextDescriptors: view.contextDescriptors,
-            translations: Array(translations.prefix(limit)), streamIDs: streams, contexts: contexts)
     }
 }

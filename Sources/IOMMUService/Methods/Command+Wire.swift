@@ -1,12 +1,7 @@
+import IOMMU
 import JSONRPC
-import SMMUv3
 
-extension Command {
-    /// Whether the command is about one stream, or a range of them.
-    var namesStream: Bool {
-        name != "CMD_CFGI_ALL" && fields.contains { $0.name.description == "StreamID" }
-    }
-
+extension CommandDescription {
     /// The command with its fields by their names in IHI 0070.
     func json(sequence: UInt64) -> JSONValue {
         var members: [JSONValue.Member] = [

@@ -1,4 +1,3 @@
-import EmulatedIOMMU
 import IOMMU
 import JSONRPC
 
@@ -13,9 +12,9 @@ func declareDMAMethods(_ methods: inout MethodTable<Service>) {
         let data = m.result("data", .base64, "What the device got.")
         refusesAccesses(m)
         return { call, service in
-            let context = try service.emulatedContext(call)
-            return try service.access(call, context, timeout: call[timeout]) { done throws(IOMMUError) in
-                try context.dmaRead(
+            let dma = try service.deviceDMA(call)
+            return try service.access(call, dma, timeout: call[timeout]) { done throws(IOMMUError) in
+                try dma.dmaRead(
                     device: call[device], pasid: call[pasid], iova: call[iova], length: call[length], completion: done)
             } write: {
                 $0.set(data, $1)
@@ -32,10 +31,10 @@ func declareDMAMethods(_ methods: inout MethodTable<Service>) {
         let written = m.result("written", .count, "Bytes written: all of them.")
         refusesAccesses(m)
         return { call, service in
-            let context = try service.emulatedContext(call)
+            let dma = try service.deviceDMA(call)
             let bytes = call[data].decoded()
-            return try service.access(call, context, timeout: call[timeout]) { done throws(IOMMUError) in
-                try context.dmaWrite(
+            return try service.access(call, dma, timeout: call[timeout]) { done throws(IOMMUError) in
+                try dma.dmaWrite(
                     device: call[device], pasid: call[pasid], iova: call[iova], bytes: bytes, completion: done)
             } write: {
                 $0.set(written, $1)
@@ -45,6 +44,7 @@ func declareDMAMethods(_ methods: inout MethodTable<Service>) {
 }
 
 private func refusesAccesses(_ method: MethodBuilder) {
+    method.needs(.deviceDMA)
     method.refusesUnknown("device")
     method.refuses(.ENODEV, "device_removed", "The device has been unplugged.")
     method.refuses(.EFAULT, "f_translation", "The SMMU refused it: `data.event`, or without a record `data.reason`.")

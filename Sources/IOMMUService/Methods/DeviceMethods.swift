@@ -29,7 +29,6 @@ func declareDeviceMethods(_ methods: inout MethodTable<Service>) {
     declareAttachment(&methods)
     declareExplanation(&methods)
     declareLayoutCheck(&methods)
-    declareExport(&methods)
 }
 
 private func declareUnbinding(_ methods: inout MethodTable<Service>) {
@@ -182,22 +181,6 @@ private func declareLayoutCheck(_ methods: inout MethodTable<Service>) {
                 reply.set(ok, found.isEmpty)
                 reply.set(problems) { list in for problem in found { list.append(problem.json) } }
             }
-        }
-    }
-}
-
-private func declareExport(_ methods: inout MethodTable<Service>) {
-    methods.declare("fd.export", "Hand out an iommufd and the vfio descriptors of devices.", changesState: true) { m in
-        let names = m.param("names", .array(of: .string(maximumBytes: 64), count: 1...15), "The devices.")
-        m.sendsDescriptors()
-        m.refuses(.EOPNOTSUPP, "not_on_emulated", "The emulated backend has no such descriptors.")
-        m.refuses(.EPERM, "not_allowed", "No `[[allow]]` rule lets this user have one of the devices.")
-        return { call, service in
-            let client = try service.client(call)
-            for name in call[names].map({ $0 }) { try service.policy.requireBind(client.peer, device: name) }
-            throw IOMMUError(
-                .EOPNOTSUPP, "not_on_emulated", "emulated devices have no descriptors that a VMM could open",
-                hint: "only devices of the kernel backend can be handed out")
         }
     }
 }

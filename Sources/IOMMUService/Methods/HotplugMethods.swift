@@ -1,4 +1,3 @@
-import EmulatedIOMMU
 import IOMMU
 import JSONRPC
 
@@ -49,6 +48,7 @@ func declareHotplugMethods(_ methods: inout MethodTable<Service>) {
             "reserved", .array(of: ReservedParameters.type, count: 0...256), "IOVAs it cannot use.")
         let queues = m.param("queues", .count(0...65_536), default: 0, "Queues; 0: not an accelerator.")
         let bus = m.param("bus", .choice(BusChoice.self), default: .pci, "PCI devices reserve the MSI window.")
+        m.needs(.deviceHotplug)
         m.refuses(.EEXIST, "device_exists", "There is a device of that name, or with one of the StreamIDs.")
         m.refuses(.EINVAL, "bad_pasid_bits", "The SMMU cannot do what the device is said to do.")
         return { call, service in
@@ -61,7 +61,7 @@ func declareHotplugMethods(_ methods: inout MethodTable<Service>) {
             description.queues = Int(call[queues])
             description.bus = call[bus] == .pci ? .pci : .platform
             description.reserved = try call[reserved]?.map { try ReservedRegion($0) } ?? []
-            try service.emulatedBackend().addDevice(description)
+            try service.deviceHotplug().addDevice(description)
             return call.reply()
         }
     }
@@ -74,9 +74,10 @@ private func declareRemoval(_ methods: inout MethodTable<Service>) {
         "device.remove", "Unplug an emulated device, bound or not.", role: .admin, changesState: true
     ) { m in
         let name = m.param("name", .string(maximumBytes: 64), "Its name.")
+        m.needs(.deviceHotplug)
         m.refuses(.ENODEV, "unknown_device", "There is no device of that name.")
         return { call, service in
-            try service.emulatedBackend().removeDevice(named: call[name])
+            try service.deviceHotplug().removeDevice(named: call[name])
             return call.reply()
         }
     }

@@ -15,6 +15,7 @@ package enum MethodCatalog {
         declareIOASMethods(&methods)
         declareIOASInspectionMethods(&methods)
         declareDeviceMethods(&methods)
+        declareExportMethods(&methods)
         declareHWPTMethods(&methods)
         declareFaultMethods(&methods)
         declareViommuMethods(&methods)

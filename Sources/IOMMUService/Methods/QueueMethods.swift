@@ -1,4 +1,3 @@
-import EmulatedIOMMU
 import Glibc
 import IOMMU
 import JSONRPC
@@ -17,14 +16,15 @@ func declareQueueMethods(_ methods: inout MethodTable<Service>) {
         let queue = m.result("queue", .count, "The queue.")
         let pasid = m.result("pasid", .count, "The PASID of the bond that it shares.")
         let state = m.result("state", .choice(queueStates), "init")
+        m.needs(.acceleratorQueues)
         m.refuses(.ENOENT, "unknown_object", "An id names no such object of this session.")
         m.refuses(.ENODEV, "no_queues", "The device is no accelerator.")
         m.refuses(.EBUSY, "queues_in_use", "All its queues are open.")
         m.refuses(.ESRCH, "mm_exited", "The address space has ended.")
         return { call, service in
-            let context = try service.emulatedContext(call)
-            let opened = try context.openQueue(device: call[device], mm: call[mm])
-            let present = try context.queueState(opened.queue).state
+            let queues = try service.acceleratorQueues(call)
+            let opened = try queues.openQueue(device: call[device], mm: call[mm])
+            let present = try queues.queueState(opened.queue).state
             service.watchAddressSpaces()
             return call.reply { reply in
                 reply.set(queue, opened.queue)
@@ -40,21 +40,22 @@ func declareQueueMethods(_ methods: inout MethodTable<Service>) {
     declareSubmission(&methods)
 }
 
-private let queueStates = ["init", "started", "zombie"]
+private let queueStates = QueueState.allCases.map(\.rawValue)
 
 private func declareQueueChange(
     _ methods: inout MethodTable<Service>, _ name: StaticString, _ summary: String,
-    _ change: @escaping (EmulatedContext, ObjectID) throws -> AcceleratorQueue.State
+    _ change: @escaping (any AcceleratorQueues, ObjectID) throws -> QueueState
 ) {
     methods.declare(name, summary, changesState: true) { m in
         let queue = m.param("queue", .id, "The queue.")
         let state = m.result("state", .choice(queueStates), "The state it is in now, or was in when it was closed.")
+        m.needs(.acceleratorQueues)
         m.refusesUnknown("queue")
         m.refuses(.EINVAL, "queue_not_started", "It is not in the state for that.")
         m.refuses(.ESRCH, "mm_exited", "Its address space has ended.")
         m.refuses(.ENODEV, "device_removed", "Its device has been unplugged.")
         return { call, service in
-            let reached = try change(try service.emulatedContext(call), call[queue])
+            let reached = try change(try service.acceleratorQueues(call), call[queue])
             return call.reply { $0.set(state, reached.rawValue) }
         }
     }
@@ -71,6 +72,7 @@ private func declareSubmission(_ methods: inout MethodTable<Service>) {
         let timeout = m.optional("timeout_ms", .count(0...3_600_000), "End a stalled access after so long.")
         let completed = m.result("completed", .count, "Bytes done: all of them.")
         let checksum = m.optionalResult("checksum", .count, "CRC-32 as in zlib.")
+        m.needs(.acceleratorQueues)
         m.refusesUnknown("queue")
         m.refuses(.EINVAL, "queue_not_started", "It is not started.")
         m.refuses(.ESRCH, "mm_exited", "Its address space has ended.")
@@ -81,7 +83,7 @@ private func declareSubmission(_ methods: inout MethodTable<Service>) {
         m.refuses(.EDQUOT, "quota_exceeded", "As many accesses of the user wait as the limits allow.")
         m.refusesWhenStopping()
         return { call, service in
-            let context = try service.emulatedContext(call)
+            let queues = try service.acceleratorQueues(call)
             let work: QueueOperation =
                 switch call[operation] {
                 case .copy:
@@ -95,8 +97,8 @@ private func declareSubmission(_ methods: inout MethodTable<Service>) {
                 case .checksum:
                     .checksum(source: try need(call[source], "src"), length: call[length])
                 }
-            return try service.access(call, context, timeout: call[timeout]) { done throws(IOMMUError) in
-                try context.submit(call[queue], work, completion: done)
+            return try service.access(call, queues, timeout: call[timeout]) { done throws(IOMMUError) in
+                try queues.submit(call[queue], work, completion: done)
             } write: { reply, result in
                 reply.set(completed, result.completed)
                 if let sum = result.checksum { reply.set(checksum, sum) }

@@ -1,7 +1,5 @@
-import EmulatedIOMMU
 import IOMMU
 import JSONRPC
-import SMMUv3
 
 /// What an access does, as clients name it.
 enum AccessChoice: String, ParameterChoice {
@@ -37,14 +35,15 @@ private func declareTranslation(_ methods: inout MethodTable<Service>) {
         let trace = m.param("trace", .bool, default: false, "Whether to show each step of the walk.")
         let fields = TranslationFields(m)
         return { call, service in
-            let (smmu, streamID) = try target.stream(call, service)
-            let inspection = try service.emulatedBackend().translate(
-                smmu: smmu.name, streamID: streamID, pasid: call[pasid], iova: call[iova], access: call[access].kind,
-                privileged: call[privileged], trace: call[trace])
-            let (address, wantsSteps) = (call[iova], call[trace])
+            let (inspection, stream) = try target.stream(call, service)
+            let transaction = TransactionRequest(
+                streamID: stream.streamID, pasid: call[pasid], address: call[iova], access: call[access].kind,
+                privileged: call[privileged])
+            let wantsSteps = call[trace]
+            let found = try inspection.translate(smmu: stream.smmu, transaction, trace: wantsSteps)
             return call.reply { reply in
-                reply.write(inspection, at: address, fields)
-                if wantsSteps { reply.write(inspection.steps, fields) }
+                reply.write(found, fields)
+                if wantsSteps { reply.write(found.steps, fields) }
             }
         }
     }
@@ -56,9 +55,9 @@ private func declareStructures(_ methods: inout MethodTable<Service>) {
         let fields = StructureFields(m)
         m.refuses(.ENOENT, "no_ste", "The stream table does not reach that StreamID.")
         return { call, service in
-            let (smmu, streamID) = try target.stream(call, service)
-            let entry = try service.emulatedBackend().ste(smmu: smmu.name, streamID: streamID)
-            return call.reply { $0.write(entry.words, entry.fields, fields) }
+            let (inspection, stream) = try target.stream(call, service)
+            let entry = try inspection.streamTableEntry(of: stream)
+            return call.reply { $0.write(entry, fields) }
         }
     }
 
@@ -68,10 +67,9 @@ private func declareStructures(_ methods: inout MethodTable<Service>) {
         let fields = StructureFields(m)
         m.refuses(.ENOENT, "no_cd", "There is no such context descriptor.")
         return { call, service in
-            let (smmu, streamID) = try target.stream(call, service)
-            let descriptor = try service.emulatedBackend().cd(
-                smmu: smmu.name, streamID: streamID, substreamID: call[substreamID])
-            return call.reply { $0.write(descriptor.words, descriptor.fields, fields) }
+            let (inspection, stream) = try target.stream(call, service)
+            let descriptor = try inspection.contextDescriptor(of: stream, substreamID: call[substreamID])
+            return call.reply { $0.write(descriptor, fields) }
         }
     }
 }
@@ -80,15 +78,16 @@ private func declareRegisters(_ methods: inout MethodTable<Service>) {
     methods.declare("smmu.registers", "Every register of an SMMU.") { m in
         let name = m.param("smmu", .string(maximumBytes: 64), "The SMMU.")
         let registers = m.result("registers", .map(of: .hex), "By their names in IHI 0070.")
+        m.needs(.smmuInspection)
         m.refuses(.ENOENT, "unknown_smmu", "There is no SMMU of that name.")
         m.refuses(.EPERM, "not_allowed", "No device of this session is behind it.")
         return { call, service in
-            let smmu = try service.emulatedBackend().smmu(named: call[name])
-            try service.requireView(try service.client(call), smmu)
+            let client = try service.client(call)
+            let inspection = try service.smmuInspection(client)
+            try service.requireView(client, behind: call[name], inspection)
+            let found = try inspection.registers(smmu: call[name])
             return call.reply { reply in
-                reply.set(registers) { map in
-                    for register in Register.allCases { map.set(register.name, smmu.smmu.value(of: register)) }
-                }
+                reply.set(registers) { map in for register in found { map.set(register.name, register.value) } }
             }
         }
     }
@@ -104,13 +103,8 @@ private struct TraceParameters {
         since = method.optional(
             "since", .unsigned(), "Go on after this sequence number; absent: the last `limit` records.")
         limit = method.param("limit", .count(1...4096), default: 100, "At most so many, oldest first.")
-    }
-
-    /// Where to go on so that `limit` records are left of those there are.
-    func start(_ call: Call, last: UInt64) -> UInt64 {
-        if let since = call[since] { return since }
-        let limit = UInt64(call[limit])
-        return last > limit ? last - limit : 0
+        method.needs(.smmuInspection)
+        method.refuses(.ENOENT, "unknown_smmu", "There is no SMMU of that name.")
     }
 }
 
@@ -120,19 +114,16 @@ private func declareTraces(_ methods: inout MethodTable<Service>) {
         let commands = m.result(
             "commands", .array(of: .any), "Each {sequence, command, its fields, words}. Others' streams are left out.")
         let last = m.result("last", .count, "The sequence number of the newest command.")
-        m.refuses(.ENOENT, "unknown_smmu", "There is no SMMU of that name.")
         return { call, service in
             let client = try service.client(call)
-            let smmu = try service.emulatedBackend().smmu(named: call[trace.smmu])
-            let queue = smmu.driver.queue
-            let found = queue.commands(since: trace.start(call, last: queue.issued), limit: Int(call[trace.limit]))
+            let found = try service.smmuInspection(client).commands(
+                smmu: call[trace.smmu], since: call[trace.since], limit: Int(call[trace.limit]),
+                scope: service.inspectionScope(client))
             return call.reply { reply in
                 reply.set(commands) { list in
-                    for (sequence, command) in found where service.maySee(client, smmu, command) {
-                        list.append(command.json(sequence: sequence))
-                    }
+                    for (sequence, command) in found.records { list.append(command.json(sequence: sequence)) }
                 }
-                reply.set(last, queue.issued)
+                reply.set(last, found.last)
             }
         }
     }
@@ -146,40 +137,20 @@ private func declareSMMUEvents(_ methods: inout MethodTable<Service>) {
         let events = m.result(
             "events", .array(of: .any), "Each {sequence, type, stream_id, …, record}. Others' streams are left out.")
         let last = m.result("last", .count, "The sequence number of the newest event.")
-        m.refuses(.ENOENT, "unknown_smmu", "There is no SMMU of that name.")
         return { call, service in
             let client = try service.client(call)
-            let smmu = try service.emulatedBackend().smmu(named: call[trace.smmu])
-            let driver = smmu.driver
-            let start = trace.start(call, last: driver.recordedEvents)
-            let found = driver.events(since: start, limit: Int(call[trace.limit]))
+            let found = try service.smmuInspection(client).events(
+                smmu: call[trace.smmu], since: call[trace.since], limit: Int(call[trace.limit]),
+                scope: service.inspectionScope(client))
             return call.reply { reply in
                 reply.set(events) { list in
-                    for (sequence, event) in found
-                    where service.maySee(client, smmu, streamID: event.StreamID) {
-                        list.append(.object([.init(key: "sequence", value: .count(sequence))] + event.members()))
+                    for (sequence, event) in found.records {
+                        let members = event.members.map(\.json)
+                        list.append(.object([.init(key: "sequence", value: .count(sequence))] + members))
                     }
                 }
-                reply.set(last, driver.recordedEvents)
+                reply.set(last, found.last)
             }
         }
-    }
-}
-
-extension Service {
-    /// `EPERM` `not_allowed` for an SMMU behind which the client has nothing.
-    func requireView(_ client: Client, _ smmu: EmulatedSMMU) throws(IOMMUError) {
-        if client.peer.identity.isAdmin { return }
-        let owns = emulated?.devices.contains { $0.smmu === smmu && $0.boundBy === client.session.context } ?? false
-        guard !owns else { return }
-        throw IOMMUError(
-            .EPERM, "not_allowed", "no device of this session is behind \(smmu.name)",
-            hint: "bind one of its devices first, or ask an administrator", ["smmu": .text(smmu.name)])
-    }
-
-    /// Whether the client may see the command: one that names a stream it may look at.
-    fileprivate func maySee(_ client: Client, _ smmu: EmulatedSMMU, _ command: Command) -> Bool {
-        if client.peer.identity.isAdmin { return true }
-        return command.namesStream && maySee(client, smmu, streamID: command.StreamID)
     }
 }

@@ -1,4 +1,3 @@
-import EmulatedIOMMU
 import IOMMU
 import JSONRPC
 
@@ -37,12 +36,13 @@ func declareSVAMethods(_ methods: inout MethodTable<Service>) {
         let bond = m.result("bond", .count, "The bond; the same for the same device and address space.")
         let pasid = m.result("pasid", .count, "What the device's accesses carry.")
         let asid = m.result("asid", .count, "What the TLB knows it by.")
+        m.needs(.sharedAddressing)
         m.refuses(.ENOENT, "unknown_object", "An id names no such object of this session.")
         m.refuses(.ENODEV, "no_sva", "The device has no PASIDs, or cannot wait for pages.")
         m.refuses(.ESRCH, "mm_exited", "The address space has ended.")
         m.refuses(.ENOSPC, "pasid_exhausted", "No PASID or ASID is left.")
         return { call, service in
-            let made = try service.emulatedContext(call).bindSVA(device: call[device], mm: call[mm])
+            let made = try service.sharedAddressing(call).bindSVA(device: call[device], mm: call[mm])
             service.watchAddressSpaces()
             return call.reply { reply in
                 reply.set(bond, made.bond)
@@ -55,9 +55,10 @@ func declareSVAMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("sva.unbind", "Take back one bind.", changesState: true) { m in
         let bond = m.param("bond", .id, "The bond.")
         let users = m.result("users", .count, "Users left; 0: the bond is gone and its PASID free.")
+        m.needs(.sharedAddressing)
         m.refusesUnknown("bond")
         return { call, service in
-            let left = try service.emulatedContext(call).unbindSVA(bond: call[bond])
+            let left = try service.sharedAddressing(call).unbindSVA(bond: call[bond])
             return call.reply { $0.set(users, left) }
         }
     }
@@ -68,8 +69,9 @@ func declareSVAMethods(_ methods: inout MethodTable<Service>) {
 private func declareSVAList(_ methods: inout MethodTable<Service>) {
     methods.declare("sva.list", "The bonds of this session.") { m in
         let bonds = m.result("bonds", .array(of: BondFields.type), "The bonds.")
+        m.needs(.sharedAddressing)
         return { call, service in
-            let listed = try service.emulatedContext(call).bonds()
+            let listed = try service.sharedAddressing(call).bonds()
             return call.reply { reply in
                 reply.set(bonds) { list in for bond in listed { list.append { $0.write(bond, $1) } } }
             }

@@ -1,4 +1,3 @@
-import EmulatedIOMMU
 import Glibc
 import IOMMU
 import JSONRPC
@@ -13,25 +12,28 @@ struct StreamParameters {
         smmu = method.optional("smmu", .string(maximumBytes: 64), "The SMMU, with `stream_id`.")
         streamID = method.optional("stream_id", .count(), "A StreamID of it.")
         device = method.optional("device", .id, "Instead: a device of this session.")
+        method.needs(.smmuInspection)
         method.refuses(.EPERM, "not_allowed", "The stream belongs to no device of this session.")
         method.refuses(.ENOENT, "unknown_smmu", "There is no SMMU of that name.")
     }
 
     /// The stream that the call names, if its client may look at it.
-    func stream(_ call: Call, _ service: Service) throws -> (smmu: EmulatedSMMU, streamID: UInt32) {
-        let backend = try service.emulatedBackend()
+    func stream(
+        _ call: Call, _ service: Service
+    ) throws -> (inspection: any SMMUInspection, stream: StreamName) {
+        let client = try service.client(call)
+        let inspection = try service.smmuInspection(client)
         if let id = call[device] {
             guard call[smmu] == nil, call[streamID] == nil else {
                 throw Self.mistake("device", "is given together with `smmu` or `stream_id`")
             }
-            let device = try service.emulatedContext(call).device(id)
-            return (device.smmu, backend.stream(of: device).streamID)
+            return (inspection, try inspection.stream(ofDevice: id))
         }
         guard let name = call[smmu] else { throw Self.mistake("smmu", "is missing, and so is `device`") }
         guard let streamID = call[streamID] else { throw Self.mistake("stream_id", "is missing; `smmu` needs it") }
-        let smmu = try backend.smmu(named: name)
-        try service.requireView(try service.client(call), smmu, streamID: streamID)
-        return (smmu, streamID)
+        let stream = StreamName(smmu: name, streamID: streamID)
+        try service.requireView(client, of: stream, inspection)
+        return (inspection, stream)
     }
 
     private static func mistake(_ parameter: String, _ what: String) -> RPCError {

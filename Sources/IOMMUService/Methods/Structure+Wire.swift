@@ -1,5 +1,5 @@
+import IOMMU
 import JSONRPC
-import SMMUv3
 
 /// The raw words of a structure and every field by its architectural name.
 struct StructureFields {
@@ -13,15 +13,15 @@ struct StructureFields {
 }
 
 extension ResultWriter {
-    func write(_ words: [UInt64], _ decoded: [DecodedField], _ fields: StructureFields) {
-        set(fields.words) { list in for word in words { list.append(word) } }
-        set(fields.fields, .object(decoded.map(\.member)))
+    func write(_ structure: StructureDescription, _ fields: StructureFields) {
+        set(fields.words) { list in for word in structure.words { list.append(word) } }
+        set(fields.fields, .object(structure.fields.map(\.member)))
     }
 }
 
-extension DecodedField {
+extension NamedField {
     /// One bit is a number, anything wider a `"0x…"` string.
     var member: JSONValue.Member {
-        JSONValue.Member(key: name.description, value: width == 1 ? .count(value) : .hex(value))
+        JSONValue.Member(key: name, value: width == 1 ? .count(value) : .hex(value))
     }
 }

@@ -121,9 +121,7 @@ func declareTopology(_ methods: inout MethodTable<Service>) {
                 }
                 reply.set(devices) { list in for device in topology.devices { list.append { $0.write(device, $1) } } }
                 reply.set(uacce) { list in
-                    for device in topology.devices where device.description.queues > 0 {
-                        list.append { $0.write(accelerator: device.description, service, $1) }
-                    }
+                    for accelerator in topology.accelerators { list.append { $0.write(accelerator, $1) } }
                 }
             }
         }
@@ -168,10 +166,10 @@ extension ResultWriter {
         if let owner = device.boundBy { set(fields.boundBy, owner) }
     }
 
-    fileprivate func write(accelerator device: DeviceDescription, _ service: Service, _ fields: AcceleratorFields) {
-        set(fields.name, device.name)
-        set(fields.api, "iommud_dma_v1" as StaticString)
-        set(fields.algorithms) { list in for algorithm in device.algorithms { list.append(algorithm) } }
-        set(fields.queuesAvailable, service.queuesAvailable(device))
+    fileprivate func write(_ accelerator: TopologyState.Accelerator, _ fields: AcceleratorFields) {
+        set(fields.name, accelerator.name)
+        set(fields.api, accelerator.api)
+        set(fields.algorithms) { list in for algorithm in accelerator.algorithms { list.append(algorithm) } }
+        set(fields.queuesAvailable, accelerator.queuesAvailable)
     }
 }

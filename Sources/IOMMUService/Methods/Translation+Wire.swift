@@ -1,5 +1,5 @@
+import IOMMU
 import JSONRPC
-import SMMUv3
 
 /// One step of a walk in a result.
 struct StepFields {
@@ -73,35 +73,31 @@ struct TranslationFields {
 }
 
 extension ResultWriter {
-    func write(_ inspection: Inspection, at address: UInt64, _ fields: TranslationFields) {
-        switch inspection.translation {
-        case .ok(let output):
-            write(output, fields)
-        case .fault(let record, _):
-            set(fields.event, .object(record.members(address: address)))
-        case .stalled(_, let record, _):
-            set(fields.event, .object(record.members(address: address)))
-        case .terminated(let reason):
-            set(fields.terminated, reason.rawValue)
+    @inline(__always)
+    func write(_ result: TranslationResult, _ fields: TranslationFields) {
+        switch result.outcome {
+        case .translated(let output): write(output, fields)
+        case .fault(let fault): set(fields.event, .object(fault.members.map(\.json)))
+        case .terminated(let reason): set(fields.terminated, reason)
         }
-        set(fields.cached, inspection.isCached)
+        set(fields.cached, result.isCached)
     }
 
-    func write(_ output: Output, _ fields: TranslationFields) {
+    private func write(_ output: TranslationOutput, _ fields: TranslationFields) {
         set(fields.pa, output.address)
         set(fields.pageSize, output.pageSize)
         set(fields.attributes) { $0.write(output.attributes, $1) }
     }
 
-    func write(_ attributes: OutputAttributes, _ fields: AttributeFields) {
-        set(fields.memory, UInt64(attributes.memoryAttributes))
+    func write(_ attributes: TranslationAttributes, _ fields: AttributeFields) {
+        set(fields.memory, UInt64(attributes.memory))
         set(fields.shareability, attributes.shareabilityName)
         set(fields.read, attributes.isReadable)
         set(fields.write, attributes.isWritable)
         set(fields.execute, attributes.isExecutable)
     }
 
-    func write(_ steps: [WalkStep], _ fields: TranslationFields) {
+    func write(_ steps: [TranslationStep], _ fields: TranslationFields) {
         set(fields.steps) { list in
             for step in steps {
                 list.append { object, names in
@@ -116,36 +112,12 @@ extension ResultWriter {
     }
 }
 
-extension OutputAttributes {
+extension TranslationAttributes {
     fileprivate var shareabilityName: String {
         switch shareability {
         case 2: "outer"
         case 3: "inner"
         default: "none"
         }
-    }
-}
-
-extension EventRecord {
-    /// The event in the terms of the contract.
-    ///
-    /// - Parameter address: the first failing byte; nil: what the record says.
-    func members(address: UInt64? = nil) -> [JSONValue.Member] {
-        var members: [JSONValue.Member] = [
-            .init(key: "type", value: .string(type?.name ?? "EVENT_\(number)")),
-            .init(key: "stream_id", value: .count(UInt64(StreamID))),
-        ]
-        if let substream { members.append(.init(key: "substream_id", value: .count(UInt64(substream)))) }
-        if let address { members.append(.init(key: "address", value: .hex(address))) }
-        if type?.isTranslationFault == true {
-            if address == nil { members.append(.init(key: "address", value: .hex(InputAddr))) }
-            members.append(.init(key: "access", value: .string(InD ? "execute" : RnW ? "read" : "write")))
-            members.append(.init(key: "privileged", value: .bool(PnU)))
-            members.append(.init(key: "stage", value: .integer(S2 ? 2 : 1)))
-            if S2 { members.append(.init(key: "ipa", value: .hex(IPA))) }
-        }
-        if Stall { members.append(.init(key: "stag", value: .integer(Int(STAG)))) }
-        members.append(.init(key: "record", value: .array(words.map(JSONValue.hex))))
-        return members
     }
 }

@@ -1,7 +1,5 @@
-import EmulatedIOMMU
 import IOMMU
 import JSONRPC
-import SMMUv3
 
 private struct IdentificationParameters {
     let words: [(name: String, value: Param<UInt64?>)]
@@ -23,6 +21,7 @@ func declareVSMMUMethods(_ methods: inout MethodTable<Service>) {
         let idr = m.optional(
             "idr", IdentificationParameters.type, "ID registers; absent ones as smmu0 of the laboratory.")
         let vsmmu = m.result("vsmmu", .count, "The SMMU.")
+        m.needs(.bareSMMUs)
         m.refuses(.EINVAL, "idr_not_modelled", "The model cannot do what a field says; `data.field` names it.")
         m.refuses(.EDQUOT, "quota_exceeded", "The session has limits.vsmmus_per_session of them.")
         return { call, service in
@@ -32,16 +31,17 @@ func declareVSMMUMethods(_ methods: inout MethodTable<Service>) {
                     if let value = given[word.value] { overrides[word.name] = UInt32(truncatingIfNeeded: value) }
                 }
             }
-            let made = try service.emulatedContext(call).createVSMMU(overrides: overrides)
+            let made = try service.bareSMMUs(call).createVSMMU(overrides: overrides)
             return call.reply { $0.set(vsmmu, made) }
         }
     }
 
     methods.declare("vsmmu.destroy", "Take the SMMU away and let go of its memory.", changesState: true) { m in
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
+        m.needs(.bareSMMUs)
         m.refusesUnknown("vsmmu")
         return { call, service in
-            try service.emulatedContext(call).destroyVSMMU(call[vsmmu])
+            try service.bareSMMUs(call).destroyVSMMU(call[vsmmu])
             return call.reply()
         }
     }
@@ -59,11 +59,12 @@ private func declareGuestMemory(_ methods: inout MethodTable<Service>) {
         let offset = m.param("offset", .address, default: 0, "First byte of it; a multiple of 4096.")
         let length = m.param("length", .address, "Bytes; a multiple of 4096.")
         let gpa = m.param("gpa", .address, "Where; a multiple of 4096.")
+        m.needs(.bareSMMUs)
         m.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
         m.refuses(.EINVAL, "bad_range", "The range is unaligned, or outside the memory object.")
         m.refuses(.EEXIST, "gpa_in_use", "There is memory already.")
         return { call, service in
-            try service.emulatedContext(call).mapVSMMUMemory(
+            try service.bareSMMUs(call).mapVSMMUMemory(
                 call[vsmmu], memory: call[memory], offset: call[offset], length: call[length], gpa: call[gpa])
             return call.reply()
         }
@@ -72,9 +73,10 @@ private func declareGuestMemory(_ methods: inout MethodTable<Service>) {
     methods.declare("vsmmu.unmap_memory", "Take a range of guest memory away.", changesState: true) { m in
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
         let gpa = m.param("gpa", .address, "Where the range begins.")
+        m.needs(.bareSMMUs)
         m.refuses(.ENOENT, "no_guest_memory", "No range begins there.")
         return { call, service in
-            try service.emulatedContext(call).unmapVSMMUMemory(call[vsmmu], gpa: call[gpa])
+            try service.bareSMMUs(call).unmapVSMMUMemory(call[vsmmu], gpa: call[gpa])
             return call.reply()
         }
     }
@@ -88,8 +90,8 @@ private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
         let value = m.result("value", .hex, "What it reads.")
         refusesRegisters(m)
         return { call, service in
-            let context = try service.emulatedContext(call)
-            let read = try context.mmioRead(call[vsmmu], offset: call[offset], size: Int(call[size]))
+            let smmus = try service.bareSMMUs(call)
+            let read = try smmus.mmioRead(call[vsmmu], offset: call[offset], size: Int(call[size]))
             return call.reply { $0.set(value, read) }
         }
     }
@@ -104,15 +106,16 @@ private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
         refusesRegisters(m)
         m.refusesWhenStopping()
         return { call, service in
-            let context = try service.emulatedContext(call)
-            let isDone = try context.mmioWrite(
+            let smmus = try service.bareSMMUs(call)
+            let isDone = try smmus.mmioWrite(
                 call[vsmmu], offset: call[offset], size: Int(call[size]), value: call[value])
-            return isDone ? call.reply() : service.consumeCommands(of: call[vsmmu], context, for: call)
+            return isDone ? call.reply() : service.consumeCommands(of: call[vsmmu], smmus, for: call)
         }
     }
 }
 
 private func refusesRegisters(_ method: MethodBuilder) {
+    method.needs(.bareSMMUs)
     method.refusesUnknown("vsmmu")
     method.refuses(.EINVAL, "bad_width", "The size or alignment is none that the register has.")
 }
@@ -130,14 +133,15 @@ private func declareInterrupts(_ methods: inout MethodTable<Service>) {
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
         let irq = m.param("irq", .choice(InterruptChoice.self), "Which interrupt.")
         let enable = m.param("enable", .bool, default: true, "False: no longer; then no descriptor is taken.")
+        m.needs(.bareSMMUs)
         m.refusesUnknown("vsmmu")
         m.refuses(.EBADF, "descriptor_missing", "No descriptor came with the request.")
         m.refuses(.EINVAL, "not_an_eventfd", "The descriptor is no eventfd.")
         m.refuses(.EAGAIN, "no_signals", "The system has no asynchronous I/O left to signal it with.")
         return { call, service in
-            let context = try service.emulatedContext(call)
+            let smmus = try service.bareSMMUs(call)
             let descriptor = call[enable] ? try call.takeDescriptor().take() : nil
-            try context.setVSMMUInterrupt(call[vsmmu], call[irq].rawValue, descriptor: descriptor)
+            try smmus.setVSMMUInterrupt(call[vsmmu], call[irq].rawValue, descriptor: descriptor)
             return call.reply()
         }
     }
@@ -175,16 +179,17 @@ private func declareVirtualTranslation(_ methods: inout MethodTable<Service>) {
         let privileged = m.param("privileged", .bool, default: false, "Whether it is privileged.")
         let trace = m.param("trace", .bool, default: false, "Whether to show each step of the walk.")
         let fields = TranslationFields(m)
+        m.needs(.bareSMMUs)
         m.refusesUnknown("vsmmu")
         return { call, service in
-            let transaction = VirtualTransaction(
+            let transaction = TransactionRequest(
                 streamID: call[streamID], pasid: call[pasid], address: call[iova], access: call[access].kind,
                 privileged: call[privileged])
             let wantsSteps = call[trace]
-            let result = try service.emulatedContext(call).translateVSMMU(
+            let result = try service.bareSMMUs(call).translateVSMMU(
                 call[vsmmu], transaction, trace: wantsSteps)
             return call.reply { reply in
-                reply.write(result, at: transaction.address, fields)
+                reply.write(result, fields)
                 if wantsSteps { reply.write(result.steps, fields) }
             }
         }
@@ -199,50 +204,21 @@ private func declareVSMMUTranslateMany(_ methods: inout MethodTable<Service>) {
         let requests = m.param("requests", .array(of: TransactionParameters.type, count: 0...10_000), "The accesses.")
         let results = m.result(
             "results", .array(of: .object { TranslationFields($0) }), "As of vsmmu.translate, in the same order.")
+        m.needs(.bareSMMUs)
         m.refusesUnknown("vsmmu")
         return { call, service in
             let transactions = call[requests].map { request in
-                VirtualTransaction(
+                TransactionRequest(
                     streamID: request[request.fields.streamID], pasid: request[request.fields.pasid],
                     address: request[request.fields.iova], access: request[request.fields.access].kind,
                     privileged: request[request.fields.privileged])
             }
-            let found = try service.emulatedContext(call).translateVSMMU(call[vsmmu], many: transactions)
+            let found = try service.bareSMMUs(call).translateVSMMU(call[vsmmu], many: transactions)
             return call.reply { reply in
                 reply.set(results) { list in
-                    for (result, transaction) in zip(found, transactions) {
-                        list.append { $0.write(result, at: transaction.address, $1) }
-                    }
+                    for result in found { list.append { $0.write(result, $1) } }
                 }
             }
         }
-    }
-}
-
-extension ResultWriter {
-    fileprivate func write(_ result: VirtualTranslation, at address: UInt64, _ fields: TranslationFields) {
-        switch result.translation {
-        case .ok(let output):
-            write(output, fields)
-        case .fault(let record, let isRecorded):
-            set(fields.event, .object(record.virtualMembers(at: address, isRecorded: isRecorded, result.isAborted)))
-        case .stalled(_, let record, let isRecorded):
-            set(fields.event, .object(record.virtualMembers(at: address, isRecorded: isRecorded, false)))
-        case .terminated(let reason):
-            set(fields.terminated, reason.rawValue)
-        }
-        set(fields.cached, result.isCached)
-    }
-}
-
-extension EventRecord {
-    /// The event as the owner of a bare SMMU sees it: `record` only if the queue took it.
-    fileprivate func virtualMembers(at address: UInt64, isRecorded: Bool, _ isAborted: Bool) -> [JSONValue.Member] {
-        var members = members(address: type?.isTranslationFault == true ? address : nil)
-        members.removeAll { $0.key == "record" }
-        members.append(.init(key: "recorded", value: .bool(isRecorded)))
-        if isRecorded { members.append(.init(key: "record", value: .array(words.map(JSONValue.hex)))) }
-        if !Stall { members.append(.init(key: "aborted", value: .bool(isAborted))) }
-        return members
     }
 }

@@ -1,4 +1,3 @@
-import EmulatedIOMMU
 import IOMMU
 import JSONRPC
 
@@ -31,7 +30,7 @@ extension Service {
     ///
     /// An access that waits ends with its connection, and after `milliseconds` with ETIMEDOUT.
     func access<Value>(
-        _ call: Call, _ context: EmulatedContext, timeout milliseconds: UInt32?,
+        _ call: Call, _ work: any WaitingWork, timeout milliseconds: UInt32?,
         start: (@escaping (Result<Value, IOMMUError>) -> Void) throws(IOMMUError) -> Progress<Value>,
         write: @escaping (ResultWriter, Value) -> Void
     ) throws -> Outcome {
@@ -40,12 +39,12 @@ extension Service {
         case .done(let value):
             return call.reply { write($0, value) }
         case .pending(let id):
-            let parked = call.park { [weak context] in
-                context?.terminate(access: id, with: Self.accessCancelled)
+            let parked = call.park { [weak work] in
+                work?.terminate(access: id, with: Self.accessCancelled)
             }
             let timer = milliseconds.map { milliseconds in
-                loop.schedule(after: UInt64(milliseconds) * 1_000_000) { [weak context] in
-                    context?.terminate(access: id, with: Self.accessTimedOut(milliseconds))
+                loop.schedule(after: UInt64(milliseconds) * 1_000_000) { [weak work] in
+                    work?.terminate(access: id, with: Self.accessTimedOut(milliseconds))
                 }
             }
             pending.wait(parked) { [loop] in if let timer { loop.cancel(timer) } }
@@ -68,11 +67,11 @@ extension Service {
 
     /// Looks regularly whether processes that share their address space are still there, as long as there are any.
     func watchAddressSpaces() {
-        guard !isWatchingAddressSpaces, let emulated, emulated.sva.needsProbing else { return }
+        guard !isWatchingAddressSpaces, let probing = backend.addressSpaceProbing, probing.needsProbing else { return }
         isWatchingAddressSpaces = true
-        loop.schedule(after: SVAManager.probeInterval / 2) { [unowned self] in
+        loop.schedule(after: probing.probeInterval / 2) { [unowned self] in
             isWatchingAddressSpaces = false
-            emulated.sva.probeAddressSpaces()
+            probing.probeAddressSpaces()
             watchAddressSpaces()
         }
     }

@@ -1,25 +1,24 @@
-import EmulatedIOMMU
 import IOMMU
 import JSONRPC
 
 extension Service {
     /// Has a bare SMMU work off a long command queue in turns of the loop, so that no guest holds up the others, and
     /// answers then. It goes on where the connection ends.
-    func consumeCommands(of vsmmu: ObjectID, _ context: EmulatedContext, for call: Call) -> Outcome {
+    func consumeCommands(of vsmmu: ObjectID, _ smmus: any BareSMMUs, for call: Call) -> Outcome {
         let parked = call.park {}
-        goOn(vsmmu, context, parked)
+        goOn(vsmmu, smmus, parked)
         return .later(parked)
     }
 
-    private func goOn(_ vsmmu: ObjectID, _ context: EmulatedContext, _ parked: ParkedCall) {
-        loop.schedule(after: 0) { [weak self, weak context] in
-            guard let self, let context else {
+    private func goOn(_ vsmmu: ObjectID, _ smmus: any BareSMMUs, _ parked: ParkedCall) {
+        loop.schedule(after: 0) { [weak self, weak smmus] in
+            guard let self, let smmus else {
                 parked.fail(IOMMUError(.ECANCELED, "session_closed", "the session was closed"))
                 return
             }
             do {
-                if try context.consumeVSMMUCommands(vsmmu) { return _ = parked.reply() }
-                goOn(vsmmu, context, parked)
+                if try smmus.consumeVSMMUCommands(vsmmu) { return _ = parked.reply() }
+                goOn(vsmmu, smmus, parked)
             } catch {
                 parked.fail(error)
             }

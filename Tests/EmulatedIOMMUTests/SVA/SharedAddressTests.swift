@@ -43,15 +43,14 @@ import Testing
         let laboratory = try Laboratory()
         let (mm, _) = try makeMM(laboratory, populate: true)
         let pasid = try laboratory.context.bindSVA(device: try laboratory.bind("0000:03:00.0"), mm: mm).pasid
-        func translate(_ access: AccessKind) throws -> Translation {
-            try laboratory.backend.translate(
-                smmu: "smmu0", streamID: 0x300, pasid: pasid, iova: 0x40_0800, access: access, privileged: privileged,
-                trace: false
-            ).translation
+        func translate(_ access: AccessKind) throws -> TranslationOutcome {
+            let transaction = TransactionRequest(
+                streamID: 0x300, pasid: pasid, address: 0x40_0800, access: access, privileged: privileged)
+            return try laboratory.context.translate(smmu: "smmu0", transaction, trace: false).outcome
         }
-        guard case .ok = try translate(.write) else { return #expect(Bool(false), "it is mapped") }
-        guard case .stalled(_, let record, _) = try translate(.execute) else { return #expect(Bool(false), "no code") }
-        #expect(record.type == .F_PERMISSION)
+        guard case .translated = try translate(.write) else { return #expect(Bool(false), "it is mapped") }
+        guard case .fault(let fault) = try translate(.execute) else { return #expect(Bool(false), "no code") }
+        #expect(fault.type == "F_PERMISSION" && fault.stallTag != nil)
     }
 
     @Test func oneBondAndOnePASIDPerPair() throws {

@@ -88,21 +88,25 @@ import Testing
             return context
         }
 
-        func translate(_ address: UInt64, stream: UInt32 = 1, pasid: UInt32? = nil) throws -> VirtualTranslation {
+        func translate(_ address: UInt64, stream: UInt32 = 1, pasid: UInt32? = nil) throws -> TranslationResult {
             try laboratory.context.translateVSMMU(
                 vsmmu,
-                VirtualTransaction(streamID: stream, pasid: pasid, address: address, access: .read, privileged: false))
+                TransactionRequest(streamID: stream, pasid: pasid, address: address, access: .read, privileged: false))
         }
     }
 
-    private func eventType(_ result: VirtualTranslation) -> EventType? {
-        if case .fault(let record, _) = result.translation { return record.type }
+    private func fault(_ result: TranslationResult) -> FaultDescription? {
+        if case .fault(let fault) = result.outcome { return fault }
         return nil
+    }
+
+    private func eventType(_ result: TranslationResult) -> EventType? {
+        EventType.allCases.first { $0.name == fault(result)?.type }
     }
 
     @Test func theClientProgramsTheDevice() throws {
         let guest = try Guest()
-        #expect(try guest.translate(0x77).translation == .ok(try #require(output(try guest.translate(0x77)))))
+        #expect(try guest.translate(0x77).outcome == .translated(try #require(output(try guest.translate(0x77)))))
         #expect(output(try guest.translate(0x77))?.address == 0x77, "bypass out of reset")
         try guest.enable()
         let first = try guest.translate(0x1234_5678)
@@ -110,7 +114,7 @@ import Testing
         #expect(!first.isCached)
         #expect(try guest.translate(0x1234_5000).isCached)
         let missing = try guest.translate(0x1234_6000)
-        #expect(eventType(missing) == .F_TRANSLATION && missing.isAborted)
+        #expect(eventType(missing) == .F_TRANSLATION && fault(missing)?.isAborted == true)
         #expect(try guest.load(Guest.events) & 0xff == 0x10)
         #expect(try guest.load(Guest.events + 16) == 0x1234_6000)
         #expect(try guest.read(.EVENTQ_PROD) == 1)
@@ -126,13 +130,13 @@ import Testing
         let many = try guest.laboratory.context.translateVSMMU(
             guest.vsmmu,
             many: [1, 7].map {
-                VirtualTransaction(streamID: $0, pasid: nil, address: 0, access: .write, privileged: true)
+                TransactionRequest(streamID: $0, pasid: nil, address: 0, access: .write, privileged: true)
             })
         #expect(many.map { eventType($0) } == [.F_TRANSLATION, .C_BAD_STE])
     }
 
-    private func output(_ result: VirtualTranslation) -> Output? {
-        if case .ok(let output) = result.translation { return output }
+    private func output(_ result: TranslationResult) -> TranslationOutput? {
+        if case .translated(let output) = result.outcome { return output }
         return nil
     }
 

@@ -1,0 +1,141 @@
+import IOMMU
+import SMMUv3
+
+/// What can be seen of the emulated hardware. Nothing here has a side effect.
+extension EmulatedContext {
+    package func stream(ofDevice id: ObjectID) throws(IOMMUError) -> StreamName {
+        let device = try device(id)
+        return StreamName(smmu: device.smmu.name, streamID: device.description.streamIDs.first ?? 0)
+    }
+
+    package func owns(_ stream: StreamName) throws(IOMMUError) -> Bool {
+        owns(stream.streamID, of: try backend.smmu(named: stream.smmu))
+    }
+
+    package func ownsDevice(behind smmu: String) throws(IOMMUError) -> Bool {
+        let smmu = try backend.smmu(named: smmu)
+        return backend.devices.contains { $0.smmu === smmu && $0.boundBy === self }
+    }
+
+    private func owns(_ streamID: UInt32, of smmu: EmulatedSMMU) -> Bool {
+        backend.device(onSMMU: smmu, streamID: streamID)?.boundBy === self
+    }
+
+    private func maySee(_ streamID: UInt32, of smmu: EmulatedSMMU, _ scope: InspectionScope) -> Bool {
+        switch scope {
+        case .everything: true
+        case .ownDevices: owns(streamID, of: smmu)
+        }
+    }
+
+    // MARK: Translations and structures
+
+    package func translate(
+        smmu name: String, _ transaction: TransactionRequest, trace: Bool
+    ) throws(IOMMUError) -> TranslationResult {
+        let inspection = try backend.smmu(named: name).smmu.inspect(Transaction(transaction), trace: trace)
+        return TranslationResult(
+            TranslationOutcome(inspection.translation, at: transaction.address), isCached: inspection.isCached,
+            steps: inspection.steps.map { TranslationStep($0) })
+    }
+
+    package func streamTableEntry(of stream: StreamName) throws(IOMMUError) -> StructureDescription {
+        guard let entry = try backend.smmu(named: stream.smmu).smmu.lookupSTE(streamID: stream.streamID) else {
+            throw IOMMUError(
+                .ENOENT, "no_ste", "the stream table of \(stream.smmu) has no entry for StreamID \(stream.streamID)",
+                ["smmu": .text(stream.smmu), "stream_id": .number(UInt64(stream.streamID))])
+        }
+        return StructureDescription(words: entry.words, fields: entry.fields.map { NamedField($0) })
+    }
+
+    package func contextDescriptor(
+        of stream: StreamName, substreamID: UInt32
+    ) throws(IOMMUError) -> StructureDescription {
+        let smmu = try backend.smmu(named: stream.smmu).smmu
+        guard let descriptor = smmu.lookupCD(streamID: stream.streamID, substreamID: substreamID) else {
+            throw IOMMUError(
+                .ENOENT, "no_cd",
+                "stream \(stream.streamID) of \(stream.smmu) has no context descriptor \(substreamID)",
+                [
+                    "smmu": .text(stream.smmu), "stream_id": .number(UInt64(stream.streamID)),
+                    "substream_id": .number(UInt64(substreamID)),
+                ])
+        }
+        return StructureDescription(words: descriptor.words, fields: descriptor.fields.map { NamedField($0) })
+    }
+
+    package func registers(smmu name: String) throws(IOMMUError) -> [NamedField] {
+        let smmu = try backend.smmu(named: name).smmu
+        return Register.allCases.map { NamedField($0.name, smmu.value(of: $0), width: $0.width * 8) }
+    }
+
+    // MARK: Traces
+
+    package func commands(
+        smmu name: String, since sequence: UInt64?, limit: Int, scope: InspectionScope
+    ) throws(IOMMUError) -> Trace<CommandDescription> {
+        let smmu = try backend.smmu(named: name)
+        let queue = smmu.driver.queue
+        let found = queue.commands(since: Self.start(sequence, limit, last: queue.issued), limit: limit)
+        let seen = found.filter { _, command in
+            switch scope {
+            case .everything: true
+            case .ownDevices: command.namesStream && owns(command.StreamID, of: smmu)
+            }
+        }
+        return Trace(records: seen.map { ($0.sequence, CommandDescription($0.command)) }, last: queue.issued)
+    }
+
+    package func events(
+        smmu name: String, since sequence: UInt64?, limit: Int, scope: InspectionScope
+    ) throws(IOMMUError) -> Trace<FaultDescription> {
+        let smmu = try backend.smmu(named: name)
+        let last = smmu.driver.recordedEvents
+        let found = smmu.driver.events(since: Self.start(sequence, limit, last: last), limit: limit)
+        let seen = found.filter { maySee($0.record.StreamID, of: smmu, scope) }
+        return Trace(records: seen.map { ($0.sequence, FaultDescription($0.record)) }, last: last)
+    }
+
+    /// Where to go on so that `limit` records are left of those there are.
+    private static func start(_ sequence: UInt64?, _ limit: Int, last: UInt64) -> UInt64 {
+        if let sequence { return sequence }
+        let limit = UInt64(max(limit, 0))
+        return last > limit ? last - limit : 0
+    }
+
+    // MARK: Caches
+
+    package func caches(
+        smmu name: String, limit: Int, scope: InspectionScope
+    ) throws(IOMMUError) -> CacheDescription {
+        let smmu = try backend.smmu(named: name)
+        switch scope {
+        case .everything: return CacheDescription(smmu.smmu.cacheView(limit: limit))
+        case .ownDevices: return ownPart(of: smmu.smmu.cacheView(), smmu, limit: limit)
+        }
+    }
+
+    /// The streams of this context's devices and the address spaces that those use.
+    private func ownPart(of view: CacheView, _ smmu: EmulatedSMMU, limit: Int) -> CacheDescription {
+        var seen = CacheDescription(view)
+        seen.streamIDs = seen.streamIDs.filter { owns($0, of: smmu) }
+        seen.contexts = seen.contexts.filter { owns($0.streamID, of: smmu) }
+        let asids = seen.contexts.compactMap {
+            smmu.smmu.lookupCD(streamID: $0.streamID, substreamID: $0.index).map { UInt16(truncatingIfNeeded: $0.ASID) }
+        }
+        let vmids = seen.streamIDs.compactMap { smmu.smmu.lookupSTE(streamID: $0)?.S2VMID }.filter { $0 != 0 }
+        let own = seen.translations.filter { entry in
+            if let vmid = entry.vmid, vmid != 0 { return vmids.contains { $0 == vmid } }
+            return entry.asid.map(asids.contains) ?? false
+        }
+        seen.translations = Array(own.prefix(limit))
+        return seen
+    }
+}
+
+extension Command {
+    /// Whether the command is about one stream, or a range of them.
+    fileprivate var namesStream: Bool {
+        name != "CMD_CFGI_ALL" && fields.contains { $0.name.description == "StreamID" }
+    }
+}

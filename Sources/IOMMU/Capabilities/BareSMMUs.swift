@@ -1,0 +1,43 @@
+/// ``Capability/bareSMMUs``: SMMUv3 models that the client itself programs, through registers, queues and tables in its
+/// own memory objects.
+package protocol BareSMMUs: AnyObject {
+    /// `vsmmu.create`: a device out of reset.
+    ///
+    /// - Parameter overrides: whole words by register name; the others are those of the laboratory's smmu0.
+    /// - Throws: `EINVAL` naming the field that cannot be honoured, `EDQUOT`.
+    func createVSMMU(overrides: [String: UInt32]) throws(IOMMUError) -> ObjectID
+    /// `vsmmu.destroy`; `ENOENT`.
+    func destroyVSMMU(_ vsmmu: ObjectID) throws(IOMMUError)
+    /// `vsmmu.memory`: part of a memory object at a guest physical address, in multiples of 4096 bytes.
+    ///
+    /// - Throws: `ENOENT`; `EINVAL` for misalignment or a range outside the memory, `EEXIST` for an overlap, `EDQUOT`.
+    func mapVSMMUMemory(
+        _ vsmmu: ObjectID, memory: ObjectID, offset: UInt64, length: UInt64, gpa: UInt64
+    ) throws(IOMMUError)
+    /// `vsmmu.unmap_memory`: the whole range that begins there; `ENOENT` if none does.
+    func unmapVSMMUMemory(_ vsmmu: ObjectID, gpa: UInt64) throws(IOMMUError)
+    /// `vsmmu.mmio_read`: 4 or 8 bytes of pages 0 and 1. `ENOENT`; `EINVAL` for what no bus would carry.
+    func mmioRead(_ vsmmu: ObjectID, offset: UInt64, size: Int) throws(IOMMUError) -> UInt64
+    /// `vsmmu.mmio_write`. `ENOENT`; `EINVAL` for what no bus would carry.
+    ///
+    /// - Returns: whether all commands it has made visible are consumed; else ``consumeVSMMUCommands(_:)`` goes on.
+    func mmioWrite(_ vsmmu: ObjectID, offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) -> Bool
+    /// Some more of the commands that a write has made visible; `ENOENT`. - Returns: whether those were the last.
+    func consumeVSMMUCommands(_ vsmmu: ObjectID) throws(IOMMUError) -> Bool
+    /// `vsmmu.translate`: for real, with all its effects; `ENOENT`.
+    ///
+    /// - Parameter trace: whether the walk is wanted.
+    func translateVSMMU(
+        _ vsmmu: ObjectID, _ transaction: TransactionRequest, trace: Bool
+    ) throws(IOMMUError) -> TranslationResult
+    /// `vsmmu.translate_many`: in order, one result for each; `ENOENT`.
+    func translateVSMMU(
+        _ vsmmu: ObjectID, many transactions: [TransactionRequest]
+    ) throws(IOMMUError) -> [TranslationResult]
+    /// `vsmmu.set_irq`: signals an eventfd, which the call owns, at each interrupt; nil stops.
+    ///
+    /// - Parameter name: "evtq", "priq", "cmdq-sync" or "gerror".
+    /// - Throws: `ENOENT`; `EINVAL` for another name or what is no eventfd, `EAGAIN` or `EMFILE` where it could not be
+    ///   signalled.
+    func setVSMMUInterrupt(_ vsmmu: ObjectID, _ name: String, descriptor: Int32?) throws(IOMMUError)
+}

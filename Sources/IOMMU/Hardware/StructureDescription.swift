@@ -1,0 +1,41 @@
+/// One field of a structure, command or register by its name in IHI 0070.
+package struct NamedField: Sendable {
+    package var name: String
+    /// Right-aligned; of an address field the whole byte address.
+    package var value: UInt64
+    /// Bits, 64 for an address.
+    package var width: Int
+
+    package init(_ name: String, _ value: UInt64, width: Int) {
+        self.name = name
+        self.value = value
+        self.width = width
+    }
+}
+
+/// An STE or CD as it lies in memory, and decoded.
+package struct StructureDescription: Sendable {
+    /// Eight.
+    package var words: [UInt64]
+    package var fields: [NamedField]
+
+    package init(words: [UInt64], fields: [NamedField]) {
+        self.words = words
+        self.fields = fields
+    }
+}
+
+/// A command that was issued to an SMMU.
+package struct CommandDescription: Sendable {
+    /// "CMD_TLBI_NH_VA" and so on, "Reserved" for what IHI 0070 does not define.
+    package var name: String
+    package var fields: [NamedField]
+    /// Two.
+    package var words: [UInt64]
+
+    package init(name: String, fields: [NamedField], words: [UInt64]) {
+        self.name = name
+        self.fields = fields
+        self.words = words
+    }
+}

@@ -1,0 +1,43 @@
+import IOMMU
+import JSONRPC
+
+/// `fd.export` and `device.export`: devices that a VMM drives through descriptors of its own.
+func declareExportMethods(_ methods: inout MethodTable<Service>) {
+    methods.declare("fd.export", "Hand out an iommufd and the vfio descriptors of devices.", changesState: true) { m in
+        let names = m.param("names", .array(of: .string(maximumBytes: 64), count: 0...15), "The devices.")
+        m.sendsDescriptors()
+        m.needs(.descriptorExport)
+        m.refuses(.EPERM, "not_allowed", "No `[[allow]]` rule lets this user have one of the devices.")
+        return { call, service in
+            let client = try service.client(call)
+            let wanted = call[names].map { $0 }
+            for name in wanted { try service.policy.requireBind(client.peer, device: name) }
+            let export = try service.descriptorExport(client)
+            return try call.reply(handingOut: try export.exportContext(devices: wanted))
+        }
+    }
+
+    methods.declare("device.export", "Hand out the descriptor of a bound device.", changesState: true) { m in
+        let device = m.param("device", .id, "The device object.")
+        m.sendsDescriptors()
+        m.needs(.descriptorExport)
+        m.refusesUnknown("device")
+        return { call, service in
+            let export = try service.descriptorExport(try service.client(call))
+            return try call.reply(handingOut: [try export.exportDevice(call[device])])
+        }
+    }
+}
+
+extension Call {
+    /// Replies with descriptors, each of which is closed once it is sent or cannot be.
+    fileprivate func reply(handingOut numbers: [Int32]) throws -> Outcome {
+        var refusal: (any Error)?
+        for number in numbers {
+            let descriptor = Descriptor(adopting: number)
+            do { try attach(descriptor) } catch { refusal = refusal ?? error }
+        }
+        if let refusal { throw refusal }
+        return reply()
+    }
+}

@@ -1,0 +1,18 @@
+import IOMMU
+import IOMMUService
+
+/// A second backend: no hardware, and no capability but what every backend has.
+final class FakeBackend: IOMMUBackend {
+    var eventHandler: ((BackendEvent) -> Void)?
+    private(set) var contexts: [FakeContext] = []
+
+    var kind: String { "emulated" }
+    var features: [String] { [] }
+    var topology: TopologyState { TopologyState(smmus: [], groups: [], devices: [], accelerators: []) }
+
+    func makeContext(owner: String, account: Account, limits: ContextLimits) -> FakeContext {
+        let context = FakeContext(owner: owner)
+        contexts.append(context)
+        return context
+    }
+}
