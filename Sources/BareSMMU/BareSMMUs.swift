@@ -21,8 +21,9 @@ extension EmulatedContext {
 
     /// `vsmmu.create`: a device out of reset.
     ///
-    /// - Parameter overrides: whole words by register name; the others are those of the laboratory's smmu0.
-    /// - Throws: `EINVAL` naming the field that cannot be honoured, `EDQUOT`.
+    /// - Parameter overrides: whole words by register name; the others are those of the laboratory's smmu0 with HYP, MSI
+    ///   and AIDR 3.1, made to fit.
+    /// - Throws: `EINVAL` naming the field that cannot be, or that the model cannot honour; `EDQUOT`.
     package func createVSMMU(overrides: [String: UInt32] = [:]) throws(IOMMUError) -> ObjectID {
         let session = virtualSMMUs
         guard session.vsmmus.count < limits.vsmmus else {

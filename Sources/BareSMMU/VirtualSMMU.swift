@@ -23,6 +23,7 @@ package final class VirtualSMMU: SMMUDelegate {
     init(_ identification: Identification) throws(IOMMUError) {
         let memory = GuestMemoryMap()
         do {
+            try identification.validateBare()
             smmu = try SMMU(memory: GuestMemory(map: memory), identification: identification)
         } catch {
             throw IOMMUError(

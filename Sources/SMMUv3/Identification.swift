@@ -1,4 +1,5 @@
-/// The read-only words that say what an SMMU implements; they govern all behaviour of the model (6.3.1-6.3.8).
+/// The read-only words that say what an SMMU implements; they govern all behaviour of the model (IHI 0070,
+/// issue G.b, 6.3.1-6.3.8).
 public struct Identification: Equatable, Sendable {
     public var IDR0: UInt32
     public var IDR1: UInt32

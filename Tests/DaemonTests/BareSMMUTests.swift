@@ -179,6 +179,37 @@ struct BareSMMUTests {
         try client.expect(ENOENT, nil, "vsmmu.mmio_read", #"{"vsmmu":1,"offset":0,"size":4}"#)
     }
 
+    /// What the model would not honour, and what no SMMU can be, by the field that says so.
+    @Test func anIdentificationThatCannotBeIsRefusedByItsField() throws {
+        let refused: [(String, String)] = [
+            ("IDR0.BTM", #"{"IDR0":"0x84d36bb"}"#), ("IDR0.SEV", #"{"IDR0":"0x84d769b"}"#),
+            ("IDR5.OAS", #"{"IDR5":"0x1000016"}"#), ("IDR5.VAX", #"{"IDR5":"0x1000414"}"#),
+            ("IDR0.HYP", #"{"IDR0":"0x84d3699"}"#), ("IDR0.NS1ATS", #"{"IDR0":"0x84c3a9b"}"#),
+            ("IDR3.RIL", #"{"AIDR":2,"IDR3":"0x1114"}"#), ("IDR3.BBML", #"{"AIDR":2,"IDR3":"0x514"}"#),
+            ("IDR1.SSIDSIZE", #"{"IDR0":"0x84d3499"}"#), ("IDR1.PRIQS", #"{"IDR1":"0x2100410"}"#),
+            ("IDR0[31]", #"{"IDR0":"0x884d369b"}"#), ("IDR2[31:0]", #"{"IDR2":1}"#),
+            ("IDR3[6]", #"{"IDR3":"0x1554"}"#), ("IDR5[15:12]", #"{"IDR5":"0x1001014"}"#),
+            ("AIDR[31:8]", #"{"AIDR":"0x101"}"#), ("AIDR", #"{"AIDR":5}"#), ("IIDR[7]", #"{"IIDR":"0x80"}"#),
+        ]
+        for (field, words) in refused {
+            let error = try client.refusal("vsmmu.create", #"{"idr":\#(words)}"#)
+            #expect(error.code == -Int(EINVAL) && error.reason == "idr_not_modelled")
+            let named = error.details.first { $0.key == "field" }?.value.stringValue
+            #expect(named == field, "\(words): \(error.message)")
+        }
+    }
+
+    @Test func everyVersionOfTheArchitectureCanBe() throws {
+        for version in 0...4 as ClosedRange<UInt64> {
+            let id = try client.id("vsmmu.create", #"{"idr":{"AIDR":\#(version)}}"#, "vsmmu")
+            let reply = try client.call("vsmmu.mmio_read", #"{"vsmmu":\#(id),"offset":28,"size":4}"#)
+            #expect(reply["value"]?.unsignedValue == version)
+        }
+        // What is not given is the laboratory's smmu0 with HYP and MSI, as SMMUv3.1.
+        let words: [(UInt64, UInt64)] = [(0, 0x84d369b), (4, 0x2108410), (12, 0x1514), (20, 0x1000014), (28, 1)]
+        for (offset, word) in words { #expect(try read(offset) == word) }
+    }
+
     @Test func aSessionHasSoManyOfThem() throws {
         for _ in 1..<16 { _ = try client.call("vsmmu.create") }
         try client.expect(EDQUOT, nil, "vsmmu.create")

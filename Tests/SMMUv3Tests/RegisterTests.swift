@@ -189,32 +189,4 @@ import Testing
         try machine.submit(.SYNC(signal: 1, msiAddress: 0x3_0000_0000, msiData: 1))
         #expect(machine.read(.GERROR) & UInt64(GERROR.MSI_CMDQ_ABT_ERR) != 0)
     }
-
-    @Test(
-        arguments: [
-            ("IDR0.TTF", \Identification.IDR0, 3, 2, 3), ("IDR0.HTTU", \.IDR0, 7, 6, 3),
-            ("IDR0.ATOS", \.IDR0, 15, 15, 1),
-            ("IDR0.VATOS", \.IDR0, 20, 20, 1), ("IDR0.TTENDIAN", \.IDR0, 22, 21, 0),
-            ("IDR0.STALL_MODEL", \.IDR0, 25, 24, 3), ("IDR0.ST_LEVEL", \.IDR0, 28, 27, 2),
-            ("IDR0.RME_IMPL", \.IDR0, 30, 30, 1), ("IDR1.ECMDQ", \.IDR1, 31, 31, 1), ("IDR1.CMDQS", \.IDR1, 25, 21, 20),
-            ("IDR1.SSIDSIZE", \.IDR1, 10, 6, 21), ("IDR1.SIDSIZE", \.IDR1, 5, 0, 33), ("IDR3.MPAM", \.IDR3, 7, 7, 1),
-            ("IDR3.DPT", \.IDR3, 15, 15, 1), ("IDR5.DS", \.IDR5, 7, 7, 1), ("IDR5.OAS", \.IDR5, 2, 0, 7),
-            ("IDR5.GRAN4K", \.IDR5, 6, 4, 0), ("IDR5.STALL_MAX", \.IDR5, 31, 16, 0), ("AIDR", \.AIDR, 7, 0, 0),
-            ("IDR0.S1P", \.IDR0, 1, 0, 0), ("IDR0.PRI", \.IDR0, 10, 10, 0),
-        ] as [(String, WritableKeyPath<Identification, UInt32> & Sendable, UInt32, UInt32, UInt32)])
-    func refusedIdentification(
-        _ refusal: (String, WritableKeyPath<Identification, UInt32> & Sendable, UInt32, UInt32, UInt32)
-    ) {
-        let words = Identification.laboratory.with(refusal.1, refusal.2, refusal.3, refusal.4)
-        #expect(
-            refusal.0
-                == { () -> String in
-                    do throws(IdentificationError) {
-                        _ = try SMMU(memory: SparseMemory(), identification: words)
-                        return "accepted"
-                    } catch {
-                        return error.field
-                    }
-                }())
-    }
 }

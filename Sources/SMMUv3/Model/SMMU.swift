@@ -1,5 +1,8 @@
 /// An SMMUv3 as software and devices see it: registers, queues and translations.
 ///
+/// It follows Arm's IHI 0070, issue G.b, whose sections all comments name: SMMUv3.0 to SMMUv3.4, as the ID registers
+/// say, without what ``Identification/validate()`` refuses.
+///
 /// It belongs to one thread; its owner serialises register accesses and transactions.
 public final class SMMU<Memory: PhysicalMemory> {
     /// The ID registers; they govern all behaviour.
