@@ -65,6 +65,11 @@ public struct OutputAttributes: Equatable, Sendable {
         self.packed = packed
     }
 
+    /// The same with another type.
+    func with(memoryAttributes: UInt8) -> OutputAttributes {
+        OutputAttributes(packed: packed & ~0xff | UInt32(memoryAttributes))
+    }
+
     /// MAIR-format attribute byte (0x00-0x0f Device, else Normal outer | inner).
     @inlinable public var memoryAttributes: UInt8 { UInt8(truncatingIfNeeded: packed) }
     /// Shareability: 0 none, 2 outer, 3 inner.

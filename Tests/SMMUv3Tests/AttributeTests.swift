@@ -59,7 +59,7 @@ import Testing
             (0, 0xf, false, 0xff, Self.inner), (3, 0xa, false, 0xaa, Self.inner), (4, 0xf, false, 0xbb, Self.inner),
             (5, 0xa, false, 0xb4, Self.inner), (0, 0x5, false, 0x44, Self.outer), (0, 0x1, false, 0x04, Self.outer),
             (2, 0xf, false, 0x04, Self.outer), (2, 0x0, false, 0x00, Self.outer),
-            (2, 0x6, true, 0xff, Self.outer), (1, 0x6, true, 0xff, Self.outer), (3, 0x6, true, 0xff, Self.inner),
+            (2, 0x6, true, 0xff, Self.outer), (1, 0x6, true, 0xff, Self.outer), (3, 0x6, true, 0xee, Self.inner), (4, 0x6, true, 0xff, Self.inner), (5, 0x6, true, 0xff, Self.inner),
             (2, 0x5, true, 0x04, Self.outer), (0, 0x5, true, 0x44, Self.outer), (3, 0x7, true, 0xee, Self.inner),
             (1, 0x7, true, 0x44, Self.outer), (0, 0x1, true, 0x04, Self.outer),
         ] as [(UInt64, UInt64, Bool, UInt8, UInt8)])
@@ -70,6 +70,60 @@ import Testing
         machine.map(outerRoot, 0x5000, 0x9000, permitted | PageDescriptor.MemAttr(MemAttr) | inner, start: 1)
         let found = try attributes(0x1000, stream: FWB ? 4 : 3)
         #expect(found.memoryAttributes == type && found.shareability == shareability)
+    }
+
+    /// Every reserved encoding of a MAIR byte, and what it behaves as (5.4 MAIR0, MAIR1).
+    @Test func reservedTypes() throws {
+        var pairs = (1...0xf).map { (UInt8($0), UInt8($0 & 0xc)) }
+        pairs += (1...0xf).map { (UInt8($0 << 4), UInt8($0 << 4 | 3)) }
+        machine.map(root, 0x1000, 0x5000, Machine.page)
+        for (index, (given, behaves)) in pairs.enumerated() {
+            let cd = machine.allocate()
+            var descriptor = machine.context(root, asid: UInt64(index) + 2)
+            descriptor.MAIR0 = UInt64(given)
+            machine.set(descriptor, at: cd)
+            machine.set(machine.stage1(cd), stream: UInt32(index) + 10)
+            let found = try attributes(0x1000, stream: UInt32(index) + 10)
+            #expect(found.memoryAttributes == behaves, "MAIR 0x\(String(given, radix: 16))")
+        }
+    }
+
+    /// AttrIndx, ALLOCCFG, type: no-allocate and transient are stronger, whether stage 1 or the stream says so (13.4.2).
+    @Test(
+        arguments: [
+            (0, 0b0000, 0xff), (0, 0b1110, 0xff), (0, 0b1100, 0xee), (0, 0b1010, 0xdd), (0, 0b1000, 0xcc),
+            (0, 0b1111, 0x77), (0, 0b1101, 0x66), (3, 0b1110, 0xee), (3, 0b1010, 0xcc), (4, 0b1100, 0xaa),
+            (4, 0b1111, 0x33), (5, 0b1100, 0xe4), (1, 0b1100, 0x44), (2, 0b1111, 0x04),
+        ] as [(UInt64, UInt64, UInt8)])
+    func hintsOfStreamAndStageOneCombine(index: UInt64, ALLOCCFG: UInt64, type: UInt8) throws {
+        machine.map(root, 0x1000, 0x5000, Machine.page | PageDescriptor.AttrIndx(index))
+        machine.map(outerRoot, 0x5000, 0x9000, Machine.stage2Page, start: 1)
+        for (stream, model) in [(UInt32(7), UInt32(1)), (8, 3)] {
+            var ste = StreamTableEntry()
+            for word in 0..<8 {
+                ste[word] = machine.memory[Machine.streamTable + UInt64(model) * 64 + UInt64(word) * 8]
+            }
+            ste.ALLOCCFG = ALLOCCFG
+            machine.set(ste, stream: stream)
+            #expect(try attributes(0x1000, stream: stream).memoryAttributes == type, "stream \(stream)")
+            // The TLB entry is the other stream's, too: its hints are its own.
+            let plain = try attributes(0x1000, stream: model).memoryAttributes
+            #expect(plain == UInt8(truncatingIfNeeded: Self.MAIR >> (index * 8)))
+            let looked = machine.smmu.inspect(
+                Transaction(streamID: stream, address: 0x1000, access: .read), trace: false)
+            guard case .ok(let output) = looked.translation else { throw Refused() }
+            #expect(output.attributes.memoryAttributes == type)
+        }
+    }
+
+    /// What the transaction brings along is replaced where it is not cacheable: then it has no hints (13.1.4).
+    @Test func uncacheableInputHasNoHints() throws {
+        machine.map(root, 0x1000, 0x5000, Machine.page | PageDescriptor.AttrIndx(3))
+        var ste = StreamTableEntry()
+        for word in 0..<8 { ste[word] = machine.memory[Machine.streamTable + 64 + UInt64(word) * 8] }
+        override(&ste, MemAttr: 0x5, ALLOCCFG: 0b1000, SHCFG: 0)
+        machine.set(ste, stream: 7)
+        #expect(try attributes(0x1000, stream: 7).memoryAttributes == 0xee)
     }
 
     private func override(_ ste: inout StreamTableEntry, MemAttr: UInt64, ALLOCCFG: UInt64, SHCFG: UInt64) {

@@ -62,7 +62,7 @@ extension SMMU {
         context.generation = generation
         context.isPlain =
             context.usesTLB && context.hasTwoPrivileges && !context.adjustsAddress
-            && context.PRIVCFG & 2 == 0 && context.INSTCFG & 2 == 0
+            && !context.combinesHints && context.PRIVCFG & 2 == 0 && context.INSTCFG & 2 == 0
         let slot = contextSlot(transaction)
         slot.pointee = context
         remember(slot)

@@ -39,7 +39,7 @@ extension SMMU {
                 isCached = true
                 let half = TLBAttributes.half(entry.pointee.attributes, privileged: request.privileged)
                 if TLBAttributes.serves(half, request.access) {
-                    answer = output(entry, request.address, half)
+                    answer = withHints(output(entry, request.address, half), context)
                 } else {
                     try refuse(entry.pointee.permissions, context, request)
                     isCached = false

@@ -100,7 +100,7 @@ extension SMMU {
             return nil
         }
         tlb.statistics.hits &+= 1
-        return output(entry, request.address, half)
+        return withHints(output(entry, request.address, half), context)
     }
 
     /// STE.PRIVCFG and INSTCFG; writes are always data (13.1.2).
@@ -204,11 +204,12 @@ extension SMMU {
             cache(mapping, of: context, address: request.address)
         }
         let size: UInt64 = 1 &<< mapping.log2Size
-        return Output(
+        let output = Output(
             address: mapping.output | request.address & (size &- 1), pageSize: size,
             attributes: OutputAttributes(
                 memoryAttributes: mapping.memoryAttributes, shareability: mapping.shareability,
                 permissions: effective(mapping.permissions, privileged: request.privileged)), isCached: false)
+        return withHints(output, context)
     }
 
     @inline(__always)
@@ -239,34 +240,10 @@ extension SMMU {
         return combined
     }
 
-    /// Lets the type of a stage 2 leaf act on that of stage 1, or on that which the transaction brings along.
-    @inline(__always)
-    private func combine(_ leaf: inout Mapping, _ type: UInt8, _ shareability: UInt8) {
-        let (first, second) = (
-            MemoryAttributes.consistentShareability(type, shareability),
-            MemoryAttributes.consistentShareability(leaf.memoryAttributes, leaf.shareability)
-        )
-        leaf.shareability = MemoryAttributes.combineShareability(first, second)
-        guard !leaf.replacesType else {
-            return
-        }
-        leaf.memoryAttributes =
-            leaf.memoryAttributes == MemoryAttributes.writeBack
-            ? type : MemoryAttributes.combine(type, leaf.memoryAttributes)
-    }
-
     /// Read 1, write 2, execute 4 over both stages.
     @inline(__always)
     func effective(_ permissions: UInt64, privileged: Bool) -> UInt32 {
         UInt32(truncatingIfNeeded: TLBPermissions.combined(permissions) &>> (privileged ? 0 : 3)) & 7
-    }
-
-    /// An address that nothing translates.
-    func bypass(_ address: UInt64, _ input: InputAttributes) -> Output {
-        Output(
-            address: address, pageSize: 0,
-            attributes: OutputAttributes(
-                memoryAttributes: input.type, shareability: input.shareability, permissions: 0b111), isCached: false)
     }
 
     /// Caches a mapping that the tables gave.

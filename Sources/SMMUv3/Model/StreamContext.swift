@@ -81,9 +81,17 @@ struct StreamContext {
     @inline(__always)
     var usesTLB: Bool { mode != .bypass && (mode != .stage2 || !input.isOverridden) }
 
+    /// Whether the hints that a transaction comes with have a say beside those of stage 1 (13.4.2). The TLB keeps those of
+    /// stage 1 alone: other streams of the address space come with others.
+    @inline(__always)
+    var combinesHints: Bool { (mode == .stage1 || mode == .nested) && input.type != MemoryAttributes.writeBack }
+
     /// Whether a privilege level exists below EL2.
     @inline(__always)
     var hasTwoPrivileges: Bool { world != .NS_EL2 }
+
+    /// Whether STE.INSTCFG makes every read an instruction fetch.
+    var readsAreFetches: Bool { INSTCFG == 0b11 }
 
     @inline(__always)
     static func key(_ transaction: Transaction) -> UInt64 {
@@ -146,7 +154,7 @@ extension StreamContext {
         let isQuick = !table0.isDisabled && table0.granuleBits == 12
         hasQuickTable = isQuick && mode == .stage1
         hasQuickTables = isQuick && mode == .nested && table2.granuleBits == 12
-        MAIR = cd.MAIR0 | cd.MAIR1 << 32
+        MAIR = MemoryAttributes.effective(MAIR: cd.MAIR0 | cd.MAIR1 << 32)
         (aborts, records, stalls, ASET) = (cd.A, cd.R, cd.S, cd.ASET)
         updatesAccessFlag = cd.HA
         updatesDirtyState = cd.HA && cd.HD

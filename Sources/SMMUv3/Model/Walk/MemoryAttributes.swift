@@ -5,6 +5,22 @@ enum MemoryAttributes {
     /// Normal, inner and outer Non-cacheable.
     static let nonCacheable: UInt8 = 0x44
 
+    /// CD.MAIR with the types that its Reserved encodings behave as (5.4 MAIR0, MAIR1).
+    static func effective(MAIR: UInt64) -> UInt64 {
+        var result: UInt64 = 0
+        for shift in stride(from: UInt64(0), to: 64, by: 8) {
+            var type = MAIR >> shift & 0xff
+            if type & 0xf0 == 0 {
+                type &= 0x0c
+            } else if type & 0x0f == 0 {
+                // Inner Write-Through, transient, allocating.
+                type |= 0b0011
+            }
+            result |= type << shift
+        }
+        return result
+    }
+
     /// The type that a stage 1 descriptor selects.
     @inline(__always)
     static func stage1(MAIR: UInt64, descriptor: UInt64) -> UInt8 {
@@ -16,13 +32,26 @@ enum MemoryAttributes {
     static func stage2(_ descriptor: UInt64, forcesWriteBack: Bool) -> UInt8 {
         let field = UInt8(truncatingIfNeeded: descriptor &>> 2) & 0xf
         if forcesWriteBack {
-            // With S2FWB bit 2 of MemAttr says Normal; only Non-cacheable restricts stage 1 then.
-            return field & 0b100 == 0 ? (field & 0b11) << 2 : field & 0b11 == 0b01 ? nonCacheable : writeBack
+            // With S2FWB bit 2 of MemAttr says Normal; only Non-cacheable restricts stage 1 then. Bit 3, NoTagAccess, has
+            // no meaning for an SMMU (3.23.1).
+            return field & 0b100 == 0 ? (field & 0b11) << 2 : field & 0b10 == 0 ? nonCacheable : writeBack
+        }
+        if field == 0b0100 {
+            // Reserved without IDR3.MTEPERM, and the same then.
+            return writeBack
         }
         if field & 0b1100 == 0 {
             return field << 2
         }
         return encode(max(field >> 2, 1)) << 4 | encode(max(field & 0b11, 1))
+    }
+
+    /// Write-back by order of stage 2, with the hints of what stage 1 has cacheable (13.1.6, 13.4.3).
+    static func forcedWriteBack(_ stage1: UInt8) -> UInt8 {
+        func half(_ half: UInt8) -> UInt8 {
+            isDevice(stage1) || cacheability(hint: half) == 1 ? 0b1111 : half | 0b0100
+        }
+        return half(stage1 >> 4) << 4 | half(stage1 & 0xf)
     }
 
     /// Whether a stage 2 descriptor makes any type of stage 1 write-back (13.1.6).
@@ -73,6 +102,25 @@ enum MemoryAttributes {
         }
         return half(type >> 4) << 4 | half(type & 0xf)
     }
+
+    /// A type with the stronger of its own hints and those of what came in, by half (13.1.5, 13.4.2).
+    static func combineHints(_ type: UInt8, input: UInt8) -> UInt8 {
+        guard !isDevice(type), !isDevice(input) else {
+            return type
+        }
+        func half(_ half: UInt8, _ input: UInt8) -> UInt8 {
+            guard cacheability(hint: half) > 1, cacheability(hint: input) > 1 else {
+                return half
+            }
+            let allocation = half & input & 0b0011
+            let isTransient = allocation != 0 && (isTransient(hint: half) || isTransient(hint: input))
+            let isWriteBack = cacheability(hint: half) == 3
+            return (isTransient ? 0 : 0b1000) | (isWriteBack ? 0b0100 : 0) | allocation
+        }
+        return half(type >> 4, input >> 4) << 4 | half(type & 0xf, input & 0xf)
+    }
+
+    private static func isTransient(hint: UInt8) -> Bool { hint & 0b1000 == 0 }
 
     /// Outer Shareable wins over Inner, Inner over none.
     static func combineShareability(_ stage1: UInt8, _ stage2: UInt8) -> UInt8 {
