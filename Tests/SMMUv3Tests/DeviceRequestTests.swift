@@ -1,7 +1,7 @@
 import SMMUv3
 import Testing
 
-/// ATS and PRI (3.9, 8).
+/// ATS (3.9, 13.7).
 @Suite struct DeviceRequestTests {
     private let machine: Machine
     private let root: UInt64
@@ -57,10 +57,106 @@ import Testing
         #expect(try machine.events().map(\.type) == [.F_BAD_ATS_TREQ])
     }
 
+    /// R, W, X, Priv and Span of what was asked for; X and Priv come with a PASID only (7.3.6, 13.7.1).
+    @Test(
+        arguments: [
+            (nil, .read, false, 0x8000_0001), (nil, .write, false, 0xc000_0001), (nil, .execute, true, 0x8000_0001),
+            (3, .read, false, 0x8000_0001), (3, .write, true, 0xd000_0001), (3, .execute, false, 0xa000_0001),
+            (3, .execute, true, 0xb000_0001),
+        ] as [(UInt32?, Access, Bool, UInt64)])
+    func aRefusedRequestIsRecordedAsItWas(
+        substream: UInt32?, access: Access, privileged: Bool, word: UInt64
+    ) throws {
+        for isEnabled in [true, false] {
+            try machine.write(.CR0, isEnabled ? 0x1f : 0x1e)
+            _ = machine.translate(
+                0x1234_5678, stream: 2, substream: substream, access, privileged: privileged, .translationRequest)
+            let event = try #require(try machine.events().first)
+            #expect(event.type == .F_BAD_ATS_TREQ && event.StreamID == 2 && event.substream == substream)
+            #expect(event.word1 == word && event.word2 == 0x1234_5000 && event.word3 == 0)
+            let fields = event.fields.map(\.name.description)
+            #expect(fields.suffix(6) == ["R", "W", "X", "Priv", "Span", "InputAddr"])
+        }
+    }
+
+    /// Descriptor, access, privileged, and R, W, Exe of the completion (the table of 13.7).
+    @Test(
+        arguments: [
+            (PageDescriptor.AP1 | PageDescriptor.AP2, .read, false, "R"), (PageDescriptor.AP1, .write, false, "RW"),
+            (PageDescriptor.AP1 | PageDescriptor.AP2, .write, false, "R"), (0, .write, true, "RW"),
+            (PageDescriptor.AP1 | PageDescriptor.UXN, .execute, false, "R"),
+            (PageDescriptor.AP1, .read, false, "R"), (PageDescriptor.AP1, .execute, false, "RX"),
+            (0, .execute, false, ""), (0, .read, false, ""),
+        ] as [(UInt64, Access, Bool, String)])
+    func completionsGrantWhatWasAskedFor(bits: UInt64, access: Access, privileged: Bool, granted: String) throws {
+        let leaf = PageDescriptor.AF | PageDescriptor.nG
+        machine.map(root, 0x1000, 0x5000, leaf | bits)
+        var ste = machine.stage1(cd)
+        (ste.EATS, ste.S1CDMax) = (1, 2)
+        machine.set(ste, stream: 1)
+        machine.set(machine.context(root), at: cd + 64)
+        let answer = machine.translate(
+            0x1000, substream: 1, access, privileged: privileged, .translationRequest)
+        #expect(answer.granted == granted)
+    }
+
+    /// A page that is not dirty yet is writable for who asked to write only: nobody would mark it later (3.13.7.1).
+    @Test func aReadRequestGrantsNoWrites() throws {
+        var descriptor = machine.context(root)
+        (descriptor.HA, descriptor.HD) = (true, true)
+        machine.set(descriptor, at: cd)
+        let leaf = machine.map(root, 0x1000, 0x5000, Machine.page | PageDescriptor.AP2 | PageDescriptor.DBM)
+        #expect(machine.translationRequest(0x1000, .read).granted == "R")
+        #expect(machine.memory[leaf] & PageDescriptor.AP2 != 0)
+        #expect(machine.translationRequest(0x1000, .write).granted == "RW")
+        #expect(machine.memory[leaf] & PageDescriptor.AP2 == 0)
+    }
+
+    /// S1DSS = 0b01: without a PASID the device gets the identity, readable and writable (13.6.4).
+    @Test func requestsThatSkipStage1() throws {
+        var ste = machine.stage1(cd)
+        (ste.EATS, ste.S1CDMax, ste.S1DSS) = (1, 2, 1)
+        machine.set(ste, stream: 1)
+        let answer = machine.translationRequest(0x7000)
+        #expect(answer.address == 0x7000 && answer.granted == "RW")
+        ste.S1DSS = 0
+        machine.set(ste, stream: 4)
+        #expect(machine.translationRequest(0x7000, stream: 4).termination == .atsCompleterAbort)
+        #expect(try machine.events().isEmpty)
+    }
+
+    @Test func overridesOfInstructionApplyToRequests() throws {
+        let machine = try Machine(Identification.laboratory.with(\.IDR1, 26, 26, 1))
+        let (root, cd) = (machine.allocate(), machine.allocate())
+        machine.set(machine.context(root), at: cd)
+        machine.set(machine.context(root), at: cd + 64)
+        var ste = machine.stage1(cd)
+        (ste.EATS, ste.S1CDMax, ste.INSTCFG) = (1, 2, 0b11)
+        machine.set(ste, stream: 1)
+        // Execute-only at the privilege that asks: reads are fetches here, so that they may.
+        machine.map(root, 0x1000, 0x5000, PageDescriptor.AF | PageDescriptor.nG)
+        let answer = machine.translate(0x1000, substream: 1, .execute, .translationRequest)
+        #expect(answer.granted == "RX")
+        ste.INSTCFG = 0b10
+        machine.set(ste, stream: 2)
+        machine.map(root, 0x2000, 0x6000, Machine.page | PageDescriptor.UXN)
+        let data = machine.translate(0x2000, stream: 2, substream: 1, .execute, .translationRequest)
+        #expect(data.granted == "RX")
+    }
+
     @Test func configurationErrorsOfRequestsAreRecordedOnDemand() throws {
         let machine = try Machine(Identification.laboratory.with(\.IDR0, 23, 23, 1), CR2: 0xa)
         #expect(machine.translationRequest(0x1000).termination == .atsCompleterAbort)
         #expect(machine.translationRequest(0x1000, stream: 999).termination == .atsCompleterAbort)
+        #expect(try machine.events().map(\.type) == [.C_BAD_STE, .C_BAD_STREAMID])
+    }
+
+    /// For Translated transactions REC_CFG_ATS alone decides, whatever RECINVSID says (3.9.1.3).
+    @Test(arguments: [0x8, 0xa] as [UInt64])
+    func configurationErrorsOfTranslatedTransactions(CR2: UInt64) throws {
+        let machine = try Machine(Identification.laboratory.with(\.IDR0, 23, 23, 1), CR2: CR2)
+        #expect(machine.translated(0x1000).termination == .atsTranslatedForbidden)
+        #expect(machine.translated(0x1000, stream: 999).termination == .atsTranslatedForbidden)
         #expect(try machine.events().map(\.type) == [.C_BAD_STE, .C_BAD_STREAMID])
     }
 
@@ -110,65 +206,29 @@ import Testing
         #expect(machine.commandError == 0)
         #expect(machine.read(.CMDQ_CONS) & 0xfffff == machine.read(.CMDQ_PROD))
     }
-
-    // MARK: PRI
-
-    private func request(_ index: UInt16, last: Bool = true, substream: UInt32? = nil, stream: UInt32 = 1)
-        -> PageRequest
-    {
-        PageRequest(
-            streamID: stream, substreamID: substream, address: 0x1234_5000, access: .write, prgIndex: index,
-            isLast: last)
-    }
-
-    @Test func requestsAreQueuedAndAnswered() throws {
-        let asked = request(7, substream: 3)
-        #expect(machine.smmu.receive(asked) == .queued)
-        #expect(machine.memory[Machine.priQueue] == asked.word0 && machine.memory[Machine.priQueue + 8] == asked.word1)
-        #expect(asked.word0 == 0xf000_0003_0000_0001 && asked.word1 == 0x1234_5007)
-        #expect(machine.interrupts == [.priQueue])
-        try machine.submit(.PRI_RESP(streamID: 1, substreamID: 3, prgIndex: 7, response: .Success))
-        #expect(
-            machine.answers == [PageRequestAnswer(streamID: 1, substreamID: 3, prgIndex: 7, response: .Success)])
-    }
-
-    @Test func overflowIsAnsweredUntilAcknowledged() throws {
-        for index in 0..<4 {
-            #expect(machine.smmu.receive(request(UInt16(index))) == .queued)
-        }
-        #expect(machine.smmu.receive(request(4, last: false)) == .discarded)
-        #expect(machine.read(.PRIQ_PROD) & 1 << 31 != 0)
-        let success = PageRequestAnswer(streamID: 1, substreamID: nil, prgIndex: 5, response: .Success)
-        #expect(machine.smmu.receive(request(5)) == .answered(success))
-        // STE.PPAR = 0: the answer carries no PASID (8.1).
-        #expect(machine.smmu.receive(request(5, substream: 3)) == .answered(success))
-        let failure = PageRequestAnswer(streamID: 3, substreamID: nil, prgIndex: 5, response: .ResponseFailure)
-        #expect(machine.smmu.receive(request(5, substream: 3, stream: 3)) == .answered(failure))
-        try machine.write(.PRIQ_CONS, machine.read(.PRIQ_PROD) & 0x7fff_ffff)
-        #expect(machine.smmu.receive(request(5)) == .answered(success))
-        try machine.write(.PRIQ_CONS, machine.read(.PRIQ_PROD))
-        #expect(machine.smmu.receive(request(5)) == .queued)
-    }
-
-    @Test func disabledAndAbortedQueuesFail() throws {
-        let failure = PageRequestOutcome.answered(
-            PageRequestAnswer(streamID: 1, substreamID: nil, prgIndex: 1, response: .ResponseFailure))
-        try machine.write(.CR0, 0xd)
-        #expect(machine.smmu.receive(request(1, substream: 3)) == failure)
-        try machine.write(.PRIQ_BASE, 0x3_0000_0002)
-        try machine.write(.CR0, 0xf)
-        #expect(machine.smmu.receive(request(1)) == failure)
-        #expect(machine.read(.GERROR) & UInt64(GERROR.PRIQ_ABT_ERR) != 0)
-    }
 }
 
 extension Machine {
-    fileprivate func translationRequest(_ address: UInt64, stream: UInt32 = 1, _ access: Access = .read) -> Translation
+    func translationRequest(_ address: UInt64, stream: UInt32 = 1, _ access: Access = .read) -> Translation
     {
         translate(address, stream: stream, access, .translationRequest)
     }
 
-    fileprivate func translated(_ address: UInt64, stream: UInt32 = 1, _ access: Access = .read) -> Translation {
+    func translated(_ address: UInt64, stream: UInt32 = 1, _ access: Access = .read) -> Translation {
         translate(address, stream: stream, access, .translated)
+    }
+}
+
+extension Translation {
+    /// R, W and X of an output.
+    var granted: String? {
+        switch self {
+        case .ok(let output):
+            let attributes = output.attributes
+            return (attributes.isReadable ? "R" : "") + (attributes.isWritable ? "W" : "")
+                + (attributes.isExecutable ? "X" : "")
+        case .terminated(.atsNoAccess): return ""
+        default: return nil
+        }
     }
 }

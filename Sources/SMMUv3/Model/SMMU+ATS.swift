@@ -37,7 +37,10 @@ extension SMMU {
         plain.access = transaction.access == .write ? .write : .read
         switch findSTE(plain, live: true) {
         case .failed(let event):
-            recordATSError(event)
+            if registers.CR2 & CR2.REC_CFG_ATS != 0 {
+                // Here RECINVSID has no say (3.9.1.3).
+                _ = record(event)
+            }
             return .terminated(.atsTranslatedForbidden)
         case .faulted: return .terminated(.atsTranslatedForbidden)
         case .found(let ste):
@@ -92,13 +95,14 @@ extension SMMU {
     }
 
     /// STE.EATS as the rest of the configuration lets it be (5.2 EATS).
-    private func effectiveEATS(_ ste: StreamTableEntry) -> UInt64 {
+    func effectiveEATS(_ ste: StreamTableEntry) -> UInt64 {
         guard features.ATS, ste.Config != StreamConfiguration.bypass.rawValue, ste.EATS != 0b11 else {
             return 0b00
         }
         return ste.EATS == 0b10 && !registers.isEnabled(CR0.ATSCHK) ? 0b00 : ste.EATS
     }
 
+    /// What a Translation Request, or the answer to a page request, meets in its configuration (3.9.1.2, 8.1).
     func recordATSError(_ event: EventRecord) {
         guard registers.CR2 & CR2.REC_CFG_ATS != 0,
             event.type != .C_BAD_STREAMID || registers.CR2 & CR2.RECINVSID != 0
@@ -106,93 +110,5 @@ extension SMMU {
             return
         }
         _ = record(event)
-    }
-
-    // MARK: Translation Requests
-
-    /// The Translation Completion of a request (3.9.1.2): its permissions are those of the output.
-    private func answerTranslationRequest(_ transaction: Transaction) -> Translation {
-        guard features.ATS, registers.isEnabled(CR0.SMMUEN) else {
-            return refuseRequest(transaction)
-        }
-        let ste: StreamTableEntry
-        switch findSTE(transaction, live: true) {
-        case .failed(let event):
-            recordATSError(event)
-            return .terminated(.atsCompleterAbort)
-        case .faulted: return .terminated(.atsCompleterAbort)
-        case .found(let found): ste = found
-        }
-        guard ste.word0.bit(3) else {
-            return .terminated(.atsUnsupportedRequest)
-        }
-        let EATS = effectiveEATS(ste)
-        guard EATS != 0 else {
-            return refuseRequest(transaction)
-        }
-        if let context = findContext(transaction) {
-            return complete(transaction, context, isSplit: EATS == 0b10)
-        }
-        switch makeContext(transaction) {
-        case .failed(let event):
-            recordATSError(event)
-            return .terminated(.atsCompleterAbort)
-        case .faulted(let fault, var context): return complete(fault, transaction, &context)
-        case .aborted: return .terminated(.atsUnsupportedRequest)
-        case .context(let context): return complete(transaction, context, isSplit: EATS == 0b10)
-        }
-    }
-
-    private func refuseRequest(_ transaction: Transaction) -> Translation {
-        var event = Self.event(.F_BAD_ATS_TREQ, transaction)
-        event.InputAddr = transaction.address & ~0xfff
-        _ = record(event)
-        return .terminated(.atsUnsupportedRequest)
-    }
-
-    /// Grants what the tables permit of what was asked: a write that may not be becomes a read.
-    private func complete(
-        _ transaction: Transaction, _ context: UnsafeMutablePointer<StreamContext>, isSplit: Bool
-    ) -> Translation {
-        var request = Request(
-            address: transaction.address, access: transaction.access, privileged: transaction.privileged)
-        do throws(Fault) {
-            request = try self.request(transaction, context)
-            return .ok(try grant(context, request, isSplit: isSplit))
-        } catch {
-            guard error.type == .F_PERMISSION, error.purpose == .IN, request.access != .read else {
-                return complete(error, transaction, context)
-            }
-            request.access = .read
-            do throws(Fault) {
-                return .ok(try grant(context, request, isSplit: isSplit))
-            } catch {
-                return complete(error, transaction, context)
-            }
-        }
-    }
-
-    private func grant(
-        _ context: UnsafePointer<StreamContext>, _ request: Request, isSplit: Bool
-    ) throws(Fault) -> Output {
-        let full = try walk(context, request)
-        guard isSplit, context.pointee.mode == .nested else {
-            return full
-        }
-        // The device gets the IPA, with the permissions of both stages.
-        let first = try walkStage1(context, request, isNested: true, live: true)
-        let size = min(full.pageSize, 1 << first.log2Size)
-        let IPA = first.output | request.address & ((1 << first.log2Size) - 1)
-        return Output(address: IPA, pageSize: size, attributes: full.attributes, isCached: false)
-    }
-
-    private func complete(
-        _ fault: Fault, _ transaction: Transaction, _ context: UnsafePointer<StreamContext>
-    ) -> Translation {
-        if fault.type == .F_WALK_EABT {
-            recordATSError(event(fault, transaction, context))
-            return .terminated(.atsCompleterAbort)
-        }
-        return .terminated(.atsNoAccess)
     }
 }

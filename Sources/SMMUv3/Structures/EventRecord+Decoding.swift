@@ -19,7 +19,8 @@ extension EventRecord {
         switch type {
         case .F_STE_FETCH, .F_CD_FETCH, .F_VMS_FETCH: fields.append(DecodedField("FetchAddr", FetchAddr))
         case .F_TRANSL_FORBIDDEN: fields += [flag("RnW", RnW), DecodedField("InputAddr", InputAddr)]
-        case .F_BAD_ATS_TREQ, .F_UUT, .E_PAGE_REQUEST: fields.append(DecodedField("InputAddr", InputAddr))
+        case .F_BAD_ATS_TREQ: fields += request + [DecodedField("InputAddr", InputAddr)]
+        case .F_UUT, .E_PAGE_REQUEST: fields.append(DecodedField("InputAddr", InputAddr))
         case .F_WALK_EABT: fields += access + [DecodedField("FetchAddr", FetchAddr)]
         case .F_TRANSLATION, .F_ADDR_SIZE, .F_ACCESS, .F_PERMISSION: fields += stall + access + stage2
         default: break
@@ -33,6 +34,12 @@ extension EventRecord {
 
     private var stall: [DecodedField] {
         [flag("Stall", Stall)] + (Stall ? [DecodedField("STAG", UInt64(STAG), width: 16)] : [])
+    }
+
+    private var request: [DecodedField] {
+        [
+            flag("R", R), flag("W", W), flag("X", X), flag("Priv", Priv), DecodedField("Span", UInt64(Span), width: 8),
+        ]
     }
 
     private var access: [DecodedField] {

@@ -68,6 +68,36 @@ extension EventRecord {
         set { word1.setBit(31, newValue) }
     }
 
+    /// Read permission that a Translation Request asks for, bit [95]; only of F_BAD_ATS_TREQ, as the next four.
+    @inlinable public var R: Bool {
+        get { word1.bit(31) }
+        set { word1.setBit(31, newValue) }
+    }
+
+    /// Write permission (not No Write), bit [94].
+    @inlinable public var W: Bool {
+        get { word1.bit(30) }
+        set { word1.setBit(30, newValue) }
+    }
+
+    /// Execute permission before STE overrides, bit [93].
+    @inlinable public var X: Bool {
+        get { word1.bit(29) }
+        set { word1.setBit(29, newValue) }
+    }
+
+    /// Privileged permission before STE overrides, bit [92].
+    @inlinable public var Priv: Bool {
+        get { word1.bit(28) }
+        set { word1.setBit(28, newValue) }
+    }
+
+    /// Smallest translation units that a Translation Request asks for, bits [71:64].
+    @inlinable public var Span: UInt8 {
+        get { UInt8(truncatingIfNeeded: word1.bits(7, 0)) }
+        set { word1.setBits(7, 0, UInt64(newValue)) }
+    }
+
     /// Privileged access after STE overrides, bit [97].
     @inlinable public var PnU: Bool {
         get { word1.bit(33) }

@@ -63,8 +63,16 @@ public struct PageRequest: Equatable, Hashable, Sendable {
     @inlinable public var Address: UInt64 { word1 & ~0xfff }
     /// The PASID if there is one.
     @inlinable public var substream: UInt32? { SSV ? SubstreamID : nil }
-    /// A Stop Marker: no access wanted, Last set, with a PASID; it gets no answer.
+    /// A Stop Marker: LWR = 0b100 with a PASID; it gets no answer. Without a PASID it is a request like any other.
     @inlinable public var isStopMarker: Bool { SSV && Last && !R && !W }
+    /// The request as an SMMU without substreams has it: SSV, SubstreamID, X and Priv are 0.
+    var withoutSubstream: PageRequest {
+        var plain = self
+        plain.word0.setBits(51, 32, 0)
+        plain.word0.setBits(59, 58, 0)
+        plain.word0.setBit(63, false)
+        return plain
+    }
     /// The two words in order.
     public var words: [UInt64] { [word0, word1] }
 }

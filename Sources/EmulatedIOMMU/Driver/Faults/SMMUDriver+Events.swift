@@ -82,7 +82,7 @@ extension SMMUDriver {
         guard let priQueue else { return }
         for _ in 0..<priQueue.capacity * 2 {
             guard let words = priQueue.first else { break }
-            let request = (words[0], words[1])
+            let request = PageRequest(word0: words[0], word1: words[1])
             priQueue.advance()
             handle(request)
         }
@@ -90,20 +90,15 @@ extension SMMUDriver {
         priQueue.acknowledgeOverflow()
     }
 
-    /// IHI 0070 8.2: StreamID [31:0], SubstreamID [51:32], Priv, Exec, Read, Write [61:58], Last [62], SSV [63];
-    /// PRG index [72:64], page address [127:76].
-    private func handle(_ request: (UInt64, UInt64)) {
-        let streamID = UInt32(truncatingIfNeeded: request.0)
-        let pasid = request.0 >> 63 != 0 ? UInt32(request.0 >> 32 & 0xf_ffff) : nil
-        let group = UInt16(request.1 & 0x1ff)
-        let last = request.0 >> 62 & 1 != 0
+    private func handle(_ request: PageRequest) {
+        guard !request.isStopMarker else { return }
+        let (streamID, pasid, last) = (request.StreamID, request.substream, request.Last)
+        let group = request.PRGIndex
         var permissions: DriverFault.Permissions = []
-        if request.0 >> 60 & 1 != 0 { permissions.insert(.read) }
-        if request.0 >> 61 & 1 != 0 { permissions.insert(.write) }
-        // Neither read nor write: a stop marker, which wants no answer.
-        guard !permissions.isEmpty else { return }
-        if request.0 >> 59 & 1 != 0 { permissions.insert(.execute) }
-        if request.0 >> 58 & 1 != 0 { permissions.insert(.privileged) }
+        if request.R { permissions.insert(.read) }
+        if request.W { permissions.insert(.write) }
+        if request.X { permissions.insert(.execute) }
+        if request.Priv { permissions.insert(.privileged) }
         let tag = DriverFault.Tag.pri(streamID: streamID, pasid: pasid, group: group)
         guard let master = masters[streamID], let events, master.attachment(pasid: pasid).allowsFaults else {
             if last { respond(to: tag, success: false) }
@@ -112,7 +107,7 @@ extension SMMUDriver {
         events.driver(
             self,
             fault: DriverFault(
-                pasid: pasid, address: request.1 & ~0xfff, permissions: permissions, last: last, groupID: UInt32(group),
+                pasid: pasid, address: request.Address, permissions: permissions, last: last, groupID: UInt32(group),
                 tag: tag
             ),
             from: master

@@ -18,11 +18,13 @@ extension SMMU {
     /// Receives a page request of a device.
     ///
     /// An answer that the SMMU gives itself is the result; the delegate is not called for it.
-    public func receive(_ request: PageRequest) -> PageRequestOutcome {
+    public func receive(_ message: PageRequest) -> PageRequestOutcome {
+        // An SMMU without substreams cannot be presented with one (8, 6.3.2 SSIDSIZE).
+        let request = features.SSIDSIZE == 0 ? message.withoutSubstream : message
         guard features.PRI, registers.isEnabled(CR0.SMMUEN), registers.isEnabled(CR0.PRIQEN),
             registers.activeErrors & GERROR.PRIQ_ABT_ERR == 0
         else {
-            return answer(request, .ResponseFailure, withSubstream: false)
+            return fail(request)
         }
         let queue = PRIQueue
         let isOverflowing = (registers.PRIQ_PROD ^ registers.PRIQ_CONS) & QueueIndex.overflow != 0
@@ -32,7 +34,7 @@ extension SMMU {
         let address = queue.address(registers.PRIQ_PROD)
         guard memory.store64(address, request.word0), memory.store64(address + 8, request.word1) else {
             raiseError(GERROR.PRIQ_ABT_ERR)
-            return answer(request, .ResponseFailure, withSubstream: false)
+            return fail(request)
         }
         let wasEmpty = queue.isEmpty(producer: registers.PRIQ_PROD, consumer: registers.PRIQ_CONS)
         registers.PRIQ_PROD = queue.advance(registers.PRIQ_PROD)
@@ -48,45 +50,43 @@ extension SMMU {
         }
     }
 
-    /// The queue is full or still in overflow: the last request of a group is answered with success (8.1).
+    /// The queue is full or still in overflow: the last request of a group is answered with success, all else is
+    /// ignored without a look at its stream (8.1).
     private func overflow(_ request: PageRequest, isNew: Bool) -> PageRequestOutcome {
         if isNew {
             registers.PRIQ_PROD ^= QueueIndex.overflow
         }
         notifyPRI(request, wasEmpty: false)
-        guard let substreamID = request.substream, features.SSIDSIZE != 0 else {
-            return answer(request, .Success, withSubstream: false)
+        guard request.Last, !request.isStopMarker else {
+            return .discarded
+        }
+        guard let substreamID = request.substream else {
+            return .answered(answer(to: request, .Success))
         }
         if features.PPS {
-            return answer(request, .Success, withSubstream: true)
+            return .answered(answer(to: request, .Success, substreamID: substreamID))
         }
         let probe = Transaction(
             streamID: request.StreamID, substreamID: substreamID, address: request.Address, access: .read)
         switch findSTE(probe, live: true) {
-        case .found(let ste): return answer(request, .Success, withSubstream: ste.PPAR)
+        case .found(let ste):
+            return .answered(answer(to: request, .Success, substreamID: ste.PPAR ? substreamID : nil))
         case .failed(let event):
             recordATSError(event)
-            return answer(request, .ResponseFailure, withSubstream: false)
-        case .faulted: return answer(request, .ResponseFailure, withSubstream: false)
+            return fail(request)
+        case .faulted: return fail(request)
         }
+    }
+
+    /// A failure is told of every request, last or not; a Stop Marker gets no answer (8.2).
+    private func fail(_ request: PageRequest) -> PageRequestOutcome {
+        request.isStopMarker ? .discarded : .answered(answer(to: request, .ResponseFailure))
     }
 
     private func answer(
-        _ request: PageRequest, _ response: PageResponse, withSubstream: Bool
-    ) -> PageRequestOutcome {
-        guard request.Last, !request.isStopMarker else {
-            // Without Last nobody waits for an answer, except that a failure is told at once (8.2).
-            if response == .ResponseFailure && !request.isStopMarker {
-                return .answered(make(request, response, withSubstream: withSubstream))
-            }
-            return .discarded
-        }
-        return .answered(make(request, response, withSubstream: withSubstream))
-    }
-
-    private func make(_ request: PageRequest, _ response: PageResponse, withSubstream: Bool) -> PageRequestAnswer {
+        to request: PageRequest, _ response: PageResponse, substreamID: UInt32? = nil
+    ) -> PageRequestAnswer {
         PageRequestAnswer(
-            streamID: request.StreamID, substreamID: withSubstream ? request.substream : nil,
-            prgIndex: request.PRGIndex, response: response)
+            streamID: request.StreamID, substreamID: substreamID, prgIndex: request.PRGIndex, response: response)
     }
 }
