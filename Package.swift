@@ -33,33 +33,42 @@ let package = Package(
         .target(name: "SMMUv3", swiftSettings: strict),
         .testTarget(name: "SMMUv3Tests", dependencies: ["SMMUv3"], swiftSettings: strict),
 
-        .target(name: "IOMMU", swiftSettings: strict),
+        // MARK: Ground floor
 
-        .target(name: "JSONRPC", dependencies: ["CLinux"], swiftSettings: strict),
-        .testTarget(name: "JSONRPCTests", dependencies: ["CLinux", "JSONRPC"], swiftSettings: strict),
+        .target(name: "LinuxIO", dependencies: ["CLinux"], swiftSettings: strict),
+        .testTarget(name: "LinuxIOTests", dependencies: ["CLinux", "LinuxIO", "TestSupport"], swiftSettings: strict),
+
+        .target(name: "IOMMU", dependencies: ["LinuxIO"], swiftSettings: strict),
+
+        .target(name: "JSONRPC", dependencies: ["CLinux", "LinuxIO"], swiftSettings: strict),
+        .testTarget(
+            name: "JSONRPCTests",
+            dependencies: ["CLinux", "JSONRPC", "LinuxIO", "TestSupport"],
+            swiftSettings: strict
+        ),
 
         .target(
             name: "Systemd",
-            dependencies: ["CSystemd", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["CSystemd", "LinuxIO", .product(name: "Logging", package: "swift-log")],
             swiftSettings: strict
         ),
-        .testTarget(name: "SystemdTests", dependencies: ["Systemd"], swiftSettings: strict),
+        .testTarget(name: "SystemdTests", dependencies: ["LinuxIO", "Systemd"], swiftSettings: strict),
 
         // MARK: Backends
 
         // One module still, in the folders of the three that come of it.
         .target(
-            name: "EmulatedIOMMU", dependencies: ["CLinux", "IOMMU", "SMMUv3"], path: "Sources",
+            name: "EmulatedIOMMU", dependencies: ["CLinux", "IOMMU", "LinuxIO", "SMMUv3"], path: "Sources",
             sources: ["BareSMMU", "EmulatedIOMMU", "IOMMUObjects"], swiftSettings: strict
         ),
-        .testTarget(name: "EmulatedIOMMUTests", dependencies: ["EmulatedIOMMU"], swiftSettings: strict),
+        .testTarget(name: "EmulatedIOMMUTests", dependencies: ["EmulatedIOMMU", "LinuxIO"], swiftSettings: strict),
 
         // MARK: Service
 
         .target(
             name: "IOMMUService",
             dependencies: [
-                "CLinux", "IOMMU", "JSONRPC", "Systemd",
+                "CLinux", "IOMMU", "JSONRPC", "LinuxIO", "Systemd",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "TOMLKit", package: "TOMLKit"),
             ],
@@ -80,16 +89,18 @@ let package = Package(
         .executableTarget(
             name: "iommuctl",
             dependencies: [
-                "CLinux", "JSONRPC", "SMMUv3",
+                "CLinux", "JSONRPC", "LinuxIO", "SMMUv3",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
         ),
         .testTarget(
             name: "DaemonTests",
-            dependencies: ["CLinux", "JSONRPC", "iommuctl", "iommud"],
+            dependencies: ["CLinux", "JSONRPC", "LinuxIO", "iommuctl", "iommud"],
             swiftSettings: strict
         ),
+
+        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
 
         // MARK: Benchmarks
 

@@ -1,3 +1,5 @@
+import LinuxIO
+
 /// One refusal, from the place where the rule lives to the wire.
 ///
 /// The thrower fills all of it; layers above may add objects with ``with(_:_:)`` but never change `errno` or `reason`.

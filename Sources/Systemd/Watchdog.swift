@@ -1,4 +1,5 @@
 import CSystemd
+import LinuxIO
 
 /// The service manager's watchdog, `WatchdogSec=` in the unit.
 public enum Watchdog {
@@ -7,10 +8,10 @@ public enum Watchdog {
     ///
     /// - Parameter unsetEnvironment: remove the variables, so that children do not see them.
     /// - Throws: EINVAL for malformed variables.
-    public static func interval(unsetEnvironment: Bool = false) throws(SystemdError) -> UInt64? {
+    public static func interval(unsetEnvironment: Bool = false) throws(SystemError) -> UInt64? {
         var microseconds: UInt64 = 0
         let enabled = sd_watchdog_enabled(unsetEnvironment ? 1 : 0, &microseconds)
-        return try SystemdError.check(enabled, "read the watchdog interval") > 0 ? microseconds : nil
+        return try SystemError.check(enabled, "read the watchdog interval") > 0 ? microseconds : nil
     }
 }
 

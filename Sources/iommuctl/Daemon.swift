@@ -1,5 +1,6 @@
 import Glibc
 import JSONRPC
+import LinuxIO
 
 /// A connection to the daemon whose failures are ones a person can read.
 final class Daemon {

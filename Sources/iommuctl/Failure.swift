@@ -1,4 +1,5 @@
 import JSONRPC
+import LinuxIO
 
 /// Why a command could not do its work.
 enum Failure: Error {
@@ -55,6 +56,6 @@ enum Failure: Error {
     }
 
     private static func name(of error: RPCError) -> String {
-        ErrnoName.of(error.errno)
+        Errno.name(of: error.errno)
     }
 }

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import LinuxIO
 import Testing
 
 @testable import JSONRPC

@@ -186,17 +186,6 @@ import Testing
         #expect(batch.arrayValue?.compactMap { $0["error"]?["code"]?.intValue } == [-5, -5])
     }
 
-    @Test(arguments: [
-        (EPERM, "EPERM"), (ENOENT, "ENOENT"), (ESRCH, "ESRCH"), (EIO, "EIO"), (EAGAIN, "EAGAIN"), (EFAULT, "EFAULT"),
-        (EBUSY, "EBUSY"), (EEXIST, "EEXIST"), (ENODEV, "ENODEV"), (EINVAL, "EINVAL"), (EMFILE, "EMFILE"),
-        (ENOTTY, "ENOTTY"), (ENOSPC, "ENOSPC"), (EOVERFLOW, "EOVERFLOW"), (EOPNOTSUPP, "EOPNOTSUPP"),
-        (EADDRINUSE, "EADDRINUSE"), (ETIMEDOUT, "ETIMEDOUT"), (EDQUOT, "EDQUOT"), (9999, "E9999"), (0, "E0"),
-        (-1, "E-1"),
-    ])
-    func namesErrnos(errno: Int32, name: String) {
-        #expect(ErrnoName.of(errno) == name)
-    }
-
     @Test func keepsAdministratorsMethodsFromOthers() throws {
         let line = #"{"jsonrpc":"2.0","id":1,"method":"admin"}"#
         let error = try reply(line)["error"]

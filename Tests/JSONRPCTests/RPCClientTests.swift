@@ -1,4 +1,6 @@
 import Glibc
+import LinuxIO
+import TestSupport
 import Testing
 
 @testable import JSONRPC

@@ -1,4 +1,5 @@
 import Glibc
+import LinuxIO
 import Synchronization
 import Testing
 
@@ -14,12 +15,12 @@ private final class RecordingNotifier: ServiceNotifying {
 
     var sent: [Sent] { log.withLock { $0 } }
 
-    func send(_ message: String, descriptors: [CInt]) throws(SystemdError) -> Bool {
+    func send(_ message: String, descriptors: [CInt]) throws(SystemError) -> Bool {
         log.withLock { $0.append(Sent(message: message, descriptors: descriptors)) }
         return true
     }
 
-    func barrier(timeoutMicroseconds: UInt64) throws(SystemdError) -> Bool { true }
+    func barrier(timeoutMicroseconds: UInt64) throws(SystemError) -> Bool { true }
 }
 
 @Suite struct DescriptorStoreTests {
@@ -47,8 +48,8 @@ private final class RecordingNotifier: ServiceNotifying {
     func namesThatSystemdWouldReplaceAreRefused(name: String) {
         let notifier = RecordingNotifier()
         let store = DescriptorStore(notifier: notifier)
-        #expect(throws: SystemdError.self) { try store.store([1], name: name) }
-        #expect(throws: SystemdError.self) { try store.remove(name: name) }
+        #expect(throws: SystemError.self) { try store.store([1], name: name) }
+        #expect(throws: SystemError.self) { try store.remove(name: name) }
         #expect(notifier.sent.isEmpty)
     }
 

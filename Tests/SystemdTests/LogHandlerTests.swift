@@ -1,3 +1,4 @@
+import LinuxIO
 import Logging
 import Synchronization
 import Testing
@@ -10,7 +11,7 @@ private final class RecordingSink: JournalSink {
 
     var entries: [JournalEntry] { log.withLock { $0 } }
 
-    func send(_ entry: JournalEntry) throws(SystemdError) {
+    func send(_ entry: JournalEntry) throws(SystemError) {
         log.withLock { $0.append(entry) }
     }
 }

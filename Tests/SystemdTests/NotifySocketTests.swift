@@ -1,4 +1,5 @@
 import Foundation
+import LinuxIO
 import Testing
 
 @testable import Systemd
@@ -36,7 +37,7 @@ import Testing
     @Test func aSocketThatNobodyHoldsIsAnError() async {
         await #expect(processExitsWith: .success) {
             setenv("NOTIFY_SOCKET", "/nonexistent/notify", 1)
-            #expect(throws: SystemdError(errno: ENOENT, operation: "notify the service manager")) {
+            #expect(throws: SystemError(errno: ENOENT, "notify the service manager")) {
                 try NotifySocket().notify(.ready)
             }
         }
@@ -85,7 +86,7 @@ import Testing
     @Test func barrierThatNobodyAnswersTimesOut() async {
         await #expect(processExitsWith: .success) {
             let manager = try FakeServiceManager()
-            #expect(throws: SystemdError(errno: ETIMEDOUT, operation: "wait for the service manager")) {
+            #expect(throws: SystemError(errno: ETIMEDOUT, "wait for the service manager")) {
                 try NotifySocket().barrier(timeoutMicroseconds: 1000)
             }
             try #expect(manager.receive().descriptors.count == 1)

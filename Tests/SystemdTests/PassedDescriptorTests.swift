@@ -1,4 +1,5 @@
 import Foundation
+import LinuxIO
 import Testing
 
 @testable import Systemd
@@ -23,7 +24,7 @@ import Testing
         await #expect(processExitsWith: .success) {
             setenv("LISTEN_PID", "\(getpid())", 1)
             setenv("LISTEN_FDS", "many", 1)
-            #expect(throws: SystemdError.self) { try PassedDescriptor.take() }
+            #expect(throws: SystemError.self) { try PassedDescriptor.take() }
         }
     }
 

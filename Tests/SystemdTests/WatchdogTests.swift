@@ -1,4 +1,5 @@
 import Foundation
+import LinuxIO
 import Testing
 
 @testable import Systemd
@@ -31,7 +32,7 @@ import Testing
     @Test func nonsenseIsAnError() async {
         await #expect(processExitsWith: .success) {
             setenv("WATCHDOG_USEC", "soon", 1)
-            #expect(throws: SystemdError.self) { try Watchdog.interval() }
+            #expect(throws: SystemError.self) { try Watchdog.interval() }
         }
     }
 }

@@ -1,4 +1,5 @@
 import IOMMU
+import LinuxIO
 import SMMUv3
 
 /// The devices of the machine, and their coming and going.

@@ -1,4 +1,5 @@
 import IOMMU
+import LinuxIO
 
 /// What may be attached where, before anything is prepared.
 enum AttachRules {

@@ -1,4 +1,5 @@
 import IOMMU
+import LinuxIO
 
 extension EmulatedContext {
     private static let pagingFlags: [HWPTFlags] = [

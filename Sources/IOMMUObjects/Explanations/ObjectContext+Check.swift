@@ -1,4 +1,5 @@
 import IOMMU
+import LinuxIO
 
 /// The dry run of a guest layout.
 extension EmulatedContext {

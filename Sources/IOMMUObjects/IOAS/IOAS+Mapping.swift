@@ -1,4 +1,5 @@
 import IOMMU
+import LinuxIO
 
 extension IOAS {
     /// `EINVAL`, `EOVERFLOW`: whether a range of that shape can be mapped at all.

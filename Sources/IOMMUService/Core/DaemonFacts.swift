@@ -1,4 +1,5 @@
 import Glibc
+import LinuxIO
 import Systemd
 
 /// The version of the program.

@@ -1,5 +1,6 @@
 import IOMMU
 import JSONRPC
+import LinuxIO
 import Logging
 
 /// What the methods act on: the backend, and who uses what of it.

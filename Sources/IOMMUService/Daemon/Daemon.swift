@@ -1,6 +1,7 @@
 import Glibc
 import IOMMU
 import JSONRPC
+import LinuxIO
 import Logging
 import Systemd
 

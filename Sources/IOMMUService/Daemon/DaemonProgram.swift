@@ -1,6 +1,7 @@
 import Glibc
 import IOMMU
 import JSONRPC
+import LinuxIO
 import Logging
 import Systemd
 
@@ -57,7 +58,7 @@ package enum DaemonProgram {
 
     private static func systemdFacts(
         _ manager: NotifySocket, isActivated: Bool
-    ) throws(SystemdError) -> DaemonFacts.Systemd {
+    ) throws(SystemError) -> DaemonFacts.Systemd {
         var facts = DaemonFacts.Systemd()
         facts.notify = manager.isPresent
         facts.journal = JournalStream.isStandardError
@@ -98,8 +99,6 @@ package enum DaemonProgram {
             manager.announce(.errno(error.errno), .status(error.description), log: log.logger)
             return ConfigurationError.exitStatus
         case let error as SystemError:
-            fail("\(error)", errno: error.errno, log, manager)
-        case let error as SystemdError:
             fail("\(error)", errno: error.errno, log, manager)
         default:
             fail("\(error)", errno: EIO, log, manager)

@@ -1,5 +1,6 @@
 import IOMMU
 import JSONRPC
+import LinuxIO
 
 /// Runs the backend's blocking work on the loop's worker threads.
 package final class LoopExecutor: WorkExecutor {

@@ -1,4 +1,5 @@
 import JSONRPC
+import LinuxIO
 import Systemd
 
 /// Tells the service manager how many clients there are, at most once a second and only when it has changed.

@@ -1,5 +1,6 @@
 import IOMMU
 import JSONRPC
+import LinuxIO
 
 extension DeviceExplanation.Reason {
     var json: JSONValue {

@@ -1,5 +1,6 @@
 import IOMMU
 import JSONRPC
+import LinuxIO
 
 /// `fd.export` and `device.export`: devices that a VMM drives through descriptors of its own.
 func declareExportMethods(_ methods: inout MethodTable<Service>) {

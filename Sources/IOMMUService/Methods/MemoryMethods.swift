@@ -1,5 +1,6 @@
 import IOMMU
 import JSONRPC
+import LinuxIO
 
 /// `memory.*`: what gets mapped.
 func declareMemoryMethods(_ methods: inout MethodTable<Service>) {

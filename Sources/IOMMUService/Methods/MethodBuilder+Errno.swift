@@ -1,5 +1,6 @@
 import IOMMU
 import JSONRPC
+import LinuxIO
 
 extension MethodBuilder {
     /// A refusal that clients should know of.

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import JSONRPC
+import LinuxIO
 
 /// Answers HTTP requests on a Unix socket with the metrics as text.
 final class MetricsEndpoint {

@@ -1,5 +1,6 @@
 import IOMMU
 import JSONRPC
+import LinuxIO
 
 /// Calls that wait for something to happen in their session: reads of empty fault and event queues.
 package final class WaitList {

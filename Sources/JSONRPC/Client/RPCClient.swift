@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import LinuxIO
 
 /// A blocking client of one server: for command-line tools and tests.
 public final class RPCClient {

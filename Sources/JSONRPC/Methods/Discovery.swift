@@ -1,3 +1,5 @@
+import LinuxIO
+
 extension MethodTable {
     /// Declares `rpc.discover`: the OpenRPC document of everything in the table. To be called last.
     public mutating func declareDiscovery(title: String, version: String) {
@@ -69,7 +71,7 @@ public enum OpenRPC {
             (
                 "data",
                 .members([
-                    ("errno", .string(ErrnoName.of(refusal.errno))),
+                    ("errno", .string(Errno.name(of: refusal.errno))),
                     ("reason", .string(refusal.reason)),
                     ("method", .string(method.title)),
                 ])

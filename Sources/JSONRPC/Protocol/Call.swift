@@ -1,4 +1,5 @@
 import Glibc
+import LinuxIO
 
 /// What a call is made of while its handler runs.
 ///

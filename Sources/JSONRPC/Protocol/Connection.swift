@@ -1,4 +1,5 @@
 import Glibc
+import LinuxIO
 
 /// What a connection tells the one who carries its bytes.
 protocol ConnectionTransport: AnyObject {

@@ -1,3 +1,5 @@
+import LinuxIO
+
 /// A call that was refused: what goes into the `error` member of the reply.
 ///
 /// `data` always holds `errno`, `reason` and `method` (which the dispatcher knows), then `hint` and the objects
@@ -59,7 +61,7 @@ public struct RPCError: Error, Sendable {
             error.member("code").integer(code)
             error.member("message").string(message)
             error.member("data").object { data in
-                data.member("errno").string(ErrnoName.of(errno))
+                data.member("errno").string(Errno.name(of: errno))
                 data.member("reason").string(reason)
                 data.member("method").value(method.map(JSONValue.string) ?? .null)
                 if let hint { data.member("hint").string(hint) }

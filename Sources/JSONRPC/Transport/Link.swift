@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import LinuxIO
 
 /// One connected socket: moves bytes and descriptors between it and its connection's conversation.
 final class Link: EventHandler, ConnectionTransport {
@@ -278,7 +279,7 @@ final class Link: EventHandler, ConnectionTransport {
         let wasBlocked = isBlocked
         isBlocked = connection.outbox.pointee.pending > 0
         guard isBlocked else { return }
-        if hasProgressed || !wasBlocked { lastProgress = Clock.now }
+        if hasProgressed || !wasBlocked { lastProgress = MonotonicClock.nanoseconds }
         server.watchStalls()
     }
 }

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import LinuxIO
 
 /// Serves a dispatcher's methods on Unix sockets.
 ///
@@ -204,7 +205,7 @@ extension Server {
 
     private func checkStalls() {
         stallCheck = nil
-        let now = Clock.now
+        let now = MonotonicClock.nanoseconds
         let patience = UInt64(max(0, limits.stalledClientSeconds)) &* 1_000_000_000
         var isAnyBlocked = false
         for case let link? in links where link.isBlocked {

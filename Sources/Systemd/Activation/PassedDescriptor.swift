@@ -1,5 +1,6 @@
 import CSystemd
 import Glibc
+import LinuxIO
 
 /// A file descriptor that the service manager passed at start: a socket of a `.socket` unit, or one that an earlier
 /// run put in the ``DescriptorStore``.
@@ -32,10 +33,10 @@ public struct PassedDescriptor: Sendable, Equatable {
     ///   children see nothing.
     /// - Returns: none if this process was started otherwise (also where `LISTEN_PID` is another process).
     /// - Throws: the errno for malformed variables or a descriptor that is not open.
-    public static func take(unsetEnvironment: Bool = true) throws(SystemdError) -> [PassedDescriptor] {
+    public static func take(unsetEnvironment: Bool = true) throws(SystemError) -> [PassedDescriptor] {
         var list: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
         let count = sd_listen_fds_with_names(unsetEnvironment ? 1 : 0, &list)
-        try SystemdError.check(count, "take the descriptors passed by the service manager")
+        try SystemError.check(count, "take the descriptors passed by the service manager")
         let names = Self.consume(list, count: Int(count))
         return names.enumerated().map { index, name in
             let descriptor = Self.first + CInt(index)

@@ -1,10 +1,11 @@
 import CSystemd
 import Glibc
+import LinuxIO
 
 /// Where journal entries go: journald, or a recording sink in tests.
 public protocol JournalSink: Sendable {
     /// Sends one entry.
-    func send(_ entry: JournalEntry) throws(SystemdError)
+    func send(_ entry: JournalEntry) throws(SystemError)
 }
 
 /// journald's native protocol through `sd_journal_sendv`: no format strings, no quoting, any bytes.
@@ -13,12 +14,12 @@ public struct Journal: JournalSink {
     public init() {}
 
     /// Sends one entry; a machine without journald drops it silently, as libsystemd does.
-    public func send(_ entry: JournalEntry) throws(SystemdError) {
+    public func send(_ entry: JournalEntry) throws(SystemError) {
         let fields = entry.allFields.map(\.bytes)
         let result = Self.withVectors(fields) { vectors in
             sd_journal_sendv(vectors.baseAddress, CInt(clamping: vectors.count))
         }
-        try SystemdError.check(result, "write to the journal")
+        try SystemError.check(result, "write to the journal")
     }
 
     /// Calls `body` with one vector per field, all over one buffer that lives as long as the call.

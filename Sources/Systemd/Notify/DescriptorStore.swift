@@ -1,4 +1,5 @@
 import Glibc
+import LinuxIO
 
 /// The service manager's file descriptor store: descriptors that outlive this process and come back, by name, at its
 /// next start (`FileDescriptorStoreMax=` in the unit; see ``PassedDescriptor``).
@@ -26,7 +27,7 @@ public struct DescriptorStore<Notifier: ServiceNotifying>: Sendable {
     ///   ``ServiceNotifying/barrier(timeoutMicroseconds:)`` to know that it has looked.
     /// - Throws: EINVAL for a bad name, else what the kernel says.
     @discardableResult
-    public func store(_ descriptors: [CInt], name: String, keepOnHangup: Bool = false) throws(SystemdError) -> Bool {
+    public func store(_ descriptors: [CInt], name: String, keepOnHangup: Bool = false) throws(SystemError) -> Bool {
         var message = "FDSTORE=1\nFDNAME=" + (try Self.validated(name))
         if keepOnHangup { message += "\nFDPOLL=0" }
         var received = false
@@ -41,7 +42,7 @@ public struct DescriptorStore<Notifier: ServiceNotifying>: Sendable {
 
     /// Removes every descriptor stored under `name`; a name that is not there is no error.
     @discardableResult
-    public func remove(name: String) throws(SystemdError) -> Bool {
+    public func remove(name: String) throws(SystemError) -> Bool {
         try notifier.send("FDSTOREREMOVE=1\nFDNAME=" + (try Self.validated(name)), descriptors: [])
     }
 
@@ -50,9 +51,9 @@ public struct DescriptorStore<Notifier: ServiceNotifying>: Sendable {
         (1...255).contains(name.utf8.count) && name.utf8.allSatisfy { (0x20...0x7e).contains($0) && $0 != 0x3a }
     }
 
-    private static func validated(_ name: String) throws(SystemdError) -> String {
+    private static func validated(_ name: String) throws(SystemError) -> String {
         guard isValidName(name) else {
-            throw SystemdError(errno: EINVAL, operation: "use “\(name)” as the name of a stored descriptor")
+            throw SystemError(errno: EINVAL, "use “\(name)” as the name of a stored descriptor")
         }
         return name
     }

@@ -1,3 +1,5 @@
+import LinuxIO
+
 /// One assignment of the service notification protocol, sd_notify(3).
 ///
 /// Several notifications can go in one message; the service manager then applies them together.

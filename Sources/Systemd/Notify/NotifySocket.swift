@@ -1,4 +1,5 @@
 import CSystemd
+import LinuxIO
 
 /// The service manager at the end of `$NOTIFY_SOCKET`.
 ///
@@ -13,18 +14,18 @@ public struct NotifySocket: ServiceNotifying {
     }
 
     @discardableResult
-    public func send(_ message: String, descriptors: [CInt]) throws(SystemdError) -> Bool {
+    public func send(_ message: String, descriptors: [CInt]) throws(SystemError) -> Bool {
         let sent =
             if descriptors.isEmpty {
                 sd_notify(0, message)
             } else {
                 sd_pid_notify_with_fds(0, 0, message, descriptors, UInt32(descriptors.count))
             }
-        return try SystemdError.check(sent, "notify the service manager") > 0
+        return try SystemError.check(sent, "notify the service manager") > 0
     }
 
     @discardableResult
-    public func barrier(timeoutMicroseconds: UInt64) throws(SystemdError) -> Bool {
-        try SystemdError.check(sd_notify_barrier(0, timeoutMicroseconds), "wait for the service manager") > 0
+    public func barrier(timeoutMicroseconds: UInt64) throws(SystemError) -> Bool {
+        try SystemError.check(sd_notify_barrier(0, timeoutMicroseconds), "wait for the service manager") > 0
     }
 }

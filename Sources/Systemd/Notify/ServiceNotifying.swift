@@ -1,3 +1,5 @@
+import LinuxIO
+
 /// Where notifications go: the service manager's socket, or a recording one in tests.
 public protocol ServiceNotifying: Sendable {
     /// Sends one message.
@@ -7,26 +9,26 @@ public protocol ServiceNotifying: Sendable {
     ///   - descriptors: file descriptors that travel with it; they stay open here.
     /// - Returns: whether a service manager was there to receive it.
     @discardableResult
-    func send(_ message: String, descriptors: [CInt]) throws(SystemdError) -> Bool
+    func send(_ message: String, descriptors: [CInt]) throws(SystemError) -> Bool
 
     /// Waits until the service manager has processed all messages sent so far.
     ///
     /// - Parameter timeoutMicroseconds: `UInt64.max` waits for ever; ETIMEDOUT is thrown after any other time.
     /// - Returns: whether a service manager was there.
     @discardableResult
-    func barrier(timeoutMicroseconds: UInt64) throws(SystemdError) -> Bool
+    func barrier(timeoutMicroseconds: UInt64) throws(SystemError) -> Bool
 }
 
 extension ServiceNotifying {
     /// Sends several notifications in one message.
     @discardableResult
-    public func notify(_ notifications: Notification...) throws(SystemdError) -> Bool {
+    public func notify(_ notifications: Notification...) throws(SystemError) -> Bool {
         try notify(notifications)
     }
 
     /// Sends several notifications in one message.
     @discardableResult
-    public func notify(_ notifications: [Notification]) throws(SystemdError) -> Bool {
+    public func notify(_ notifications: [Notification]) throws(SystemError) -> Bool {
         try send(notifications.flatMap(\.lines).joined(separator: "\n"), descriptors: [])
     }
 }

@@ -1,4 +1,5 @@
 import IOMMU
+import LinuxIO
 import SMMUv3
 import Testing
 

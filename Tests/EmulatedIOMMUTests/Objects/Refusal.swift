@@ -1,4 +1,5 @@
 import IOMMU
+import LinuxIO
 import Testing
 
 /// Expects a refusal with this errno (and reason, if one is given), and that it changes nothing.

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import IOMMU
+import LinuxIO
 import Testing
 
 @testable import EmulatedIOMMU

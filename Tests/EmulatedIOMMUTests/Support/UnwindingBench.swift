@@ -1,4 +1,5 @@
 import IOMMU
+import LinuxIO
 import Testing
 
 @testable import EmulatedIOMMU

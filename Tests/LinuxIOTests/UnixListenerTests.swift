@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 import Testing
 
-@testable import JSONRPC
+@testable import LinuxIO
 
 @Suite struct UnixListenerTests {
     /// A directory of its own, removed with what is in it.
@@ -10,7 +10,7 @@ import Testing
         let path: String
 
         init() throws {
-            var template = Array("/tmp/jsonrpc-listen-XXXXXX".utf8CString)
+            var template = Array("/tmp/linuxio-listen-XXXXXX".utf8CString)
             guard mkdtemp(&template) != nil else { throw SystemError.current("mkdtemp") }
             path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
         }

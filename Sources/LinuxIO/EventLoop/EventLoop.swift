@@ -137,7 +137,7 @@ public final class EventLoop {
     /// Calls `body` once, not before `nanoseconds` from now.
     @discardableResult
     public func schedule(after nanoseconds: UInt64, _ body: @escaping () -> Void) -> TimerID {
-        timers.add(at: Clock.now &+ nanoseconds, body)
+        timers.add(at: MonotonicClock.nanoseconds &+ nanoseconds, body)
     }
 
     /// Forgets a timer that has not fired.
@@ -183,7 +183,7 @@ public final class EventLoop {
     /// Sees to it that the loop wakes up for the next timer; `false` if that is due now.
     private func setAlarm() -> Bool {
         guard let deadline = timers.nextDeadline(), deadline != alarmTime else { return true }
-        guard deadline > Clock.now, clinux_alarm_set(alarm, deadline) else { return false }
+        guard deadline > MonotonicClock.nanoseconds, clinux_alarm_set(alarm, deadline) else { return false }
         alarmTime = deadline
         return true
     }
@@ -191,7 +191,7 @@ public final class EventLoop {
     /// A timer set by another one waits for the next turn, so that timers cannot keep the loop from its descriptors.
     private func runDueTimers() {
         guard !timers.isEmpty else { return }
-        let time = Clock.now
+        let time = MonotonicClock.nanoseconds
         let newest = timers.newest
         while let body = timers.takeDue(time, upTo: newest) { body() }
     }
@@ -213,14 +213,4 @@ public final class EventLoop {
 /// Names work at the end of a loop's turns.
 public struct TurnEndID: Equatable, Sendable {
     fileprivate let number: Int
-}
-
-/// The monotonic clock.
-public enum Clock {
-    /// Nanoseconds since some point that does not change while the machine runs.
-    public static var now: UInt64 {
-        var time = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &time)
-        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
-    }
 }
