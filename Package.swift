@@ -74,7 +74,7 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
-        .testTarget(name: "IOMMUServiceTests", dependencies: ["IOMMUService"], swiftSettings: strict),
+        .testTarget(name: "IOMMUServiceTests", dependencies: ["IOMMUService", "LinuxIO"], swiftSettings: strict),
 
         // MARK: Executables
 

@@ -1,6 +1,7 @@
 import IOMMU
 import IOMMUService
 import JSONRPC
+import LinuxIO
 import Testing
 
 @Suite struct CapabilityTests {

@@ -2,6 +2,7 @@ import Glibc
 import IOMMU
 import IOMMUService
 import JSONRPC
+import LinuxIO
 import Logging
 
 /// A service over the fake backend, asked in process: no socket, no second process.
