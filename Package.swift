@@ -56,12 +56,28 @@ let package = Package(
 
         // MARK: Backends
 
-        // One module still, in the folders of the three that come of it.
+        // What every backend needs: memory objects, ids, quotas, and iommufd's object model over a driver.
+        .target(name: "IOMMUObjects", dependencies: ["CLinux", "IOMMU", "LinuxIO"], swiftSettings: strict),
+
+        // What the model of the SMMUv3 says, in the facts of IOMMU.
+        .target(name: "SMMUFacts", dependencies: ["IOMMU", "SMMUv3"], swiftSettings: strict),
+
+        // SMMUv3 models that clients program: beside any backend.
         .target(
-            name: "EmulatedIOMMU", dependencies: ["CLinux", "IOMMU", "LinuxIO", "SMMUv3"], path: "Sources",
-            sources: ["BareSMMU", "EmulatedIOMMU", "IOMMUObjects"], swiftSettings: strict
+            name: "BareSMMU", dependencies: ["CLinux", "IOMMU", "IOMMUObjects", "SMMUFacts", "SMMUv3"],
+            swiftSettings: strict
         ),
-        .testTarget(name: "EmulatedIOMMUTests", dependencies: ["EmulatedIOMMU", "LinuxIO"], swiftSettings: strict),
+
+        // The machine, its devices and the SMMUv3 driver.
+        .target(
+            name: "EmulatedIOMMU", dependencies: ["CLinux", "IOMMU", "IOMMUObjects", "LinuxIO", "SMMUFacts", "SMMUv3"],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "EmulatedIOMMUTests",
+            dependencies: ["BareSMMU", "EmulatedIOMMU", "IOMMU", "IOMMUObjects", "LinuxIO", "SMMUv3"],
+            swiftSettings: strict
+        ),
 
         // MARK: Service
 
@@ -81,7 +97,7 @@ let package = Package(
         .executableTarget(
             name: "iommud",
             dependencies: [
-                "EmulatedIOMMU", "IOMMU", "IOMMUService",
+                "BareSMMU", "EmulatedIOMMU", "IOMMU", "IOMMUService",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
@@ -107,7 +123,7 @@ let package = Package(
         .target(name: "CBenchReference", path: "Tests/Bench/CReference"),
         .executableTarget(
             name: "iommud-bench",
-            dependencies: ["CBenchReference", "CLinux", "EmulatedIOMMU", "IOMMU", "SMMUv3"],
+            dependencies: ["CBenchReference", "CLinux", "EmulatedIOMMU", "IOMMU", "IOMMUObjects", "SMMUv3"],
             path: "Tests/Bench/Runner",
             swiftSettings: strict
         ),

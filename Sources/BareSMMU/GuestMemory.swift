@@ -1,5 +1,6 @@
 import CLinux
 import IOMMU
+import IOMMUObjects
 import SMMUv3
 
 /// A guest's physical memory: memory objects at guest physical addresses, with holes.

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import IOMMU
+import IOMMUObjects
 import SMMUv3
 
 /// A bare SMMUv3 that the client itself programs: registers, and structures in the client's memory.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import BareSMMU
 import EmulatedIOMMU
 import IOMMU
 import IOMMUService
@@ -52,6 +53,9 @@ private func makeBackend(
     _ configuration: Configuration, _ executor: any WorkExecutor
 ) throws(IOMMUError) -> any IOMMUBackend {
     switch configuration.backend.type {
-    case .emulated: try EmulatedBackend(topology: configuration.topology, executor: executor)
+    case .emulated:
+        let backend = try EmulatedBackend(topology: configuration.topology, executor: executor)
+        backend.equipment = { SMMUModels.equip($0) }
+        return backend
     }
 }

@@ -154,12 +154,12 @@ import Testing
         _ = try guest.viommu.invalidate(entries: [(command.word0, command.word1)])
         _ = guest.bench.translate(guest.master, 0x9000)
         guest.bench.driver.service()
-        let records = guest.bench.events.events.compactMap { guest.viommu.virtualized($0, of: guest.master) }
+        let records = guest.bench.events.events.compactMap { DriverVIOMMU.virtualized($0, virtualID: 0x42) }
         #expect(records.map(\.type) == [.F_TRANSLATION, .C_BAD_STE, .C_BAD_CD])
         #expect(records.allSatisfy { $0.StreamID == 0x42 })
         var foreign = EventRecord()
         foreign.number = EventType.F_CD_FETCH.rawValue
-        #expect(guest.viommu.virtualized(foreign, of: guest.master) == nil)
+        #expect(DriverVIOMMU.virtualized(foreign, virtualID: 0x42) == nil)
     }
 
     @Test func guestsATS() throws {

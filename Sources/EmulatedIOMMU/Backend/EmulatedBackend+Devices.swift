@@ -1,4 +1,5 @@
 import IOMMU
+import IOMMUObjects
 import LinuxIO
 import SMMUv3
 
@@ -20,22 +21,11 @@ extension EmulatedBackend {
     /// - Throws: `ENODEV` for an unknown name.
     package func removeDevice(named name: String) throws(IOMMUError) {
         let device = try self.device(named: name)
-        let context = device.boundBy
+        let context = device.device.boundBy
         device.runRemovalHooks()
-        if let context, let object = device.handle {
-            for key in object.attachments.keys.sorted(by: >) { context.detach(object, key: key) }
-            if let vdevice = object.vdevice { context.release(vdevice) }
-        }
-        // Siblings may keep the group attached; this device leaves it blocked.
-        for key in device.group.attachments.keys { device.block(key: key) }
-        context?.failFaults(of: device)
-        device.isRemoved = true
-        devices.removeAll { $0 === device }
-        devicesByName[name] = nil
-        device.group.devices.removeAll { $0 === device }
+        registry.remove(device.device)
         device.driver.removeMaster(device.master)
-        if let context { context.leaveGroup(device) }
-        if device.group.devices.isEmpty { groups.remove(device.group.id) }
+        slots[device.device.number] = nil
         emit(
             BackendEvent(
                 .device, context: context.map { ObjectIdentifier($0) }, device: name,
@@ -45,54 +35,28 @@ extension EmulatedBackend {
     @discardableResult
     func insert(_ description: DeviceDescription) throws(IOMMUError) -> EmulatedDevice {
         let smmu = try check(description)
-        let known = try group(for: description, on: smmu)
         let master = try smmu.driver.makeMaster(
             streamIDs: description.streamIDs,
             pasidBits: min(description.pasidBits, smmu.driver.features.substreamIDBits),
             stall: description.stall, pri: description.pri, ats: description.ats || description.pri)
-        let group = known ?? makeGroup(named: description.group)
-        let device = EmulatedDevice(description, smmu: smmu, master: master, group: group)
         do {
-            try follow(group, device)
+            let device = EmulatedDevice(
+                try registry.insert(description, driver: smmu.driver, port: master), smmu: smmu, master: master)
+            let number = device.device.number
+            if number == slots.count { slots.append(device) } else { slots[number] = device }
+            return device
         } catch {
             smmu.driver.removeMaster(master)
             throw error
         }
-        group.devices.append(device)
-        devices.append(device)
-        devicesByName[device.name] = device
-        return device
     }
 
-    /// A device that joins an attached group goes where the group is.
-    private func follow(_ group: DeviceGroup, _ device: EmulatedDevice) throws(IOMMUError) {
-        var done: [UInt32] = []
-        for (key, attachment) in group.attachments.sorted(by: { $0.key < $1.key }) {
-            do {
-                try GroupSwitch([device], key: key, to: attachment.hwpt.target).commit()
-                done.append(key)
-            } catch {
-                for key in done { device.block(key: key) }
-                throw error
-            }
-        }
-    }
-
-    private func makeGroup(named name: String?) -> DeviceGroup {
-        let group = DeviceGroup(id: groups.nextID(), name: name)
-        _ = groups.insert(group)
-        return group
-    }
-
-    private func group(for description: DeviceDescription, on smmu: EmulatedSMMU) throws(IOMMUError) -> DeviceGroup? {
-        guard let name = description.group,
-            let group = groups.all.map(\.element).first(where: { $0.name == name })
-        else { return nil }
-        guard group.devices.allSatisfy({ $0.smmu === smmu }) else {
+    private func checkGroup(of description: DeviceDescription, _ smmu: EmulatedSMMU) throws(IOMMUError) {
+        guard let name = description.group, let group = registry.group(named: name) else { return }
+        guard group.devices.allSatisfy({ $0.driver === smmu.driver }) else {
             throw refusal(
                 .EINVAL, "group_spans_smmus", "the devices of group \(name) are behind another SMMU", description)
         }
-        return group
     }
 
     // MARK: Checks
@@ -101,7 +65,7 @@ extension EmulatedBackend {
         guard !description.name.isEmpty else {
             throw refusal(.EINVAL, "bad_name", "a device has a name", description)
         }
-        guard devicesByName[description.name] == nil else {
+        guard !registry.hasDevice(named: description.name) else {
             throw refusal(.EEXIST, "device_exists", "there is a device named \(description.name) already", description)
         }
         let smmu = try smmu(named: description.smmu)
@@ -125,6 +89,7 @@ extension EmulatedBackend {
         guard description.queues >= 0 else {
             throw refusal(.EINVAL, "bad_queues", "a number of queues is not negative", description)
         }
+        try checkGroup(of: description, smmu)
         return smmu
     }
 

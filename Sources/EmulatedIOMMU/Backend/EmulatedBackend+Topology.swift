@@ -14,12 +14,14 @@ extension EmulatedBackend {
             smmus: smmus.map {
                 TopologyState.SMMU(name: $0.name, features: $0.featureNames, idr: $0.driver.features.idr)
             },
-            groups: groups.all.map { TopologyState.Group(id: $0.element.id, devices: $0.element.devices.map(\.name)) },
+            groups: registry.groups.all.map {
+                TopologyState.Group(id: $0.element.id, devices: $0.element.devices.map(\.name))
+            },
             devices: devices.map { device in
                 var description = device.description
-                description.reserved = device.reservedRegions
+                description.reserved = device.device.reservedRegions
                 return TopologyState.Device(
-                    description: description, group: device.group.id, boundBy: device.boundBy?.owner)
+                    description: description, group: device.group.id, boundBy: device.device.boundBy?.owner)
             },
             accelerators: devices.filter { $0.description.queues > 0 }.map { device in
                 TopologyState.Accelerator(

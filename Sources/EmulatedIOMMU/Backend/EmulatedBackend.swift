@@ -1,4 +1,5 @@
 import IOMMU
+import IOMMUObjects
 import SMMUv3
 
 /// A whole emulated machine: its memory, its SMMUs with their driver, its devices, and who owns what of it.
@@ -8,14 +9,18 @@ package final class EmulatedBackend: IOMMUBackend {
     package let smmus: [EmulatedSMMU]
     package let executor: any WorkExecutor
     package var eventHandler: ((BackendEvent) -> Void)?
+    /// Adds to each new context what this backend does not have itself.
+    package var equipment: ((ObjectContext) -> Void)?
     /// Address spaces that devices share with processes.
     package private(set) lazy var sva = SVAManager(
-        machine: machine, executor: executor, smmus: smmus, emit: { [unowned self] event in emit(event) })
-
-    /// In the order they were added.
-    package internal(set) var devices: [EmulatedDevice] = []
-    package internal(set) var groups = IDTable<DeviceGroup>()
-    var devicesByName: [String: EmulatedDevice] = [:]
+        machine: machine, executor: executor, smmus: smmus,
+        members: { [unowned self] group in group.devices.compactMap { slots[$0.number] } },
+        emit: { [unowned self] event in emit(event) })
+    /// The devices as the object model knows them.
+    package private(set) lazy var registry = DeviceRegistry(host: self)
+    /// By ``Device/number``.
+    var slots: [EmulatedDevice?] = []
+    private var nextAccessID: AccessID = 1
 
     /// Builds the machine and brings its SMMUs up.
     ///
@@ -48,11 +53,18 @@ package final class EmulatedBackend: IOMMUBackend {
 
     package var kind: String { "emulated" }
 
-    package func makeContext(owner: String, account: Account, limits: ContextLimits) -> EmulatedContext {
-        EmulatedContext(backend: self, owner: owner, account: account, limits: limits)
+    package func makeContext(owner: String, account: Account, limits: ContextLimits) -> ObjectContext {
+        let context = ObjectContext(registry, owner: owner, account: account, limits: limits)
+        EmulatedContext(context, backend: self).equip()
+        equipment?(context)
+        return context
     }
 
-    package func emit(_ event: BackendEvent) { eventHandler?(event) }
+    /// A number for something that can wait, in whatever context.
+    func makeAccessID() -> AccessID {
+        defer { nextAccessID &+= 1 }
+        return nextAccessID
+    }
 
     // MARK: Look-up
 
@@ -66,18 +78,37 @@ package final class EmulatedBackend: IOMMUBackend {
         return smmu
     }
 
+    /// In the order they were added.
+    package var devices: [EmulatedDevice] { registry.devices.compactMap { slots[$0.number] } }
+
     /// `ENODEV` for an unknown name.
     package func device(named name: String) throws(IOMMUError) -> EmulatedDevice {
-        guard let device = devicesByName[name] else {
-            throw IOMMUError(
-                .ENODEV, "unknown_device", "there is no device named \(name)", hint: "topology.list names them",
-                ["device": .text(name)])
-        }
-        return device
+        try hardware(of: registry.device(named: name))
     }
+
+    /// What lies beneath a device; `ENODEV` once it has been unplugged.
+    package func hardware(of device: Device) throws(IOMMUError) -> EmulatedDevice {
+        guard !device.isRemoved, let hardware = slots[device.number] else { throw .deviceRemoved(device.name) }
+        return hardware
+    }
+
+    /// The device of a driver's master; nil before and after its time.
+    func device(of master: Master) -> EmulatedDevice? { master.owner.flatMap { slots[$0] } }
 
     /// The device that a stream belongs to.
     package func device(onSMMU smmu: EmulatedSMMU, streamID: UInt32) -> EmulatedDevice? {
-        devices.first { $0.smmu === smmu && $0.description.streamIDs.contains(streamID) }
+        smmu.driver.master(ofStream: streamID).flatMap { device(of: $0) }
     }
+}
+
+extension EmulatedBackend: ObjectHost {
+    package func admit(_ memory: MemoryObject) throws(IOMMUError) -> UInt64 { try machine.addWindow(for: memory) }
+
+    package func dismiss(_ memory: MemoryObject, at location: UInt64) { machine.removeWindow(location) }
+
+    package func faultsAnswered() {
+        for smmu in smmus { smmu.engine.pump() }
+    }
+
+    package func emit(_ event: BackendEvent) { eventHandler?(event) }
 }

@@ -1,4 +1,5 @@
 import IOMMU
+import IOMMUObjects
 
 /// The emulated host's physical memory.
 ///
@@ -33,15 +34,13 @@ package final class Machine {
 
     // MARK: Client memory
 
-    /// Gives a memory object its physical addresses and tells it.
+    /// Gives a memory object physical addresses.
     ///
     /// - Returns: the physical address of its first byte.
     /// - Throws: `ENOMEM` if no range is free.
     @discardableResult
     package func addWindow(for object: MemoryObject) throws(IOMMUError) -> UInt64 {
-        let base = try windows.add(object)
-        object.base = base
-        return base
+        try windows.add(object)
     }
 
     /// Ends a window; unknown bases are ignored.

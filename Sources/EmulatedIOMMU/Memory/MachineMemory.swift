@@ -1,4 +1,5 @@
 import CLinux
+import IOMMUObjects
 import SMMUv3
 
 /// The physical address space as the emulated SMMUs see it.

@@ -1,4 +1,5 @@
 import IOMMU
+import IOMMUObjects
 
 /// Which physical addresses stand for client memory: ordered windows that never overlap.
 final class WindowTable {

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import IOMMU
+import IOMMUObjects
 
 /// The kernel as it is asked about other processes: their files in procfs, and what the daemon may. Every such call
 /// goes through here; whether it is permitted is the kernel's to say.

@@ -1,4 +1,5 @@
 import IOMMU
+import IOMMUObjects
 
 /// One address space on one group of devices: a PASID and CDs, shared by all bonds between the two.
 final class SVAAttachment {
@@ -27,7 +28,7 @@ final class SVAAttachment {
         space: AddressSpace, group: DeviceGroup, for device: EmulatedDevice
     ) throws(IOMMUError) -> SVAAttachment {
         guard space.isLive else { throw .mmExited }
-        let devices = group.devices
+        let devices = space.manager.members(group)
         let pasid = try space.takePASID(for: devices)
         do throws(IOMMUError) {
             let view = try space.takeView(of: device.smmu)
@@ -40,7 +41,7 @@ final class SVAAttachment {
             view.displaced = nil
             let attachment = SVAAttachment(space: space, view: view, group: group, pasid: pasid, devices: devices)
             space.attachments.append(attachment)
-            for device in devices { device.sharedPASIDs[pasid] = space }
+            for device in devices { device.share(pasid, with: space) }
             return attachment
         } catch {
             space.releasePASIDIfUnused()
@@ -75,7 +76,7 @@ final class SVAAttachment {
         _ = try space.takePASID(for: [device])
         try Self.attach([device], pasid: pasid, to: view.domain)
         devices.append(device)
-        device.sharedPASIDs[pasid] = space
+        device.share(pasid, with: space)
     }
 
     /// Takes the address space from the devices again; only then can the PASID go elsewhere.
@@ -98,7 +99,7 @@ final class SVAAttachment {
     private func detach(_ device: EmulatedDevice) {
         space.answerFaults(of: device)
         device.driver.detach(device.master, pasid: pasid)
-        device.sharedPASIDs[pasid] = nil
+        device.unshare(pasid)
         terminateAccesses(of: device, .svaUnbound)
     }
 

@@ -24,11 +24,4 @@ extension IOMMUError {
             ["name": .text(name)]
         )
     }
-
-    static func unknown(_ kind: String, _ id: ObjectID) -> IOMMUError {
-        IOMMUError(
-            .ENOENT, "unknown_\(kind)", "there is no \(kind) \(id) in this session",
-            hint: "session.objects lists what there is", [kind: .number(UInt64(id))]
-        )
-    }
 }

@@ -1,4 +1,5 @@
 import IOMMU
+import IOMMUObjects
 import SMMUv3
 
 /// Shared virtual addressing of the whole machine: the address spaces, their PASIDs, and the CPUs' ASIDs.
@@ -12,12 +13,13 @@ package final class SVAManager {
     /// Who grants access to processes. A test replaces it to inject refusals.
     package var processFiles: any ProcessFiles = KernelProcessFiles()
     private let emit: (BackendEvent) -> Void
+    /// The devices of a group.
+    let members: (DeviceGroup) -> [EmulatedDevice]
     private let smmus: [EmulatedSMMU]
     /// Address spaces of processes by what tells their images apart.
     private var processes: [ProcessLayout: [AddressSpace]] = [:]
     private(set) var all: [ObjectIdentifier: AddressSpace] = [:]
     private var nextWorkKey: UInt64 = 1 << 32
-    private var nextAccessID: AccessID = 1
     /// Everything that stage 1 tables of a CPU can map.
     static let lastAddress: UInt64 = (1 << 48) - 1
     /// How often address spaces are probed while something is bound to one; a tenth of a second.
@@ -26,21 +28,18 @@ package final class SVAManager {
     /// - Parameters:
     ///   - executor: runs what touches memory of processes.
     ///   - smmus: those of the machine.
+    ///   - members: tells the devices of a group.
     ///   - emit: takes events.
     package init(
         machine: Machine, executor: any WorkExecutor, smmus: [EmulatedSMMU],
-        emit: @escaping (BackendEvent) -> Void
+        members: @escaping (DeviceGroup) -> [EmulatedDevice], emit: @escaping (BackendEvent) -> Void
     ) {
         self.executor = executor
         self.smmus = smmus
+        self.members = members
         self.emit = emit
         windows = ProcessWindows(range: machine.processSpace)
         for smmu in smmus { smmu.engine.processTransfers = self }
-    }
-
-    func makeAccessID() -> AccessID {
-        defer { nextAccessID &+= 1 }
-        return nextAccessID
     }
 
     // MARK: Address spaces

@@ -2,7 +2,7 @@ import IOMMU
 
 /// What others are told of address spaces, bonds and queues.
 extension SVASession {
-    package func objects() -> [ObjectDescription] {
+    func objects() -> [ObjectDescription] {
         mms.all.map { describe($0.element) } + bonds.all.map { describe($0.element) }
             + queues.all.map { describe($0.element) }
     }

@@ -1,33 +1,30 @@
 import IOMMU
+import IOMMUObjects
 
-/// The address spaces, bonds, queues and running accesses of one context.
-package final class SVASession: ContextCompanion {
-    unowned let context: EmulatedContext
+/// The address spaces, bonds and queues of one context.
+package final class SVASession {
+    unowned let context: ObjectContext
     let manager: SVAManager
     var mms = IDTable<AddressSpaceHandle>()
     var bonds = IDTable<Bond>()
     var queues = IDTable<AcceleratorQueue>()
-    var accesses: [AccessID: (engine: DMAEngine, access: DeviceAccess)] = [:]
-    /// Processes that a worker looks into.
-    private var opens: [AccessID: (Result<ObjectID, IOMMUError>) -> Void] = [:]
     private var bondsOfDevice: [ObjectIdentifier: Int] = [:]
     /// Bonds by device and mm, so that one pair has one bond.
     var bondsByPair: [UInt64: Bond] = [:]
 
-    init(context: EmulatedContext, manager: SVAManager) {
+    init(context: ObjectContext, manager: SVAManager) {
         self.context = context
         self.manager = manager
     }
 
     var contextID: ObjectIdentifier { ObjectIdentifier(context) }
 
-    // MARK: ContextCompanion
+    // MARK: For the session
 
-    package var objectCount: Int { mms.count + bonds.count + queues.count }
+    var objectCount: Int { mms.count + bonds.count + queues.count }
 
-    package func close() {
-        let closed = IOMMUError(.ECANCELED, "session_closed", "the session was closed")
-        for id in Array(opens.keys) + Array(accesses.keys) { terminate(id, with: closed) }
+    /// Frees everything; the devices are still attached.
+    func close() {
         for (id, queue) in queues.all {
             queue.close()
             removeQueue(id)
@@ -47,32 +44,6 @@ package final class SVASession: ContextCompanion {
         let id = try name(manager.space(of: opened))
         mms[id]?.remember(opened)
         return id
-    }
-
-    /// Has a worker look into a process first.
-    func open(
-        _ candidate: ProcessCandidate, _ completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
-    ) -> Progress<ObjectID> {
-        let id = manager.makeAccessID()
-        opens[id] = completion
-        // A key of its own: nobody else waits for this process.
-        manager.executor.perform(key: manager.makeWorkKey()) {
-            candidate.examine()
-        } completion: { [weak self] examined in
-            guard let self, let completion = opens.removeValue(forKey: id) else { return }
-            completion(
-                examined.flatMap { opened in
-                    Result { () throws(IOMMUError) in try self.open(opened) }
-                })
-        }
-        return .pending(id)
-    }
-
-    /// Ends whatever waits under this number.
-    func terminate(_ id: AccessID, with error: IOMMUError) {
-        if let completion = opens.removeValue(forKey: id) { return completion(.failure(error)) }
-        guard let running = accesses.removeValue(forKey: id) else { return }
-        running.engine.terminate(running.access, with: error)
     }
 
     /// The session's name for an address space; a new one if it has none.
@@ -104,9 +75,12 @@ package final class SVASession: ContextCompanion {
     private func key(_ device: ObjectID, _ mm: ObjectID) -> UInt64 { UInt64(device) << 32 | UInt64(mm) }
 
     /// One more user of the bond between a device and an address space.
-    func acquireBond(deviceID: ObjectID, mm: ObjectID) throws(IOMMUError) -> Bond {
-        let handle = try handle(mm)
-        let device = try context.device(deviceID)
+    ///
+    /// - Parameter deviceID: the device's object.
+    func acquireBond(
+        _ device: EmulatedDevice, id deviceID: ObjectID, to handle: AddressSpaceHandle
+    ) throws(IOMMUError) -> Bond {
+        let mm = handle.id
         try checkCapability(of: device)
         guard handle.space.probe() else { throw IOMMUError.mmExited.with("mm", .number(UInt64(mm))) }
         if let bond = bondsByPair[key(deviceID, mm)] {
@@ -168,7 +142,7 @@ package final class SVASession: ContextCompanion {
         let count = bondsOfDevice[ObjectIdentifier(device), default: 0]
         bondsOfDevice[ObjectIdentifier(device)] = count + 1
         guard count == 0 else { return }
-        device.onRemoval(of: self) { [weak self] device in self?.end(device, .deviceRemoved(device.name)) }
+        device.onRemoval(of: self) { [weak self] device in self?.end(device.device, .deviceRemoved(device.name)) }
     }
 
     private func unwatch(_ device: EmulatedDevice) {
@@ -178,9 +152,9 @@ package final class SVASession: ContextCompanion {
     }
 
     /// The device's bonds end with it. What its queues hold stays, for them to answer and to be closed.
-    package func release(device: EmulatedDevice) {
+    func release(device: Device) {
         end(device, IOMMUError(.ENODEV, "device_unbound", "device \(device.name) was unbound"))
-        for (_, bond) in bonds.all where bond.device === device {
+        for (_, bond) in bonds.all where bond.device.device === device {
             bond.users = bond.queues.count
             // The id may come to mean another device.
             bond.deviceID = nil
@@ -188,8 +162,8 @@ package final class SVASession: ContextCompanion {
         }
     }
 
-    private func end(_ device: EmulatedDevice, _ error: IOMMUError) {
-        for (_, bond) in bonds.all where bond.device === device {
+    private func end(_ device: Device, _ error: IOMMUError) {
+        for (_, bond) in bonds.all where bond.device.device === device {
             bond.deviceLeaves(error)
             forgetPair(of: bond)
         }
@@ -215,7 +189,7 @@ package final class SVASession: ContextCompanion {
             )
         }
         // A group has every PASID together.
-        guard let sibling = device.group.devices.first(where: { $0.master.pasidBits == 0 }) else { return }
+        guard let sibling = device.group.devices.first(where: { $0.pasidBits == 0 }) else { return }
         throw IOMMUError(
             .ENODEV, "no_sva",
             "device \(device.name) cannot share address spaces: \(sibling.name) of the same group has no PASIDs",

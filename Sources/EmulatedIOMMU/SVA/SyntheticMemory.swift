@@ -1,4 +1,5 @@
 import IOMMU
+import IOMMUObjects
 
 /// The areas of an address space that a client describes itself: like the VMAs of a process, over memory objects.
 final class SyntheticMemory {
@@ -6,6 +7,8 @@ final class SyntheticMemory {
         var range: AddressRange
         let memory: MemoryObject
         let memoryID: ObjectID
+        /// Where the memory object lies in the machine.
+        let location: UInt64
         /// Bytes into the memory object that the first byte lies at.
         var offset: UInt64
         let access: Access
@@ -13,7 +16,7 @@ final class SyntheticMemory {
         let isPopulated: Bool
 
         /// Where the byte at `address` lies.
-        func physical(_ address: UInt64) -> UInt64 { memory.base &+ offset &+ (address &- range.start) }
+        func physical(_ address: UInt64) -> UInt64 { location &+ offset &+ (address &- range.start) }
     }
 
     private(set) var areas: [Area] = []

@@ -9,9 +9,9 @@ package struct Area: Equatable {
     package var offset: UInt64
     /// Id in the context's table; a memory object outlives its mappings.
     package var memory: ObjectID
-    package var access: IOMMU.Access
+    package var access: Access
 
-    package init(start: UInt64, last: UInt64, offset: UInt64, memory: ObjectID, access: IOMMU.Access) {
+    package init(start: UInt64, last: UInt64, offset: UInt64, memory: ObjectID, access: Access) {
         self.start = start
         self.last = last
         self.offset = offset

@@ -6,7 +6,7 @@ enum AttachRules {
     /// Under which key of the group an attachment is kept.
     ///
     /// - Throws: `EOPNOTSUPP` for a device without PASIDs, `EINVAL` for a PASID it does not have.
-    static func key(_ device: EmulatedDevice, pasid: UInt32?) throws(IOMMUError) -> UInt32 {
+    static func key(_ device: Device, pasid: UInt32?) throws(IOMMUError) -> UInt32 {
         guard let pasid else { return DeviceGroup.ridKey }
         guard device.group.devices.allSatisfy({ $0.pasidBits > 0 }) else {
             throw IOMMUError(
@@ -24,11 +24,11 @@ enum AttachRules {
     }
 
     /// - Throws: what the iommufd uAPI says about this hwpt on this device and PASID.
-    static func check(_ hwpt: HWPT, on device: EmulatedDevice, key: UInt32) throws(IOMMUError) {
-        guard hwpt.smmu === device.smmu else {
+    static func check(_ hwpt: HWPT, on device: Device, key: UInt32) throws(IOMMUError) {
+        guard hwpt.driver === device.driver else {
             throw IOMMUError(
                 .EINVAL, "other_smmu",
-                "hwpt \(hwpt.id) is a table of \(hwpt.smmu.name), the device is behind \(device.smmu.name)",
+                "hwpt \(hwpt.id) is a table of \(hwpt.driver.name), the device is behind \(device.driver.name)",
                 hint: "attach the IOAS, or allocate an hwpt with this device",
                 ["hwpt": .number(UInt64(hwpt.id)), "name": .text(device.name)])
         }
@@ -37,7 +37,7 @@ enum AttachRules {
         } else {
             try checkPASID(hwpt, on: device, pasid: key)
         }
-        if let nested = hwpt as? NestedHWPT, nested.translates {
+        if let nested = hwpt as? NestedHWPT, nested.domain.needsVirtualID {
             for member in device.group.devices where member.handle?.vdevice?.viommu !== nested.viommu {
                 throw IOMMUError(
                     .ENOENT, "vdevice_required",
@@ -48,7 +48,7 @@ enum AttachRules {
         }
     }
 
-    private static func checkRID(_ hwpt: HWPT, on device: EmulatedDevice) throws(IOMMUError) {
+    private static func checkRID(_ hwpt: HWPT, on device: Device) throws(IOMMUError) {
         let group = device.group
         let hasPASIDs = group.attachments.keys.contains { $0 != DeviceGroup.ridKey }
         let isStage1 = !hwpt.isNested && hwpt.paging.domain.stage == 1
@@ -66,7 +66,7 @@ enum AttachRules {
         }
     }
 
-    private static func checkPASID(_ hwpt: HWPT, on device: EmulatedDevice, pasid: UInt32) throws(IOMMUError) {
+    private static func checkPASID(_ hwpt: HWPT, on device: Device, pasid: UInt32) throws(IOMMUError) {
         guard !hwpt.isNested, hwpt.paging.flags.contains(.pasid) else {
             throw IOMMUError(
                 .EINVAL, "not_pasid_compatible", "hwpt \(hwpt.id) was not allocated for PASIDs",
@@ -82,7 +82,7 @@ enum AttachRules {
                 hint: "replace it by an hwpt with the flag pasid",
                 ["hwpt": .number(UInt64(below.id)), "pasid": .number(UInt64(pasid))])
         }
-        if device.group.devices.contains(where: { $0.sharedPASIDs[pasid] != nil }) {
+        if device.group.devices.contains(where: { $0.sharedPASIDs.contains(pasid) }) {
             throw IOMMUError(
                 .EBUSY, "pasid_taken", "PASID \(pasid) of device \(device.name) belongs to a shared address space",
                 hint: "take another; sva.list shows those in use",

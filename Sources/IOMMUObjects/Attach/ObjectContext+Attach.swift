@@ -1,6 +1,6 @@
 import IOMMU
 
-extension EmulatedContext {
+extension ObjectContext {
     // MARK: Attach
 
     package func attach(device id: ObjectID, to pt: ObjectID, pasid: UInt32?) throws(IOMMUError) -> ObjectID {
@@ -69,14 +69,14 @@ extension EmulatedContext {
                 .EINVAL, "not_pasid_compatible", "a PASID is attached to an hwpt, not to an IOAS",
                 hint: "hwpt.alloc with the flag pasid makes one", ["ioas": .number(UInt64(pt))])
         }
-        if let hwpt = ioas.hwpts.first(where: { $0.isAutomatic && $0.smmu === object.device.smmu }) {
+        if let hwpt = ioas.hwpts.first(where: { $0.isAutomatic && $0.driver === object.device.driver }) {
             return (hwpt, false)
         }
         // A table that could not be used is not worth making.
         if let attachment = object.device.group.attachments[key], object.attachments[key] == nil {
             throw groupElsewhere(object, attachment)
         }
-        return (try makeHWPT(over: ioas, on: object.device.smmu, flags: [], faultQueue: nil, isAutomatic: true), true)
+        return (try makeHWPT(over: ioas, by: object.device.driver, flags: [], faultQueue: nil, isAutomatic: true), true)
     }
 
     // MARK: Replace
@@ -158,7 +158,7 @@ extension EmulatedContext {
     }
 
     /// Answers what a device has open that goes while its group stays attached, by itself or by siblings.
-    func failFaults(of device: EmulatedDevice) {
+    func failFaults(of device: Device) {
         for (key, attachment) in device.group.attachments {
             let hwpt = attachment.hwpt
             hwpt.faultQueue?.failAll(of: device, pasid: key == DeviceGroup.ridKey ? nil : key, hwpt: hwpt)

@@ -1,6 +1,6 @@
 import IOMMU
 
-extension EmulatedContext {
+extension ObjectContext {
     package func destroy(object id: ObjectID) throws(IOMMUError) {
         guard let object = table[id] else {
             throw IOMMUError(

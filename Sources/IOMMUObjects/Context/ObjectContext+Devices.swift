@@ -1,10 +1,10 @@
 import IOMMU
 
-extension EmulatedContext {
+extension ObjectContext {
     // MARK: Bind
 
     package func bind(deviceNamed name: String) throws(IOMMUError) -> (device: ObjectID, group: UInt32) {
-        let device = try backend.device(named: name)
+        let device = try registry.device(named: name)
         if let problem = bindingProblem(of: device) { throw problem }
         try chargeObject()
         let object = DeviceObject(device)
@@ -17,7 +17,7 @@ extension EmulatedContext {
     }
 
     /// Why `device` cannot be bound by this context; nil if it can.
-    func bindingProblem(of device: EmulatedDevice) -> IOMMUError? {
+    func bindingProblem(of device: Device) -> IOMMUError? {
         if device.boundBy === self {
             return IOMMUError(
                 .EBUSY, "already_bound", "device \(device.name) is bound by this session already",
@@ -33,7 +33,7 @@ extension EmulatedContext {
         return nil
     }
 
-    func ownedElsewhere(_ device: EmulatedDevice, _ owner: EmulatedContext) -> IOMMUError {
+    func ownedElsewhere(_ device: Device, _ owner: ObjectContext) -> IOMMUError {
         let holder = device.boundBy == nil ? device.group.devices.first { $0.boundBy === owner } : device
         let sibling = holder?.name ?? device.name
         let what =
@@ -67,7 +67,7 @@ extension EmulatedContext {
     }
 
     /// The device is nobody's any more, nor is its group if that was the last one.
-    func leaveGroup(_ device: EmulatedDevice) {
+    func leaveGroup(_ device: Device) {
         device.boundBy = nil
         device.handle = nil
         if !device.group.devices.contains(where: { $0.boundBy === self }) { device.group.owner = nil }
@@ -81,12 +81,6 @@ extension EmulatedContext {
 
     package func hardwareInfo(device id: ObjectID) throws(IOMMUError) -> HardwareInfo {
         let device = try device(id)
-        let identification = device.smmu.smmu.identification
-        var capabilities: [String] = []
-        if device.driver.features.hasHardwareDirty { capabilities.append("dirty_tracking") }
-        if !device.description.ats, !device.description.pri { capabilities.append("ats_not_supported") }
-        return HardwareInfo(
-            type: "arm_smmuv3", idr: device.driver.features.idr, iidr: identification.IIDR, aidr: identification.AIDR,
-            capabilities: capabilities, maxPASIDLog2: device.pasidBits)
+        return device.driver.hardwareInfo(of: device.description)
     }
 }

@@ -1,6 +1,6 @@
 import IOMMU
 
-extension EmulatedContext {
+extension ObjectContext {
     package func allocateFaultQueue() throws(IOMMUError) -> ObjectID {
         try chargeObject()
         let queue = FaultQueue(depth: limits.faultQueueDepth)
@@ -15,7 +15,7 @@ extension EmulatedContext {
     package func respond(fault: ObjectID, _ responses: [FaultResponse]) throws(IOMMUError) -> Int {
         let queue = try table.object(fault, .fault, as: FaultQueue.self)
         // What was answered goes on, also where a later response is refused.
-        defer { for smmu in backend.smmus { smmu.engine.pump() } }
+        defer { registry.host.faultsAnswered() }
         return try queue.respond(responses)
     }
 }

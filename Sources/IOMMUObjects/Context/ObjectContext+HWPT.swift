@@ -1,7 +1,7 @@
 import IOMMU
 import LinuxIO
 
-extension EmulatedContext {
+extension ObjectContext {
     private static let pagingFlags: [HWPTFlags] = [
         [], .nestParent, .dirtyTracking, .pasid, [.dirtyTracking, .pasid],
     ]
@@ -19,7 +19,7 @@ extension EmulatedContext {
         case let ioas as IOAS:
             try checkPaging(request, on: device)
             return try makeHWPT(
-                over: ioas, on: device.smmu, flags: request.flags, faultQueue: faultQueue, isAutomatic: false
+                over: ioas, by: device.driver, flags: request.flags, faultQueue: faultQueue, isAutomatic: false
             ).id
         case let viommu as VIOMMU:
             return try makeNested(in: viommu, for: device, request, faultQueue)
@@ -33,8 +33,8 @@ extension EmulatedContext {
         }
     }
 
-    private func checkPaging(_ request: HWPTRequest, on device: EmulatedDevice) throws(IOMMUError) {
-        let features = device.driver.features
+    private func checkPaging(_ request: HWPTRequest, on device: Device) throws(IOMMUError) {
+        let traits = device.driver.traits
         if request.vste != nil {
             throw unsupported(
                 "data_without_viommu", "a table over an IOAS takes no data", request,
@@ -50,14 +50,14 @@ extension EmulatedContext {
                 "flags_unsupported", "a nest parent reports no page faults", request,
                 hint: "leave fault out")
         }
-        if request.flags.contains(.nestParent), !features.hasStage1 || !features.hasStage2 {
-            throw unsupported("no_nesting", "\(device.smmu.name) does not implement both stages", request)
+        if request.flags.contains(.nestParent), !traits.hasNesting {
+            throw unsupported("no_nesting", "\(device.driver.name) does not implement both stages", request)
         }
-        if request.flags.contains(.dirtyTracking), !features.hasHardwareDirty {
-            throw unsupported("no_dirty_tracking", "\(device.smmu.name) does not keep dirty state", request)
+        if request.flags.contains(.dirtyTracking), !traits.hasDirtyTracking {
+            throw unsupported("no_dirty_tracking", "\(device.driver.name) does not keep dirty state", request)
         }
-        if request.flags.contains(.pasid), !features.hasStage1 || features.substreamIDBits == 0 {
-            throw unsupported("no_pasid", "\(device.smmu.name) has no substreams", request)
+        if request.flags.contains(.pasid), traits.pasidBits == 0 {
+            throw unsupported("no_pasid", "\(device.driver.name) has no substreams", request)
         }
     }
 
@@ -73,14 +73,12 @@ extension EmulatedContext {
     ///
     /// - Throws: `EADDRINUSE` for a mapping that it cannot translate, `ENOMEM`, `ENOSPC`, `EDQUOT`.
     func makeHWPT(
-        over ioas: IOAS, on smmu: EmulatedSMMU, flags: HWPTFlags, faultQueue: FaultQueue?, isAutomatic: Bool
+        over ioas: IOAS, by driver: any TranslationDriver, flags: HWPTFlags, faultQueue: FaultQueue?, isAutomatic: Bool
     ) throws(IOMMUError) -> PagingHWPT {
-        let kind = flags.contains(.nestParent) ? .nestParent : smmu.driver.preferredKind
         try chargeObject()
-        let domain: PagingDomain
+        let domain: any TranslationDomain
         do {
-            domain = try smmu.driver.makePagingDomain(
-                kind, dirtyTracking: flags.contains(.dirtyTracking), pasid: flags.contains(.pasid))
+            domain = try driver.makeDomain(flags)
         } catch {
             releaseObject()
             throw error
@@ -91,9 +89,10 @@ extension EmulatedContext {
             try ioas.check(Reservation.outside(domain.aperture, owner: domain))
             try populate(domain, from: ioas)
             hwpt = PagingHWPT(
-                ioas: ioas, smmu: smmu, domain: domain, flags: flags, isAutomatic: isAutomatic, faultQueue: faultQueue)
+                ioas: ioas, driver: driver, domain: domain, flags: flags, isAutomatic: isAutomatic,
+                faultQueue: faultQueue)
         } catch {
-            smmu.driver.destroy(domain)
+            domain.destroy()
             releaseObject()
             throw error
         }
@@ -103,11 +102,11 @@ extension EmulatedContext {
         return hwpt
     }
 
-    private func populate(_ domain: PagingDomain, from ioas: IOAS) throws(IOMMUError) {
+    private func populate(_ domain: any TranslationDomain, from ioas: IOAS) throws(IOMMUError) {
         var position = ioas.areas.first(endingAtOrAfter: 0)
         while let current = position {
             let area = current.area
-            let physical = try memory(area.memory).base &+ area.offset
+            let physical = memories.location(of: area.memory) &+ area.offset
             try domain.map(
                 iova: area.start, pa: physical, length: area.length, access: area.access, hugePages: ioas.usesHugePages)
             position = current.next
@@ -121,7 +120,7 @@ extension EmulatedContext {
         table.remove(hwpt)
         if let paging = hwpt as? PagingHWPT {
             paging.ioas.unlink(paging)
-            paging.smmu.driver.destroy(paging.domain)
+            paging.domain.destroy()
         }
         hwpt.release()
         releaseObject()

@@ -1,6 +1,6 @@
 import IOMMU
 
-extension EmulatedContext {
+extension ObjectContext {
     @inline(__always)
     func ioas(_ id: ObjectID) throws(IOMMUError) -> IOAS { try table.object(id, .ioas, as: IOAS.self) }
 
@@ -15,14 +15,16 @@ extension EmulatedContext {
 
     package func map(ioas id: ObjectID, _ request: MapRequest) throws(IOMMUError) -> UInt64 {
         let ioas = try ioas(id)
-        return try map(ioas, ioas.hwpts, try memory(request.memory), request, isCharged: false)
+        let memory = try memory(request.memory)
+        return try map(
+            ioas, ioas.hwpts, memory, at: memories.location(of: request.memory), request, isCharged: false)
     }
 
     /// - Parameter hwpts: Those of the IOAS, held by the caller: so none has to be held for each mapping.
     @inline(__always)
     private func map(
-        _ ioas: IOAS, _ hwpts: ContiguousArray<PagingHWPT>, _ memory: MemoryObject, _ request: MapRequest,
-        isCharged: Bool
+        _ ioas: IOAS, _ hwpts: ContiguousArray<PagingHWPT>, _ memory: MemoryObject, at location: UInt64,
+        _ request: MapRequest, isCharged: Bool
     ) throws(IOMMUError) -> UInt64 {
         guard request.access.rawValue != 0 else {
             throw IOMMUError(
@@ -38,17 +40,17 @@ extension EmulatedContext {
         try ioas.checkShape(iova: request.iova ?? 0, length: request.length, offset: request.offset)
         try checkRange(of: memory, id: request.memory, offset: request.offset, length: request.length)
         return try enter(
-            ioas, hwpts, memory, id: request.memory, offset: request.offset, length: request.length,
+            ioas, hwpts, memory, at: location, id: request.memory, offset: request.offset, length: request.length,
             fixed: request.iova, access: request.access, isCharged: isCharged)
     }
 
     /// Chooses the IOVA where none is given, charges the account if need be and enters the mapping everywhere.
     @inline(__always)
     private func enter(
-        _ ioas: IOAS, _ hwpts: ContiguousArray<PagingHWPT>, _ memory: MemoryObject, id: ObjectID, offset: UInt64,
-        length: UInt64, fixed: UInt64?, access: IOMMU.Access, isCharged: Bool
+        _ ioas: IOAS, _ hwpts: ContiguousArray<PagingHWPT>, _ memory: MemoryObject, at location: UInt64, id: ObjectID,
+        offset: UInt64, length: UInt64, fixed: UInt64?, access: Access, isCharged: Bool
     ) throws(IOMMUError) -> UInt64 {
-        let physical = memory.base &+ offset
+        let physical = location &+ offset
         let iova: UInt64
         if let fixed {
             try ioas.checkUsable(iova: fixed, length: length)
@@ -101,9 +103,10 @@ extension EmulatedContext {
                 // Most requests name the memory object of the one before.
                 let id = requests[iovas.count].memory
                 let memory = try memory(id)
+                let location = memories.location(of: id)
                 while iovas.count < requests.count, requests[iovas.count].memory == id {
                     iovas.append(
-                        try map(ioas, hwpts, memory, requests[iovas.count], isCharged: charged != nil))
+                        try map(ioas, hwpts, memory, at: location, requests[iovas.count], isCharged: charged != nil))
                 }
             }
         } catch {
@@ -187,7 +190,7 @@ extension EmulatedContext {
 
     package func copy(
         from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?,
-        access: IOMMU.Access
+        access: Access
     ) throws(IOMMUError) -> UInt64 {
         let (from, to) = (try ioas(source), try ioas(destination))
         guard !access.isEmpty else {
@@ -199,7 +202,7 @@ extension EmulatedContext {
         guard let start = pieces.first else { return iova }
         try to.checkShape(iova: fixed ?? 0, length: length, offset: start.offset)
         for piece in pieces { try to.checkShape(iova: 0, length: piece.length, offset: piece.offset) }
-        let physical = (try memory(start.memory)).base &+ start.offset
+        let physical = memories.location(of: start.memory) &+ start.offset
         let target: UInt64
         if let fixed {
             try to.checkUsable(iova: fixed, length: length)
@@ -211,8 +214,8 @@ extension EmulatedContext {
         do {
             for piece in pieces {
                 _ = try enter(
-                    to, to.hwpts, try memory(piece.memory), id: piece.memory, offset: piece.offset,
-                    length: piece.length, fixed: next, access: access, isCharged: false)
+                    to, to.hwpts, try memory(piece.memory), at: memories.location(of: piece.memory), id: piece.memory,
+                    offset: piece.offset, length: piece.length, fixed: next, access: access, isCharged: false)
                 next &+= piece.length
             }
         } catch {
@@ -229,7 +232,7 @@ extension EmulatedContext {
 
     /// What is mapped there, cut to the range: `ENOENT` for a hole, `EPERM` for writing what is read-only.
     private func pieces(
-        of ioas: IOAS, iova: UInt64, length: UInt64, access: IOMMU.Access
+        of ioas: IOAS, iova: UInt64, length: UInt64, access: Access
     ) throws(IOMMUError) -> [Area] {
         guard length > 0 else {
             throw ioas.refusal(.EINVAL, "zero_length", "a mapping has at least one byte", iova, length)

@@ -1,6 +1,6 @@
 import IOMMU
 
-extension EmulatedContext {
+extension ObjectContext {
     /// What no reserved region and no table's reach takes, whatever is allowed or mapped.
     package func iovaRanges(ioas id: ObjectID) throws(IOMMUError) -> (ranges: [AddressRange], alignment: UInt64) {
         let ioas = try ioas(id)

@@ -1,7 +1,7 @@
 import Glibc
 import IOMMU
 
-extension EmulatedContext {
+extension ObjectContext {
     package func importMemory(
         descriptor: Int32, name: String?
     ) throws(IOMMUError) -> (memory: ObjectID, size: UInt64) {
@@ -14,8 +14,7 @@ extension EmulatedContext {
         do {
             let memory = try MemoryObject.importing(descriptor: descriptor, name: name)
             try checkSize(memory.size)
-            try machine.addWindow(for: memory)
-            return (memories.insert(memory), memory.size)
+            return (memories.insert(memory, at: try registry.host.admit(memory)), memory.size)
         } catch {
             releaseObject(descriptors: 1)
             throw error
@@ -29,20 +28,23 @@ extension EmulatedContext {
         try checkSize(size)
         try chargeObject(descriptors: 1)
         do {
-            return memories.insert(try makeMemory(size: size, name: name, huge: huge))
+            let memory = try makeMemory(size: size, name: name, huge: huge)
+            return memories.insert(memory.object, at: memory.location)
         } catch {
             releaseObject(descriptors: 1)
             throw error
         }
     }
 
-    private func makeMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> MemoryObject {
+    private func makeMemory(
+        size: UInt64, name: String?, huge: Bool
+    ) throws(IOMMUError) -> (object: MemoryObject, location: UInt64) {
         try account.charge(size, of: .memoryBytes)
         do {
             let memory = try MemoryObject.creating(size: size, name: name, huge: huge)
-            try machine.addWindow(for: memory)
+            let location = try registry.host.admit(memory)
             createdMemories.insert(ObjectIdentifier(memory))
-            return memory
+            return (memory, location)
         } catch {
             account.release(size, of: .memoryBytes)
             throw error
@@ -123,8 +125,8 @@ extension EmulatedContext {
     }
 
     func release(_ object: MemoryObject, id: ObjectID) {
+        registry.host.dismiss(object, at: memories.location(of: id))
         memories.remove(id)
-        machine.removeWindow(object.base)
         if createdMemories.remove(ObjectIdentifier(object)) != nil { account.release(object.size, of: .memoryBytes) }
         releaseObject(descriptors: 1)
     }

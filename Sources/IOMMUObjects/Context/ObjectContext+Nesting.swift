@@ -1,13 +1,12 @@
 import IOMMU
 
-extension EmulatedContext {
-    private static let virtualType = "arm_smmuv3"
+extension ObjectContext {
     private static let maxInvalidations = 1 << 19
 
     // MARK: Nested hwpts
 
     func makeNested(
-        in viommu: VIOMMU, for device: EmulatedDevice, _ request: HWPTRequest, _ faultQueue: FaultQueue?
+        in viommu: VIOMMU, for device: Device, _ request: HWPTRequest, _ faultQueue: FaultQueue?
     ) throws(IOMMUError) -> ObjectID {
         let members: KeyValuePairs<String, IOMMUError.Value> = [
             "pt": .number(UInt64(request.pt)), "name": .text(device.name),
@@ -20,12 +19,12 @@ extension EmulatedContext {
             throw IOMMUError(
                 .EOPNOTSUPP, "data_required", "a nested stage 1 needs the guest's STE", hint: "pass data.ste", members)
         }
-        guard viommu.hwpt.smmu === device.smmu else {
+        guard viommu.hwpt.driver === device.driver else {
             throw Self.otherSMMU(members)
         }
         try chargeObject()
         do {
-            let domain = try device.driver.makeNestedDomain(viommu.driver, vste: vste)
+            let domain = try viommu.slice.makeNested(vste)
             let hwpt = NestedHWPT(viommu: viommu, domain: domain, vste: vste, faultQueue: faultQueue)
             table.insert(hwpt)
             return hwpt.id
@@ -52,7 +51,7 @@ extension EmulatedContext {
                 .EINVAL, "wrong_kind", "object \(id) is a \(target.kind.rawValue), not a viommu",
                 hint: "name the viommu that the hwpt was allocated with", members)
         }
-        guard type == Self.virtualType else {
+        guard type == viommu.hwpt.driver.traits.virtualType else {
             throw IOMMUError(
                 .EINVAL, "wrong_type", "entries of a viommu on an SMMUv3 have the type arm_smmuv3", members)
         }
@@ -61,7 +60,7 @@ extension EmulatedContext {
                 .EINVAL, "too_many_entries", "at most \(Self.maxInvalidations) entries fit a call", members)
         }
         do {
-            return try viommu.driver.invalidate(entries: entries)
+            return try viommu.slice.invalidate(entries: entries)
         } catch {
             throw error.with("target", .number(UInt64(id)))
         }
@@ -77,12 +76,12 @@ extension EmulatedContext {
 
     package func allocateVIOMMU(device id: ObjectID, hwpt: ObjectID, type: String) throws(IOMMUError) -> ObjectID {
         let device = try device(id)
-        guard type == Self.virtualType else {
+        guard type == device.driver.traits.virtualType else {
             throw IOMMUError(
                 .EOPNOTSUPP, "wrong_type", "viommus on an SMMUv3 have the type arm_smmuv3", ["type": .text(type)])
         }
-        guard device.driver.features.hasStage1, device.driver.features.hasStage2 else {
-            throw IOMMUError(.EOPNOTSUPP, "no_nesting", "\(device.smmu.name) does not implement both stages")
+        guard device.driver.traits.hasNesting else {
+            throw IOMMUError(.EOPNOTSUPP, "no_nesting", "\(device.driver.name) does not implement both stages")
         }
         guard let object = table[hwpt] as? HWPT else { throw ObjectTable.unknown(hwpt, .hwpt) }
         guard let parent = object as? PagingHWPT, parent.flags.contains(.nestParent) else {
@@ -90,7 +89,7 @@ extension EmulatedContext {
                 .EINVAL, "not_a_nest_parent", "hwpt \(hwpt) was not allocated to nest in",
                 hint: "allocate it with the flag nest_parent", ["hwpt": .number(UInt64(hwpt))])
         }
-        guard parent.smmu === device.smmu else {
+        guard parent.driver === device.driver else {
             throw IOMMUError(
                 .EINVAL, "other_smmu", "hwpt \(hwpt) is a table of another SMMU than the device's",
                 hint: "allocate the nest parent with a device behind the same SMMU",
@@ -98,7 +97,7 @@ extension EmulatedContext {
         }
         try chargeObject()
         do {
-            let viommu = VIOMMU(hwpt: parent, driver: try device.driver.makeViommu(parent: parent.domain))
+            let viommu = VIOMMU(hwpt: parent, slice: try device.driver.makeSlice(over: parent.domain))
             table.insert(viommu)
             return viommu.id
         } catch {
@@ -115,7 +114,7 @@ extension EmulatedContext {
         let members: KeyValuePairs<String, IOMMUError.Value> = [
             "viommu": .number(UInt64(id)), "device": .number(UInt64(device)), "virt_id": .number(virtualID),
         ]
-        guard viommu.hwpt.smmu === object.device.smmu else {
+        guard viommu.hwpt.driver === object.device.driver else {
             throw Self.otherSMMU(members)
         }
         guard virtualID <= UInt64(UInt32.max) else {
@@ -138,7 +137,7 @@ extension EmulatedContext {
         }
         try chargeObject()
         do {
-            try viommu.driver.setVDevice(virtualID: virtualID, master: object.device.master)
+            try viommu.slice.setVDevice(virtualID: virtualID, port: object.device.port)
         } catch {
             releaseObject()
             throw error
@@ -151,7 +150,7 @@ extension EmulatedContext {
     }
 
     func release(_ vdevice: VDevice) {
-        vdevice.viommu.driver.removeVDevice(virtualID: vdevice.virtualID)
+        vdevice.viommu.slice.removeVDevice(virtualID: vdevice.virtualID)
         vdevice.viommu.vdevices[vdevice.virtualID] = nil
         vdevice.device.vdevice = nil
         table.remove(vdevice)
@@ -170,7 +169,7 @@ extension EmulatedContext {
             throw IOMMUError(.EINVAL, "bad_depth", "a depth is between 1 and \(VEventQueue.maxDepth)", members)
         }
         let viommu = try table.object(id, .viommu, as: VIOMMU.self)
-        guard type == Self.virtualType else {
+        guard type == viommu.hwpt.driver.traits.virtualType else {
             throw IOMMUError(.EOPNOTSUPP, "wrong_type", "event queues on an SMMUv3 have the type arm_smmuv3", members)
         }
         guard viommu.eventQueue == nil else {

@@ -1,18 +1,20 @@
 import IOMMU
 
-/// The iommufd operations of one session on the emulated backend: what one open of `/dev/iommu` can do.
-package final class EmulatedContext: IOMMUContext {
-    package unowned let backend: EmulatedBackend
-    package var machine: Machine { backend.machine }
-    package var executor: any WorkExecutor { backend.executor }
+/// The iommufd operations of one session, on whatever drivers its devices have: what one open of `/dev/iommu` can do.
+///
+/// It is the kernel's object model in Swift: IOAS, hwpt, group, fault queue, viommu. What a backend has besides hangs on
+/// it as a ``ContextCompanion``.
+package final class ObjectContext: IOMMUContext {
+    package let registry: DeviceRegistry
     /// What other sessions are told when this one holds something.
     package let owner: String
+    /// What its user's sessions hold together.
     package let account: Account
     package let limits: ContextLimits
 
     /// The iommufd id space.
     package internal(set) var table = ObjectTable()
-    package var memories = IDTable<MemoryObject>()
+    package internal(set) var memories = MemoryTable()
     /// Those that count against `memory_bytes`; imported ones belong to the client.
     var createdMemories: Set<ObjectIdentifier> = []
     package internal(set) var mappedBytes: UInt64 = 0
@@ -20,15 +22,25 @@ package final class EmulatedContext: IOMMUContext {
     package internal(set) var mappingCount = 0
     package private(set) var isClosed = false
     /// What other parts of the backend keep for this context, in the order in which it is torn down.
-    package var companions: [any ContextCompanion] = []
-    /// The companion for shared virtual addressing, once there is one.
-    var svaSession: SVASession?
+    package private(set) var companions: [any ContextCompanion] = []
+
+    // What the backend can do beyond the object model.
+    package var deviceDMA: (any DeviceDMA)?
+    package var sharedAddressing: (any SharedAddressing)?
+    package var acceleratorQueues: (any AcceleratorQueues)?
+    package var smmuInspection: (any SMMUInspection)?
+    package var tlbBroadcast: (any TLBBroadcast)?
+    package var bareSMMUs: (any BareSMMUs)?
+    package var descriptorExport: (any DescriptorExport)?
 
     /// How devices refer to this context without keeping it.
     let reference = ContextReference()
 
-    init(backend: EmulatedBackend, owner: String, account: Account, limits: ContextLimits) {
-        self.backend = backend
+    /// - Parameters:
+    ///   - owner: what others are told when it holds something.
+    ///   - account: is charged for what it holds.
+    package init(_ registry: DeviceRegistry, owner: String, account: Account, limits: ContextLimits) {
+        self.registry = registry
         self.owner = owner
         self.account = account
         self.limits = limits
@@ -37,14 +49,18 @@ package final class EmulatedContext: IOMMUContext {
 
     deinit { reference.context = nil }
 
+    /// Tells of something that concerns this context.
     package func emit(_ kind: BackendEvent.Kind, device: String? = nil, _ members: [IOMMUError.Member]) {
-        backend.emit(BackendEvent(kind, context: ObjectIdentifier(self), device: device, members))
+        registry.host.emit(BackendEvent(kind, context: ObjectIdentifier(self), device: device, members))
     }
 
-    // MARK: Devices for other parts of the backend
+    /// Hangs a part of the backend on it. Parts are described, and torn down, in the order in which they came.
+    package func add(_ companion: any ContextCompanion) { companions.append(companion) }
+
+    // MARK: Look-up
 
     /// The device behind a device object: `ENOENT` for an unknown id, `ENODEV` once it has been unplugged.
-    package func device(_ id: ObjectID) throws(IOMMUError) -> EmulatedDevice {
+    package func device(_ id: ObjectID) throws(IOMMUError) -> Device {
         try deviceObject(id).device
     }
 
@@ -116,7 +132,6 @@ package final class EmulatedContext: IOMMUContext {
         isClosed = true
         for companion in companions { companion.close() }
         companions = []
-        svaSession = nil
         destroyAll()
         for (id, memory) in memories.all { release(memory, id: id) }
     }
@@ -126,16 +141,18 @@ package final class EmulatedContext: IOMMUContext {
 /// table, through which every request would count its references.
 final class ContextReference {
     /// Unsafe because nothing is counted: the context takes itself out in `deinit`.
-    unowned(unsafe) fileprivate(set) var context: EmulatedContext?
+    unowned(unsafe) fileprivate(set) var context: ObjectContext?
 }
 
 /// What another part of the backend keeps for a context: bonds, queues, bare SMMU models.
 package protocol ContextCompanion: AnyObject {
+    /// How many ``objects()`` there are.
     var objectCount: Int { get }
+    /// What `session.objects` shows of it, in id order.
     func objects() -> [ObjectDescription]
     /// The session gives the device back: whatever is bound to it ends. The device is still attached, unless it was
     /// unplugged.
-    func release(device: EmulatedDevice)
+    func release(device: Device)
     /// Frees everything; the context's devices are still attached.
     func close()
 }

@@ -5,18 +5,18 @@ package final class DeviceGroup {
     package let id: UInt32
     /// What the topology calls it; nil for a group of one device.
     package let name: String?
-    package internal(set) var devices: [EmulatedDevice] = []
+    package internal(set) var devices: [Device] = []
     /// The context that holds at least one of the devices.
-    package internal(set) var owner: EmulatedContext? {
+    package internal(set) var owner: ObjectContext? {
         get { ownerReference?.context }
         set { ownerReference = newValue?.reference }
     }
     private var ownerReference: ContextReference?
     /// What is attached per PASID; ``ridKey`` stands for accesses without one. An absent key means blocked.
-    var attachments: [UInt32: GroupAttachment] = [:]
+    package internal(set) var attachments: [UInt32: GroupAttachment] = [:]
 
     /// PASID 0 is what accesses without a PASID use.
-    static let ridKey: UInt32 = 0
+    package static let ridKey: UInt32 = 0
 
     init(id: UInt32, name: String?) {
         self.id = id
@@ -25,7 +25,7 @@ package final class DeviceGroup {
 }
 
 /// A group, or one PASID of it, attached to an hwpt.
-final class GroupAttachment {
+package final class GroupAttachment {
     var hwpt: HWPT
     /// The devices that asked for it, in order; the group is detached with the last of them.
     var devices: [DeviceObject]

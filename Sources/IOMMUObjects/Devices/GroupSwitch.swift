@@ -2,28 +2,27 @@ import IOMMU
 
 /// The move of every device of a group, or of one PASID of it, to another target: prepared whole, then committed.
 struct GroupSwitch {
-    private let steps: [(driver: SMMUDriver, prepared: PreparedAttachment)]
+    private let steps: [any PreparedTranslation]
 
     /// Everything that can fail; nothing visible changes.
-    init(_ group: DeviceGroup, key: UInt32, to target: AttachTarget) throws(IOMMUError) {
+    init(_ group: DeviceGroup, key: UInt32, to target: TranslationTarget) throws(IOMMUError) {
         try self.init(group.devices, key: key, to: target)
     }
 
-    init(_ devices: [EmulatedDevice], key: UInt32, to target: AttachTarget) throws(IOMMUError) {
-        var steps: [(driver: SMMUDriver, prepared: PreparedAttachment)] = []
+    init(_ devices: [Device], key: UInt32, to target: TranslationTarget) throws(IOMMUError) {
+        var steps: [any PreparedTranslation] = []
         do {
             for device in devices {
-                let pasid = key == DeviceGroup.ridKey ? nil : key
-                steps.append((device.driver, try device.driver.prepare(device.master, pasid: pasid, target: target)))
+                steps.append(try device.port.prepare(pasid: key == DeviceGroup.ridKey ? nil : key, target: target))
             }
         } catch {
-            for step in steps.reversed() { step.driver.abandon(step.prepared) }
+            for step in steps.reversed() { step.abandon() }
             throw error
         }
         self.steps = steps
     }
 
     func commit() {
-        for step in steps { step.driver.commit(step.prepared) }
+        for step in steps { step.commit() }
     }
 }

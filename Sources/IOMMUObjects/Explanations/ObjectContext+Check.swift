@@ -2,7 +2,7 @@ import IOMMU
 import LinuxIO
 
 /// The dry run of a guest layout.
-extension EmulatedContext {
+extension ObjectContext {
     /// More problems than this are not listed.
     private static let maxProblems = 10_000
 
@@ -19,8 +19,8 @@ extension EmulatedContext {
 
     // MARK: Devices
 
-    private func checkDevices(_ selectors: [DeviceSelector], _ problems: inout [LayoutProblem]) -> [EmulatedDevice] {
-        var devices: [EmulatedDevice] = []
+    private func checkDevices(_ selectors: [DeviceSelector], _ problems: inout [LayoutProblem]) -> [Device] {
+        var devices: [Device] = []
         for selector in selectors {
             do {
                 let device = try device(selector)
@@ -36,9 +36,9 @@ extension EmulatedContext {
         return devices
     }
 
-    private func device(_ selector: DeviceSelector) throws(IOMMUError) -> EmulatedDevice {
+    private func device(_ selector: DeviceSelector) throws(IOMMUError) -> Device {
         switch selector {
-        case .name(let name): try backend.device(named: name)
+        case .name(let name): try registry.device(named: name)
         case .id(let id): try device(id)
         }
     }
@@ -52,9 +52,9 @@ extension EmulatedContext {
 
     /// The well-formed ones, by address.
     private func checkShapes(
-        _ mappings: [CheckedMapping], _ devices: [EmulatedDevice], _ problems: inout [LayoutProblem]
+        _ mappings: [CheckedMapping], _ devices: [Device], _ problems: inout [LayoutProblem]
     ) -> [Candidate] {
-        let formats = devices.map { ($0, $0.automaticFormat) }
+        let formats = devices.map { ($0, $0.driver.automaticFormat) }
         let granule = formats.map { $0.1.granule }.max() ?? 1
         var candidates: [Candidate] = []
         for (index, mapping) in mappings.enumerated() {
@@ -101,7 +101,7 @@ extension EmulatedContext {
         }
     }
 
-    private func checkRegions(of device: EmulatedDevice, _ candidates: [Candidate], _ problems: inout [LayoutProblem]) {
+    private func checkRegions(of device: Device, _ candidates: [Candidate], _ problems: inout [LayoutProblem]) {
         for region in device.reservedRegions {
             for candidate in candidates where candidate.range.overlaps(region.range) {
                 guard problems.count <= Self.maxProblems else { return }

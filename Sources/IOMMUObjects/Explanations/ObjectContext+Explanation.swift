@@ -1,8 +1,8 @@
 import IOMMU
 
-extension EmulatedContext {
+extension ObjectContext {
     package func explain(deviceNamed name: String) throws(IOMMUError) -> DeviceExplanation {
-        let device = try backend.device(named: name)
+        let device = try registry.device(named: name)
         var reasons: [DeviceExplanation.Reason] = []
         if !device.description.coherent, let problem = bindingProblem(of: device) { reasons.append(.init(problem)) }
         if let owner = device.group.owner, owner !== self {
@@ -18,7 +18,7 @@ extension EmulatedContext {
     }
 
     private func held(
-        _ sibling: EmulatedDevice, by owner: EmulatedContext, asking device: EmulatedDevice
+        _ sibling: Device, by owner: ObjectContext, asking device: Device
     ) -> DeviceExplanation.Reason {
         let relation = sibling === device ? "it" : "device \(sibling.name) of the same group \(device.group.id)"
         return DeviceExplanation.Reason(
@@ -33,13 +33,13 @@ private struct Needs {
     /// At most so many collisions are listed for one region of a device.
     private static let collisionsPerRegion = 16
 
-    private let device: EmulatedDevice
+    private let device: Device
     private let granule: UInt64
     private let reservations: [Reservation]
 
-    init(of device: EmulatedDevice) {
+    init(of device: Device) {
         self.device = device
-        let format = device.automaticFormat
+        let format = device.driver.automaticFormat
         granule = format.granule
         reservations =
             Reservation.regions(of: device, owner: device) + Reservation.outside(format.aperture, owner: device)

@@ -6,11 +6,11 @@ final class FaultGroup {
     let pasid: UInt32?
     let hwpt: HWPT
     /// In the order they came; all but the last without `last`.
-    var faults: [DriverFault]
+    var faults: [DeviceFault]
     /// 0 until it has been read.
     var cookie: UInt32 = 0
 
-    init(device: DeviceObject, pasid: UInt32?, hwpt: HWPT, faults: [DriverFault]) {
+    init(device: DeviceObject, pasid: UInt32?, hwpt: HWPT, faults: [DeviceFault]) {
         self.device = device
         self.pasid = pasid
         self.hwpt = hwpt
@@ -19,7 +19,7 @@ final class FaultGroup {
 
     func answer(success: Bool) {
         guard let last = faults.last else { return }
-        device.device.driver.respond(to: last.tag, success: success)
+        device.device.port.respond(to: last.token, success: success)
     }
 }
 
@@ -51,14 +51,14 @@ package final class FaultQueue: SessionObject {
     // MARK: From the device
 
     /// - Returns: whether a group became readable; a fault that finds no room is answered with failure.
-    func deliver(_ fault: DriverFault, device: DeviceObject, hwpt: HWPT) -> Bool {
+    func deliver(_ fault: DeviceFault, device: DeviceObject, hwpt: HWPT) -> Bool {
         let known = partial.firstIndex {
             $0.device === device && $0.pasid == fault.pasid && $0.faults.first?.groupID == fault.groupID
         }
         guard faultCount < depth else {
             if fault.last {
                 known.map { discard(partial.remove(at: $0)) }
-                device.device.driver.respond(to: fault.tag, success: false)
+                device.device.port.respond(to: fault.token, success: false)
             }
             return false
         }
@@ -98,7 +98,7 @@ package final class FaultQueue: SessionObject {
         return taken
     }
 
-    private func describe(_ fault: DriverFault, of group: FaultGroup) -> PageFault {
+    private func describe(_ fault: DeviceFault, of group: FaultGroup) -> PageFault {
         PageFault(
             device: group.device.id, pasid: fault.pasid, groupID: fault.groupID, permissions: fault.permissions.names,
             address: fault.address, length: 0, cookie: group.cookie, last: fault.last)
@@ -125,7 +125,7 @@ package final class FaultQueue: SessionObject {
     // MARK: Endings
 
     /// Answers with "invalid" whatever the device has open here through `hwpt`, read or not.
-    func failAll(of device: EmulatedDevice, pasid: UInt32?, hwpt: HWPT) {
+    func failAll(of device: Device, pasid: UInt32?, hwpt: HWPT) {
         let concerns = { (group: FaultGroup) in
             group.device.device === device && group.pasid == pasid && group.hwpt === hwpt
         }
@@ -143,10 +143,10 @@ package final class FaultQueue: SessionObject {
     }
 }
 
-extension DriverFault.Permissions {
+extension DeviceFault.Permissions {
     /// As `IOMMU_PGFAULT_PERM_*` are spelled.
     fileprivate var names: [String] {
-        let all: [(DriverFault.Permissions, String)] = [
+        let all: [(DeviceFault.Permissions, String)] = [
             (.read, "read"), (.write, "write"), (.execute, "exec"), (.privileged, "priv"),
         ]
         return all.filter { contains($0.0) }.map(\.1)

@@ -70,8 +70,3 @@ extension IOAS {
         return nil
     }
 }
-
-extension UInt64 {
-    /// At most 2⁶³; 0 and 1 become 1.
-    var roundedUpToPowerOfTwo: UInt64 { self <= 1 ? 1 : 1 << UInt64(64 - (self - 1).leadingZeroBitCount) }
-}

@@ -45,7 +45,7 @@ package final class IOAS: SessionObject {
     // MARK: Hwpts
 
     /// The largest over the hwpts of each one's smallest page; without any, 1, or a page where large ones are off.
-    func requiredAlignment(with another: PagingDomain? = nil) -> UInt64 {
+    func requiredAlignment(with another: (any TranslationDomain)? = nil) -> UInt64 {
         var alignment = usesHugePages ? 1 : Self.pageSize
         for hwpt in hwpts { alignment = max(alignment, hwpt.domain.smallestPage) }
         if let another { alignment = max(alignment, another.smallestPage) }
@@ -205,14 +205,9 @@ struct Reservation {
     }
 
     /// What the device cannot use.
-    static func regions(of device: EmulatedDevice, owner: AnyObject) -> [Reservation] {
+    static func regions(of device: Device, owner: AnyObject) -> [Reservation] {
         device.reservedRegions.map {
             Reservation(range: $0.range, owner: owner, cause: .region($0.kind, device: device.name))
         }
     }
-}
-
-extension PagingDomain {
-    /// Bytes.
-    var smallestPage: UInt64 { pageSizes & (0 &- pageSizes) }
 }

@@ -61,7 +61,7 @@ extension MemoryObject {
 }
 
 /// What `/proc/self/fd/N` points at; nil without procfs.
-func linkTarget(ofDescriptor descriptor: Int32) -> String? {
+package func linkTarget(ofDescriptor descriptor: Int32) -> String? {
     withUnsafeTemporaryAllocation(of: CChar.self, capacity: 4096) { buffer in
         guard let start = buffer.baseAddress else { return nil }
         let count = readlink("/proc/self/fd/\(descriptor)", start, buffer.count)

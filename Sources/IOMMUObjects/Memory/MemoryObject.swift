@@ -11,15 +11,15 @@ package final class MemoryObject {
     package let size: UInt64
     /// False for what was opened read-only or is sealed against writes.
     package let isWritable: Bool
+    /// Made of huge pages.
     package let isHuge: Bool
+    /// What the client calls it.
     package let name: String?
-    /// Physical address of byte 0, once ``Machine/addWindow(for:)`` has given it one.
-    package internal(set) var base: UInt64 = 0
     /// How many mappings, address spaces and device models use it.
     package var mappings = 0
     let descriptor: Int32
     /// A mapping that loads and stores may touch; nil: go through the descriptor.
-    let pointer: UnsafeMutableRawPointer?
+    package let pointer: UnsafeMutableRawPointer?
     /// A mapping of huge pages that only the kernel may touch on our behalf.
     private let guardedPointer: UnsafeMutableRawPointer?
 
@@ -159,7 +159,7 @@ package final class MemoryObject {
     }
 
     /// False if a byte of it is not there.
-    func copyOut(offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Bool {
+    package func copyOut(offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Bool {
         guard offset <= size, UInt64(buffer.count) <= size &- offset, let target = buffer.baseAddress else {
             return buffer.isEmpty
         }
@@ -173,7 +173,7 @@ package final class MemoryObject {
     }
 
     /// False if a byte of it is not there or may not be written.
-    func copyIn(offset: UInt64, from buffer: UnsafeRawBufferPointer) -> Bool {
+    package func copyIn(offset: UInt64, from buffer: UnsafeRawBufferPointer) -> Bool {
         guard offset <= size, UInt64(buffer.count) <= size &- offset, let source = buffer.baseAddress else {
             return buffer.isEmpty
         }
@@ -195,7 +195,7 @@ package final class MemoryObject {
     }
 
     /// Whether the file still has all of these bytes.
-    func isPresent(offset: UInt64, length: UInt64) -> Bool {
+    package func isPresent(offset: UInt64, length: UInt64) -> Bool {
         guard offset <= size, length <= size &- offset else { return false }
         return pointer != nil || isBacked(upTo: offset &+ length)
     }

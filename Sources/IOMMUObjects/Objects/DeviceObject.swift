@@ -4,12 +4,12 @@ import IOMMU
 ///
 /// It outlives the unplugging of its device: then every call on it but `device.unbind` answers ENODEV.
 package final class DeviceObject: SessionObject {
-    package let device: EmulatedDevice
+    package let device: Device
     /// The hwpts it is attached to, by PASID (``DeviceGroup/ridKey`` without one).
     var attachments: [UInt32: HWPT] = [:]
     weak var vdevice: VDevice?
 
-    init(_ device: EmulatedDevice) {
+    init(_ device: Device) {
         self.device = device
         super.init(.device)
     }

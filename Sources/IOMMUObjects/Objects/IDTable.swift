@@ -6,6 +6,7 @@ package struct IDTable<Element: AnyObject> {
     private var slots: ContiguousArray<Element?> = []
     /// No slot below this one is free.
     private var firstCandidate = 0
+    /// Objects in the table.
     package private(set) var count = 0
 
     package init() {}
@@ -52,7 +53,7 @@ package struct IDTable<Element: AnyObject> {
     }
 
     /// Walks the objects in the order of the ids; the table must not change meanwhile.
-    func forEach(_ body: (Element) -> Void) {
+    package func forEach(_ body: (Element) -> Void) {
         for case let element? in slots { body(element) }
     }
 

@@ -39,9 +39,11 @@ package struct ObjectTable {
 
     package init() {}
 
+    /// Objects in the table.
     package var count: Int { table.count }
     package var isEmpty: Bool { table.isEmpty }
-    var all: [SessionObject] { table.all.map(\.element) }
+    /// In the order of the ids.
+    package var all: [SessionObject] { table.all.map(\.element) }
 
     /// Walks the IOASes in the order of their ids; the table must not change meanwhile.
     func forEachIOAS(_ body: (IOAS) -> Void) {
@@ -54,6 +56,7 @@ package struct ObjectTable {
 
     mutating func remove(_ object: SessionObject) { table.remove(object.id) }
 
+    /// The object with this id, if there is one.
     @inline(__always)
     package subscript(id: ObjectID) -> SessionObject? { table[id] }
 

@@ -3,15 +3,16 @@ import IOMMU
 /// A slice of an SMMU that a virtual machine drives: its VMID, its virtual StreamIDs, its events.
 package final class VIOMMU: SessionObject {
     let hwpt: PagingHWPT
-    let driver: DriverVIOMMU
+    /// The driver's part of it.
+    let slice: any GuestSlice
     var nestedCount = 0
     /// By virtual StreamID.
     var vdevices: [UInt32: VDevice] = [:]
     var eventQueue: VEventQueue?
 
-    init(hwpt: PagingHWPT, driver: DriverVIOMMU) {
+    init(hwpt: PagingHWPT, slice: any GuestSlice) {
         self.hwpt = hwpt
-        self.driver = driver
+        self.slice = slice
         super.init(.viommu)
         hwpt.viommuCount += 1
     }
@@ -19,7 +20,7 @@ package final class VIOMMU: SessionObject {
     package override var users: Int { nestedCount + vdevices.count + (eventQueue == nil ? 0 : 1) }
     override var references: [SessionObject] { [hwpt] }
     override var state: [IOMMUError.Member] {
-        [.init("type", .text("arm_smmuv3")), .init("smmu", .text(hwpt.smmu.name))]
+        [.init("type", .text(hwpt.driver.traits.virtualType)), .init("smmu", .text(hwpt.driver.name))]
     }
 }
 

@@ -1,5 +1,6 @@
 import EmulatedIOMMU
 import IOMMU
+import IOMMUObjects
 
 /// One 4 KiB area at each of `count` random distinct pages of a 48-bit space, as the reference does it.
 struct AreaBench {

@@ -3,6 +3,7 @@ import CLinux
 import EmulatedIOMMU
 import Glibc
 import IOMMU
+import IOMMUObjects
 
 /// Runs work where it is asked for: what the daemon's workers do, without their hand-over.
 private final class InlineExecutor: WorkExecutor {
@@ -16,7 +17,8 @@ private final class InlineExecutor: WorkExecutor {
 /// Shared virtual addressing through the object model, against attachments and plain system calls.
 struct BackendBench {
     private let backend: EmulatedBackend
-    private let context: EmulatedContext
+    private let context: ObjectContext
+    private let emulated: EmulatedContext
     private static let deviceCount = 10
 
     init() throws {
@@ -33,6 +35,10 @@ struct BackendBench {
         let topology = TopologyDescription(smmus: [SMMUDescription(name: "smmu0")], devices: accelerators)
         backend = try EmulatedBackend(topology: topology, executor: InlineExecutor())
         context = backend.makeContext(owner: "bench", account: Account(uid: 0), limits: ContextLimits())
+        guard let emulated = context.deviceDMA as? EmulatedContext else {
+            throw BenchError.wrong("a context without DMA")
+        }
+        self.emulated = emulated
     }
 
     func run() throws {
@@ -56,7 +62,7 @@ struct BackendBench {
     private func bindings(_ device: ObjectID) throws {
         let ioas = try context.allocateIOAS()
         let hwpt = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas))
-        let mm = try context.createMM()
+        let mm = try emulated.createMM()
         let rounds = 5000
         let attaching = try time {
             for _ in 0..<rounds {
@@ -65,30 +71,30 @@ struct BackendBench {
             }
         }
         let binding = try time {
-            for _ in 0..<rounds { _ = try context.unbindSVA(bond: context.bindSVA(device: device, mm: mm).bond) }
+            for _ in 0..<rounds { _ = try emulated.unbindSVA(bond: emulated.bindSVA(device: device, mm: mm).bond) }
         }
-        try context.closeMM(mm)
+        try emulated.closeMM(mm)
         report("sva-bind", ratio: binding / attaching)
     }
 
     /// Every device with every of 1,000 address spaces: a bind late in the crowd against one among the first hundred.
     private func manyBonds(_ devices: [ObjectID]) throws {
         var spaces: [ObjectID] = []
-        for _ in 0..<1000 { spaces.append(try context.createMM()) }
+        for _ in 0..<1000 { spaces.append(try emulated.createMM()) }
         let pairs = devices.flatMap { device in spaces.map { (device: device, space: $0) } }
         var bonds: [ObjectID] = []
         func bind(_ range: Range<Int>) throws -> Double {
             try time {
                 for pair in pairs[range] {
-                    bonds.append(try context.bindSVA(device: pair.device, mm: pair.space).bond)
+                    bonds.append(try emulated.bindSVA(device: pair.device, mm: pair.space).bond)
                 }
             } / Double(range.count)
         }
         let first = try bind(0..<100)
         let others = try bind(100..<pairs.count)
         guard Set(bonds).count == pairs.count else { throw BenchError.wrong("\(Set(bonds).count) bonds") }
-        for bond in bonds { _ = try context.unbindSVA(bond: bond) }
-        for space in spaces { try context.closeMM(space) }
+        for bond in bonds { _ = try emulated.unbindSVA(bond: bond) }
+        for space in spaces { try emulated.closeMM(space) }
         report("sva-10000-bonds", ratio: others / first)
     }
 
@@ -104,9 +110,9 @@ struct BackendBench {
         buffer.initializeMemory(as: UInt8.self, repeating: 0x5a, count: 2 * bytes)
         bounce.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
         let source = UInt64(UInt(bitPattern: buffer))
-        let mm = try context.openMM(mem: open("/proc/self/mem", O_RDWR), maps: open("/proc/self/maps", O_RDONLY))
-        let queue = try context.openQueue(device: device, mm: mm).queue
-        _ = try context.startQueue(queue)
+        let mm = try emulated.openMM(mem: open("/proc/self/mem", O_RDWR), maps: open("/proc/self/maps", O_RDONLY))
+        let queue = try emulated.openQueue(device: device, mm: mm).queue
+        _ = try emulated.startQueue(queue)
         var (ours, theirs) = (Double.infinity, Double.infinity)
         for _ in 0..<50 {
             theirs = min(theirs, time { _ = reference_copy(buffer, buffer + bytes, bounce, bytes) })
@@ -116,12 +122,12 @@ struct BackendBench {
             ours = min(
                 ours,
                 try time {
-                    _ = try context.submit(queue, operation) { if case .failure(let error) = $0 { failure = error } }
+                    _ = try emulated.submit(queue, operation) { if case .failure(let error) = $0 { failure = error } }
                 })
             if let failure { throw failure }
         }
-        _ = try context.closeQueue(queue)
-        try context.closeMM(mm)
+        _ = try emulated.closeQueue(queue)
+        try emulated.closeMM(mm)
         report("queue-submit-1MiB", ratio: theirs / ours)
     }
 }

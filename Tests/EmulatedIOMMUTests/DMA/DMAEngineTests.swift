@@ -2,6 +2,7 @@ import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 @Suite struct DMAEngineTests {
     private func attached(_ laboratory: Laboratory, _ name: String) throws -> (
@@ -91,7 +92,7 @@ import Testing
 
         let box = Box<UInt64>()
         guard
-            case .pending = try context.dmaWrite(
+            case .pending = try context.emulated.dmaWrite(
                 device: device, pasid: nil, iova: 0x5ffe, bytes: [1, 2, 3, 4], completion: box.take)
         else { return #expect(Bool(false), "the access waits") }
         for page in [0x5000, 0x6000] as [UInt64] {
@@ -112,7 +113,7 @@ import Testing
         #expect(try context.readMemory(memory, offset: 0xffe, length: 4) == [1, 2, 3, 4])
 
         let refused = Box<UInt64>()
-        _ = try context.dmaWrite(device: device, pasid: nil, iova: 0x9000, bytes: [1], completion: refused.take)
+        _ = try context.emulated.dmaWrite(device: device, pasid: nil, iova: 0x9000, bytes: [1], completion: refused.take)
         let cookie = try #require(try context.readFaults(fault, max: 8).first?.cookie)
         _ = try context.respond(fault: fault, [FaultResponse(cookie: cookie, success: false)])
         laboratory.executor.drain()
@@ -129,12 +130,12 @@ import Testing
         _ = try context.attach(device: device, to: hwpt, pasid: nil)
         let box = Box<[UInt8]>()
         guard
-            case .pending(let access) = try context.dmaRead(
+            case .pending(let access) = try context.emulated.dmaRead(
                 device: device, pasid: nil, iova: 0, length: 4, completion: box.take)
         else { return #expect(Bool(false), "the access waits") }
-        context.terminate(access: access, with: IOMMUError(.ETIMEDOUT, "timeout", "too late"))
+        context.emulated.terminate(access: access, with: IOMMUError(.ETIMEDOUT, "timeout", "too late"))
         #expect(refusal { _ = try box.result?.get() }?.errno == .ETIMEDOUT)
-        context.terminate(access: access, with: IOMMUError(.ETIMEDOUT, "timeout", "too late"))
+        context.emulated.terminate(access: access, with: IOMMUError(.ETIMEDOUT, "timeout", "too late"))
         let cookie = try #require(try context.readFaults(fault, max: 8).first?.cookie)
         _ = try context.respond(fault: fault, [FaultResponse(cookie: cookie, success: true)])
         laboratory.executor.drain()

@@ -4,6 +4,7 @@ import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 @Suite struct MemoryObjectTests {
     private func memfd(bytes: Int, seals: Int32 = 0) throws -> Int32 {

@@ -2,6 +2,7 @@ import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// A plain model: a sorted array.
 private struct PlainAreas {

@@ -2,6 +2,7 @@ import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 extension AttachTests {
     @Test func pasidsNeedTheirFlagOnBothSides() throws {

@@ -2,10 +2,11 @@ import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 @Suite struct AttachTests {
     let laboratory: ObjectLaboratory
-    let context: EmulatedContext
+    let context: ObjectContext
     let ioas: ObjectID
     let memory: ObjectID
 
@@ -16,7 +17,7 @@ import Testing
         memory = try laboratory.memory()
     }
 
-    func base(_ memory: ObjectID) throws -> UInt64 { try context.memory(memory).base }
+    func base(_ memory: ObjectID) throws -> UInt64 { try context.base(ofMemory: memory) }
 
     // MARK: Automatic hwpts
 

@@ -2,10 +2,11 @@ import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 @Suite struct FaultTests {
     let laboratory: ObjectLaboratory
-    let context: EmulatedContext
+    let context: ObjectContext
     let ioas: ObjectID
     let memory: ObjectID
     let queue: ObjectID
@@ -25,7 +26,7 @@ import Testing
 
     private func read(_ device: ObjectID, _ iova: UInt64, pasid: UInt32? = nil) throws -> Access {
         let access = Access()
-        switch try context.dmaRead(
+        switch try context.emulated.dmaRead(
             device: device, pasid: pasid, iova: iova, length: 4, completion: { access.result = $0 })
         {
         case .done(let bytes): access.result = .success(bytes)
@@ -161,12 +162,12 @@ import Testing
         let (device, _) = try attached(ObjectLaboratory.stalling)
         let smmu = try laboratory.backend.device(named: ObjectLaboratory.stalling).smmu.smmu
         for _ in 0..<1000 {
-            let started = try context.dmaRead(device: device, pasid: nil, iova: 0x5000, length: 4) { _ in }
+            let started = try context.emulated.dmaRead(device: device, pasid: nil, iova: 0x5000, length: 4) { _ in }
             guard case .pending(let id) = started else {
                 Issue.record("the access did not wait")
                 return
             }
-            context.terminate(access: id, with: IOMMUError(.ETIMEDOUT, "timeout", "too late"))
+            context.emulated.terminate(access: id, with: IOMMUError(.ETIMEDOUT, "timeout", "too late"))
         }
         #expect(smmu.stalledTransactions.isEmpty)
         // Their faults can still be answered: to nobody.
@@ -190,7 +191,7 @@ import Testing
         var ended = 0
         for page in 1...3 as ClosedRange<UInt64> {
             do {
-                _ = try context.dmaRead(device: device, pasid: nil, iova: page << 12, length: 4) { _ in ended += 1 }
+                _ = try context.emulated.dmaRead(device: device, pasid: nil, iova: page << 12, length: 4) { _ in ended += 1 }
             } catch { ended += 1 }
         }
         laboratory.executor.drain()
@@ -235,10 +236,11 @@ import Testing
 
     // MARK: Groups of page requests
 
-    private func fault(_ group: UInt32, last: Bool, address: UInt64 = 0x1000) -> DriverFault {
-        DriverFault(
-            pasid: nil, address: address, permissions: [.read, .privileged], last: last, groupID: group,
-            tag: .pri(streamID: 0x100, pasid: nil, group: UInt16(group)))
+    private func fault(_ group: UInt32, last: Bool, address: UInt64 = 0x1000) -> DeviceFault {
+        DeviceFault(
+            DriverFault(
+                pasid: nil, address: address, permissions: [.read, .privileged], last: last, groupID: group,
+                tag: .pri(streamID: 0x100, pasid: nil, group: UInt16(group))))
     }
 
     @Test func pageRequestGroupsAreReadWhole() throws {

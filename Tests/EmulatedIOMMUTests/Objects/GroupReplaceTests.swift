@@ -3,6 +3,7 @@ import SMMUv3
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// Probes a whole group after every store to an STE or CD and after every invalidation of one.
 private final class ProbingMedium: EntryMedium {
@@ -59,7 +60,7 @@ private final class ProbingMedium: EntryMedium {
         let laboratory = try ObjectLaboratory(caches: caches)
         let context = laboratory.context
         let memory = try laboratory.memory()
-        let base = try context.memory(memory).base
+        let base = try context.base(ofMemory: memory)
         let ioases = try [context.allocateIOAS(), context.allocateIOAS()]
         for (index, ioas) in ioases.enumerated() {
             try laboratory.map(ioas, memory, at: 0x1000, offset: UInt64(index) << 16)
@@ -81,7 +82,7 @@ private final class ProbingMedium: EntryMedium {
         let laboratory = try ObjectLaboratory()
         let context = laboratory.context
         let memory = try laboratory.memory()
-        let base = try context.memory(memory).base
+        let base = try context.base(ofMemory: memory)
         let ioas = try context.allocateIOAS()
         try laboratory.map(ioas, memory, at: 0x1000)
         let devices = try Self.names.map { try laboratory.bind($0) }
@@ -101,7 +102,7 @@ private final class ProbingMedium: EntryMedium {
         let laboratory = try ObjectLaboratory()
         let context = laboratory.context
         let memory = try laboratory.memory()
-        let base = try context.memory(memory).base
+        let base = try context.base(ofMemory: memory)
         let ioas = try context.allocateIOAS()
         try laboratory.map(ioas, memory, at: 0x1000)
         let device = try laboratory.bind(Self.names[0])

@@ -2,6 +2,7 @@ import IOMMU
 import SMMUv3
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// A virtual machine with one device: it keeps a context descriptor and stage 1 tables in its own memory.
 struct Guest {
@@ -40,7 +41,7 @@ struct Guest {
         try storeCD(Self.contextDescriptor)
     }
 
-    var context: EmulatedContext { laboratory.context }
+    var context: ObjectContext { laboratory.context }
 
     static var contextDescriptor: ContextDescriptor {
         var cd = ContextDescriptor()
@@ -81,5 +82,5 @@ struct Guest {
     }
 
     /// The machine's address of a guest physical one.
-    func physical(_ address: UInt64) throws -> UInt64 { try context.memory(memory).base + address }
+    func physical(_ address: UInt64) throws -> UInt64 { try context.base(ofMemory: memory) + address }
 }

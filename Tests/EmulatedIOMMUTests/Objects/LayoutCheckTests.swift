@@ -3,10 +3,11 @@ import LinuxIO
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 @Suite struct LayoutCheckTests {
     let laboratory: ObjectLaboratory
-    let context: EmulatedContext
+    let context: ObjectContext
 
     init() throws {
         laboratory = try ObjectLaboratory()

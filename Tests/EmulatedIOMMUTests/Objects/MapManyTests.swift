@@ -4,12 +4,13 @@ import SMMUv3
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// `ioas.map_many` with one element that cannot be: of the others nothing is left, wherever the bad one stands.
 @Suite struct MapManyTests {
     private static let count = 200
     private let laboratory: ObjectLaboratory
-    private let context: EmulatedContext
+    private let context: ObjectContext
     private let memory: ObjectID
     private let ioas: ObjectID
     private let device: ObjectID
@@ -65,8 +66,8 @@ import Testing
         return State(
             snapshot: laboratory.snapshot,
             mappings: try context.mappings(ioas: ioas, from: 0, limit: 10_000).mappings.map { "\($0)" },
-            leaves: object.hwpts.map(\.domain.table.leaves),
-            faults: object.hwpts.compactMap { $0.domain.table.audit() },
+            leaves: object.hwpts.map(\.smmuDomain.table.leaves),
+            faults: object.hwpts.compactMap { $0.smmuDomain.table.audit() },
             mappingCount: context.mappingCount)
     }
 

@@ -3,10 +3,11 @@ import SMMUv3
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 @Suite struct NestingTests {
     let laboratory: ObjectLaboratory
-    let context: EmulatedContext
+    let context: ObjectContext
     let guest: Guest
 
     init() throws {
@@ -260,7 +261,7 @@ import Testing
         try guest.storeCD(stalling)
         _ = try guest.attach()
         #expect {
-            _ = try context.dmaRead(
+            _ = try context.emulated.dmaRead(
                 device: guest.device, pasid: nil, iova: Guest.va + 0x8000, length: 4, completion: { _ in })
         } throws: {
             ($0 as? IOMMUError)?.errno == .EFAULT

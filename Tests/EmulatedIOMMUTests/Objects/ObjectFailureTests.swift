@@ -3,6 +3,7 @@ import SMMUv3
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// Memory for tables runs out at every possible point of an operation: nothing is left behind.
 @Suite struct ObjectFailureTests {

@@ -2,10 +2,11 @@ import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 @Suite struct ObjectGraphTests {
     let laboratory: ObjectLaboratory
-    let context: EmulatedContext
+    let context: ObjectContext
 
     init() throws {
         laboratory = try ObjectLaboratory()
@@ -33,7 +34,7 @@ import Testing
     }
 
     /// Every reference is counted where it points to, and nothing else is.
-    private func expectCountsAgree(_ context: EmulatedContext) {
+    private func expectCountsAgree(_ context: ObjectContext) {
         var counted: [ObjectID: Int] = [:]
         let kinds: Set<String> = ["ioas", "hwpt", "device", "fault", "viommu", "vdevice", "veventq"]
         #expect(context.objectCount == context.objects().count)
@@ -64,8 +65,8 @@ import Testing
         _ = try fill(laboratory)
         context.close()
         #expect(context.isEmpty && context.objects().isEmpty && context.mappedBytes == 0)
-        #expect(laboratory.backend.groups.all.allSatisfy { $0.element.owner == nil && $0.element.attachments.isEmpty })
-        #expect(laboratory.backend.devices.allSatisfy { $0.boundBy == nil && $0.master.attachment.isBlocked })
+        #expect(laboratory.backend.registry.groups.all.allSatisfy { $0.element.owner == nil && $0.element.attachments.isEmpty })
+        #expect(laboratory.backend.devices.allSatisfy { $0.device.boundBy == nil && $0.master.attachment.isBlocked })
         #expect(laboratory.snapshot.entries.map(\.first) == idle.map(\.first))
         #expect(Account.Resource.allCases.allSatisfy { laboratory.account.used($0) == 0 })
     }
@@ -110,7 +111,7 @@ import Testing
             { _ = try context.hardwareInfo(device: guest.device) },
             { _ = try context.allocateHWPT(HWPTRequest(device: guest.device, pt: other)) },
             { _ = try context.allocateVDevice(viommu: guest.viommu, device: guest.device, virtualID: 1) },
-            { _ = try context.dmaRead(device: guest.device, pasid: nil, iova: 0, length: 1) { _ in } },
+            { _ = try context.emulated.dmaRead(device: guest.device, pasid: nil, iova: 0, length: 1) { _ in } },
         ] as [() throws -> Void] {
             expectRefusal(.ENODEV, "device_removed", in: laboratory, attempt)
         }
@@ -156,6 +157,6 @@ import Testing
         expectRefusal(.ENOENT, in: laboratory) { try add { $0.smmu = "smmu9" } }
         expectRefusal(.EINVAL, in: laboratory) { try add { ($0.smmu, $0.group) = ("smmu1", "pair") } }
         expectRefusal(.ENODEV, in: laboratory) { try laboratory.backend.removeDevice(named: "nobody") }
-        #expect(laboratory.backend.groups.count == 6)
+        #expect(laboratory.backend.registry.groups.count == 6)
     }
 }

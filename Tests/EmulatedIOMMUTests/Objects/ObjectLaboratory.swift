@@ -2,6 +2,7 @@ import IOMMU
 import SMMUv3
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// An event loop without threads: completions wait for ``drain()``.
 final class DeferringExecutor: WorkExecutor {
@@ -25,7 +26,7 @@ final class DeferringExecutor: WorkExecutor {
 /// The laboratory topology with one session in it.
 struct ObjectLaboratory {
     let backend: EmulatedBackend
-    let context: EmulatedContext
+    let context: ObjectContext
     let account: Account
     let executor = DeferringExecutor()
 

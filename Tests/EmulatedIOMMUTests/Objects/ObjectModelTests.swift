@@ -3,6 +3,7 @@ import SMMUv3
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// What the machine should look like: dictionaries, nothing else.
 private struct PlainMachine {
@@ -61,7 +62,7 @@ private struct PlainMachine {
         let context = laboratory.context
         let ioases = try (0..<ioasCount).map { _ in try context.allocateIOAS() }
         let memory = try laboratory.memory(1 << 20)
-        let base = try context.memory(memory).base
+        let base = try context.base(ofMemory: memory)
         let devices = try groups.map { try $0.map { try laboratory.bind($0) } }
         var model = PlainMachine()
         for (index, step) in steps.enumerated() {

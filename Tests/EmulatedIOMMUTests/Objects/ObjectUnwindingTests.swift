@@ -3,6 +3,7 @@ import SMMUv3
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// Every operation on tables and devices fails at every point at which it can, and leaves what was before; how many
 /// commands fit into the queue makes no difference.
@@ -45,7 +46,7 @@ import Testing
         let ioases: [ObjectID]
         let parent: ObjectID
         let viommu: ObjectID
-        var context: EmulatedContext { bench.context }
+        var context: ObjectContext { bench.context }
 
         /// They need a new table at level 3; at 2 and 3; at 1, 2 and 3; blocks, and a table behind them.
         static let mappings: [(iova: UInt64, length: UInt64)] = [

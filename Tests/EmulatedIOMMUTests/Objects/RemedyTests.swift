@@ -2,11 +2,12 @@ import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// Refusals say what to do instead.
 @Suite struct RemedyTests {
     let laboratory: ObjectLaboratory
-    let context: EmulatedContext
+    let context: ObjectContext
 
     init() throws {
         laboratory = try ObjectLaboratory()

@@ -4,6 +4,7 @@ import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// A number that comes to mean another process, a program that is replaced by another: what was opened stays what it
 /// was, or has ended, and is never taken for something else.
@@ -46,11 +47,11 @@ import Testing
 
     private static let hasSetarch = access("/usr/bin/setarch", X_OK) == 0
 
-    private func open(_ way: Way, _ pid: pid_t, _ context: EmulatedContext) throws -> ObjectID {
+    private func open(_ way: Way, _ pid: pid_t, _ context: ObjectContext) throws -> ObjectID {
         switch way {
-        case .pid: try context.openMM(pid: pid, by: me)
-        case .pidfd: try context.openMM(pidfd: clinux_pidfd_open(pid), by: me)
-        case .ownFiles: try context.openMM(mem: file(pid, "mem", O_RDWR), maps: file(pid, "maps", O_RDONLY))
+        case .pid: try context.emulated.openMM(pid: pid, by: me)
+        case .pidfd: try context.emulated.openMM(pidfd: clinux_pidfd_open(pid), by: me)
+        case .ownFiles: try context.emulated.openMM(mem: file(pid, "mem", O_RDWR), maps: file(pid, "maps", O_RDONLY))
         }
     }
 
@@ -72,9 +73,9 @@ import Testing
         let (pid, buffer) = (old.pid, try old.hearAddress())
         let (plain, accelerator) = (try laboratory.bind("0000:03:00.0"), try laboratory.bind("uacce0"))
         let mm = try open(way, pid, context)
-        let (bond, pasid, _) = try context.bindSVA(device: plain, mm: mm)
-        let queue = try context.openQueue(device: accelerator, mm: mm).queue
-        _ = try context.startQueue(queue)
+        let (bond, pasid, _) = try context.emulated.bindSVA(device: plain, mm: mm)
+        let queue = try context.emulated.openQueue(device: accelerator, mm: mm).queue
+        _ = try context.emulated.startQueue(queue)
         if wasAccessed { try laboratory.write(plain, pasid: pasid, buffer, [9]) }
         let files = (file(pid, "mem", O_RDWR), file(pid, "maps", O_RDONLY), clinux_pidfd_open(pid))
         old.kill()
@@ -89,14 +90,14 @@ import Testing
         #expect(written?.errno == .EFAULT && written?.reason == "quiesced")
         let filled = refusal { _ = try laboratory.submit(queue, .fill(destination: buffer, length: 16, value: 2)) }
         #expect(filled?.errno == .ESRCH && filled?.reason == "mm_exited")
-        #expect(refusal { _ = try context.bindSVA(device: accelerator, mm: mm) }?.errno == .ESRCH)
-        #expect(refusal { _ = try context.openMM(mem: files.0, maps: files.1) } != nil)
-        #expect(refusal { _ = try context.openMM(pidfd: files.2, by: me) }?.errno == .ESRCH)
+        #expect(refusal { _ = try context.emulated.bindSVA(device: accelerator, mm: mm) }?.errno == .ESRCH)
+        #expect(refusal { _ = try context.emulated.openMM(mem: files.0, maps: files.1) } != nil)
+        #expect(refusal { _ = try context.emulated.openMM(pidfd: files.2, by: me) }?.errno == .ESRCH)
 
         // The new one is another address space, which nothing has touched.
         let next = try open(way, pid, context)
         #expect(next != mm)
-        let bound = try context.bindSVA(device: plain, mm: next)
+        let bound = try context.emulated.bindSVA(device: plain, mm: next)
         #expect(bound.pasid != pasid && bound.bond != bond)
         #expect(
             try laboratory.read(plain, pasid: bound.pasid, buffer, 1 << 16) == [UInt8](repeating: 1, count: 1 << 16))
@@ -129,13 +130,13 @@ import Testing
         defer { for other in [pid, sharer] { kill(other, SIGKILL) } }
         let device = try laboratory.bind("0000:03:00.0")
         let mm = try open(way, pid, context)
-        let (_, pasid, _) = try context.bindSVA(device: device, mm: mm)
+        let (_, pasid, _) = try context.emulated.bindSVA(device: device, mm: mm)
         try laboratory.write(device, pasid: pasid, buffer, [1])
         parent.say("go")
         #expect(try parent.hear() == "\(pid)")
         let twin = try open(way, pid, context)
         #expect(twin != mm)
-        let other = try context.bindSVA(device: device, mm: twin).pasid
+        let other = try context.emulated.bindSVA(device: device, mm: twin).pasid
         #expect(try laboratory.read(device, pasid: other, buffer, 1) == [0])
         try laboratory.write(device, pasid: other, buffer, [2])
         #expect(try laboratory.read(device, pasid: pasid, buffer, 1) == [1], "it lives on")
@@ -165,15 +166,15 @@ import Testing
             Glibc.open("/proc/\(pid)/root/proc/1/\(name)", mode | O_CLOEXEC)
         }
         let device = try laboratory.bind("0000:03:00.0")
-        let mm = try context.openMM(mem: file("mem", O_RDWR), maps: file("maps", O_RDONLY))
-        let (_, pasid, _) = try context.bindSVA(device: device, mm: mm)
+        let mm = try context.emulated.openMM(mem: file("mem", O_RDWR), maps: file("maps", O_RDONLY))
+        let (_, pasid, _) = try context.emulated.bindSVA(device: device, mm: mm)
         try laboratory.write(device, pasid: pasid, buffer, [5])
         #expect(!context.objects().contains { "\($0)".contains("\"pid\"") }, "no number of this namespace")
-        #expect(try context.openMM(mem: file("mem", O_RDWR), maps: file("maps", O_RDONLY)) == mm)
+        #expect(try context.emulated.openMM(mem: file("mem", O_RDWR), maps: file("maps", O_RDONLY)) == mm)
         let own = Glibc.open("/proc/1/maps", O_RDONLY | O_CLOEXEC)
-        #expect(refusal { _ = try context.openMM(mem: file("mem", O_RDWR), maps: own) }?.reason == "not_mem_and_maps")
-        let outside = try context.openMM(pid: pid, by: me)
-        let other = try context.bindSVA(device: device, mm: outside).pasid
+        #expect(refusal { _ = try context.emulated.openMM(mem: file("mem", O_RDWR), maps: own) }?.reason == "not_mem_and_maps")
+        let outside = try context.emulated.openMM(pid: pid, by: me)
+        let other = try context.emulated.bindSVA(device: device, mm: outside).pasid
         #expect(try laboratory.read(device, pasid: other, buffer, 1) == [5], "the same memory, by its number here")
         kill(pid, SIGKILL)
         outer.reap()
@@ -195,16 +196,16 @@ import Testing
         let buffer = try child.hearAddress()
         let device = try laboratory.bind("0000:03:00.0")
         let mm = try open(way, child.pid, context)
-        let pasid = isBound ? try context.bindSVA(device: device, mm: mm).pasid : 0
+        let pasid = isBound ? try context.emulated.bindSVA(device: device, mm: mm).pasid : 0
         child.say("go")
         #expect(try child.hear() == "1")
         if isBound {
             #expect(refusal { try laboratory.write(device, pasid: pasid, buffer, [1]) }?.reason == "quiesced")
         }
-        #expect(refusal { _ = try context.bindSVA(device: device, mm: mm) }?.errno == .ESRCH)
+        #expect(refusal { _ = try context.emulated.bindSVA(device: device, mm: mm) }?.errno == .ESRCH)
         let next = try open(way, child.pid, context)
         #expect(next != mm)
-        #expect(try context.bindSVA(device: device, mm: next).pasid != pasid)
+        #expect(try context.emulated.bindSVA(device: device, mm: next).pasid != pasid)
     }
 
     /// Without address space randomisation the next program lies exactly where the last one did, which lives on in a
@@ -223,7 +224,7 @@ import Testing
         defer { kill(sharer, SIGKILL) }
         let device = try laboratory.bind("0000:03:00.0")
         let mm = try open(way, child.pid, context)
-        let (_, pasid, _) = try context.bindSVA(device: device, mm: mm)
+        let (_, pasid, _) = try context.emulated.bindSVA(device: device, mm: mm)
         try laboratory.write(device, pasid: pasid, buffer, [7])
         child.say("go")
         #expect(try child.hearAddress() == buffer, "the same layout")
@@ -231,7 +232,7 @@ import Testing
         defer { kill(nextSharer, SIGKILL) }
         let next = try open(way, child.pid, context)
         #expect(next != mm)
-        let other = try context.bindSVA(device: device, mm: next).pasid
+        let other = try context.emulated.bindSVA(device: device, mm: next).pasid
         #expect(try laboratory.read(device, pasid: other, buffer, 1) == [0])
         #expect(try laboratory.read(device, pasid: pasid, buffer, 1) == [7], "it lives on")
         try laboratory.write(device, pasid: pasid, buffer, [8])

@@ -3,6 +3,7 @@ import SMMUv3
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// An SMMU that hears the CPUs' TLB maintenance (BTM) shares their ASIDs.
 @Suite struct BroadcastTests {
@@ -31,13 +32,13 @@ import Testing
         let domain = try #require(master.attachment.pagingDomain)
         let old = domain.tag
         try laboratory.write(device, 0x1000, [1])
-        let mm = try context.createMM()
-        try context.mapMM(
+        let mm = try context.emulated.createMM()
+        try context.emulated.mapMM(
             mm, va: 0x1000, memory: memory, offset: 4096, length: 4096, access: [.read, .write], populate: true)
         let sequence = laboratory.backend.smmus[1].driver.queue.issued
-        let (bond, pasid, asid) = try context.bindSVA(device: device, mm: mm)
+        let (bond, pasid, asid) = try context.emulated.bindSVA(device: device, mm: mm)
         #expect(asid == UInt32(old) && domain.tag != old)
-        #expect(context.bonds().first?.btm == true)
+        #expect(context.emulated.bonds().first?.btm == true)
         let issued = commands(laboratory, since: sequence)
         #expect(
             issued.contains { $0.opcode == .TLBI_NH_ASID && $0.ASID == old }, "before the ASID means something else")
@@ -49,7 +50,7 @@ import Testing
         _ = try context.unmap(ioas: ioas, iova: 0x1000, length: 4096)
         #expect(refusal { _ = try laboratory.read(device, 0x1000, 1) }?.eventType == "F_TRANSLATION")
         #expect(try laboratory.read(device, pasid: pasid, 0x1000, 1) == [2])
-        #expect(try context.unbindSVA(bond: bond) == 0)
+        #expect(try context.emulated.unbindSVA(bond: bond) == 0)
         #expect((laboratory.backend.sva.cpuASIDs as? TagAllocator)?.inUse == 0)
     }
 
@@ -57,21 +58,21 @@ import Testing
         let laboratory = try Laboratory()
         let context = laboratory.context
         let (device, _, memory) = try attached(laboratory)
-        let mm = try context.createMM()
-        try context.mapMM(
+        let mm = try context.emulated.createMM()
+        try context.emulated.mapMM(
             mm, va: 0x10_0000, memory: memory, offset: 0, length: 1 << 16, access: [.read], populate: true)
-        let (_, pasid, _) = try context.bindSVA(device: device, mm: mm)
+        let (_, pasid, _) = try context.emulated.bindSVA(device: device, mm: mm)
         #expect(try laboratory.read(device, pasid: pasid, 0x10_0000, 1 << 16).count == 1 << 16)
         let sequence = laboratory.backend.smmus[1].driver.queue.issued
-        try context.unmapMM(mm, va: 0x10_0000, length: 4096)
+        try context.emulated.unmapMM(mm, va: 0x10_0000, length: 4096)
         #expect(
             !commands(laboratory, since: sequence).contains { "\($0.opcode.map { "\($0)" } ?? "")".hasPrefix("TLBI") })
         #expect(refusal { _ = try laboratory.read(device, pasid: pasid, 0x10_0000, 1) }?.errno == .EFAULT)
         // The same on an SMMU that hears nothing takes a command.
         let deaf = try laboratory.bind("0000:03:00.0")
-        _ = try context.bindSVA(device: deaf, mm: mm)
+        _ = try context.emulated.bindSVA(device: deaf, mm: mm)
         let other = laboratory.backend.smmus[0].driver.queue.issued
-        try context.unmapMM(mm, va: 0x10_1000, length: 4096)
+        try context.emulated.unmapMM(mm, va: 0x10_1000, length: 4096)
         let explicit = laboratory.backend.smmus[0].driver.queue.commands(since: other, limit: 100)
         #expect(explicit.contains { $0.command.opcode == .TLBI_NH_VA })
     }
@@ -80,9 +81,9 @@ import Testing
         let laboratory = try Laboratory()
         let context = laboratory.context
         let (device, _, memory) = try attached(laboratory)
-        let mm = try context.createMM()
-        try context.mapMM(mm, va: 0x10_0000, memory: memory, offset: 0, length: 8192, access: .read, populate: true)
-        let (_, pasid, _) = try context.bindSVA(device: device, mm: mm)
+        let mm = try context.emulated.createMM()
+        try context.emulated.mapMM(mm, va: 0x10_0000, memory: memory, offset: 0, length: 8192, access: .read, populate: true)
+        let (_, pasid, _) = try context.emulated.bindSVA(device: device, mm: mm)
         let smmu = laboratory.backend.smmus[1].smmu
         func isCached(_ address: UInt64) -> Bool {
             smmu.inspect(
@@ -91,11 +92,11 @@ import Testing
         }
         _ = try laboratory.read(device, pasid: pasid, 0x10_0000, 8192)
         #expect(isCached(0x10_0000) && isCached(0x10_1000))
-        try context.broadcastTLBI(mm: mm, va: 0x10_1000, length: 4096)
+        try context.emulated.broadcastTLBI(mm: mm, va: 0x10_1000, length: 4096)
         #expect(isCached(0x10_0000) && !isCached(0x10_1000))
-        try context.broadcastTLBI(mm: mm, va: nil, length: nil)
+        try context.emulated.broadcastTLBI(mm: mm, va: nil, length: nil)
         #expect(!isCached(0x10_0000))
-        #expect(refusal { try context.broadcastTLBI(mm: 77, va: nil, length: nil) }?.errno == .ENOENT)
+        #expect(refusal { try context.emulated.broadcastTLBI(mm: 77, va: nil, length: nil) }?.errno == .ENOENT)
     }
 
     @Test func aCPUsASIDThatTheSMMUDoesNotHaveIsRefused() throws {
@@ -103,17 +104,17 @@ import Testing
         let context = laboratory.context
         let device = try laboratory.bind("0001:01:00.0")
         let bonds = try (1...255 as ClosedRange<UInt32>).map { asid in
-            let made = try context.bindSVA(device: device, mm: try context.createMM())
+            let made = try context.emulated.bindSVA(device: device, mm: try context.emulated.createMM())
             #expect(made.asid == asid)
             return made.bond
         }
-        let mm = try context.createMM()
-        let refused = refusal { _ = try context.bindSVA(device: device, mm: mm) }
+        let mm = try context.emulated.createMM()
+        let refused = refusal { _ = try context.emulated.bindSVA(device: device, mm: mm) }
         #expect(refused?.errno == .ENOSPC && refused?.reason == "asid_exhausted")
         #expect((laboratory.backend.sva.cpuASIDs as? TagAllocator)?.inUse == 255)
         #expect((laboratory.backend.sva.pasids as? TagAllocator)?.inUse == 255)
-        _ = try context.unbindSVA(bond: bonds[6])
-        #expect(try context.bindSVA(device: device, mm: mm).asid == 7)
+        _ = try context.emulated.unbindSVA(bond: bonds[6])
+        #expect(try context.emulated.bindSVA(device: device, mm: mm).asid == 7)
     }
 
     @Test func withoutASecondASIDNothingMoves() throws {
@@ -124,16 +125,16 @@ import Testing
         let point = FailurePoint()
         driver.asids = FailingTags(driver.asids, point)
         let domain = try #require(try laboratory.backend.device(named: "0001:01:00.0").master.attachment.pagingDomain)
-        let mm = try context.createMM()
+        let mm = try context.emulated.createMM()
         let old = domain.tag
         point.arm(after: 0)
-        #expect(refusal { _ = try context.bindSVA(device: device, mm: mm) }?.reason == "injected")
+        #expect(refusal { _ = try context.emulated.bindSVA(device: device, mm: mm) }?.reason == "injected")
         point.disarm()
         #expect(domain.tag == old)
         try laboratory.write(device, 0x1000, [7])
         #expect(try context.readMemory(memory, offset: 0, length: 1) == [7])
         #expect((laboratory.backend.sva.cpuASIDs as? TagAllocator)?.inUse == 0)
-        #expect(try context.bindSVA(device: device, mm: mm).asid == UInt32(old))
+        #expect(try context.emulated.bindSVA(device: device, mm: mm).asid == UInt32(old))
     }
 
     /// ASIDs move back and forth under a domain that is used and changed all the time.
@@ -167,16 +168,16 @@ import Testing
                 mapped[iova] = nil
             case 2:
                 let page = UInt64.random(in: 0..<64, using: &random)
-                let mm = try context.createMM()
-                try context.mapMM(
+                let mm = try context.emulated.createMM()
+                try context.emulated.mapMM(
                     mm, va: 0x1000, memory: memory, offset: page << 12, length: 4096, access: .read, populate: true)
-                let bound = try context.bindSVA(device: device, mm: mm)
+                let bound = try context.emulated.bindSVA(device: device, mm: mm)
                 bonds.append((mm, bound.bond, bound.pasid, page))
             default:
                 guard !bonds.isEmpty else { break }
                 let gone = bonds.remove(at: Int.random(in: 0..<bonds.count, using: &random))
-                #expect(try context.unbindSVA(bond: gone.bond) == 0)
-                try context.closeMM(gone.mm)
+                #expect(try context.emulated.unbindSVA(bond: gone.bond) == 0)
+                try context.emulated.closeMM(gone.mm)
             }
             tags.insert(domain.tag)
             for iova in 1..<8 as Range<UInt64> {

@@ -3,6 +3,7 @@ import SMMUv3
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// Bonds, queues and attachments of devices with bonds, over command queues that run full at every command, and over
 /// some that never do: the same happens, at every point of failure, and nobody else's translation notices.
@@ -24,7 +25,7 @@ import Testing
         let memory: ObjectID
         let ioases: [ObjectID]
         let crowd: [ObjectID]
-        var context: EmulatedContext { bench.context }
+        var context: ObjectContext { bench.context }
 
         static let va: UInt64 = 0x40_0000
         static let iova: UInt64 = 0x1000
@@ -36,8 +37,8 @@ import Testing
             let context = bench.context
             let memory = try context.createMemory(size: 8 << 20, name: nil, huge: false)
             func space(_ index: Int) throws -> ObjectID {
-                let mm = try context.createMM()
-                try context.mapMM(
+                let mm = try context.emulated.createMM()
+                try context.emulated.mapMM(
                     mm, va: Self.va, memory: memory, offset: Self.offset(index), length: 1 << 16,
                     access: [.read, .write], populate: true)
                 return mm
@@ -55,7 +56,7 @@ import Testing
             device = try bench.laboratory.bind(name)
             neighbour = try bench.laboratory.bind("0000:03:00.0")
             crowd = try CommandQueueSizeTests.crowd.map { try bench.laboratory.bind($0.name) }
-            for other in crowd + [neighbour] { _ = try context.bindSVA(device: other, mm: common) }
+            for other in crowd + [neighbour] { _ = try context.emulated.bindSVA(device: other, mm: common) }
             (self.bench, self.name, self.memory) = (bench, name, memory)
         }
 
@@ -65,7 +66,7 @@ import Testing
             let transaction = Transaction(
                 streamID: device.description.streamIDs[0], substreamID: pasid, address: address, access: .write)
             guard case .ok(let output) = device.smmu.smmu.translate(transaction),
-                let base = context.memories[memory]?.base
+                let base = try? context.base(ofMemory: memory)
             else { return nil }
             return output.address &- base
         }
@@ -121,9 +122,9 @@ import Testing
         witness.expect(Self.crowd[7].name, 1, Setting.va, [Setting.offset(0)])
 
         var (bonds, users): ([ObjectID], [Int]) = ([0, 0], [])
-        try step { bonds[0] = try context.bindSVA(device: it.device, mm: it.mms[0]).bond }
+        try step { bonds[0] = try context.emulated.bindSVA(device: it.device, mm: it.mms[0]).bond }
         witness.expect(name, 2, Setting.va, [Setting.offset(1)])
-        try step { bonds[1] = try context.bindSVA(device: it.device, mm: it.mms[1]).bond }
+        try step { bonds[1] = try context.emulated.bindSVA(device: it.device, mm: it.mms[1]).bond }
         #expect(try it.reach(name, pasid: 3, Setting.va) == Setting.offset(2))
 
         // The device itself moves under its bonds.
@@ -136,23 +137,23 @@ import Testing
 
         var queue: ObjectID = 0
         if name == "uacce0" {
-            try step { queue = try context.openQueue(device: it.device, mm: it.mms[1]).queue }
-            try step { _ = try context.startQueue(queue) }
+            try step { queue = try context.emulated.openQueue(device: it.device, mm: it.mms[1]).queue }
+            try step { _ = try context.emulated.startQueue(queue) }
             try step { _ = try bench.laboratory.submit(queue, .fill(destination: Setting.va, length: 64, value: 7)) }
             #expect(try context.readMemory(it.memory, offset: Setting.offset(2), length: 1) == [7])
         }
-        try step { try context.exitMM(it.mms[1]) }
+        try step { try context.emulated.exitMM(it.mms[1]) }
         #expect(try it.reach(name, pasid: 3, Setting.va) == nil)
         if queue != 0 {
-            #expect(try context.queueState(queue).state == .zombie)
-            try step { _ = try context.closeQueue(queue) }
+            #expect(try context.emulated.queueState(queue).state == .zombie)
+            try step { _ = try context.emulated.closeQueue(queue) }
         }
-        try step { users.append(try context.unbindSVA(bond: bonds[1])) }
+        try step { users.append(try context.emulated.unbindSVA(bond: bonds[1])) }
         witness.expect(name, nil, Setting.iova, [])
         try step { try context.detach(device: it.device, pasid: nil) }
         #expect(try it.reach(name, pasid: nil, Setting.iova) == nil)
         witness.expect(name, 2, Setting.va, [])
-        try step { users.append(try context.unbindSVA(bond: bonds[0])) }
+        try step { users.append(try context.emulated.unbindSVA(bond: bonds[0])) }
         #expect(try it.reach(name, pasid: 2, Setting.va) == nil)
         #expect(users == [0, 0])
         try runCrowd(it, witness, &states)
@@ -170,21 +171,21 @@ import Testing
         for name in [names[7], "0000:03:00.0"] { witness.expect(name, 1, Setting.va, []) }
         let page = Setting.va + 0x1000
         for name in names { #expect(try it.reach(name, pasid: 1, page) == 0x1000) }
-        try it.context.unmapMM(it.common, va: page, length: 0x1000)
+        try it.context.emulated.unmapMM(it.common, va: page, length: 0x1000)
         states.append(it.bench.stateWithoutAddresses)
         for name in names {
             #expect(try it.reach(name, pasid: 1, page) == nil)
             #expect(try it.reach(name, pasid: 1, Setting.va) == 0)
         }
-        try it.context.exitMM(it.common)
+        try it.context.emulated.exitMM(it.common)
         states.append(it.bench.stateWithoutAddresses)
         for name in names { #expect(try it.reach(name, pasid: 1, Setting.va) == nil) }
-        for bond in it.context.bonds() {
+        for bond in it.context.emulated.bonds() {
             #expect(bond.state == "quiesced")
-            #expect(try it.context.unbindSVA(bond: bond.bond) == 0)
+            #expect(try it.context.emulated.unbindSVA(bond: bond.bond) == 0)
         }
         states.append(it.bench.stateWithoutAddresses)
-        #expect(it.bench.backend.devices.allSatisfy { $0.sharedPASIDs.isEmpty })
+        #expect(it.bench.backend.devices.allSatisfy { $0.device.sharedPASIDs.isEmpty })
     }
 
     @Test(arguments: ["0000:01:00.0", "0000:05:00.0", "uacce0", "0001:01:00.0", "0000:07:00.0"])

@@ -5,6 +5,7 @@ import LinuxIO
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// A daemon that may not look into a process says what it lacks, and what to do.
 @Suite struct GrantRefusalTests {
@@ -55,8 +56,8 @@ import Testing
         let client = ClientIdentity(uid: uid, gid: uid == getuid() ? getgid() : uid, pid: getpid(), isAdmin: false)
         let descriptors = [child.pid].map { clinux_pidfd_open($0) }
         for error in [
-            refusal { _ = try bench.context.openMM(pid: child.pid, by: client) },
-            refusal { _ = try bench.context.openMM(pidfd: descriptors[0], by: client) },
+            refusal { _ = try bench.context.emulated.openMM(pid: child.pid, by: client) },
+            refusal { _ = try bench.context.emulated.openMM(pidfd: descriptors[0], by: client) },
         ] {
             #expect(error?.errno == it.errno && error?.reason == it.reason, "\(error.map { "\($0)" } ?? "")")
             #expect(it.remedy.isEmpty || error?.hint?.contains(it.remedy) == true, "\(error?.hint ?? "")")
@@ -65,7 +66,7 @@ import Testing
         #expect(GrantUnwindingTests.descriptors(of: [child.pid]).isEmpty)
         // The process's own files need none of it.
         let files = ["mem", "maps"].map { open("/proc/\(child.pid)/\($0)", O_RDONLY | O_CLOEXEC) }
-        _ = try bench.context.openMM(mem: files[0], maps: files[1])
+        _ = try bench.context.emulated.openMM(mem: files[0], maps: files[1])
     }
 
     @Test(arguments: own)
@@ -107,13 +108,13 @@ import Testing
         let laboratory = try Laboratory()
         let device = try laboratory.bind(name)
         let me = ClientIdentity(uid: getuid(), gid: getgid(), pid: getpid(), isAdmin: true)
-        let mm = try laboratory.context.openMM(pid: child.pid, by: me)
-        let (_, pasid, _) = try laboratory.context.bindSVA(device: device, mm: mm)
+        let mm = try laboratory.context.emulated.openMM(pid: child.pid, by: me)
+        let (_, pasid, _) = try laboratory.context.emulated.bindSVA(device: device, mm: mm)
         _ = laboratory.takeEvents()
         #expect(refusal { try laboratory.write(device, pasid: pasid, buffer, [1]) }?.errno == .EFAULT)
         #expect(refusal { _ = try laboratory.read(device, pasid: pasid, buffer, 1) }?.errno == .EFAULT)
         #expect(laboratory.takeEvents().isEmpty, "nothing is logged")
         try laboratory.write(device, pasid: pasid, buffer + 4096, [1])
-        #expect(laboratory.context.bonds().first?.state == "live")
+        #expect(laboratory.context.emulated.bonds().first?.state == "live")
     }
 }

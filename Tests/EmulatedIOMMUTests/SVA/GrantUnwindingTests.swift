@@ -4,6 +4,7 @@ import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// Something goes wrong at every question that iommud asks the kernel about a process whose address space it opens:
 /// either nothing of it is left, or what was opened is that address space and no other.
@@ -113,16 +114,16 @@ import Testing
         }
         func file(_ name: String, _ mode: Int32) -> Int32 { Glibc.open("/proc/\(pid)/\(name)", mode | O_CLOEXEC) }
         switch way {
-        case .pid, .otherUser, .otherUserWithoutIdentities: return try bench.context.openMM(pid: pid, by: client)
+        case .pid, .otherUser, .otherUserWithoutIdentities: return try bench.context.emulated.openMM(pid: pid, by: client)
         case .pidfd, .otherUserByPidfd:
-            return try bench.context.openMM(pidfd: clinux_pidfd_open(pid), by: client)
-        case .pidOnAWorker: return try wait(try bench.context.openMM(pid: pid, by: client, completion: box.take))
-        case .ownFiles: return try bench.context.openMM(mem: file("mem", O_RDWR), maps: file("maps", O_RDONLY))
+            return try bench.context.emulated.openMM(pidfd: clinux_pidfd_open(pid), by: client)
+        case .pidOnAWorker: return try wait(try bench.context.emulated.openMM(pid: pid, by: client, completion: box.take))
+        case .ownFiles: return try bench.context.emulated.openMM(mem: file("mem", O_RDWR), maps: file("maps", O_RDONLY))
         case .ownFilesSwapped:
-            return try bench.context.openMM(mem: file("maps", O_RDONLY), maps: file("mem", O_RDWR))
+            return try bench.context.emulated.openMM(mem: file("maps", O_RDONLY), maps: file("mem", O_RDWR))
         case .ownFilesOnAWorker:
             return try wait(
-                try bench.context.openMM(
+                try bench.context.emulated.openMM(
                     mem: file("mem", O_RDWR), maps: file("maps", O_RDONLY), completion: box.take))
         }
     }
@@ -149,7 +150,7 @@ import Testing
             let isOver = hasFired && (kind == .ended || kind == .executed)
             if !isOver { #expect(try open(way, subject, bench) == mm, "\(place): the same once more") }
             try check(mm, isOver, subject, bench, place)
-            try bench.context.closeMM(mm)
+            try bench.context.emulated.closeMM(mm)
         }
         #expect(bench.state == before && bench.backend.sva.all.isEmpty, "\(place)")
         #expect(Self.descriptors(of: [subject.child.pid, subject.fork]).isEmpty, "\(place)")
@@ -160,10 +161,10 @@ import Testing
     private func check(
         _ mm: ObjectID, _ isOver: Bool, _ subject: Subject, _ bench: UnwindingBench, _ place: String
     ) throws {
-        let device = try bench.backend.device(named: "0000:03:00.0").handle?.id ?? 0
+        let device = try bench.backend.device(named: "0000:03:00.0").device.handle?.id ?? 0
         do {
-            let bond = try bench.context.bindSVA(device: device, mm: mm)
-            defer { _ = try? bench.context.unbindSVA(bond: bond.bond) }
+            let bond = try bench.context.emulated.bindSVA(device: device, mm: mm)
+            defer { _ = try? bench.context.emulated.unbindSVA(bond: bond.bond) }
             let value = subject.nextValue()
             let written = Result { try bench.laboratory.write(device, pasid: bond.pasid, subject.buffer, [value]) }
             switch written {
@@ -223,7 +224,7 @@ import Testing
         let mm = try open(.pid, subject, bench)
         for device in devices {
             var pasid: UInt32 = 0
-            #expect(try bench.failEverywhere { pasid = try bench.context.bindSVA(device: device, mm: mm).pasid } >= 3)
+            #expect(try bench.failEverywhere { pasid = try bench.context.emulated.bindSVA(device: device, mm: mm).pasid } >= 3)
             let failures = try bench.failEverywhere(as: .EFAULT) {
                 try bench.laboratory.write(device, pasid: pasid, subject.buffer, [1])
             }

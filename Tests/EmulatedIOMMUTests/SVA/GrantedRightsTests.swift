@@ -3,13 +3,14 @@ import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// What a device may do in a process is what the process's areas permit and the descriptor was opened for.
 @Suite struct GrantedRightsTests {
     private let me = ClientIdentity(uid: getuid(), gid: getgid(), pid: getpid(), isAdmin: true)
 
-    private func open(_ child: PythonProcess, _ mode: Int32, _ context: EmulatedContext) throws -> ObjectID {
-        try context.openMM(
+    private func open(_ child: PythonProcess, _ mode: Int32, _ context: ObjectContext) throws -> ObjectID {
+        try context.emulated.openMM(
             mem: Glibc.open("/proc/\(child.pid)/mem", mode | O_CLOEXEC),
             maps: Glibc.open("/proc/\(child.pid)/maps", O_RDONLY | O_CLOEXEC))
     }
@@ -26,19 +27,19 @@ import Testing
         defer { reader.close() }
         var (reading, writing): (ObjectID, ObjectID) = (0, 0)
         if readerComesFirst { reading = try open(child, O_RDONLY, reader) }
-        writing = try writer.openMM(pid: child.pid, by: me)
+        writing = try writer.emulated.openMM(pid: child.pid, by: me)
         if !readerComesFirst { reading = try open(child, O_RDONLY, reader) }
         let (plain, other) = (
             try writer.bind(deviceNamed: "0000:03:00.0").device, try reader.bind(deviceNamed: "0000:05:00.0").device
         )
         let (write, read) = (
-            try writer.bindSVA(device: plain, mm: writing), try reader.bindSVA(device: other, mm: reading)
+            try writer.emulated.bindSVA(device: plain, mm: writing), try reader.emulated.bindSVA(device: other, mm: reading)
         )
         #expect(write.pasid != read.pasid)
         try laboratory.write(plain, pasid: write.pasid, buffer, [8])
         let box = Box<UInt64>()
         let refused = refusal {
-            if case .pending = try reader.dmaWrite(
+            if case .pending = try reader.emulated.dmaWrite(
                 device: other, pasid: read.pasid, iova: buffer, bytes: [9], completion: box.take)
             {
                 _ = try box.wait(laboratory.executor)
@@ -56,7 +57,7 @@ import Testing
         let writing = try open(child, O_RDWR, laboratory.context)
         #expect(reading != writing)
         #expect(try open(child, O_RDONLY, laboratory.context) == reading)
-        #expect(try laboratory.context.openMM(pid: child.pid, by: me) == writing)
+        #expect(try laboratory.context.emulated.openMM(pid: child.pid, by: me) == writing)
     }
 
     /// PROT_WRITE alone: the kernel lets a device write there, and not read.
@@ -70,8 +71,8 @@ import Testing
             """)
         let buffer = try child.hearAddress()
         let device = try laboratory.bind(name)
-        let mm = try laboratory.context.openMM(pid: child.pid, by: me)
-        let pasid = try laboratory.context.bindSVA(device: device, mm: mm).pasid
+        let mm = try laboratory.context.emulated.openMM(pid: child.pid, by: me)
+        let pasid = try laboratory.context.emulated.bindSVA(device: device, mm: mm).pasid
         if rightsBefore != 0 { _ = try laboratory.read(device, pasid: pasid, buffer, 1) }
         child.say("libc.mprotect(a, 4096, 2); say('write-only')")
         _ = try child.hear()
@@ -96,8 +97,8 @@ import Testing
             """)
         let buffer = try child.hearAddress()
         let device = try laboratory.bind(name)
-        let mm = try laboratory.context.openMM(pid: child.pid, by: me)
-        let pasid = try laboratory.context.bindSVA(device: device, mm: mm).pasid
+        let mm = try laboratory.context.emulated.openMM(pid: child.pid, by: me)
+        let pasid = try laboratory.context.emulated.bindSVA(device: device, mm: mm).pasid
         if wasUsed { try laboratory.write(device, pasid: pasid, buffer, [1]) }
         _ = laboratory.takeEvents()
         let read = refusal { _ = try laboratory.read(device, pasid: pasid, buffer + 4090, 10) }

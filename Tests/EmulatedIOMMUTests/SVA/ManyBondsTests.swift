@@ -2,6 +2,7 @@ import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// Ten devices share a thousand address spaces each.
 @Suite struct ManyBondsTests {
@@ -31,38 +32,38 @@ import Testing
             owner: "other", account: laboratory.account, limits: ContextLimits())
         let devices = try (0..<Self.deviceCount).map { try context.bind(deviceNamed: "0000:10:00.\($0)").device }
         // The CD table of a device stays once it has been made.
-        let first = try context.createMM()
+        let first = try context.emulated.createMM()
         for device in devices {
-            #expect(try context.unbindSVA(bond: try context.bindSVA(device: device, mm: first).bond) == 0)
+            #expect(try context.emulated.unbindSVA(bond: try context.emulated.bindSVA(device: device, mm: first).bond) == 0)
         }
-        try context.closeMM(first)
+        try context.emulated.closeMM(first)
         let charged = laboratory.account.used(.objects)
         var (bonds, pairs): (Set<ObjectID>, Set<[UInt32]>) = ([], [])
         var mms: [ObjectID] = []
         for number in 1...UInt32(Self.mmCount) {
-            let mm = try context.createMM()
+            let mm = try context.emulated.createMM()
             mms.append(mm)
             for (index, device) in devices.enumerated() {
-                let bound = try context.bindSVA(device: device, mm: mm)
+                let bound = try context.emulated.bindSVA(device: device, mm: mm)
                 #expect(bound.pasid == number)
                 bonds.insert(bound.bond)
                 pairs.insert([UInt32(index), bound.pasid])
             }
         }
-        #expect(bonds.count == 10_000 && pairs.count == 10_000 && context.bonds().count == 10_000)
+        #expect(bonds.count == 10_000 && pairs.count == 10_000 && context.emulated.bonds().count == 10_000)
         #expect(tagsInUse(laboratory) == [1000, 1000, 1000, 1000])
-        #expect(refusal { _ = try context.bindSVA(device: 0, mm: mms[0]) }?.errno == .ENOENT)
+        #expect(refusal { _ = try context.emulated.bindSVA(device: 0, mm: mms[0]) }?.errno == .ENOENT)
         if unbinds {
-            for bond in bonds { #expect(try context.unbindSVA(bond: bond) == 0) }
-            for mm in mms { try context.closeMM(mm) }
+            for bond in bonds { #expect(try context.emulated.unbindSVA(bond: bond) == 0) }
+            for mm in mms { try context.emulated.closeMM(mm) }
             #expect(laboratory.account.used(.objects) == charged)
         } else {
             context.close()
         }
         #expect(tagsInUse(laboratory) == [0, 0, 0, 0])
-        #expect(laboratory.backend.sva.all.isEmpty && context.bonds().isEmpty)
+        #expect(laboratory.backend.sva.all.isEmpty && context.emulated.bonds().isEmpty)
         for device in laboratory.backend.devices {
-            #expect(device.sharedPASIDs.isEmpty && device.master.pasidAttachments.isEmpty)
+            #expect(device.device.sharedPASIDs.isEmpty && device.master.pasidAttachments.isEmpty)
             for pasid in [1, 500, 1000] as [UInt32] {
                 let streamID = try #require(device.description.streamIDs.first)
                 let descriptor = device.smmu.smmu.lookupCD(streamID: streamID, substreamID: pasid)

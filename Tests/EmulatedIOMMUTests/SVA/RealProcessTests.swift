@@ -3,6 +3,7 @@ import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// Devices that work in the memory of running processes.
 @Suite struct RealProcessTests {
@@ -31,8 +32,8 @@ import Testing
                 """)
             buffer = try child.hearAddress()
             self.device = try laboratory.bind(device)
-            mm = try laboratory.context.openMM(pid: child.pid, by: client)
-            (bond, pasid, _) = try laboratory.context.bindSVA(device: self.device, mm: mm)
+            mm = try laboratory.context.emulated.openMM(pid: child.pid, by: client)
+            (bond, pasid, _) = try laboratory.context.emulated.bindSVA(device: self.device, mm: mm)
         }
     }
 
@@ -80,17 +81,17 @@ import Testing
         let it = try Setting("0000:03:00.0", client: me)
         let (opened, ended, cancelled) = (Box<ObjectID>(), Box<ObjectID>(), Box<ObjectID>())
         let context = it.laboratory.context
-        _ = try context.openMM(pid: it.child.pid, by: me, completion: opened.take)
+        _ = try context.emulated.openMM(pid: it.child.pid, by: me, completion: opened.take)
         #expect(opened.result == nil)
         #expect(try opened.wait(it.laboratory.executor) == it.mm)
-        guard case .pending(let access) = try context.openMM(pid: it.child.pid, by: me, completion: cancelled.take)
+        guard case .pending(let access) = try context.emulated.openMM(pid: it.child.pid, by: me, completion: cancelled.take)
         else { return #expect(Bool(false), "it waits for a worker") }
-        context.terminate(access: access, with: IOMMUError(.ETIMEDOUT, "timeout", "too late"))
+        context.emulated.terminate(access: access, with: IOMMUError(.ETIMEDOUT, "timeout", "too late"))
         #expect(refusal { _ = try cancelled.wait(it.laboratory.executor) }?.errno == .ETIMEDOUT)
-        _ = try context.openMM(pid: it.child.pid, by: me, completion: ended.take)
+        _ = try context.emulated.openMM(pid: it.child.pid, by: me, completion: ended.take)
         it.child.kill()
         #expect(refusal { _ = try ended.wait(it.laboratory.executor) }?.errno == .ESRCH)
-        #expect(refusal { _ = try context.openMM(pid: it.child.pid, by: me) { _ in } }?.errno == .ESRCH)
+        #expect(refusal { _ = try context.emulated.openMM(pid: it.child.pid, by: me) { _ in } }?.errno == .ESRCH)
     }
 
     @Test func exitEndsTheBond() throws {
@@ -102,9 +103,9 @@ import Testing
         it.laboratory.backend.sva.probeAddressSpaces()
         #expect(it.laboratory.takeEvents().map(\.kind) == [.mmExit, .bond])
         #expect(!it.laboratory.backend.sva.needsProbing)
-        #expect(it.laboratory.context.bonds().first?.state == "quiesced")
+        #expect(it.laboratory.context.emulated.bonds().first?.state == "quiesced")
         #expect(refusal { _ = try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 1) }?.reason == "quiesced")
-        #expect(try it.laboratory.context.unbindSVA(bond: it.bond) == 0)
+        #expect(try it.laboratory.context.emulated.unbindSVA(bond: it.bond) == 0)
     }
 
     @Test func execIsNoticedByTheAccessItself() throws {
@@ -113,27 +114,27 @@ import Testing
         it.child.say("os.execv('/usr/bin/python3', ['python3', '-ISc', 'print(1, flush=True); input()'])")
         #expect(try it.child.hear() == "1")
         #expect(refusal { _ = try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 1) }?.reason == "quiesced")
-        #expect(refusal { _ = try it.laboratory.context.bindSVA(device: it.device, mm: it.mm) }?.errno == .ESRCH)
-        let next = try it.laboratory.context.openMM(pid: it.child.pid, by: me)
+        #expect(refusal { _ = try it.laboratory.context.emulated.bindSVA(device: it.device, mm: it.mm) }?.errno == .ESRCH)
+        let next = try it.laboratory.context.emulated.openMM(pid: it.child.pid, by: me)
         #expect(next != it.mm, "the same pid, another address space")
-        #expect(try it.laboratory.context.bindSVA(device: it.device, mm: next).pasid != it.pasid)
+        #expect(try it.laboratory.context.emulated.bindSVA(device: it.device, mm: next).pasid != it.pasid)
     }
 
     @Test func threadsAndSharersAreOneForksAreNot() throws {
         let it = try Setting("0000:03:00.0", client: me)
         let context = it.laboratory.context
-        #expect(try context.openMM(pid: it.child.pid, by: me) == it.mm)
+        #expect(try context.emulated.openMM(pid: it.child.pid, by: me) == it.mm)
         it.child.say(
             "import threading; body = lambda: (say(threading.get_native_id()), signal.pause()); "
                 + "threading.Thread(target=body, daemon=True).start()"
         )
         let thread = try #require(Int32(try it.child.hear()))
-        #expect(try context.openMM(pid: thread, by: me) == it.mm)
+        #expect(try context.emulated.openMM(pid: thread, by: me) == it.mm)
         it.child.say("p = os.fork(); say(p) if p else signal.pause()")
         let fork = try #require(Int32(try it.child.hear()))
-        let forked = try context.openMM(pid: fork, by: me)
+        let forked = try context.emulated.openMM(pid: fork, by: me)
         #expect(forked != it.mm)
-        let (_, pasid, _) = try context.bindSVA(device: it.device, mm: forked)
+        let (_, pasid, _) = try context.emulated.bindSVA(device: it.device, mm: forked)
         try it.laboratory.write(it.device, pasid: pasid, it.buffer, [42])
         #expect(try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 1) == [0], "fork made another")
         it.child.say("os.kill(p, 9); os.waitpid(p, 0); say('ok')")
@@ -141,7 +142,7 @@ import Testing
         #expect(refusal { _ = try it.laboratory.read(it.device, pasid: pasid, it.buffer, 1) }?.reason == "quiesced")
         #expect(try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 1) == [0])
         #expect(
-            try context.openMM(
+            try context.emulated.openMM(
                 mem: open("/proc/\(it.child.pid)/mem", O_RDWR), maps: open("/proc/\(it.child.pid)/maps", O_RDONLY))
                 == it.mm)
     }
@@ -158,7 +159,7 @@ import Testing
             """)
         let sharer = try #require(Int32(try it.child.hear()))
         try #require(sharer > 0)
-        #expect(try it.laboratory.context.openMM(pid: sharer, by: me) == it.mm)
+        #expect(try it.laboratory.context.emulated.openMM(pid: sharer, by: me) == it.mm)
         it.child.say("os.kill(\(sharer), 9); os.waitpid(\(sharer), 0x40000000); say('ok')")
         _ = try it.child.hear()
         try it.laboratory.write(it.device, pasid: it.pasid, it.buffer, [5])
@@ -167,12 +168,12 @@ import Testing
     @Test func queuesCopyFillAndSum() throws {
         let it = try Setting("uacce0", client: me)
         let context = it.laboratory.context
-        let (queue, pasid) = try context.openQueue(device: it.device, mm: it.mm)
+        let (queue, pasid) = try context.emulated.openQueue(device: it.device, mm: it.mm)
         #expect(pasid == it.pasid)
         #expect(
             refusal { _ = try it.laboratory.submit(queue, .fill(destination: it.buffer, length: 1, value: 1)) }?.errno
                 == .EINVAL)
-        #expect(try context.startQueue(queue) == .started)
+        #expect(try context.emulated.startQueue(queue) == .started)
         let length: UInt64 = (3 << 20) / 2 + 123
         let filled = try it.laboratory.submit(queue, .fill(destination: it.buffer + 5, length: length, value: 0xa5))
         #expect(filled == SubmitResult(completed: length, checksum: nil))
@@ -203,8 +204,8 @@ import Testing
     @Test(arguments: [0, 1, 3])
     func aFailureSaysHowMuchIsThrough(piecesBefore: UInt64) throws {
         let it = try Setting("uacce0", client: me)
-        let (queue, _) = try it.laboratory.context.openQueue(device: it.device, mm: it.mm)
-        _ = try it.laboratory.context.startQueue(queue)
+        let (queue, _) = try it.laboratory.context.emulated.openQueue(device: it.device, mm: it.mm)
+        _ = try it.laboratory.context.emulated.startQueue(queue)
         let through = piecesBefore << 20
         it.child.say("libc.munmap(a + \(through + 8192), 4096); say('hole')")
         _ = try it.child.hear()
@@ -220,21 +221,21 @@ import Testing
     @Test func aProcessKilledMidWayFailsTheOperationCleanly() throws {
         let it = try Setting("uacce0", client: me)
         let context = it.laboratory.context
-        let (queue, _) = try context.openQueue(device: it.device, mm: it.mm)
-        _ = try context.startQueue(queue)
+        let (queue, _) = try context.emulated.openQueue(device: it.device, mm: it.mm)
+        _ = try context.emulated.startQueue(queue)
         let box = Box<SubmitResult>()
         guard
-            case .pending = try context.submit(
+            case .pending = try context.emulated.submit(
                 queue, .fill(destination: it.buffer, length: 4 << 20, value: 1), completion: box.take)
         else { return #expect(Bool(false), "it waits for a worker") }
         for _ in 0..<2 { it.laboratory.executor.step() }
         #expect(box.result == nil)
         it.child.kill()
         #expect(refusal { _ = try box.wait(it.laboratory.executor) }?.reason == "mm_exited")
-        #expect(refusal { _ = try context.startQueue(queue) }?.errno == .ESRCH)
-        #expect(try context.queueState(queue).state == .zombie)
-        _ = try context.closeQueue(queue)
-        #expect(context.bonds().map(\.users) == [1])
+        #expect(refusal { _ = try context.emulated.startQueue(queue) }?.errno == .ESRCH)
+        #expect(try context.emulated.queueState(queue).state == .zombie)
+        _ = try context.emulated.closeQueue(queue)
+        #expect(context.emulated.bonds().map(\.users) == [1])
     }
 
     /// The access hears the same as those that come later, and nothing is logged.
@@ -244,7 +245,7 @@ import Testing
         _ = it.laboratory.takeEvents()
         let box = Box<UInt64>()
         guard
-            case .pending = try it.laboratory.context.dmaWrite(
+            case .pending = try it.laboratory.context.emulated.dmaWrite(
                 device: it.device, pasid: it.pasid, iova: it.buffer, bytes: [1], completion: box.take)
         else { return #expect(Bool(false), "it waits for a worker") }
         it.child.kill()
@@ -258,8 +259,8 @@ import Testing
 
     @Test func aWindowOfEveryMappingIsNeverKeptForLong() throws {
         let it = try Setting("uacce0", client: me)
-        let (queue, _) = try it.laboratory.context.openQueue(device: it.device, mm: it.mm)
-        _ = try it.laboratory.context.startQueue(queue)
+        let (queue, _) = try it.laboratory.context.emulated.openQueue(device: it.device, mm: it.mm)
+        _ = try it.laboratory.context.emulated.startQueue(queue)
         it.child.say("b = buffer(9 << 30, 3); say(b)")
         let wide = try it.child.hearAddress()
         // More windows than an address space may have at once.

@@ -3,6 +3,7 @@ import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// Whether two processes share an address space is the kernel's to say; where it does not, or the numbers change their
 /// meaning meanwhile, an address space may have two names, but never does one name stand for two.
@@ -71,9 +72,9 @@ import Testing
     private func write(
         _ value: UInt8, to family: Family, through mm: ObjectID, of device: ObjectID, _ bench: UnwindingBench
     ) throws {
-        let bond = try bench.context.bindSVA(device: device, mm: mm)
+        let bond = try bench.context.emulated.bindSVA(device: device, mm: mm)
         try bench.laboratory.write(device, pasid: bond.pasid, family.buffer, [value])
-        #expect(try bench.context.unbindSVA(bond: bond.bond) == 0)
+        #expect(try bench.context.emulated.unbindSVA(bond: bond.bond) == 0)
     }
 
     @Test(arguments: Other.allCases, Incident.allCases)
@@ -82,7 +83,7 @@ import Testing
         defer { kill(family.sharer, SIGKILL) }
         let bench = try UnwindingBench()
         let device = try bench.laboratory.bind("0000:03:00.0")
-        let mm = try bench.context.openMM(pid: family.child.pid, by: me)
+        let mm = try bench.context.emulated.openMM(pid: family.child.pid, by: me)
         let pid = family.number(other)
         let files = FailingProcessFiles(family.incident(incident, with: pid))
         bench.backend.sva.processFiles = files
@@ -93,7 +94,7 @@ import Testing
         var asked: [String] = []
         while use < 100 {
             files.arm(after: use)
-            let result = Result { try bench.context.openMM(pid: pid, by: me) }
+            let result = Result { try bench.context.emulated.openMM(pid: pid, by: me) }
             asked = files.disarm()
             let place = "\(other) \(incident) at \(files.firedAt.map { asked[$0] } ?? "nothing")"
             switch result {
@@ -114,11 +115,11 @@ import Testing
                 let old = try family.byte()
                 try write(value, to: family, through: opened, of: device, bench)
                 #expect(try family.byte() == (isShared ? value : old), "\(place)")
-                if opened != mm { try bench.context.closeMM(opened) }
+                if opened != mm { try bench.context.emulated.closeMM(opened) }
             }
             // What was learnt of who shares it goes with its name.
-            try bench.context.closeMM(mm)
-            #expect(try bench.context.openMM(pid: family.child.pid, by: me) == mm)
+            try bench.context.emulated.closeMM(mm)
+            #expect(try bench.context.emulated.openMM(pid: family.child.pid, by: me) == mm)
             try write(value, to: family, through: mm, of: device, bench)
             #expect(bench.state == before, "\(place)")
             guard files.hasFired else { break }
@@ -134,14 +135,14 @@ import Testing
         defer { kill(family.sharer, SIGKILL) }
         let laboratory = try Laboratory()
         let (context, account) = (laboratory.context, laboratory.account)
-        let mm = try context.openMM(pid: family.child.pid, by: me)
-        for _ in 0..<2 { #expect(try context.openMM(pid: family.sharer, by: me) == mm) }
+        let mm = try context.emulated.openMM(pid: family.child.pid, by: me)
+        for _ in 0..<2 { #expect(try context.emulated.openMM(pid: family.sharer, by: me) == mm) }
         #expect(account.used(.descriptors) == 4)
         family.child.kill()
-        #expect(try context.openMM(pid: family.sharer, by: me) == mm)
+        #expect(try context.emulated.openMM(pid: family.sharer, by: me) == mm)
         let files = (open("/proc/\(family.sharer)/mem", O_RDWR), open("/proc/\(family.sharer)/maps", O_RDONLY))
-        #expect(try context.openMM(mem: files.0, maps: files.1) == mm)
-        try context.closeMM(mm)
+        #expect(try context.emulated.openMM(mem: files.0, maps: files.1) == mm)
+        try context.emulated.closeMM(mm)
         #expect(account.used(.descriptors) == 0 && account.used(.objects) == 0)
     }
 }

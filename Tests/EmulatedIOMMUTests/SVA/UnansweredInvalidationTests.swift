@@ -3,6 +3,7 @@ import SMMUv3
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// A device that does not answer an invalidation fails the CMD_SYNC behind it: the command is acknowledged and tried
 /// again, or dropped, and everything behind it in the queue, however short that is, is done all the same.
@@ -45,14 +46,14 @@ import Testing
             _ = try context.map(ioas: ioas, request)
             return ioas
         }
-        let mm = try context.createMM()
-        try context.mapMM(
+        let mm = try context.emulated.createMM()
+        try context.emulated.mapMM(
             mm, va: 0x1000, memory: memory, offset: 0x8000, length: 0x8000, access: [.read, .write], populate: true)
         if let use { point.arm(after: use) }
         defer { point.disarm() }
         var (bond, pasid): (ObjectID, UInt32) = (0, 0)
         let steps: [() throws -> Void] = [
-            { (bond, pasid, _) = try context.bindSVA(device: device, mm: mm) },
+            { (bond, pasid, _) = try context.emulated.bindSVA(device: device, mm: mm) },
             { try bench.laboratory.write(device, pasid: pasid, 0x1000, [1]) },
             { _ = try context.attach(device: device, to: ioases[0], pasid: nil) },
             { try bench.laboratory.write(device, 0x1000, [2]) },
@@ -60,11 +61,11 @@ import Testing
             { try bench.laboratory.write(device, 0x1000, [3]) },
             { _ = try context.unmap(ioas: ioases[1], iova: 0x1000, length: 8192) },
             { #expect(refusal { _ = try bench.laboratory.read(device, 0x1000, 1) }?.errno == .EFAULT) },
-            { try context.unmapMM(mm, va: 0x2000, length: 4096) },
+            { try context.emulated.unmapMM(mm, va: 0x2000, length: 4096) },
             { #expect(refusal { _ = try bench.laboratory.read(device, pasid: pasid, 0x2000, 1) }?.errno == .EFAULT) },
-            { try context.exitMM(mm) },
+            { try context.emulated.exitMM(mm) },
             { #expect(refusal { _ = try bench.laboratory.read(device, pasid: pasid, 0x1000, 1) }?.errno == .EFAULT) },
-            { _ = try context.unbindSVA(bond: bond) },
+            { _ = try context.emulated.unbindSVA(bond: bond) },
             { try context.detach(device: device, pasid: nil) },
         ]
         let states = try steps.map { step in

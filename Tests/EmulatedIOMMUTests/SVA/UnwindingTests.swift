@@ -2,6 +2,7 @@ import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// Every operation fails at every point at which it can, and leaves what was before.
 @Suite struct UnwindingTests {
@@ -19,17 +20,17 @@ import Testing
         let device = try laboratory.bind(name)
         let sibling = name == "0000:07:00.0" ? try laboratory.bind("0000:07:00.1") : nil
         let memory = try context.createMemory(size: 1 << 20, name: nil, huge: false)
-        let mm = try context.createMM()
-        try context.mapMM(
+        let mm = try context.emulated.createMM()
+        try context.emulated.mapMM(
             mm, va: 0x1000, memory: memory, offset: 0, length: 1 << 20, access: [.read, .write], populate: populate)
         let untouched = bench.state
         var bond: ObjectID = 0
-        let failures = try bench.failEverywhere { bond = try context.bindSVA(device: device, mm: mm).bond }
+        let failures = try bench.failEverywhere { bond = try context.emulated.bindSVA(device: device, mm: mm).bond }
         // PASID, ASID, root, CD table; populated, the tables of three levels for each window of 2 MiB.
         #expect(failures >= (populate ? 7 : 4), "\(failures)")
         try laboratory.write(device, pasid: 1, 0x2000, [1, 2, 3])
         if let sibling { #expect(try laboratory.read(sibling, pasid: 1, 0x2000, 3) == [1, 2, 3]) }
-        #expect(try context.unbindSVA(bond: bond) == 0)
+        #expect(try context.emulated.unbindSVA(bond: bond) == 0)
         #expect(bench.state == untouched)
     }
 
@@ -49,12 +50,12 @@ import Testing
         _ = try context.attach(device: device, to: hwpts[0], pasid: nil)
         _ = try context.attach(device: device, to: hwpts[1], pasid: 2)
         try bench.laboratory.write(device, 0x1000, [1])
-        let mm = try context.createMM()
-        try context.mapMM(
+        let mm = try context.emulated.createMM()
+        try context.emulated.mapMM(
             mm, va: 0x1000, memory: memory, offset: 4096, length: 1 << 16, access: [.read, .write], populate: true)
         var bond: (bond: ObjectID, pasid: UInt32, asid: UInt32) = (0, 0, 0)
         let failures = try bench.failEverywhere {
-            bond = try context.bindSVA(device: device, mm: mm)
+            bond = try context.emulated.bindSVA(device: device, mm: mm)
         } check: {
             let own = try bench.laboratory.read(device, 0x1000, 1)
             let beside = try bench.laboratory.read(device, pasid: 2, 0x1000, 1)
@@ -73,10 +74,10 @@ import Testing
         let context = bench.context
         let device = try bench.laboratory.bind(name)
         let memory = try context.createMemory(size: 4096, name: nil, huge: false)
-        let mm = try context.createMM()
-        try context.mapMM(
+        let mm = try context.emulated.createMM()
+        try context.emulated.mapMM(
             mm, va: 0x7000_0000_0000, memory: memory, offset: 0, length: 4096, access: [.read, .write], populate: false)
-        let (_, pasid, _) = try context.bindSVA(device: device, mm: mm)
+        let (_, pasid, _) = try context.emulated.bindSVA(device: device, mm: mm)
         let failures = try bench.failEverywhere(as: .EFAULT) {
             try bench.laboratory.write(device, pasid: pasid, 0x7000_0000_0000, [5])
         }
@@ -90,11 +91,11 @@ import Testing
         let laboratory = bench.laboratory
         let context = laboratory.context
         let device = try laboratory.bind("uacce0")
-        let mm = try context.createMM()
+        let mm = try context.emulated.createMM()
         let untouched = bench.state
         var queue: ObjectID = 0
-        #expect(try bench.failEverywhere { queue = try context.openQueue(device: device, mm: mm).queue } >= 4)
-        _ = try context.closeQueue(queue)
+        #expect(try bench.failEverywhere { queue = try context.emulated.openQueue(device: device, mm: mm).queue } >= 4)
+        _ = try context.emulated.closeQueue(queue)
         #expect(bench.state == untouched)
     }
 
@@ -103,10 +104,10 @@ import Testing
         let laboratory = bench.laboratory
         let context = laboratory.context
         let device = try laboratory.bind("0000:05:00.0")
-        for _ in 0..<1023 { _ = try context.bindSVA(device: device, mm: try context.createMM()) }
-        let mm = try context.createMM()
+        for _ in 0..<1023 { _ = try context.emulated.bindSVA(device: device, mm: try context.emulated.createMM()) }
+        let mm = try context.emulated.createMM()
         var pasid: UInt32 = 0
-        #expect(try bench.failEverywhere { pasid = try context.bindSVA(device: device, mm: mm).pasid } >= 4)
+        #expect(try bench.failEverywhere { pasid = try context.emulated.bindSVA(device: device, mm: mm).pasid } >= 4)
         #expect(pasid == 1024)
     }
 
@@ -116,17 +117,17 @@ import Testing
         let (first, second) = (UnwindingBench.pair[0], UnwindingBench.pair[1])
         let device = try bench.laboratory.bind(first)
         let memory = try context.createMemory(size: 4096, name: nil, huge: false)
-        let mm = try context.createMM()
-        try context.mapMM(
+        let mm = try context.emulated.createMM()
+        try context.emulated.mapMM(
             mm, va: 0x1000, memory: memory, offset: 0, length: 4096, access: [.read, .write], populate: true)
-        let bond = try context.bindSVA(device: device, mm: mm)
+        let bond = try context.emulated.bindSVA(device: device, mm: mm)
         let sibling = try bench.laboratory.bind(second)
-        bench.refuseForQuota { _ = try context.bindSVA(device: sibling, mm: mm) }
+        bench.refuseForQuota { _ = try context.emulated.bindSVA(device: sibling, mm: mm) }
         let untouched = bench.state
         var other: ObjectID = 0
-        #expect(try bench.failEverywhere { other = try context.bindSVA(device: sibling, mm: mm).bond } == 0)
+        #expect(try bench.failEverywhere { other = try context.emulated.bindSVA(device: sibling, mm: mm).bond } == 0)
         try bench.laboratory.write(sibling, pasid: bond.pasid, 0x1000, [4])
-        #expect(try context.unbindSVA(bond: other) == 0)
+        #expect(try context.emulated.unbindSVA(bond: other) == 0)
         #expect(bench.state == untouched)
     }
 
@@ -135,22 +136,22 @@ import Testing
         let context = bench.context
         let device = try bench.laboratory.bind(UnwindingBench.pair[0])
         let memory = try context.createMemory(size: 4096, name: nil, huge: false)
-        let mm = try context.createMM()
-        try context.mapMM(
+        let mm = try context.emulated.createMM()
+        try context.emulated.mapMM(
             mm, va: 0x1000, memory: memory, offset: 0, length: 4096, access: [.read, .write], populate: true)
-        let bond = try context.bindSVA(device: device, mm: mm)
+        let bond = try context.emulated.bindSVA(device: device, mm: mm)
         try bench.backend.addDevice(UnwindingBench.member("0000:07:00.2", 0x702))
         let late = try bench.laboratory.bind("0000:07:00.2")
-        bench.refuseForQuota { _ = try context.bindSVA(device: late, mm: mm) }
+        bench.refuseForQuota { _ = try context.emulated.bindSVA(device: late, mm: mm) }
         var other: ObjectID = 0
-        #expect(try bench.failEverywhere { other = try context.bindSVA(device: late, mm: mm).bond } >= 2, "CD tables")
+        #expect(try bench.failEverywhere { other = try context.emulated.bindSVA(device: late, mm: mm).bond } >= 2, "CD tables")
         try bench.laboratory.write(late, pasid: bond.pasid, 0x1000, [5])
         #expect(try bench.laboratory.read(device, pasid: bond.pasid, 0x1000, 1) == [5])
-        #expect(try context.unbindSVA(bond: bond.bond) == 0)
+        #expect(try context.emulated.unbindSVA(bond: bond.bond) == 0)
         try bench.laboratory.write(late, pasid: bond.pasid, 0x1000, [6])
-        #expect(try context.unbindSVA(bond: other) == 0)
+        #expect(try context.emulated.unbindSVA(bond: other) == 0)
         #expect(refusal { try bench.laboratory.write(late, pasid: bond.pasid, 0x1000, [7]) }?.errno == .EFAULT)
-        #expect(bench.backend.devices.allSatisfy { $0.sharedPASIDs.isEmpty })
+        #expect(bench.backend.devices.allSatisfy { $0.device.sharedPASIDs.isEmpty })
     }
 
     @Test func mapIntoBoundSpaces() throws {
@@ -158,12 +159,12 @@ import Testing
         let laboratory = bench.laboratory
         let context = laboratory.context
         let memory = try context.createMemory(size: 8 << 20, name: nil, huge: false)
-        let mm = try context.createMM()
+        let mm = try context.emulated.createMM()
         for name in ["0000:03:00.0", "0001:01:00.0"] {
-            _ = try context.bindSVA(device: try laboratory.bind(name), mm: mm)
+            _ = try context.emulated.bindSVA(device: try laboratory.bind(name), mm: mm)
         }
         let failures = try bench.failEverywhere {
-            try context.mapMM(
+            try context.emulated.mapMM(
                 mm, va: 0x20_0000, memory: memory, offset: 0, length: 8 << 20, access: [.read, .write], populate: true)
         }
         #expect(failures >= 12, "two SMMUs, four windows and the levels above")
@@ -174,15 +175,15 @@ import Testing
         let laboratory = bench.laboratory
         let context = laboratory.context
         let device = try laboratory.bind("uacce0")
-        let mm = try context.createMM()
+        let mm = try context.emulated.createMM()
         laboratory.account.setLimit(laboratory.account.used(.objects), of: .objects)
         let before = bench.state
-        #expect(refusal { _ = try context.createMM() }?.errno == .EDQUOT)
-        #expect(refusal { _ = try context.bindSVA(device: device, mm: mm) }?.errno == .EDQUOT)
-        #expect(refusal { _ = try context.openQueue(device: device, mm: mm) }?.errno == .EDQUOT)
+        #expect(refusal { _ = try context.emulated.createMM() }?.errno == .EDQUOT)
+        #expect(refusal { _ = try context.emulated.bindSVA(device: device, mm: mm) }?.errno == .EDQUOT)
+        #expect(refusal { _ = try context.emulated.openQueue(device: device, mm: mm) }?.errno == .EDQUOT)
         #expect(bench.state == before)
         laboratory.account.setLimit(laboratory.account.used(.objects) + 1, of: .objects)
-        #expect(refusal { _ = try context.openQueue(device: device, mm: mm) }?.errno == .EDQUOT)
+        #expect(refusal { _ = try context.emulated.openQueue(device: device, mm: mm) }?.errno == .EDQUOT)
         #expect(bench.state == before)
     }
 }

@@ -1,13 +1,15 @@
+import BareSMMU
 import IOMMU
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// The laboratory topology with one context, and work that runs when it is drained.
 final class Laboratory {
     let executor = StepExecutor()
     let backend: EmulatedBackend
-    let context: EmulatedContext
+    let context: ObjectContext
     let account = Account(uid: 0)
     private(set) var events: [BackendEvent] = []
 
@@ -30,6 +32,7 @@ final class Laboratory {
             ])
         change(&topology)
         backend = try EmulatedBackend(topology: topology, executor: executor, pages: pages)
+        backend.equipment = { SMMUModels.equip($0) }
         context = backend.makeContext(owner: "test", account: account, limits: ContextLimits())
         backend.eventHandler = { [weak self] in self?.events.append($0) }
     }
@@ -57,7 +60,7 @@ final class Laboratory {
 
     func read(_ device: ObjectID, pasid: UInt32? = nil, _ iova: UInt64, _ length: UInt64) throws -> [UInt8] {
         let box = Box<[UInt8]>()
-        switch try context.dmaRead(device: device, pasid: pasid, iova: iova, length: length, completion: box.take) {
+        switch try context.emulated.dmaRead(device: device, pasid: pasid, iova: iova, length: length, completion: box.take) {
         case .done(let bytes): return bytes
         case .pending: return try box.wait(executor)
         }
@@ -65,7 +68,7 @@ final class Laboratory {
 
     func write(_ device: ObjectID, pasid: UInt32? = nil, _ iova: UInt64, _ bytes: [UInt8]) throws {
         let box = Box<UInt64>()
-        switch try context.dmaWrite(device: device, pasid: pasid, iova: iova, bytes: bytes, completion: box.take) {
+        switch try context.emulated.dmaWrite(device: device, pasid: pasid, iova: iova, bytes: bytes, completion: box.take) {
         case .done(let count): #expect(count == UInt64(bytes.count))
         case .pending: #expect(try box.wait(executor) == UInt64(bytes.count))
         }
@@ -73,7 +76,7 @@ final class Laboratory {
 
     func submit(_ queue: ObjectID, _ operation: QueueOperation) throws -> SubmitResult {
         let box = Box<SubmitResult>()
-        switch try context.submit(queue, operation, completion: box.take) {
+        switch try context.emulated.submit(queue, operation, completion: box.take) {
         case .done(let result): return result
         case .pending: return try box.wait(executor)
         }

@@ -3,6 +3,7 @@ import LinuxIO
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 /// A laboratory in which every source of tags and tables can be made to fail, and its whole state be compared.
 final class UnwindingBench {
@@ -12,7 +13,7 @@ final class UnwindingBench {
     static let pair = ["0000:07:00.0", "0000:07:00.1"]
     static let wide = "0000:05:00.0"
 
-    var context: EmulatedContext { laboratory.context }
+    var context: ObjectContext { laboratory.context }
     var backend: EmulatedBackend { laboratory.backend }
 
     /// Sizes of command queues, log2: the smallest that the architecture has, and the largest that the driver takes.
@@ -61,7 +62,7 @@ final class UnwindingBench {
     private func describe(withAddresses: Bool) -> [String] {
         var lines = context.objects().map { "\($0)" }
         lines.append("charged \(Account.Resource.allCases.map { laboratory.account.used($0) })")
-        lines.append("mapped \(context.mappedBytes), bonds \(context.bonds())")
+        lines.append("mapped \(context.mappedBytes), bonds \(context.emulated.bonds())")
         for (id, memory) in context.memories.all { lines.append("memory \(id) used \(memory.mappings)") }
         for object in context.table.all { lines += describe(object) }
         for device in backend.devices { lines += describe(device, withAddresses) }
@@ -86,7 +87,7 @@ final class UnwindingBench {
     private func describe(_ object: SessionObject) -> [String] {
         switch object {
         case let hwpt as PagingHWPT:
-            let domain = hwpt.domain
+            let domain = hwpt.smmuDomain
             return [
                 "hwpt \(hwpt.id) \(domain.tag) \(domain.userCount) \(domain.viommuCount) \(domain.table.leaves)",
                 "\(domain.table.audit() ?? "sound")",
@@ -104,9 +105,9 @@ final class UnwindingBench {
     }
 
     private func describe(_ device: EmulatedDevice, _ withAddresses: Bool) -> [String] {
-        var lines = ["\(device.name) pasids \(device.sharedPASIDs.keys.sorted()) queues \(device.openQueues)"]
+        var lines = ["\(device.name) pasids \(device.device.sharedPASIDs.sorted()) queues \(device.openQueues)"]
         lines.append("driver \(device.master.pasidAttachments.keys.sorted()) \(device.master.attachment.isBlocked)")
-        lines.append("bound \(device.boundBy != nil), group owned \(device.group.owner != nil)")
+        lines.append("bound \(device.device.boundBy != nil), group owned \(device.group.owner != nil)")
         for streamID in device.description.streamIDs {
             var entry = device.smmu.smmu.lookupSTE(streamID: streamID)?.words ?? []
             if !withAddresses, entry.count == 8 {

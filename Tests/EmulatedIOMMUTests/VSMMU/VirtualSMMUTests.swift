@@ -1,3 +1,4 @@
+import BareSMMU
 import CLinux
 import Glibc
 import IOMMU
@@ -5,6 +6,7 @@ import SMMUv3
 import Testing
 
 @testable import EmulatedIOMMU
+@testable import IOMMUObjects
 
 @Suite struct VirtualSMMUTests {
     /// A guest with 64 KiB of memory at each of two addresses: queues and stream table in one, tables in the other.
@@ -23,11 +25,11 @@ import Testing
         init(overrides: [String: UInt32] = [:]) throws {
             laboratory = try Laboratory()
             let context = laboratory.context
-            vsmmu = try context.createVSMMU(overrides: overrides)
+            vsmmu = try context.models.createVSMMU(overrides: overrides)
             low = try context.createMemory(size: 1 << 16, name: nil, huge: false)
             high = try context.createMemory(size: 1 << 16, name: nil, huge: false)
-            try context.mapVSMMUMemory(vsmmu, memory: low, offset: 0, length: 1 << 16, gpa: Self.lowBase)
-            try context.mapVSMMUMemory(vsmmu, memory: high, offset: 0, length: 1 << 16, gpa: Self.highBase)
+            try context.models.mapVSMMUMemory(vsmmu, memory: low, offset: 0, length: 1 << 16, gpa: Self.lowBase)
+            try context.models.mapVSMMUMemory(vsmmu, memory: high, offset: 0, length: 1 << 16, gpa: Self.highBase)
         }
 
         func store(_ address: UInt64, _ words: [UInt64]) throws {
@@ -46,12 +48,12 @@ import Testing
         }
 
         func write(_ register: Register, _ value: UInt64) throws {
-            try laboratory.context.mmioWrite(
+            try laboratory.context.models.mmioWrite(
                 vsmmu, offset: UInt64(register.rawValue), size: register.width, value: value)
         }
 
         func read(_ register: Register) throws -> UInt64 {
-            try laboratory.context.mmioRead(vsmmu, offset: UInt64(register.rawValue), size: register.width)
+            try laboratory.context.models.mmioRead(vsmmu, offset: UInt64(register.rawValue), size: register.width)
         }
 
         /// Stream 1 goes through stage 1 tables that map one page, 0x1234_5000 to 0x9_8765_4000.
@@ -89,7 +91,7 @@ import Testing
         }
 
         func translate(_ address: UInt64, stream: UInt32 = 1, pasid: UInt32? = nil) throws -> TranslationResult {
-            try laboratory.context.translateVSMMU(
+            try laboratory.context.models.translateVSMMU(
                 vsmmu,
                 TransactionRequest(streamID: stream, pasid: pasid, address: address, access: .read, privileged: false))
         }
@@ -127,7 +129,7 @@ import Testing
         try guest.write(.CMDQ_PROD, 2)
         #expect(try guest.read(.CMDQ_CONS) == 2)
         #expect(eventType(try guest.translate(0x1234_5000)) == .F_TRANSLATION)
-        let many = try guest.laboratory.context.translateVSMMU(
+        let many = try guest.laboratory.context.models.translateVSMMU(
             guest.vsmmu,
             many: [1, 7].map {
                 TransactionRequest(streamID: $0, pasid: nil, address: 0, access: .write, privileged: true)
@@ -145,9 +147,9 @@ import Testing
         try guest.enable()
         let context = guest.laboratory.context
         #expect(refusal { try context.closeMemory(guest.high) }?.errno == .EBUSY)
-        try context.unmapVSMMUMemory(guest.vsmmu, gpa: Guest.highBase)
+        try context.models.unmapVSMMUMemory(guest.vsmmu, gpa: Guest.highBase)
         #expect(eventType(try guest.translate(0x1234_5000)) == .F_CD_FETCH)
-        #expect(refusal { try context.unmapVSMMUMemory(guest.vsmmu, gpa: Guest.highBase) }?.errno == .ENOENT)
+        #expect(refusal { try context.models.unmapVSMMUMemory(guest.vsmmu, gpa: Guest.highBase) }?.errno == .ENOENT)
         // The same memory in two pieces, unsealed and then cut short behind the context descriptor.
         let file = clinux_memfd_create("guest", false)
         let mirror = dup(file)
@@ -156,12 +158,12 @@ import Testing
         let bytes = try context.readMemory(guest.high, offset: 0, length: 1 << 16)
         #expect(bytes.withUnsafeBytes { pwrite(mirror, $0.baseAddress, $0.count, 0) } == bytes.count)
         let (shrinkable, _) = try context.importMemory(descriptor: file, name: nil)
-        try context.mapVSMMUMemory(guest.vsmmu, memory: shrinkable, offset: 0x1000, length: 0xf000, gpa: Guest.tables)
-        try context.mapVSMMUMemory(guest.vsmmu, memory: shrinkable, offset: 0, length: 0x1000, gpa: Guest.highBase)
+        try context.models.mapVSMMUMemory(guest.vsmmu, memory: shrinkable, offset: 0x1000, length: 0xf000, gpa: Guest.tables)
+        try context.models.mapVSMMUMemory(guest.vsmmu, memory: shrinkable, offset: 0, length: 0x1000, gpa: Guest.highBase)
         #expect(output(try guest.translate(0x1234_5000))?.address == 0x9_8765_4000)
         try #require(ftruncate(mirror, 0x1000) == 0)
         #expect(eventType(try guest.translate(0x1234_6000)) == .F_WALK_EABT)
-        try context.unmapVSMMUMemory(guest.vsmmu, gpa: Guest.lowBase)
+        try context.models.unmapVSMMUMemory(guest.vsmmu, gpa: Guest.lowBase)
         try guest.write(.CMDQ_PROD, 1)
         #expect(try guest.read(.CMDQ_CONS) >> 24 == 2, "CERROR_ABT")
     }
@@ -172,7 +174,7 @@ import Testing
         let context = guest.laboratory.context
         let eventfd = clinux_make_eventfd()
         defer { close(eventfd) }
-        try context.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: dup(eventfd))
+        try context.models.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: dup(eventfd))
         _ = try guest.translate(0)
         var count: UInt64 = 0
         #expect(Glibc.read(eventfd, &count, 8) == 8 && count >= 1)
@@ -182,11 +184,11 @@ import Testing
         try guest.write(.EVENTQ_CONS, try guest.read(.EVENTQ_PROD))
         _ = try guest.translate(0)
         #expect(
-            refusal { try context.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: dup(1)) }?.reason
+            refusal { try context.models.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: dup(1)) }?.reason
                 == "not_an_eventfd")
-        #expect(refusal { try context.setVSMMUInterrupt(guest.vsmmu, "nmi", descriptor: dup(1)) }?.errno == .EINVAL)
+        #expect(refusal { try context.models.setVSMMUInterrupt(guest.vsmmu, "nmi", descriptor: dup(1)) }?.errno == .EINVAL)
         #expect(Glibc.read(eventfd, &count, 8) == 8)
-        try context.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: nil)
+        try context.models.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: nil)
         try guest.write(.EVENTQ_CONS, try guest.read(.EVENTQ_PROD))
         _ = try guest.translate(0)
         #expect(Glibc.read(eventfd, &count, 8) == -1)
@@ -204,23 +206,23 @@ import Testing
     @Test func whatCannotBeModelledIsNamed() throws {
         let laboratory = try Laboratory()
         let context = laboratory.context
-        #expect(refusal { _ = try context.createVSMMU(overrides: ["IDR9": 0]) }?.errno == .EINVAL)
+        #expect(refusal { _ = try context.models.createVSMMU(overrides: ["IDR9": 0]) }?.errno == .EINVAL)
         let endian = refusal {
-            _ = try context.createVSMMU(overrides: ["IDR0": Identification.laboratory.IDR0 & ~(3 << 21)])
+            _ = try context.models.createVSMMU(overrides: ["IDR0": Identification.laboratory.IDR0 & ~(3 << 21)])
         }
         #expect(endian?.errno == .EINVAL && endian?.member("field") == .text("IDR0.TTENDIAN"))
-        let vsmmus = try (0..<16).map { _ in try context.createVSMMU() }
-        #expect(refusal { _ = try context.createVSMMU() }?.errno == .EDQUOT)
-        for vsmmu in vsmmus { try context.destroyVSMMU(vsmmu) }
+        let vsmmus = try (0..<16).map { _ in try context.models.createVSMMU() }
+        #expect(refusal { _ = try context.models.createVSMMU() }?.errno == .EDQUOT)
+        for vsmmu in vsmmus { try context.models.destroyVSMMU(vsmmu) }
         #expect(context.isEmpty)
-        #expect(refusal { try context.destroyVSMMU(1) }?.errno == .ENOENT)
+        #expect(refusal { try context.models.destroyVSMMU(1) }?.errno == .ENOENT)
     }
 
     @Test func badRequestsChangeNothing() throws {
         let guest = try Guest()
         let context = guest.laboratory.context
         func map(_ gpa: UInt64, _ offset: UInt64, _ length: UInt64) throws {
-            try context.mapVSMMUMemory(guest.vsmmu, memory: guest.low, offset: offset, length: length, gpa: gpa)
+            try context.models.mapVSMMUMemory(guest.vsmmu, memory: guest.low, offset: offset, length: length, gpa: gpa)
         }
         #expect(refusal { try map(1, 0, 4096) }?.errno == .EINVAL)
         #expect(refusal { try map(0, 0, 0) }?.errno == .EINVAL)
@@ -231,10 +233,10 @@ import Testing
         for (offset, size) in [(0x20000, 4), (0x22, 4), (0x20, 8), (0x80, 2), (UInt64.max, 8), (0x24, 8)]
             as [(UInt64, Int)]
         {
-            #expect(refusal { _ = try context.mmioRead(guest.vsmmu, offset: offset, size: size) }?.errno == .EINVAL)
+            #expect(refusal { _ = try context.models.mmioRead(guest.vsmmu, offset: offset, size: size) }?.errno == .EINVAL)
         }
-        #expect(refusal { try context.mmioWrite(guest.vsmmu, offset: 0x20, size: 4, value: 1 << 32) }?.errno == .EINVAL)
-        #expect(try context.mmioRead(guest.vsmmu, offset: 0x1fffc, size: 4) == 0)
+        #expect(refusal { try context.models.mmioWrite(guest.vsmmu, offset: 0x20, size: 4, value: 1 << 32) }?.errno == .EINVAL)
+        #expect(try context.models.mmioRead(guest.vsmmu, offset: 0x1fffc, size: 4) == 0)
         #expect(context.objects().filter { $0.kind == "vsmmu" }.map(\.refersTo.count) == [2])
     }
 
@@ -246,14 +248,14 @@ import Testing
         try guest.write(.CMDQ_BASE, Guest.highBase | 12)
         try guest.write(.CR0, 1 << 3)
         let producer = UInt64(Register.CMDQ_PROD.rawValue)
-        #expect(try context.mmioWrite(guest.vsmmu, offset: producer, size: 4, value: 2048) == false)
+        #expect(try context.models.mmioWrite(guest.vsmmu, offset: producer, size: 4, value: 2048) == false)
         #expect(try guest.read(.CMDQ_CONS) == 1024)
-        #expect(try context.consumeVSMMUCommands(guest.vsmmu) == false)
+        #expect(try context.models.consumeVSMMUCommands(guest.vsmmu) == false)
         #expect(try guest.read(.CMDQ_CONS) == 2048)
-        #expect(try context.consumeVSMMUCommands(guest.vsmmu))
+        #expect(try context.models.consumeVSMMUCommands(guest.vsmmu))
         // Around the end of the queue, and gone in the middle of it.
-        #expect(try context.mmioWrite(guest.vsmmu, offset: producer, size: 4, value: 4096) == false)
-        try context.destroyVSMMU(guest.vsmmu)
-        #expect { try context.consumeVSMMUCommands(guest.vsmmu) } throws: { ($0 as? IOMMUError)?.errno == .ENOENT }
+        #expect(try context.models.mmioWrite(guest.vsmmu, offset: producer, size: 4, value: 4096) == false)
+        try context.models.destroyVSMMU(guest.vsmmu)
+        #expect { try context.models.consumeVSMMUCommands(guest.vsmmu) } throws: { ($0 as? IOMMUError)?.errno == .ENOENT }
     }
 }

@@ -9,8 +9,8 @@ package final class Master {
     package let canStall: Bool
     package let canPRI: Bool
     package let canATS: Bool
-    /// For the object model.
-    package weak var owner: AnyObject?
+    /// A number for whoever keeps devices; nil before it has given one.
+    package var owner: Int?
     /// The device's ATS capability is on now.
     package internal(set) var isATSEnabled = false
     /// What transactions without a PASID go through.

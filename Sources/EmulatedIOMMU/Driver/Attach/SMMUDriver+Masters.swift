@@ -41,6 +41,9 @@ extension SMMUDriver {
         }
     }
 
+    /// The device that a stream belongs to.
+    package func master(ofStream streamID: UInt32) -> Master? { masters[streamID] }
+
     /// Detaching needs nothing that could be missing.
     package func detach(_ master: Master, pasid: UInt32?) {
         commit(PreparedAttachment(master: master, pasid: pasid, target: .blocked))

@@ -52,13 +52,11 @@ package final class DriverVIOMMU {
 
     // MARK: Events
 
-    /// A record of one of the guest's devices as the guest is to see it; nil if that kind is not for guests or the
-    /// device has no virtual StreamID.
-    package func virtualized(_ record: EventRecord, of master: Master) -> EventRecord? {
+    /// A record of one of the guest's devices as the guest is to see it; nil if that kind is not for guests.
+    package static func virtualized(_ record: EventRecord, virtualID: UInt32) -> EventRecord? {
         switch record.type {
         case .C_BAD_STE, .F_STREAM_DISABLED, .C_BAD_SUBSTREAMID, .C_BAD_CD, .F_TRANSLATION, .F_ADDR_SIZE, .F_ACCESS,
             .F_PERMISSION:
-            guard let virtualID = virtualID(of: master) else { return nil }
             var copy = record
             copy.StreamID = virtualID
             return copy

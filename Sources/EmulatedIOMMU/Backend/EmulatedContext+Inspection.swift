@@ -1,4 +1,5 @@
 import IOMMU
+import SMMUFacts
 import SMMUv3
 
 /// What can be seen of the emulated hardware. Nothing here has a side effect.
@@ -14,11 +15,11 @@ extension EmulatedContext {
 
     package func ownsDevice(behind smmu: String) throws(IOMMUError) -> Bool {
         let smmu = try backend.smmu(named: smmu)
-        return backend.devices.contains { $0.smmu === smmu && $0.boundBy === self }
+        return backend.devices.contains { $0.smmu === smmu && $0.device.boundBy === context }
     }
 
     private func owns(_ streamID: UInt32, of smmu: EmulatedSMMU) -> Bool {
-        backend.device(onSMMU: smmu, streamID: streamID)?.boundBy === self
+        backend.device(onSMMU: smmu, streamID: streamID)?.device.boundBy === context
     }
 
     private func maySee(_ streamID: UInt32, of smmu: EmulatedSMMU, _ scope: InspectionScope) -> Bool {

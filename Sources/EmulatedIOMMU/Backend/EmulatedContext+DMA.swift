@@ -1,4 +1,5 @@
 import IOMMU
+import IOMMUObjects
 import SMMUv3
 
 // MARK: - dma.*
@@ -36,7 +37,7 @@ extension EmulatedContext {
 
     /// Ends an access that waits, for a timeout or the end of a connection: its completion gets `error`.
     package func terminate(access id: AccessID, with error: IOMMUError) {
-        sva.terminate(id, with: error)
+        pending.terminate(id, with: error)
     }
 
     /// Starts an operation of a device; `completion` is called only if it has to wait.
@@ -53,11 +54,11 @@ extension EmulatedContext {
         if let pasid, pasid >= 1 << 20 {
             throw IOMMUError(.EINVAL, "bad_pasid", "a PASID has 20 bits", ["pasid": .number(UInt64(pasid))])
         }
-        if let pasid { (device.sharedPASIDs[pasid] as? AddressSpace)?.probe() }
+        if let pasid { _ = device.sharers[pasid]?.probe() }
         let master = device.master
         let isQuiesced = { master.attachment(pasid: pasid).svaDomain?.isLive == false }
         let access = DeviceAccess(
-            id: backend.sva.makeAccessID(), streamID: streamID, pasid: pasid, operation: operation,
+            id: backend.makeAccessID(), streamID: streamID, pasid: pasid, operation: operation,
             usesPageRequests: master.canPRI && master.canATS && !isQuiesced()
                 && master.attachment(pasid: pasid).allowsFaults,
             isQuiesced: isQuiesced
@@ -76,12 +77,11 @@ extension EmulatedContext {
             account.release(1, of: .waitingAccesses)
             return .done(try result.get())
         }
-        let session = sva
-        session.accesses[access.id] = (engine, access)
+        pending.add(access.id) { engine.terminate(access, with: $0) }
         observer(access, true)
-        access.completion = { [weak session, account] result in
+        access.completion = { [pending, account] result in
             account.release(1, of: .waitingAccesses)
-            session?.accesses[access.id] = nil
+            pending.finish(access.id)
             observer(access, false)
             completion(result)
         }

@@ -1,4 +1,5 @@
 import IOMMU
+import IOMMUObjects
 import SMMUv3
 
 /// One emulated SMMUv3 with the driver that owns it.

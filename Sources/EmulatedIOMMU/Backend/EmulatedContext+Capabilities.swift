@@ -1,13 +1,17 @@
 import IOMMU
+import IOMMUObjects
 
 /// The emulated backend can do everything but hand out descriptors: its devices have none.
-extension EmulatedContext: DeviceDMA, SharedAddressing, AcceleratorQueues, TLBBroadcast, BareSMMUs, SMMUInspection {
-    package var deviceDMA: (any DeviceDMA)? { self }
-    package var sharedAddressing: (any SharedAddressing)? { self }
-    package var acceleratorQueues: (any AcceleratorQueues)? { self }
-    package var smmuInspection: (any SMMUInspection)? { self }
-    package var tlbBroadcast: (any TLBBroadcast)? { self }
-    package var bareSMMUs: (any BareSMMUs)? { self }
+extension EmulatedContext: DeviceDMA, SharedAddressing, AcceleratorQueues, TLBBroadcast, SMMUInspection {
+    /// Makes all of it the context's.
+    func equip() {
+        context.add(self)
+        context.deviceDMA = self
+        context.sharedAddressing = self
+        context.acceleratorQueues = self
+        context.smmuInspection = self
+        context.tlbBroadcast = self
+    }
 }
 
 extension EmulatedBackend: DeviceHotplug, AddressSpaceProbing {

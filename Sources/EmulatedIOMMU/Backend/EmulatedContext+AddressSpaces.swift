@@ -1,17 +1,9 @@
 import IOMMU
+import IOMMUObjects
 
 // MARK: - mm.*
 
 extension EmulatedContext {
-    /// What this context shares with devices; made at the first use.
-    package var sva: SVASession {
-        if let svaSession { return svaSession }
-        let session = SVASession(context: self, manager: backend.sva)
-        companions.append(session)
-        svaSession = session
-        return session
-    }
-
     /// `mm.open` by pid: the address space of that process now. Looking into a process can take as long as the process
     /// wants, so a worker does it.
     ///
@@ -19,7 +11,7 @@ extension EmulatedContext {
     package func openMM(
         pid: Int32, by client: ClientIdentity, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<ObjectID> {
-        sva.open(try ProcessCandidate(pid: pid, by: client, files: backend.sva.processFiles), completion)
+        open(try ProcessCandidate(pid: pid, by: client, files: backend.sva.processFiles), completion)
     }
 
     /// Whether a descriptor is a pidfd, of a process that lives or not.
@@ -31,7 +23,7 @@ extension EmulatedContext {
     package func openMM(
         pidfd: Int32, by client: ClientIdentity, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<ObjectID> {
-        sva.open(try ProcessCandidate(pidfd: pidfd, by: client, files: backend.sva.processFiles), completion)
+        open(try ProcessCandidate(pidfd: pidfd, by: client, files: backend.sva.processFiles), completion)
     }
 
     /// `mm.open` with a client's own `mem` and `maps` files, which this call owns.
@@ -40,7 +32,25 @@ extension EmulatedContext {
     package func openMM(
         mem: Int32, maps: Int32, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<ObjectID> {
-        sva.open(try ProcessCandidate(mem: mem, maps: maps, files: backend.sva.processFiles), completion)
+        open(try ProcessCandidate(mem: mem, maps: maps, files: backend.sva.processFiles), completion)
+    }
+
+    /// Has a worker look into a process first.
+    private func open(
+        _ candidate: ProcessCandidate, _ completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
+    ) -> Progress<ObjectID> {
+        let id = backend.makeAccessID()
+        pending.add(id) { completion(.failure($0)) }
+        // A key of its own: nobody else waits for this process.
+        backend.executor.perform(key: backend.sva.makeWorkKey()) {
+            candidate.examine()
+        } completion: { [weak self] examined in
+            guard let self, pending.finish(id) else { return }
+            completion(examined.flatMap { opened in
+                Result { () throws(IOMMUError) in try self.sva.open(opened) }
+            })
+        }
+        return .pending(id)
     }
 
     /// As ``openMM(pid:by:completion:)``, waiting for the process.
@@ -70,7 +80,7 @@ extension EmulatedContext {
         populate: Bool
     ) throws(IOMMUError) {
         let (space, synthetic) = try syntheticMM(mm)
-        let memory = try memory(memoryID)
+        let memory = try context.memory(memoryID)
         guard space.isLive else { throw IOMMUError.mmExited.with("mm", .number(UInt64(mm))) }
         let range = try checkRange(va: va, length: length)
         guard offset & 0xfff == 0, offset <= memory.size, length <= (memory.size &- offset &+ 0xfff) & ~0xfff else {
@@ -91,7 +101,8 @@ extension EmulatedContext {
         try checkRoomForAnArea(in: synthetic)
         try synthetic.check(range)
         let area = SyntheticMemory.Area(
-            range: range, memory: memory, memoryID: memoryID, offset: offset, access: access, isPopulated: populate)
+            range: range, memory: memory, memoryID: memoryID, location: context.memories.location(of: memoryID),
+            offset: offset, access: access, isPopulated: populate)
         synthetic.insert(area)
         guard populate else { return }
         do throws(IOMMUError) {
@@ -167,7 +178,8 @@ extension EmulatedContext {
     package func bindSVA(
         device: ObjectID, mm: ObjectID
     ) throws(IOMMUError) -> (bond: ObjectID, pasid: UInt32, asid: UInt32) {
-        let bond = try sva.acquireBond(deviceID: device, mm: mm)
+        let handle = try sva.handle(mm)
+        let bond = try sva.acquireBond(self.device(device), id: device, to: handle)
         return (bond.id, bond.pasid, UInt32(bond.asid))
     }
 

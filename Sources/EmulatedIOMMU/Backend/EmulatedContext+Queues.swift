@@ -1,4 +1,5 @@
 import IOMMU
+import IOMMUObjects
 
 // MARK: - queue.*
 
@@ -29,16 +30,16 @@ extension EmulatedContext {
         guard sva.queues.count < limits.queues else {
             throw .overLimit(limits.queues, of: "queues", key: "queues_per_session")
         }
-        try chargeObject()
+        try context.chargeObject()
         do throws(IOMMUError) {
-            let bond = try sva.acquireBond(deviceID: deviceID, mm: mm)
+            let bond = try sva.acquireBond(device, id: deviceID, to: sva.handle(mm))
             let queue = AcceleratorQueue(bond: bond)
             queue.id = sva.queues.insert(queue)
             bond.queues.append(queue)
             device.openQueues += 1
             return (queue.id, bond.pasid)
         } catch {
-            releaseObject()
+            context.releaseObject()
             throw error
         }
     }

@@ -1,21 +1,19 @@
 import Glibc
 import IOMMU
+import IOMMUObjects
+import SMMUFacts
 import SMMUv3
 
-// MARK: - vsmmu.*
+/// The SMMUv3 models of one context: `vsmmu.*`. They stand beside any backend and need nothing but memory objects.
+package final class SMMUModels: BareSMMUs {
+    private unowned let owner: any MemoryOwner
+    private(set) var vsmmus = IDTable<VirtualSMMU>()
 
-extension EmulatedContext {
-    private var virtualSMMUs: VSMMUSession {
-        for companion in companions {
-            if let session = companion as? VSMMUSession { return session }
-        }
-        let session = VSMMUSession(context: self)
-        companions.append(session)
-        return session
-    }
+    /// - Parameter owner: has the memory, and is charged for the models; it outlives them.
+    package init(owner: any MemoryOwner) { self.owner = owner }
 
     private func vsmmu(_ id: ObjectID) throws(IOMMUError) -> VirtualSMMU {
-        guard let vsmmu = virtualSMMUs.vsmmus[id] else { throw .unknown("vsmmu", id) }
+        guard let vsmmu = vsmmus[id] else { throw .unknown("vsmmu", id) }
         return vsmmu
     }
 
@@ -25,19 +23,24 @@ extension EmulatedContext {
     ///   and AIDR 3.1, made to fit.
     /// - Throws: `EINVAL` naming the field that cannot be, or that the model cannot honour; `EDQUOT`.
     package func createVSMMU(overrides: [String: UInt32] = [:]) throws(IOMMUError) -> ObjectID {
-        let session = virtualSMMUs
-        guard session.vsmmus.count < limits.vsmmus else {
-            throw .overLimit(limits.vsmmus, of: "SMMU models", key: "vsmmus_per_session")
+        guard vsmmus.count < owner.limits.vsmmus else {
+            throw .overLimit(owner.limits.vsmmus, of: "SMMU models", key: "vsmmus_per_session")
         }
         let vsmmu = try VirtualSMMU(try Identification(overrides: overrides))
-        try chargeObject()
-        vsmmu.id = session.vsmmus.insert(vsmmu)
+        try owner.chargeObject(descriptors: 0)
+        vsmmu.id = vsmmus.insert(vsmmu)
         return vsmmu.id
     }
 
     /// `vsmmu.destroy`
     package func destroyVSMMU(_ id: ObjectID) throws(IOMMUError) {
-        virtualSMMUs.remove(id, try vsmmu(id))
+        remove(id, try vsmmu(id))
+    }
+
+    func remove(_ id: ObjectID, _ vsmmu: VirtualSMMU) {
+        vsmmu.memory.removeAll()
+        vsmmus.remove(id)
+        owner.releaseObject(descriptors: 0)
     }
 
     /// `vsmmu.memory`: guest memory at a guest physical address.
@@ -47,7 +50,7 @@ extension EmulatedContext {
         _ id: ObjectID, memory memoryID: ObjectID, offset: UInt64, length: UInt64, gpa: UInt64
     ) throws(IOMMUError) {
         let vsmmu = try vsmmu(id)
-        let memory = try memory(memoryID)
+        let memory = try owner.memory(memoryID)
         guard (gpa | offset | length) & 0xfff == 0, let addresses = AddressRange(start: gpa, length: length),
             offset < memory.size, length <= (memory.size &- offset &+ 0xfff) & ~0xfff
         else {
@@ -59,8 +62,8 @@ extension EmulatedContext {
                 ]
             )
         }
-        guard vsmmu.memory.ranges.count < limits.mappings else {
-            throw .overLimit(limits.mappings, of: "ranges", in: "the guest memory", key: "mappings_per_session")
+        guard vsmmu.memory.ranges.count < owner.limits.mappings else {
+            throw .overLimit(owner.limits.mappings, of: "ranges", in: "the guest memory", key: "mappings_per_session")
         }
         try vsmmu.memory.insert(addresses, memory, id: memoryID, offset: offset)
     }
@@ -146,8 +149,8 @@ extension EmulatedContext {
     private func announce(_ translation: Translation, of vsmmu: VirtualSMMU, at address: UInt64) {
         switch translation {
         case .fault(let record, recorded: true), .stalled(_, let record, _):
-            emit(
-                .vsmmuEvent,
+            owner.emit(
+                .vsmmuEvent, device: nil,
                 [.init("vsmmu", .number(UInt64(vsmmu.id)))] + FaultDescription(record, address: address).members)
         case .fault(_, recorded: false), .ok, .terminated: break
         }

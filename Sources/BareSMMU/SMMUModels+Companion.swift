@@ -1,11 +1,13 @@
 import IOMMU
+import IOMMUObjects
 
-/// The bare SMMUs of one context.
-package final class VSMMUSession: ContextCompanion {
-    private unowned let context: EmulatedContext
-    var vsmmus = IDTable<VirtualSMMU>()
-
-    init(context: EmulatedContext) { self.context = context }
+extension SMMUModels: ContextCompanion {
+    /// Gives a context models of its own.
+    package static func equip(_ context: ObjectContext) {
+        let models = SMMUModels(owner: context)
+        context.add(models)
+        context.bareSMMUs = models
+    }
 
     package var objectCount: Int { vsmmus.count }
 
@@ -20,15 +22,10 @@ package final class VSMMUSession: ContextCompanion {
         }
     }
 
-    package func release(device: EmulatedDevice) {}
+    /// Models have no devices.
+    package func release(device: Device) {}
 
     package func close() {
         for (id, vsmmu) in vsmmus.all { remove(id, vsmmu) }
-    }
-
-    func remove(_ id: ObjectID, _ vsmmu: VirtualSMMU) {
-        vsmmu.memory.removeAll()
-        vsmmus.remove(id)
-        context.releaseObject()
     }
 }

@@ -1,0 +1,48 @@
+import IOMMU
+import IOMMUObjects
+
+/// What the emulated machine adds to the object model of one session: DMA of its devices, address spaces of processes
+/// that they share, queues of accelerators.
+package final class EmulatedContext {
+    package unowned let context: ObjectContext
+    package unowned let backend: EmulatedBackend
+    /// Accesses and look-ups that are under way.
+    let pending = PendingOperations()
+    /// Made at the first use.
+    private var session: SVASession?
+
+    init(_ context: ObjectContext, backend: EmulatedBackend) {
+        self.context = context
+        self.backend = backend
+    }
+
+    var account: Account { context.account }
+    var limits: ContextLimits { context.limits }
+
+    /// What this context shares with devices; made at the first use.
+    package var sva: SVASession {
+        if let session { return session }
+        let made = SVASession(context: context, manager: backend.sva)
+        session = made
+        return made
+    }
+
+    /// The device behind a device object: `ENOENT` for an unknown id, `ENODEV` once it has been unplugged.
+    package func device(_ id: ObjectID) throws(IOMMUError) -> EmulatedDevice {
+        try backend.hardware(of: context.device(id))
+    }
+}
+
+extension EmulatedContext: ContextCompanion {
+    package var objectCount: Int { session?.objectCount ?? 0 }
+
+    package func objects() -> [ObjectDescription] { session?.objects() ?? [] }
+
+    package func release(device: Device) { session?.release(device: device) }
+
+    package func close() {
+        pending.terminateAll(with: IOMMUError(.ECANCELED, "session_closed", "the session was closed"))
+        session?.close()
+        session = nil
+    }
+}

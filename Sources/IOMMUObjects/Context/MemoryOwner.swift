@@ -1,0 +1,29 @@
+import IOMMU
+
+/// A context as parts beside the object model need it: its memory objects and its quotas.
+package protocol MemoryOwner: AnyObject {
+    /// Bounds on what it can make the daemon hold.
+    var limits: ContextLimits { get }
+    /// `ENOENT` for an unknown id.
+    func memory(_ id: ObjectID) throws(IOMMUError) -> MemoryObject
+    /// Takes room for one more object of any kind; `EDQUOT` if there is none.
+    ///
+    /// - Parameter descriptors: file descriptors that come with it.
+    func chargeObject(descriptors: UInt64) throws(IOMMUError)
+    /// Gives back what ``chargeObject(descriptors:)`` took.
+    func releaseObject(descriptors: UInt64)
+    /// Tells of something that concerns the context.
+    func emit(_ kind: BackendEvent.Kind, device: String?, _ members: [IOMMUError.Member])
+}
+
+extension ObjectContext: MemoryOwner {}
+
+extension IOMMUError {
+    /// `ENOENT`: an id of the daemon's own kinds of objects that nothing has.
+    package static func unknown(_ kind: String, _ id: ObjectID) -> IOMMUError {
+        IOMMUError(
+            .ENOENT, "unknown_\(kind)", "there is no \(kind) \(id) in this session",
+            hint: "session.objects lists what there is", [kind: .number(UInt64(id))]
+        )
+    }
+}

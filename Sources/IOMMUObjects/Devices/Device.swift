@@ -1,0 +1,53 @@
+import IOMMU
+
+/// A device of the machine, bound or not: what the facts about it and its driver make of it.
+package final class Device {
+    /// The facts.
+    package let description: DeviceDescription
+    /// The IOMMU that its accesses go through.
+    package let driver: any TranslationDriver
+    package let port: any TranslationPort
+    /// It moves with these.
+    package let group: DeviceGroup
+    /// Its place in what a backend keeps beside: the lowest that is free among the devices of a registry.
+    package let number: Int
+    /// The context that has bound it.
+    package internal(set) var boundBy: ObjectContext? {
+        get { boundReference?.context }
+        set { boundReference = newValue?.reference }
+    }
+    private var boundReference: ContextReference?
+    /// Its object in that context; set as long as ``boundBy`` is.
+    package internal(set) weak var handle: DeviceObject?
+    /// Set once it has been unplugged: whoever still holds it answers ENODEV.
+    package internal(set) var isRemoved = false
+    /// PASIDs that something besides hwpts holds: address spaces of processes.
+    package var sharedPASIDs: Set<UInt32> = []
+
+    package var name: String { description.name }
+
+    init(
+        _ description: DeviceDescription, driver: any TranslationDriver, port: any TranslationPort, group: DeviceGroup,
+        number: Int
+    ) {
+        self.description = description
+        self.driver = driver
+        self.port = port
+        self.group = group
+        self.number = number
+    }
+
+    /// Every region of IOVAs that the device cannot use, the MSI window of its bus included.
+    package var reservedRegions: [ReservedRegion] {
+        guard description.bus == .pci, let window = ReservedRegion.softwareMSIWindow else {
+            return description.reserved
+        }
+        return description.reserved + [ReservedRegion(range: window, kind: .softwareMSI)]
+    }
+
+    /// How many bits a PASID of this device has: what the device and its IOMMU both can; 0: none.
+    package var pasidBits: Int { min(description.pasidBits, driver.traits.pasidBits) }
+
+    /// Accesses without a PASID, or with this one, are terminated from now on.
+    func block(key: UInt32) { port.block(pasid: key == DeviceGroup.ridKey ? nil : key) }
+}

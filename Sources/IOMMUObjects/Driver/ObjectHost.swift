@@ -1,0 +1,16 @@
+import IOMMU
+
+/// What an object model stands on besides its drivers: the machine's memory, and who is told what happens.
+package protocol ObjectHost: AnyObject {
+    /// Gives a memory object a place that hardware tables can map.
+    ///
+    /// - Returns: where its first byte lies; the others follow without a gap.
+    /// - Throws: `ENOMEM`.
+    func admit(_ memory: MemoryObject) throws(IOMMUError) -> UInt64
+    /// The place is free again; nothing maps it.
+    func dismiss(_ memory: MemoryObject, at location: UInt64)
+    /// Faults of devices have been answered: what waited can go on.
+    func faultsAnswered()
+    /// Takes what happens without being asked for.
+    func emit(_ event: BackendEvent)
+}

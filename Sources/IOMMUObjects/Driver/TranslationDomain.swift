@@ -1,0 +1,75 @@
+import IOMMU
+
+/// One hardware table with its tag: what a paging hwpt is to the driver (`struct iommu_domain`).
+package protocol TranslationDomain: AnyObject {
+    /// 1 or 2.
+    var stage: Int { get }
+    /// What it can translate.
+    var aperture: AddressRange { get }
+    /// One bit for each size of page, in bytes.
+    var pageSizes: UInt64 { get }
+
+    /// Maps with the largest pages that alignment allows, all or nothing; in effect on return.
+    ///
+    /// - Parameters:
+    ///   - pa: where the memory lies, as the ``ObjectHost`` has said.
+    ///   - hugePages: false: only the smallest pages.
+    /// - Throws: `ENOMEM`, `EEXIST`, `EINVAL` for misalignment or beyond the aperture; then nothing has changed.
+    func map(
+        iova: UInt64, pa: UInt64, length: UInt64, access: Access, hugePages: Bool
+    ) throws(IOMMUError)
+    /// Unmaps; translations may be in use until ``flush()``.
+    func unmap(iova: UInt64, length: UInt64)
+    /// Nothing translates through what was unmapped once this has returned.
+    func flush()
+
+    /// Turning dirty tracking on forgets what was dirty, also where it was on.
+    ///
+    /// - Throws: `EOPNOTSUPP` if the domain was not made for it.
+    func setDirtyTracking(_ on: Bool) throws(IOMMUError)
+    /// Adds the dirty pages of a range to a bitmap, bit `i` for page `i`.
+    ///
+    /// - Parameters:
+    ///   - pageSize: bytes that one bit stands for, a power of two.
+    ///   - clear: what was dirty is clean from then on.
+    /// - Returns: bits that were set.
+    /// - Throws: `EOPNOTSUPP`, `EINVAL` beyond the aperture or the bitmap.
+    func readDirty(
+        iova: UInt64, length: UInt64, pageSize: UInt64, clear: Bool, into bitmap: inout [UInt8]
+    ) throws(IOMMUError) -> UInt64
+
+    /// Frees it and its tag; nothing is attached to it.
+    func destroy()
+}
+
+extension TranslationDomain {
+    /// Bytes.
+    var smallestPage: UInt64 { pageSizes & (0 &- pageSizes) }
+}
+
+/// A slice of an IOMMU that a virtual machine drives: what a viommu is to the driver (`struct iommufd_viommu`).
+package protocol GuestSlice: AnyObject {
+    /// The virtual machine knows a device by `virtualID` from now on.
+    ///
+    /// - Throws: `EEXIST` if the id or the device is taken, `EINVAL` for a device of another IOMMU, `EOPNOTSUPP` for
+    ///   one that cannot have a virtual id.
+    func setVDevice(virtualID: UInt32, port: any TranslationPort) throws(IOMMUError)
+    /// The id is free again.
+    func removeVDevice(virtualID: UInt32)
+    /// A guest's stage 1 over the slice.
+    ///
+    /// - Parameter data: the two words of the guest's configuration, not trusted.
+    /// - Throws: `EIO` for what a guest may not ask for.
+    func makeNested(_ data: (UInt64, UInt64)) throws(IOMMUError) -> any NestedTranslation
+    /// Runs a guest's invalidations in order, as far as the first bad one.
+    ///
+    /// - Returns: how many were run: all.
+    /// - Throws: `EIO` with `handled`.
+    func invalidate(entries: [(UInt64, UInt64)]) throws(IOMMUError) -> Int
+}
+
+/// A guest's stage 1: what a nested hwpt is to the driver. It needs no end of its own.
+package protocol NestedTranslation: AnyObject {
+    /// Only devices that have a virtual id can be attached to it.
+    var needsVirtualID: Bool { get }
+}

@@ -1,0 +1,45 @@
+import IOMMU
+
+/// What a device reports, on its way to who is to know of it.
+extension Device {
+    /// The device waits for a page: the fault queue of the hwpt that it translates through is told, and answers.
+    ///
+    /// Where there is none, and where the queue is full, the wait ends with a failure.
+    package func deliver(_ fault: DeviceFault) {
+        let attachment = group.attachments[fault.pasid ?? DeviceGroup.ridKey]
+        guard let hwpt = attachment?.hwpt, let queue = hwpt.faultQueue, let object = handle, let context = boundBy
+        else {
+            if fault.last { port.respond(to: fault.token, success: false) }
+            return
+        }
+        if queue.deliver(fault, device: object, hwpt: hwpt) {
+            context.emit(
+                .fault, device: name,
+                [
+                    .init("fault", .number(UInt64(queue.id))), .init("device", .number(UInt64(object.id))),
+                    .init("name", .text(name)), .init("addr", .hex(fault.address)),
+                ] + (fault.pasid.map { [.init("pasid", .number(UInt64($0)))] } ?? []))
+        }
+    }
+
+    /// Gives an event record to the virtual machine that the device belongs to, if it is on a stage 1 of one that reads
+    /// events.
+    ///
+    /// - Parameter record: makes the record as the guest is to see it; gets the virtual id of the device, and returns
+    ///   nil for what is not for guests.
+    /// - Returns: whether the event was the virtual machine's, read or lost.
+    package func forwardEvent(_ record: (_ virtualID: UInt32) -> [UInt64]?) -> Bool {
+        guard let hwpt = group.attachments[DeviceGroup.ridKey]?.hwpt as? NestedHWPT, let vdevice = handle?.vdevice,
+            vdevice.viommu === hwpt.viommu, let queue = hwpt.viommu.eventQueue, let context = boundBy,
+            let words = record(vdevice.virtualID)
+        else { return false }
+        let hadRoom = queue.append(words)
+        context.emit(
+            .veventq, device: name,
+            [
+                .init("veventq", .number(UInt64(queue.id))), .init("viommu", .number(UInt64(hwpt.viommu.id))),
+                .init("name", .text(name)), .init("lost", .number(hadRoom ? 0 : 1)),
+            ])
+        return true
+    }
+}

@@ -1,0 +1,32 @@
+import IOMMU
+
+/// The memory objects of a context, and where the tables of its drivers find each of them.
+package struct MemoryTable {
+    private var objects = IDTable<MemoryObject>()
+    /// Slot `i` belongs to id `i + 1`.
+    private var locations = ContiguousArray<UInt64>()
+
+    package init() {}
+
+    /// Memory objects in the table.
+    package var count: Int { objects.count }
+    /// Every memory object in the order of the ids; a copy, so that the table may change while it is walked.
+    package var all: [(id: ObjectID, element: MemoryObject)] { objects.all }
+
+    /// The memory object with this id, if there is one.
+    @inline(__always)
+    package subscript(id: ObjectID) -> MemoryObject? { objects[id] }
+
+    /// Where the first byte of a memory object of the table lies, as the ``ObjectHost`` has said.
+    @inline(__always)
+    package func location(of id: ObjectID) -> UInt64 { locations[Int(id) &- 1] }
+
+    mutating func insert(_ object: MemoryObject, at location: UInt64) -> ObjectID {
+        let id = objects.insert(object)
+        let index = Int(id) - 1
+        if index == locations.count { locations.append(location) } else { locations[index] = location }
+        return id
+    }
+
+    mutating func remove(_ id: ObjectID) { objects.remove(id) }
+}
