@@ -53,7 +53,7 @@ final class GuestMemoryMap {
         guard index == ranges.count || ranges[index].addresses.start > addresses.last else {
             let other = ranges[index].addresses
             throw IOMMUError(
-                .EEXIST, "gpa_in_use", "the range meets guest memory that is already there",
+                .EEXIST, .gpaInUse, "the range meets guest memory that is already there",
                 hint: "vsmmu.unmap_memory it first", ["gpa": .hex(other.start), "length": .hex(other.length)]
             )
         }

@@ -29,7 +29,7 @@ extension Identification {
             case "AIDR": AIDR = value
             default:
                 throw IOMMUError(
-                    .EINVAL, "unknown_id_register", "\(name) is not an ID register",
+                    .EINVAL, .unknownIDRegister, "\(name) is not an ID register",
                     hint: "IDR0 to IDR5, IIDR and AIDR can be given", ["field": .text(name)]
                 )
             }

@@ -13,7 +13,7 @@ package final class SMMUModels: BareSMMUs {
     package init(owner: any MemoryOwner) { self.owner = owner }
 
     private func vsmmu(_ id: ObjectID) throws(IOMMUError) -> VirtualSMMU {
-        guard let vsmmu = vsmmus[id] else { throw .unknown("vsmmu", id) }
+        guard let vsmmu = vsmmus[id] else { throw .unknown(.unknownVSMMU, "vsmmu", id) }
         return vsmmu
     }
 
@@ -55,7 +55,7 @@ package final class SMMUModels: BareSMMUs {
             offset < memory.size, length <= (memory.size &- offset &+ 0xfff) & ~0xfff
         else {
             throw IOMMUError(
-                .EINVAL, "bad_range", "the range must consist of whole pages that lie in the memory object",
+                .EINVAL, .badRange, "the range must consist of whole pages that lie in the memory object",
                 [
                     "gpa": .hex(gpa), "offset": .hex(offset), "length": .hex(length),
                     "memory": .number(UInt64(memoryID)), "size": .hex(memory.size),
@@ -71,7 +71,7 @@ package final class SMMUModels: BareSMMUs {
     /// `vsmmu.unmap_memory`: the whole range that begins there; `ENOENT` if none does.
     package func unmapVSMMUMemory(_ id: ObjectID, gpa: UInt64) throws(IOMMUError) {
         guard try vsmmu(id).memory.remove(startingAt: gpa) else {
-            throw IOMMUError(.ENOENT, "no_guest_memory", "no range of guest memory begins there", ["gpa": .hex(gpa)])
+            throw IOMMUError(.ENOENT, .noGuestMemory, "no range of guest memory begins there", ["gpa": .hex(gpa)])
         }
     }
 
@@ -180,7 +180,7 @@ package final class SMMUModels: BareSMMUs {
         case "gerror": return .globalError
         default:
             throw IOMMUError(
-                .EINVAL, "unknown_interrupt", "there is no interrupt \(name)",
+                .EINVAL, .unknownInterrupt, "there is no interrupt \(name)",
                 hint: "evtq, priq, cmdq-sync and gerror exist", ["irq": .text(name)])
         }
     }

@@ -28,7 +28,7 @@ package final class VirtualSMMU: SMMUDelegate {
             smmu = try SMMU(memory: GuestMemory(map: memory), identification: identification)
         } catch {
             throw IOMMUError(
-                .EINVAL, "idr_not_modelled",
+                .EINVAL, .idrNotModelled,
                 "\(error.field) = \(hexadecimal(UInt64(error.value))) cannot be: \(error.explanation)",
                 ["field": .text(error.field), "value": .hex(UInt64(error.value))]
             )
@@ -60,7 +60,7 @@ package final class VirtualSMMU: SMMUDelegate {
     func write(_ offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) -> [Retry] {
         guard size == 8 || value >> 32 == 0 else {
             throw IOMMUError(
-                .EINVAL, "value_too_wide", "the value does not fit in \(size) bytes", ["value": .hex(value)])
+                .EINVAL, .valueTooWide, "the value does not fit in \(size) bytes", ["value": .hex(value)])
         }
         do {
             try smmu.writeRegister(try Self.registerOffset(offset), width: size, value: value)
@@ -87,11 +87,11 @@ package final class VirtualSMMU: SMMUDelegate {
     }
 
     private static func refusal(_ error: MMIOError, offset: UInt64, size: Int) -> IOMMUError {
-        let (reason, message) =
+        let (reason, message): (Reason, String) =
             switch error {
-            case .badWidth: ("bad_width", "the register cannot be accessed with \(size) bytes")
-            case .misaligned: ("misaligned_register", "the offset is not a multiple of the size")
-            case .outOfRange: ("outside_registers", "registers lie at 0 to 0x1ffff")
+            case .badWidth: (.badWidth, "the register cannot be accessed with \(size) bytes")
+            case .misaligned: (.misalignedRegister, "the offset is not a multiple of the size")
+            case .outOfRange: (.outsideRegisters, "registers lie at 0 to 0x1ffff")
             }
         return IOMMUError(
             .EINVAL, reason, message, ["offset": .hex(offset), "size": .number(UInt64(max(size, 0)))])
@@ -148,17 +148,17 @@ package final class VirtualSMMU: SMMUDelegate {
     private static func checkSignal(_ descriptor: Int32) throws(IOMMUError) {
         guard linkTarget(ofDescriptor: descriptor) == "anon_inode:[eventfd]" else {
             throw IOMMUError(
-                .EINVAL, "not_an_eventfd", "interrupts are signalled through eventfds only",
+                .EINVAL, .notAnEventfd, "interrupts are signalled through eventfds only",
                 hint: "make one with eventfd(2)")
         }
         // Later nobody could be told.
         switch -clinux_prepare_signals() {
         case 0: return
         case Glibc.EMFILE, Glibc.ENFILE:
-            throw IOMMUError(.EMFILE, "no_descriptors", "the daemon has no descriptor left")
+            throw IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left")
         default:
             throw IOMMUError(
-                .EAGAIN, "no_signals", "the system gives the daemon no asynchronous I/O to signal eventfds with",
+                .EAGAIN, .noSignals, "the system gives the daemon no asynchronous I/O to signal eventfds with",
                 hint: "raise fs.aio-max-nr, or look at the interrupt registers instead")
         }
     }

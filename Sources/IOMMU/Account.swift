@@ -49,7 +49,7 @@ package final class Account {
         let (total, overflow) = used[index].addingReportingOverflow(amount)
         guard !overflow, total <= limits[index] else {
             throw IOMMUError(
-                .EDQUOT, "quota_exceeded",
+                .EDQUOT, .quotaExceeded,
                 "user \(uid) would hold more \(resource.name) than the limit allows",
                 hint: "release some, or ask the administrator to raise limits.\(resource.name)",
                 ["limit": .number(limits[index]), "used": .number(used[index]), "requested": .number(amount)]
@@ -90,7 +90,7 @@ extension IOMMUError {
         _ limit: Int, of things: String, in holder: String = "this session", key: String
     ) -> IOMMUError {
         IOMMUError(
-            .EDQUOT, "quota_exceeded", "\(holder) would hold more than \(limit) \(things)",
+            .EDQUOT, .quotaExceeded, "\(holder) would hold more than \(limit) \(things)",
             hint: "give some back, or ask the administrator to raise limits.\(key)", ["limit": .number(UInt64(limit))])
     }
 }

@@ -110,13 +110,17 @@ package struct VirtualEvent: Sendable, Equatable {
 
 /// Why a device can or cannot be bound and attached.
 package struct DeviceExplanation: Sendable {
-    package struct Reason: Sendable {
-        package var reason: String
+    /// One of the things that stand in the way.
+    package struct Obstacle: Sendable {
+        package var reason: Reason
+        /// One sentence for a person.
         package var text: String
+        /// What to do about it, where a remedy exists.
         package var hint: String?
+        /// The objects involved.
         package var members: [IOMMUError.Member]
 
-        package init(reason: String, text: String, hint: String? = nil, members: [IOMMUError.Member] = []) {
+        package init(reason: Reason, text: String, hint: String? = nil, members: [IOMMUError.Member] = []) {
             self.reason = reason
             self.text = text
             self.hint = hint
@@ -125,10 +129,10 @@ package struct DeviceExplanation: Sendable {
     }
 
     package var viable: Bool
-    package var reasons: [Reason]
+    package var reasons: [Obstacle]
     package var group: UInt32
 
-    package init(viable: Bool, reasons: [Reason], group: UInt32) {
+    package init(viable: Bool, reasons: [Obstacle], group: UInt32) {
         self.viable = viable
         self.reasons = reasons
         self.group = group

@@ -33,8 +33,8 @@ package struct IOMMUError: Error, Sendable {
 
     /// Same mistake, same errno as in the Linux iommufd uAPI.
     package let errno: Errno
-    /// A stable snake_case slug for programs.
-    package let reason: String
+    /// Why, for programs.
+    package let reason: Reason
     /// One sentence for a person: what was refused and why.
     package let message: String
     /// What to do about it, where a remedy exists.
@@ -43,7 +43,7 @@ package struct IOMMUError: Error, Sendable {
     package private(set) var members: [Member]
 
     package init(
-        _ errno: Errno, _ reason: String, _ message: String, hint: String? = nil,
+        _ errno: Errno, _ reason: Reason, _ message: String, hint: String? = nil,
         _ members: KeyValuePairs<String, Value> = [:]
     ) {
         self.errno = errno

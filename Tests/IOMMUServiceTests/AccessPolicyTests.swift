@@ -28,7 +28,7 @@ struct AccessPolicyTests {
         let policy = AccessPolicy(allowsByDefault: false)
         let error = #expect(throws: IOMMUError.self) { try policy.requireBind(.user(1000), device: "uacce0") }
         #expect(error?.errno == .EPERM)
-        #expect(error?.reason == "not_allowed")
+        #expect(error?.reason == .notAllowed)
         #expect(error?.members == [.init("device", .text("uacce0")), .init("uid", .number(1000))])
     }
 

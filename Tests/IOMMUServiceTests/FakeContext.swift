@@ -81,7 +81,7 @@ final class FakeContext: IOMMUContext {
         throw refusal
     }
 
-    private var refusal: IOMMUError { IOMMUError(.EOPNOTSUPP, "not_here", "this context has no hardware") }
+    private var refusal: IOMMUError { IOMMUError(.EOPNOTSUPP, .noDeviceDMA, "this context has no hardware") }
 }
 
 extension Peer {

@@ -38,7 +38,7 @@ struct SessionTableTests {
         _ = try held.allocateIOAS()
         let error = #expect(throws: IOMMUError.self) { try table.attach(client, name: "vm1", create: true) }
         #expect(error?.errno == .EBUSY)
-        #expect(error?.reason == "session_not_empty")
+        #expect(error?.reason == .sessionNotEmpty)
         #expect(table.namedCount == 0)
         #expect(!held.isClosed)
     }

@@ -55,7 +55,7 @@ extension EmulatedBackend {
         guard let name = description.group, let group = registry.group(named: name) else { return }
         guard group.devices.allSatisfy({ $0.driver === smmu.driver }) else {
             throw refusal(
-                .EINVAL, "group_spans_smmus", "the devices of group \(name) are behind another SMMU", description)
+                .EINVAL, .groupSpansSmmus, "the devices of group \(name) are behind another SMMU", description)
         }
     }
 
@@ -63,31 +63,31 @@ extension EmulatedBackend {
 
     private func check(_ description: DeviceDescription) throws(IOMMUError) -> EmulatedSMMU {
         guard !description.name.isEmpty else {
-            throw refusal(.EINVAL, "bad_name", "a device has a name", description)
+            throw refusal(.EINVAL, .badName, "a device has a name", description)
         }
         guard !registry.hasDevice(named: description.name) else {
-            throw refusal(.EEXIST, "device_exists", "there is a device named \(description.name) already", description)
+            throw refusal(.EEXIST, .deviceExists, "there is a device named \(description.name) already", description)
         }
         let smmu = try smmu(named: description.smmu)
         try checkStreams(description, smmu)
         let features = smmu.driver.features
         guard (0...features.substreamIDBits).contains(description.pasidBits) else {
             throw refusal(
-                .EINVAL, "bad_pasid_bits",
+                .EINVAL, .badPASIDBits,
                 "\(smmu.name) takes SubstreamIDs of at most \(features.substreamIDBits) bits",
                 description)
         }
         guard !description.stall || features.hasStall else {
-            throw refusal(.EINVAL, "no_stall", "\(smmu.name) has no stall model", description)
+            throw refusal(.EINVAL, .noStall, "\(smmu.name) has no stall model", description)
         }
         guard !description.pri || features.hasPRI else {
-            throw refusal(.EINVAL, "no_pri", "\(smmu.name) has no PRI queue", description)
+            throw refusal(.EINVAL, .noPRI, "\(smmu.name) has no PRI queue", description)
         }
         guard !description.ats || features.hasATS else {
-            throw refusal(.EINVAL, "no_ats", "\(smmu.name) has no ATS", description)
+            throw refusal(.EINVAL, .noATS, "\(smmu.name) has no ATS", description)
         }
         guard description.queues >= 0 else {
-            throw refusal(.EINVAL, "bad_queues", "a number of queues is not negative", description)
+            throw refusal(.EINVAL, .badQueues, "a number of queues is not negative", description)
         }
         try checkGroup(of: description, smmu)
         return smmu
@@ -95,22 +95,22 @@ extension EmulatedBackend {
 
     private func checkStreams(_ description: DeviceDescription, _ smmu: EmulatedSMMU) throws(IOMMUError) {
         guard !description.streamIDs.isEmpty else {
-            throw refusal(.EINVAL, "no_stream_id", "a device has at least one StreamID", description)
+            throw refusal(.EINVAL, .noStreamID, "a device has at least one StreamID", description)
         }
         guard Set(description.streamIDs).count == description.streamIDs.count else {
-            throw refusal(.EINVAL, "stream_id_twice", "a StreamID is given twice", description)
+            throw refusal(.EINVAL, .streamIDTwice, "a StreamID is given twice", description)
         }
         for streamID in description.streamIDs {
             guard UInt64(streamID) >> UInt64(smmu.driver.features.streamIDBits) == 0 else {
                 throw refusal(
-                    .EINVAL, "bad_stream_id",
+                    .EINVAL, .badStreamID,
                     "StreamIDs of \(smmu.name) have \(smmu.driver.features.streamIDBits) bits",
                     description
                 ).with("stream_id", .number(UInt64(streamID)))
             }
             if let other = device(onSMMU: smmu, streamID: streamID) {
                 throw refusal(
-                    .EEXIST, "stream_id_taken", "StreamID \(streamID) of \(smmu.name) belongs to \(other.name)",
+                    .EEXIST, .streamIDTaken, "StreamID \(streamID) of \(smmu.name) belongs to \(other.name)",
                     description
                 ).with("stream_id", .number(UInt64(streamID)))
             }
@@ -118,7 +118,7 @@ extension EmulatedBackend {
     }
 
     private func refusal(
-        _ errno: Errno, _ reason: String, _ message: String, _ description: DeviceDescription
+        _ errno: Errno, _ reason: Reason, _ message: String, _ description: DeviceDescription
     ) -> IOMMUError {
         IOMMUError(errno, reason, message, ["name": .text(description.name), "smmu": .text(description.smmu)])
     }

@@ -40,7 +40,7 @@ package final class EmulatedBackend: IOMMUBackend {
         for description in topology.smmus {
             guard !smmus.contains(where: { $0.name == description.name }) else {
                 throw IOMMUError(
-                    .EEXIST, "smmu_exists", "there are two SMMUs named \(description.name)",
+                    .EEXIST, .smmuExists, "there are two SMMUs named \(description.name)",
                     ["smmu": .text(description.name)])
             }
             smmus.append(
@@ -72,7 +72,7 @@ package final class EmulatedBackend: IOMMUBackend {
     package func smmu(named name: String) throws(IOMMUError) -> EmulatedSMMU {
         guard let smmu = smmus.first(where: { $0.name == name }) else {
             throw IOMMUError(
-                .ENOENT, "unknown_smmu", "there is no SMMU named \(name)", hint: "topology.list names them",
+                .ENOENT, .unknownSMMU, "there is no SMMU named \(name)", hint: "topology.list names them",
                 ["smmu": .text(name)])
         }
         return smmu

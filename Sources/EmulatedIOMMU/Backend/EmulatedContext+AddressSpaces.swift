@@ -85,16 +85,16 @@ extension EmulatedContext {
         let range = try checkRange(va: va, length: length)
         guard offset & 0xfff == 0, offset <= memory.size, length <= (memory.size &- offset &+ 0xfff) & ~0xfff else {
             throw IOMMUError(
-                .EINVAL, "outside_memory", "the range lies outside the memory object, or does not start at a page",
+                .EINVAL, .outsideMemory, "the range lies outside the memory object, or does not start at a page",
                 ["memory": .number(UInt64(memoryID)), "offset": .hex(offset), "length": .hex(length)]
             )
         }
         guard !access.isEmpty else {
-            throw IOMMUError(.EINVAL, "no_access", "a mapping permits reading, writing or both")
+            throw IOMMUError(.EINVAL, .noAccess, "a mapping permits reading, writing or both")
         }
         guard memory.isWritable || !access.allowsWriting else {
             throw IOMMUError(
-                .EPERM, "memory_read_only", "the memory object cannot be written, so it cannot be mapped writable",
+                .EPERM, .memoryReadOnly, "the memory object cannot be written, so it cannot be mapped writable",
                 ["memory": .number(UInt64(memoryID))]
             )
         }
@@ -140,7 +140,7 @@ extension EmulatedContext {
         let handle = try sva.handle(mm)
         guard handle.bonds == 0 else {
             throw IOMMUError(
-                .EBUSY, "mm_bound", "the address space is bound to \(handle.bonds) devices",
+                .EBUSY, .mmBound, "the address space is bound to \(handle.bonds) devices",
                 hint: "unbind it, and close its queues, first", ["mm": .number(UInt64(mm))]
             )
         }
@@ -151,7 +151,7 @@ extension EmulatedContext {
         let space = try sva.handle(mm).space
         guard case .synthetic(let memory) = space.backing else {
             throw IOMMUError(
-                .EINVAL, "mm_of_process", "a process's own address space is changed by the process only",
+                .EINVAL, .mmOfProcess, "a process's own address space is changed by the process only",
                 hint: "mm.create makes one that can be changed", ["mm": .number(UInt64(mm))]
             )
         }
@@ -163,7 +163,7 @@ extension EmulatedContext {
             range.last <= SVAManager.lastAddress
         else {
             throw IOMMUError(
-                .EINVAL, "bad_range", "the range must consist of whole pages below 2^48",
+                .EINVAL, .badRange, "the range must consist of whole pages below 2^48",
                 ["va": .hex(va), "length": .hex(length)]
             )
         }
@@ -185,10 +185,10 @@ extension EmulatedContext {
 
     /// `sva.unbind`. - Returns: users left.
     package func unbindSVA(bond id: ObjectID) throws(IOMMUError) -> Int {
-        guard let bond = sva.bonds[id] else { throw .unknown("bond", id) }
+        guard let bond = sva.bonds[id] else { throw .unknown(.unknownBond, "bond", id) }
         guard bond.users > bond.queues.count else {
             throw IOMMUError(
-                .EBUSY, "bond_of_queues", "the bond is held by \(bond.queues.count) open queues only",
+                .EBUSY, .bondOfQueues, "the bond is held by \(bond.queues.count) open queues only",
                 hint: "queue.close releases it", ["bond": .number(UInt64(id))]
             )
         }
@@ -211,7 +211,7 @@ extension EmulatedContext {
         let space = try sva.handle(mm).space
         guard let va else { return backend.sva.broadcastTLBI(space, nil) }
         guard let range = AddressRange(start: va, length: length ?? 4096) else {
-            throw IOMMUError(.EINVAL, "bad_range", "the range is empty or wraps", ["va": .hex(va)])
+            throw IOMMUError(.EINVAL, .badRange, "the range is empty or wraps", ["va": .hex(va)])
         }
         backend.sva.broadcastTLBI(space, range)
     }

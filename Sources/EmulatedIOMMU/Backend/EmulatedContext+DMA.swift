@@ -49,10 +49,10 @@ extension EmulatedContext {
         completion: @escaping (Result<DeviceOutcome, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<DeviceOutcome> {
         guard let streamID = device.description.streamIDs.first else {
-            throw IOMMUError(.ENODEV, "no_stream", "device \(device.name) has no stream")
+            throw IOMMUError(.ENODEV, .noStream, "device \(device.name) has no stream")
         }
         if let pasid, pasid >= 1 << 20 {
-            throw IOMMUError(.EINVAL, "bad_pasid", "a PASID has 20 bits", ["pasid": .number(UInt64(pasid))])
+            throw IOMMUError(.EINVAL, .badPASID, "a PASID has 20 bits", ["pasid": .number(UInt64(pasid))])
         }
         if let pasid { _ = device.sharers[pasid]?.probe() }
         let master = device.master
@@ -64,9 +64,9 @@ extension EmulatedContext {
             isQuiesced: isQuiesced
         ) { termination in
             switch termination {
-            case .steAbort where master.attachment.isBlocked: "blocked"
-            case .faultNotRecorded where isQuiesced(): "quiesced"
-            default: termination.rawValue
+            case .steAbort where master.attachment.isBlocked: .blocked
+            case .faultNotRecorded where isQuiesced(): .quiesced
+            default: Reason(termination)
             }
         }
         let engine = device.smmu.engine
@@ -91,13 +91,13 @@ extension EmulatedContext {
     func checkSpan(_ address: UInt64, length: UInt64, limit: UInt64) throws(IOMMUError) {
         guard length > 0, length <= limit else {
             throw IOMMUError(
-                .EINVAL, "bad_length", "a transfer has 1 to \(limit) bytes",
+                .EINVAL, .badLength, "a transfer has 1 to \(limit) bytes",
                 ["length": .hex(length), "limit": .hex(limit)]
             )
         }
         guard AddressRange(start: address, length: length) != nil else {
             throw IOMMUError(
-                .EOVERFLOW, "address_overflow", "the range goes beyond the last address",
+                .EOVERFLOW, .addressOverflow, "the range goes beyond the last address",
                 ["iova": .hex(address), "length": .hex(length)]
             )
         }

@@ -43,7 +43,7 @@ extension EmulatedContext {
     package func streamTableEntry(of stream: StreamName) throws(IOMMUError) -> StructureDescription {
         guard let entry = try backend.smmu(named: stream.smmu).smmu.lookupSTE(streamID: stream.streamID) else {
             throw IOMMUError(
-                .ENOENT, "no_ste", "the stream table of \(stream.smmu) has no entry for StreamID \(stream.streamID)",
+                .ENOENT, .noSTE, "the stream table of \(stream.smmu) has no entry for StreamID \(stream.streamID)",
                 ["smmu": .text(stream.smmu), "stream_id": .number(UInt64(stream.streamID))])
         }
         return StructureDescription(words: entry.words, fields: entry.fields.map { NamedField($0) })
@@ -55,7 +55,7 @@ extension EmulatedContext {
         let smmu = try backend.smmu(named: stream.smmu).smmu
         guard let descriptor = smmu.lookupCD(streamID: stream.streamID, substreamID: substreamID) else {
             throw IOMMUError(
-                .ENOENT, "no_cd",
+                .ENOENT, .noCD,
                 "stream \(stream.streamID) of \(stream.smmu) has no context descriptor \(substreamID)",
                 [
                     "smmu": .text(stream.smmu), "stream_id": .number(UInt64(stream.streamID)),

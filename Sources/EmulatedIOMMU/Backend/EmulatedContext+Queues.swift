@@ -17,13 +17,13 @@ extension EmulatedContext {
         let device = try device(deviceID)
         guard device.description.queues > 0 else {
             throw IOMMUError(
-                .ENODEV, "no_queues", "device \(device.name) is not an accelerator: it has no queues",
+                .ENODEV, .noQueues, "device \(device.name) is not an accelerator: it has no queues",
                 hint: "topology.list lists accelerators under uacce", ["device": .number(UInt64(deviceID))]
             )
         }
         guard device.openQueues < device.description.queues else {
             throw IOMMUError(
-                .EBUSY, "queues_in_use", "all \(device.description.queues) queues of device \(device.name) are open",
+                .EBUSY, .queuesInUse, "all \(device.description.queues) queues of device \(device.name) are open",
                 hint: "close one", ["device": .number(UInt64(deviceID))]
             )
         }

@@ -41,7 +41,7 @@ extension EmulatedContext: ContextCompanion {
     package func release(device: Device) { session?.release(device: device) }
 
     package func close() {
-        pending.terminateAll(with: IOMMUError(.ECANCELED, "session_closed", "the session was closed"))
+        pending.terminateAll(with: IOMMUError(.ECANCELED, .sessionClosed, "the session was closed"))
         session?.close()
         session = nil
     }

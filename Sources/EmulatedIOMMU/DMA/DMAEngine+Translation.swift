@@ -77,7 +77,7 @@ extension DMAEngine {
         let reason = access.reason(termination)
         var error = IOMMUError(
             .EFAULT, reason, "the access was terminated without a record",
-            hint: reason == "blocked" ? "device.attach comes first" : nil,
+            hint: reason == .blocked ? "device.attach comes first" : nil,
             ["stream_id": .number(UInt64(access.streamID)), "address": .hex(address)]
         )
         if let pasid = access.pasid { error = error.with("pasid", .number(UInt64(pasid))) }
@@ -95,7 +95,7 @@ extension DMAEngine {
         guard tries < 512 else {
             return access.fail(
                 IOMMUError(
-                    .EFAULT, "too_many_page_requests", "the device has no page request group left"))
+                    .EFAULT, .tooManyPageRequests, "the device has no page request group left"))
         }
         let index = nextRequest
         nextRequest = (nextRequest + 1) & 0x1ff

@@ -119,7 +119,7 @@ package final class DMAEngine: SMMUDelegate {
         guard access.attempts <= access.attemptLimit(of: piece) else {
             return access.fail(
                 IOMMUError(
-                    .EFAULT, "fault_not_resolved", "the page faults of the access were answered but not resolved"))
+                    .EFAULT, .faultNotResolved, "the page faults of the access were answered but not resolved"))
         }
         let spans = access.spans(of: piece)
         var source: [DeviceAccess.Segment] = []
@@ -146,7 +146,7 @@ package final class DMAEngine: SMMUDelegate {
         else {
             return access.fail(
                 IOMMUError(
-                    .EFAULT, "no_memory_there", "the translated address has no memory behind it any more",
+                    .EFAULT, .noMemoryThere, "the translated address has no memory behind it any more",
                     ["physical_address": .hex((source.first ?? target.first)?.address ?? 0)]
                 ))
         }
@@ -173,7 +173,7 @@ package final class DMAEngine: SMMUDelegate {
             transferring.removeAll { $0 === access }
             return access.fail(
                 IOMMUError(
-                    .EFAULT, "mm_exited", "the address space behind the translation has ended"))
+                    .EFAULT, .mmExited, "the address space behind the translation has ended"))
         }
         // An executor that works at once has finished it already.
         if transferring.contains(where: { $0 === access }) { access.transfer = transfer }
@@ -194,7 +194,7 @@ package final class DMAEngine: SMMUDelegate {
         case .unreachable(let address):
             access.fail(
                 IOMMUError(
-                    .EFAULT, "page_unreachable", "the process permits the access, but its page cannot be had",
+                    .EFAULT, .pageUnreachable, "the process permits the access, but its page cannot be had",
                     hint: "touch the memory first; pages that only userfaultfd could fill are out of a device's reach",
                     ["address": .hex(address)]
                 ))
@@ -242,7 +242,7 @@ package final class DMAEngine: SMMUDelegate {
             let error =
                 ending(access, at: nil)
                 ?? IOMMUError(
-                    .EFAULT, "page_request_failed", "the page request of the access was answered with a refusal")
+                    .EFAULT, .pageRequestFailed, "the page request of the access was answered with a refusal")
             settled.append((access, .failure(error)))
         }
         schedulePump()

@@ -56,7 +56,7 @@ package final class DeviceAccess {
     /// Whether somebody resolves page requests of this device and PASID.
     let usesPageRequests: Bool
     /// Says in the client's terms why a transaction was terminated without a record.
-    let reason: (Termination) -> String
+    let reason: (Termination) -> Reason
     /// Whether the address space that it works on has ended.
     let isQuiesced: () -> Bool
     /// Set once the caller has been told that it has to wait.
@@ -72,7 +72,7 @@ package final class DeviceAccess {
 
     init(
         id: AccessID, streamID: UInt32, pasid: UInt32?, operation: DeviceOperation, usesPageRequests: Bool,
-        isQuiesced: @escaping () -> Bool = { false }, reason: @escaping (Termination) -> String
+        isQuiesced: @escaping () -> Bool = { false }, reason: @escaping (Termination) -> Reason
     ) {
         self.id = id
         self.streamID = streamID

@@ -23,7 +23,7 @@ package final class EmulatedSMMU {
                 memory: machine.memory, identification: try Identification(description), geometry: caches)
         } catch {
             throw IOMMUError(
-                .EINVAL, "smmu_not_modelled",
+                .EINVAL, .smmuNotModelled,
                 "SMMU \(description.name) cannot have \(error.field) = \(error.value): \(error.explanation)",
                 ["smmu": .text(description.name), "field": .text(error.field)]
             )

@@ -6,7 +6,7 @@ extension SMMUDriver {
     /// SMMUEN.
     func bringUp() throws(IOMMUError) {
         guard features.hasStage1 || features.hasStage2 else {
-            throw IOMMUError(.EOPNOTSUPP, "no_translation", "\(name) has neither stage of translation")
+            throw IOMMUError(.EOPNOTSUPP, .noTranslation, "\(name) has neither stage of translation")
         }
         var enabled: UInt32 = 0
         try setCR0(enabled)
@@ -63,6 +63,6 @@ extension SMMUDriver {
     }
 
     private func silent(_ register: String) -> IOMMUError {
-        IOMMUError(.EIO, "smmu_silent", "\(name) does not acknowledge \(register)")
+        IOMMUError(.EIO, .smmuSilent, "\(name) does not acknowledge \(register)")
     }
 }

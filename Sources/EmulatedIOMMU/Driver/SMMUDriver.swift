@@ -70,8 +70,8 @@ package final class SMMUDriver {
             priQueue = nil
         }
         medium = TableMedium(memory: memory, queue: queue)
-        asids = TagAllocator(kind: "asid", bits: features.asidBits)
-        vmids = TagAllocator(kind: "vmid", bits: features.vmidBits)
+        asids = TagAllocator(kind: .asid, bits: features.asidBits)
+        vmids = TagAllocator(kind: .vmid, bits: features.vmidBits)
         transitVMID = UInt16((UInt32(1) << UInt32(features.vmidBits)) - 1)
         _ = vmids.take(UInt32(transitVMID))
         try bringUp()

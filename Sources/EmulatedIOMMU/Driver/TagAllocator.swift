@@ -10,10 +10,26 @@ package protocol TagSource: AnyObject {
     func release(_ tag: UInt32)
 }
 
+/// What a ``TagAllocator`` gives out.
+package enum TagKind: String {
+    case asid = "ASID"
+    case vmid = "VMID"
+    case pasid = "PASID"
+
+    /// The refusal when none is free.
+    fileprivate var exhausted: Reason {
+        switch self {
+        case .asid: .asidExhausted
+        case .vmid: .vmidExhausted
+        case .pasid: .pasidExhausted
+        }
+    }
+}
+
 /// Lowest free first, bounded by what the ID registers allow.
 package final class TagAllocator: TagSource {
-    /// What is given out, for refusals: "asid", "vmid", "pasid".
-    package let kind: String
+    /// What is given out.
+    package let kind: TagKind
     private let range: ClosedRange<UInt32>
     /// One bit per tag; grown as needed.
     private var words: [UInt64] = []
@@ -22,9 +38,9 @@ package final class TagAllocator: TagSource {
     package private(set) var inUse = 0
 
     /// - Parameters:
-    ///   - kind: "asid", "vmid", "pasid".
+    ///   - kind: What is given out, for refusals.
     ///   - bits: width of the tag, at most 20; tag 0 is never given out.
-    package init(kind: String, bits: Int) {
+    package init(kind: TagKind, bits: Int) {
         self.kind = kind
         range = 1...max(1, (UInt32(1) << UInt32(min(max(bits, 1), 20))) - 1)
     }
@@ -38,7 +54,7 @@ package final class TagAllocator: TagSource {
         let tag = UInt32(index * 64 + (~words[index]).trailingZeroBitCount)
         guard tag <= range.upperBound else {
             throw IOMMUError(
-                .ENOSPC, "\(kind)_exhausted", "all \(range.count) \(kind.uppercased())s are in use",
+                .ENOSPC, kind.exhausted, "all \(range.count) \(kind.rawValue)s are in use",
                 hint: "release an object that holds one"
             )
         }

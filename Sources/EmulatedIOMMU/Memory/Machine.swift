@@ -19,7 +19,7 @@ package final class Machine {
     /// - Parameter outputAddressBits: the smallest OAS of the machine's SMMUs; below 44 everything moves down.
     package init(outputAddressBits: Int = 44) throws(IOMMUError) {
         guard let layout = Layout(bits: outputAddressBits) else {
-            throw IOMMUError(.EINVAL, "bad_output_size", "\(outputAddressBits) output address bits cannot be laid out")
+            throw IOMMUError(.EINVAL, .badOutputSize, "\(outputAddressBits) output address bits cannot be laid out")
         }
         tables = try TableRAM(base: layout.tables.start, size: layout.tables.length)
         windows = WindowTable(space: layout.windows)

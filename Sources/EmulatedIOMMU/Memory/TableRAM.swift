@@ -23,7 +23,7 @@ final class TableRAM {
 
     init(base: UInt64, size: UInt64) throws(IOMMUError) {
         guard let memory = clinux_reserve(size) else {
-            throw IOMMUError(.ENOMEM, "no_table_memory", "the address space for translation tables cannot be reserved")
+            throw IOMMUError(.ENOMEM, .noTableMemory, "the address space for translation tables cannot be reserved")
         }
         self.base = base
         self.size = size
@@ -40,7 +40,7 @@ final class TableRAM {
     func allocate(bytes: UInt64) throws(IOMMUError) -> UInt64 {
         let order = bytes.trailingZeroBitCount - TableRAM.smallest
         guard bytes.nonzeroBitCount == 1, order >= 0, order < clean.count else {
-            throw IOMMUError(.EINVAL, "bad_table_size", "tables are powers of two of at least 4096 bytes")
+            throw IOMMUError(.EINVAL, .badTableSize, "tables are powers of two of at least 4096 bytes")
         }
         guard bytes <= limit &- used else { throw outOfMemory() }
         let offset: UInt64
@@ -98,7 +98,7 @@ final class TableRAM {
 
     private func outOfMemory() -> IOMMUError {
         IOMMUError(
-            .ENOMEM, "no_table_memory", "no memory is left for translation tables",
+            .ENOMEM, .noTableMemory, "no memory is left for translation tables",
             hint: "map larger aligned pieces so that fewer tables are needed, or unmap some",
             ["used": .number(used), "limit": .number(limit)]
         )

@@ -34,7 +34,7 @@ final class WindowTable {
                 ?? room(from: space.start, length: length, alignment: alignment)
         else {
             throw IOMMUError(
-                .ENOMEM, "no_physical_space", "no physical address range is left for a memory object of this size",
+                .ENOMEM, .noPhysicalSpace, "no physical address range is left for a memory object of this size",
                 hint: "close memory objects that are not needed", ["size": .number(object.size)]
             )
         }

@@ -55,7 +55,7 @@ extension ProcessCandidate {
 
     static var notMemAndMaps: IOMMUError {
         IOMMUError(
-            .EINVAL, "not_mem_and_maps", "the two descriptors are not the mem and maps files of one process",
+            .EINVAL, .notMemAndMaps, "the two descriptors are not the mem and maps files of one process",
             hint: "open /proc/self/mem (O_RDWR) and /proc/self/maps in the process and send both in this order"
         )
     }

@@ -9,7 +9,7 @@ extension ProcessCandidate {
         pid: Int32, by client: ClientIdentity, files: any ProcessFiles = KernelProcessFiles()
     ) throws(IOMMUError) {
         guard pid > 0 else {
-            throw IOMMUError(.EINVAL, "bad_pid", "a pid is a positive number", ["pid": .number(UInt64(pid.magnitude))])
+            throw IOMMUError(.EINVAL, .badPid, "a pid is a positive number", ["pid": .number(UInt64(pid.magnitude))])
         }
         do throws(IOMMUError) {
             try Self.checkOwner(of: pid, client, files)
@@ -38,13 +38,13 @@ extension ProcessCandidate {
     static func pid(ofPidfd descriptor: Int32, _ files: any ProcessFiles) throws(IOMMUError) -> Int32 {
         guard let value = numbers(ofPidfd: descriptor, files)?.first, let pid = Int32(value) else {
             throw IOMMUError(
-                .EINVAL, "not_a_pidfd", "the descriptor is not a pidfd",
+                .EINVAL, .notAPidfd, "the descriptor is not a pidfd",
                 hint: "send a pidfd, or two descriptors: your own /proc/self/mem and /proc/self/maps"
             )
         }
         guard pid != 0 else {
             throw IOMMUError(
-                .EINVAL, "foreign_pid_namespace", "the process is not visible in the daemon's pid namespace",
+                .EINVAL, .foreignPidNamespace, "the process is not visible in the daemon's pid namespace",
                 hint: "let the process send its own /proc/self/mem and /proc/self/maps"
             )
         }
@@ -54,7 +54,7 @@ extension ProcessCandidate {
 
     private static var hidden: IOMMUError {
         IOMMUError(
-            .EPERM, "process_hidden", "the daemon's /proc does not show the processes of other users",
+            .EPERM, .processHidden, "the daemon's /proc does not show the processes of other users",
             hint: "run the daemon with ProtectProc=default (hidepid=0), or \(grant)"
         )
     }
@@ -65,7 +65,7 @@ extension ProcessCandidate {
     }
 
     static var noProcess: IOMMUError {
-        IOMMUError(.ESRCH, "no_such_process", "there is no such process, or it has already exited")
+        IOMMUError(.ESRCH, .noSuchProcess, "there is no such process, or it has already exited")
     }
 
     /// Real, effective and saved ids of the process are the caller's, and it has an address space.
@@ -79,7 +79,7 @@ extension ProcessCandidate {
             gids.prefix(3).allSatisfy({ UInt32($0) == client.gid })
         else {
             throw IOMMUError(
-                .EPERM, "not_same_user",
+                .EPERM, .notSameUser,
                 "the process does not have the caller's uid and gid as its real, effective and saved ones",
                 hint: "let the process open its own /proc/self/mem and /proc/self/maps and send both",
                 ["uid": .number(UInt64(client.uid)), "gid": .number(UInt64(client.gid))]
@@ -87,7 +87,7 @@ extension ProcessCandidate {
         }
         guard ProcFile.values(of: "VmSize", in: status) != nil else {
             throw IOMMUError(
-                .ESRCH, "mm_exited", "the process has no address space: it has exited, or is of the kernel")
+                .ESRCH, .mmExited, "the process has no address space: it has exited, or is of the kernel")
         }
     }
 
@@ -155,7 +155,7 @@ extension ProcessCandidate {
 
     private static var notDumpable: IOMMUError {
         IOMMUError(
-            .EPERM, "not_dumpable",
+            .EPERM, .notDumpable,
             "the process is not dumpable, or holds capabilities that the daemon does not: nobody may look into it",
             hint: "prctl(PR_SET_DUMPABLE, 1) in the process, or let it send its own /proc/self/mem and /proc/self/maps"
         )
@@ -164,24 +164,24 @@ extension ProcessCandidate {
     private static func refusal(_ code: Int32, _ files: any ProcessFiles) -> IOMMUError {
         guard code == Glibc.EACCES || code == Glibc.EPERM else {
             return code == Glibc.EMFILE || code == Glibc.ENFILE
-                ? IOMMUError(.EMFILE, "no_descriptors", "the daemon has no descriptor left") : noProcess
+                ? IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left") : noProcess
         }
         let scope = files.read("/proc/sys/kernel/yama/ptrace_scope").flatMap { Int($0.prefix { $0.isNumber }) } ?? 0
         if scope > 0 {
             return IOMMUError(
-                .EPERM, "yama_ptrace_scope",
+                .EPERM, .yamaPtraceScope,
                 "Yama (kernel.yama.ptrace_scope = \(scope)) keeps the daemon out of the process",
                 hint: "give the daemon CAP_SYS_PTRACE, or \(grant)", ["ptrace_scope": .number(UInt64(scope))]
             )
         }
         guard files.mayTrace else {
             return IOMMUError(
-                .EPERM, "no_cap_sys_ptrace", "the daemon runs without CAP_SYS_PTRACE and may not look into the process",
+                .EPERM, .noCapSysPtrace, "the daemon runs without CAP_SYS_PTRACE and may not look into the process",
                 hint: "give the daemon CAP_SYS_PTRACE, or \(grant)"
             )
         }
         return IOMMUError(
-            .EPERM, "ptrace_refused", "the kernel keeps the daemon out of the process",
+            .EPERM, .ptraceRefused, "the kernel keeps the daemon out of the process",
             hint: "give the daemon CAP_DAC_OVERRIDE besides CAP_SYS_PTRACE, or \(grant)"
         )
     }

@@ -32,7 +32,7 @@ final class ProcessWindows {
             return physical(index)
         }
         guard UInt64(windows.count + 1) * Self.size - 1 <= range.last &- range.start else {
-            throw IOMMUError(.ENOMEM, "no_process_windows", "devices use too much of all processes' memory at once")
+            throw IOMMUError(.ENOMEM, .noProcessWindows, "devices use too much of all processes' memory at once")
         }
         windows.append(window)
         return physical(windows.count - 1)

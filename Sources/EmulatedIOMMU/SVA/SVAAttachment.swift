@@ -55,7 +55,7 @@ final class SVAAttachment {
             for device in devices {
                 guard device.master.attachment(pasid: pasid).isBlocked else {
                     throw IOMMUError(
-                        .EBUSY, "pasid_in_use", "PASID \(pasid) of device \(device.name) is attached to something else",
+                        .EBUSY, .pasidInUse, "PASID \(pasid) of device \(device.name) is attached to something else",
                         hint: "detach it first", ["pasid": .number(UInt64(pasid)), "name": .text(device.name)]
                     )
                 }
@@ -123,7 +123,7 @@ extension AddressSpace {
         if let pasid {
             guard pasid < end else {
                 throw IOMMUError(
-                    .EOVERFLOW, "pasid_too_large", "the address space has PASID \(pasid), which the device cannot send",
+                    .EOVERFLOW, .pasidTooLarge, "the address space has PASID \(pasid), which the device cannot send",
                     hint: "bind it to this device first, or free lower PASIDs",
                     ["pasid": .number(UInt64(pasid)), "limit": .number(UInt64(end))]
                 )
@@ -137,7 +137,7 @@ extension AddressSpace {
             guard tag < end else {
                 manager.pasids.release(tag)
                 throw IOMMUError(
-                    .ENOSPC, "pasid_exhausted", "all PASIDs that the device can send are in use",
+                    .ENOSPC, .pasidExhausted, "all PASIDs that the device can send are in use",
                     hint: "unbind address spaces that are not needed", ["limit": .number(UInt64(end))]
                 )
             }

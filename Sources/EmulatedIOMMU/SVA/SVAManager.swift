@@ -7,9 +7,9 @@ package final class SVAManager {
     let executor: any WorkExecutor
     let windows: ProcessWindows
     /// One PASID per address space, the same on every device. A test replaces it to inject exhaustion.
-    package var pasids: any TagSource = TagAllocator(kind: "pasid", bits: 20)
+    package var pasids: any TagSource = TagAllocator(kind: .pasid, bits: 20)
     /// The CPUs' ASIDs, of which those that an SMMU uses are pinned.
-    package var cpuASIDs: any TagSource = TagAllocator(kind: "asid", bits: 16)
+    package var cpuASIDs: any TagSource = TagAllocator(kind: .asid, bits: 16)
     /// Who grants access to processes. A test replaces it to inject refusals.
     package var processFiles: any ProcessFiles = KernelProcessFiles()
     private let emit: (BackendEvent) -> Void

@@ -58,13 +58,13 @@ extension SVASession {
         context.emit(.bond, device: name, members)
     }
 
-    func announce(_ queue: AcceleratorQueue, reason: String) {
+    func announce(_ queue: AcceleratorQueue, reason: Reason) {
         context.emit(
             .queue, device: queue.bond.device.name,
             [
                 .init("queue", .number(UInt64(queue.id))), .init("name", .text(queue.bond.device.name)),
                 .init("mm", .number(UInt64(queue.bond.handle.id))), .init("state", .text(queue.state.rawValue)),
-                .init("reason", .text(reason)),
+                .init("reason", .text(reason.slug)),
             ])
     }
 }

@@ -36,7 +36,7 @@ package final class SVASession {
     // MARK: Address spaces
 
     func handle(_ id: ObjectID) throws(IOMMUError) -> AddressSpaceHandle {
-        guard let handle = mms[id] else { throw .unknown("mm", id) }
+        guard let handle = mms[id] else { throw .unknown(.unknownMM, "mm", id) }
         return handle
     }
 
@@ -153,7 +153,7 @@ package final class SVASession {
 
     /// The device's bonds end with it. What its queues hold stays, for them to answer and to be closed.
     func release(device: Device) {
-        end(device, IOMMUError(.ENODEV, "device_unbound", "device \(device.name) was unbound"))
+        end(device, IOMMUError(.ENODEV, .deviceUnbound, "device \(device.name) was unbound"))
         for (_, bond) in bonds.all where bond.device.device === device {
             bond.users = bond.queues.count
             // The id may come to mean another device.
@@ -184,14 +184,14 @@ package final class SVASession {
                     ? "an SMMU with stage 1 and the CPUs' page size" : nil
         if let missing {
             throw IOMMUError(
-                .ENODEV, "no_sva", "device \(device.name) cannot share address spaces: it has no \(missing)",
+                .ENODEV, .noSVA, "device \(device.name) cannot share address spaces: it has no \(missing)",
                 hint: "topology.list says what each device has", ["name": .text(device.name)]
             )
         }
         // A group has every PASID together.
         guard let sibling = device.group.devices.first(where: { $0.pasidBits == 0 }) else { return }
         throw IOMMUError(
-            .ENODEV, "no_sva",
+            .ENODEV, .noSVA,
             "device \(device.name) cannot share address spaces: \(sibling.name) of the same group has no PASIDs",
             hint: "topology.list says what each device has",
             ["name": .text(device.name), "sibling": .text(sibling.name)]
@@ -201,7 +201,7 @@ package final class SVASession {
     // MARK: Queues
 
     func queue(_ id: ObjectID) throws(IOMMUError) -> AcceleratorQueue {
-        guard let queue = queues[id] else { throw .unknown("queue", id) }
+        guard let queue = queues[id] else { throw .unknown(.unknownQueue, "queue", id) }
         return queue
     }
 

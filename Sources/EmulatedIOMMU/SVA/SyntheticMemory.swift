@@ -27,7 +27,7 @@ final class SyntheticMemory {
         guard index == areas.count || areas[index].range.start > range.last else {
             let other = areas[index].range
             throw IOMMUError(
-                .EEXIST, "va_in_use", "the range meets an area of the address space that is already mapped",
+                .EEXIST, .vaInUse, "the range meets an area of the address space that is already mapped",
                 hint: "mm.unmap it first", ["va": .hex(other.start), "length": .hex(other.length)]
             )
         }

@@ -40,7 +40,7 @@ extension SMMUDriver: TranslationDriver {
     /// What was made by another kind of driver.
     fileprivate var foreignDomain: IOMMUError {
         IOMMUError(
-            .EINVAL, "other_smmu", "the translation does not belong to \(name)",
+            .EINVAL, .otherSMMU, "the translation does not belong to \(name)",
             hint: "allocate it with a device behind the same SMMU")
     }
 }
@@ -56,7 +56,7 @@ extension NestedDomain: NestedTranslation {
 extension DriverVIOMMU: GuestSlice {
     package func setVDevice(virtualID: UInt32, port: any TranslationPort) throws(IOMMUError) {
         guard let master = port as? Master else {
-            throw IOMMUError(.EINVAL, "other_smmu", "the device is behind another SMMU than the viommu")
+            throw IOMMUError(.EINVAL, .otherSMMU, "the device is behind another SMMU than the viommu")
         }
         try setVDevice(virtualID: virtualID, master: master)
     }

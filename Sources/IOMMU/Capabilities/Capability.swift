@@ -20,7 +20,18 @@ package enum Capability: String, Sendable, CaseIterable {
     case descriptorExport = "descriptor_export"
 
     /// The `reason` of the refusal where it is missing: `no_device_dma` and so on.
-    package var missingReason: String { "no_" + rawValue }
+    package var missingReason: Reason {
+        switch self {
+        case .deviceDMA: .noDeviceDMA
+        case .sharedAddressing: .noSharedAddressing
+        case .acceleratorQueues: .noAcceleratorQueues
+        case .smmuInspection: .noSMMUInspection
+        case .tlbBroadcast: .noTLBBroadcast
+        case .bareSMMUs: .noBareSMMUs
+        case .deviceHotplug: .noDeviceHotplug
+        case .descriptorExport: .noDescriptorExport
+        }
+    }
 
     /// `EOPNOTSUPP`: the backend does not have it.
     package var missing: IOMMUError {

@@ -94,7 +94,7 @@ extension FaultDescription {
     package var error: IOMMUError {
         let place = address.map { " at " + hexadecimal($0) } ?? ""
         return IOMMUError(
-            .EFAULT, type.lowercased(), "the SMMU refused the access\(place) with \(type)",
+            .EFAULT, .event(type), "the SMMU refused the access\(place) with \(type)",
             ["event": .object(members)])
     }
 }

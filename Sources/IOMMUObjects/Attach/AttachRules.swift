@@ -10,13 +10,13 @@ enum AttachRules {
         guard let pasid else { return DeviceGroup.ridKey }
         guard device.group.devices.allSatisfy({ $0.pasidBits > 0 }) else {
             throw IOMMUError(
-                .EOPNOTSUPP, "no_pasid", "device \(device.name) has no PASIDs",
+                .EOPNOTSUPP, .noPASID, "device \(device.name) has no PASIDs",
                 hint: "topology.list tells the pasid_bits of each device", ["name": .text(device.name)])
         }
         let bits = device.group.devices.map(\.pasidBits).min() ?? 0
         guard pasid != DeviceGroup.ridKey, pasid >> UInt32(bits) == 0 else {
             throw IOMMUError(
-                .EINVAL, "bad_pasid", "device \(device.name) has the PASIDs 1 to \((UInt32(1) << UInt32(bits)) - 1)",
+                .EINVAL, .badPASID, "device \(device.name) has the PASIDs 1 to \((UInt32(1) << UInt32(bits)) - 1)",
                 hint: "leave pasid out for the device's own transactions",
                 ["name": .text(device.name), "pasid": .number(UInt64(pasid))])
         }
@@ -27,7 +27,7 @@ enum AttachRules {
     static func check(_ hwpt: HWPT, on device: Device, key: UInt32) throws(IOMMUError) {
         guard hwpt.driver === device.driver else {
             throw IOMMUError(
-                .EINVAL, "other_smmu",
+                .EINVAL, .otherSMMU,
                 "hwpt \(hwpt.id) is a table of \(hwpt.driver.name), the device is behind \(device.driver.name)",
                 hint: "attach the IOAS, or allocate an hwpt with this device",
                 ["hwpt": .number(UInt64(hwpt.id)), "name": .text(device.name)])
@@ -40,7 +40,7 @@ enum AttachRules {
         if let nested = hwpt as? NestedHWPT, nested.domain.needsVirtualID {
             for member in device.group.devices where member.handle?.vdevice?.viommu !== nested.viommu {
                 throw IOMMUError(
-                    .ENOENT, "vdevice_required",
+                    .ENOENT, .vdeviceRequired,
                     "device \(member.name) has no virtual StreamID in viommu \(nested.viommu.id)",
                     hint: "vdevice.alloc comes before a stage 1 of the guest",
                     ["viommu": .number(UInt64(nested.viommu.id)), "name": .text(member.name)])
@@ -54,13 +54,13 @@ enum AttachRules {
         let isStage1 = !hwpt.isNested && hwpt.paging.domain.stage == 1
         if !isStage1, hasPASIDs || group.devices.contains(where: { !$0.sharedPASIDs.isEmpty }) {
             throw IOMMUError(
-                .EBUSY, "pasids_in_use", "PASIDs of device \(device.name) are in use, which needs a stage 1 below it",
+                .EBUSY, .pasidsInUse, "PASIDs of device \(device.name) are in use, which needs a stage 1 below it",
                 hint: "detach the PASIDs and unbind shared address spaces first",
                 ["hwpt": .number(UInt64(hwpt.id)), "name": .text(device.name)])
         }
         if hasPASIDs, !hwpt.paging.flags.contains(.pasid) {
             throw IOMMUError(
-                .EINVAL, "not_pasid_compatible", "hwpt \(hwpt.id) cannot sit beside attached PASIDs",
+                .EINVAL, .notPASIDCompatible, "hwpt \(hwpt.id) cannot sit beside attached PASIDs",
                 hint: "allocate it with the flag pasid",
                 ["hwpt": .number(UInt64(hwpt.id)), "name": .text(device.name)])
         }
@@ -69,7 +69,7 @@ enum AttachRules {
     private static func checkPASID(_ hwpt: HWPT, on device: Device, pasid: UInt32) throws(IOMMUError) {
         guard !hwpt.isNested, hwpt.paging.flags.contains(.pasid) else {
             throw IOMMUError(
-                .EINVAL, "not_pasid_compatible", "hwpt \(hwpt.id) was not allocated for PASIDs",
+                .EINVAL, .notPASIDCompatible, "hwpt \(hwpt.id) was not allocated for PASIDs",
                 hint: "allocate it with the flag pasid",
                 ["hwpt": .number(UInt64(hwpt.id)), "pasid": .number(UInt64(pasid))])
         }
@@ -77,14 +77,14 @@ enum AttachRules {
             below.isNested || !below.paging.flags.contains(.pasid)
         {
             throw IOMMUError(
-                .EINVAL, "rid_not_pasid_compatible",
+                .EINVAL, .ridNotPASIDCompatible,
                 "device \(device.name) itself is attached to hwpt \(below.id), which was not allocated for PASIDs",
                 hint: "replace it by an hwpt with the flag pasid",
                 ["hwpt": .number(UInt64(below.id)), "pasid": .number(UInt64(pasid))])
         }
         if device.group.devices.contains(where: { $0.sharedPASIDs.contains(pasid) }) {
             throw IOMMUError(
-                .EBUSY, "pasid_taken", "PASID \(pasid) of device \(device.name) belongs to a shared address space",
+                .EBUSY, .pasidTaken, "PASID \(pasid) of device \(device.name) belongs to a shared address space",
                 hint: "take another; sva.list shows those in use",
                 ["name": .text(device.name), "pasid": .number(UInt64(pasid))])
         }
@@ -92,14 +92,14 @@ enum AttachRules {
 
     static func wrongKind(_ object: SessionObject) -> IOMMUError {
         IOMMUError(
-            .EINVAL, "wrong_kind", "object \(object.id) is a \(object.kind.rawValue): nothing to attach a device to",
+            .EINVAL, .wrongKind, "object \(object.id) is a \(object.kind.rawValue): nothing to attach a device to",
             hint: "an ioas or an hwpt is expected",
             ["pt": .number(UInt64(object.id)), "kind": .text(object.kind.rawValue)])
     }
 
     static func unknownPT(_ id: ObjectID, _ errno: Errno) -> IOMMUError {
         IOMMUError(
-            errno, "unknown_pt", "there is no object \(id) in this session",
+            errno, .unknownPt, "there is no object \(id) in this session",
             hint: "session.objects lists what there is",
             ["pt": .number(UInt64(id))])
     }

@@ -8,7 +8,7 @@ extension ObjectContext {
         let key = try AttachRules.key(object.device, pasid: pasid)
         if let hwpt = object.attachments[key] {
             throw IOMMUError(
-                .EBUSY, "already_attached", "device \(object.device.name) is attached to hwpt \(hwpt.id)",
+                .EBUSY, .alreadyAttached, "device \(object.device.name) is attached to hwpt \(hwpt.id)",
                 hint: "device.replace moves it without a gap",
                 ["device": .number(UInt64(id)), "hwpt": .number(UInt64(hwpt.id))])
         }
@@ -48,7 +48,7 @@ extension ObjectContext {
     private func groupElsewhere(_ object: DeviceObject, _ attachment: GroupAttachment) -> IOMMUError {
         let sibling = attachment.devices.first?.device.name ?? ""
         return IOMMUError(
-            .EINVAL, "group_attached_elsewhere",
+            .EINVAL, .groupAttachedElsewhere,
             "group \(object.device.group.id) is attached to hwpt \(attachment.hwpt.id) already, by \(sibling)",
             hint: "attach to that hwpt, or move the group with device.replace",
             [
@@ -66,7 +66,7 @@ extension ObjectContext {
         guard let ioas = target as? IOAS else { throw AttachRules.wrongKind(target) }
         guard key == DeviceGroup.ridKey else {
             throw IOMMUError(
-                .EINVAL, "not_pasid_compatible", "a PASID is attached to an hwpt, not to an IOAS",
+                .EINVAL, .notPASIDCompatible, "a PASID is attached to an hwpt, not to an IOAS",
                 hint: "hwpt.alloc with the flag pasid makes one", ["ioas": .number(UInt64(pt))])
         }
         if let hwpt = ioas.hwpts.first(where: { $0.isAutomatic && $0.driver === object.device.driver }) {
@@ -86,7 +86,7 @@ extension ObjectContext {
         let key = try AttachRules.key(object.device, pasid: pasid)
         guard object.attachments[key] != nil, let attachment = object.device.group.attachments[key] else {
             throw IOMMUError(
-                .EINVAL, "not_attached", "device \(object.device.name) is not attached", hint: "use device.attach",
+                .EINVAL, .notAttached, "device \(object.device.name) is not attached", hint: "use device.attach",
                 ["device": .number(UInt64(id))])
         }
         do throws(IOMMUError) {

@@ -20,9 +20,11 @@ extension ObjectContext: MemoryOwner {}
 
 extension IOMMUError {
     /// `ENOENT`: an id of the daemon's own kinds of objects that nothing has.
-    package static func unknown(_ kind: String, _ id: ObjectID) -> IOMMUError {
+    ///
+    /// - Parameter kind: the key that the id has in requests.
+    package static func unknown(_ reason: Reason, _ kind: String, _ id: ObjectID) -> IOMMUError {
         IOMMUError(
-            .ENOENT, "unknown_\(kind)", "there is no \(kind) \(id) in this session",
+            .ENOENT, reason, "there is no \(kind) \(id) in this session",
             hint: "session.objects lists what there is", [kind: .number(UInt64(id))]
         )
     }

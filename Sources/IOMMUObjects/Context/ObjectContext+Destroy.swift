@@ -4,19 +4,19 @@ extension ObjectContext {
     package func destroy(object id: ObjectID) throws(IOMMUError) {
         guard let object = table[id] else {
             throw IOMMUError(
-                .ENOENT, "unknown_object", "there is no object \(id) in this session",
+                .ENOENT, .unknownObject, "there is no object \(id) in this session",
                 hint: "session.objects lists what there is", ["id": .number(UInt64(id))])
         }
         guard !(object is DeviceObject) else {
             throw IOMMUError(
-                .EBUSY, "device_bound", "object \(id) is a bound device", hint: "device.unbind ends it",
+                .EBUSY, .deviceBound, "object \(id) is a bound device", hint: "device.unbind ends it",
                 ["id": .number(UInt64(id)), "kind": .text(object.kind.rawValue)])
         }
         guard object.users == 0 else {
             let holders = table.all.filter { $0.references.contains { $0 === object } }
             let names = holders.prefix(4).map { "\($0.kind.rawValue) \($0.id)" }.joined(separator: ", ")
             throw IOMMUError(
-                .EBUSY, "object_in_use", "\(object.kind.rawValue) \(id) is used by \(names)",
+                .EBUSY, .objectInUse, "\(object.kind.rawValue) \(id) is used by \(names)",
                 hint: "end those first; session.objects shows the whole graph",
                 [
                     "id": .number(UInt64(id)), "kind": .text(object.kind.rawValue),

@@ -20,13 +20,13 @@ extension ObjectContext {
     func bindingProblem(of device: Device) -> IOMMUError? {
         if device.boundBy === self {
             return IOMMUError(
-                .EBUSY, "already_bound", "device \(device.name) is bound by this session already",
+                .EBUSY, .alreadyBound, "device \(device.name) is bound by this session already",
                 hint: "go on with its device object, or end that with device.unbind",
                 ["name": .text(device.name), "device": .number(UInt64(device.handle?.id ?? 0))])
         }
         guard device.description.coherent else {
             return IOMMUError(
-                .EINVAL, "not_cache_coherent", "device \(device.name) is not cache-coherent with the processors",
+                .EINVAL, .notCacheCoherent, "device \(device.name) is not cache-coherent with the processors",
                 hint: "only coherent devices can be bound", ["name": .text(device.name)])
         }
         if let owner = device.group.owner, owner !== self { return ownedElsewhere(device, owner) }
@@ -39,7 +39,7 @@ extension ObjectContext {
         let what =
             sibling == device.name ? "device \(sibling)" : "device \(sibling) of the same group \(device.group.id)"
         return IOMMUError(
-            .EBUSY, "group_owned_elsewhere", "\(what) is bound by \(owner.owner)",
+            .EBUSY, .groupOwnedElsewhere, "\(what) is bound by \(owner.owner)",
             hint: "a group belongs to one session at a time: unbind it there first",
             [
                 "name": .text(device.name), "group": .number(UInt64(device.group.id)), "sibling": .text(sibling),

@@ -25,7 +25,7 @@ extension ObjectContext {
             return try makeNested(in: viommu, for: device, request, faultQueue)
         case is PagingHWPT:
             throw IOMMUError(
-                .EOPNOTSUPP, "nest_through_viommu", "an SMMUv3 nests only through a viommu",
+                .EOPNOTSUPP, .nestThroughViommu, "an SMMUv3 nests only through a viommu",
                 hint: "viommu.alloc on that hwpt, then hwpt.alloc with the viommu as pt",
                 ["pt": .number(UInt64(request.pt))])
         default:
@@ -37,32 +37,32 @@ extension ObjectContext {
         let traits = device.driver.traits
         if request.vste != nil {
             throw unsupported(
-                "data_without_viommu", "a table over an IOAS takes no data", request,
+                .dataWithoutViommu, "a table over an IOAS takes no data", request,
                 hint: "a nested stage 1 has a viommu as pt")
         }
         guard Self.pagingFlags.contains(request.flags) else {
             throw unsupported(
-                "flags_unsupported", "this combination of flags is not possible", request,
+                .flagsUnsupported, "this combination of flags is not possible", request,
                 hint: "nest_parent stands alone; dirty_tracking and pasid may be combined")
         }
         if request.flags.contains(.nestParent), request.fault != nil {
             throw unsupported(
-                "flags_unsupported", "a nest parent reports no page faults", request,
+                .flagsUnsupported, "a nest parent reports no page faults", request,
                 hint: "leave fault out")
         }
         if request.flags.contains(.nestParent), !traits.hasNesting {
-            throw unsupported("no_nesting", "\(device.driver.name) does not implement both stages", request)
+            throw unsupported(.noNesting, "\(device.driver.name) does not implement both stages", request)
         }
         if request.flags.contains(.dirtyTracking), !traits.hasDirtyTracking {
-            throw unsupported("no_dirty_tracking", "\(device.driver.name) does not keep dirty state", request)
+            throw unsupported(.noDirtyTracking, "\(device.driver.name) does not keep dirty state", request)
         }
         if request.flags.contains(.pasid), traits.pasidBits == 0 {
-            throw unsupported("no_pasid", "\(device.driver.name) has no substreams", request)
+            throw unsupported(.noPASID, "\(device.driver.name) has no substreams", request)
         }
     }
 
     private func unsupported(
-        _ reason: String, _ message: String, _ request: HWPTRequest, hint: String? = nil
+        _ reason: Reason, _ message: String, _ request: HWPTRequest, hint: String? = nil
     ) -> IOMMUError {
         IOMMUError(
             .EOPNOTSUPP, reason, message, hint: hint,
@@ -132,7 +132,7 @@ extension ObjectContext {
         let hwpt = try table.object(id, .hwpt, as: PagingHWPT.self)
         guard hwpt.flags.contains(.dirtyTracking) else {
             throw IOMMUError(
-                .EOPNOTSUPP, "no_dirty_tracking", "hwpt \(id) was not allocated for dirty tracking",
+                .EOPNOTSUPP, .noDirtyTracking, "hwpt \(id) was not allocated for dirty tracking",
                 hint: "allocate it with the flag dirty_tracking", ["hwpt": .number(UInt64(id))])
         }
         return hwpt
@@ -146,26 +146,26 @@ extension ObjectContext {
         hwpt id: ObjectID, _ request: DirtyRequest
     ) throws(IOMMUError) -> (bitmap: [UInt8], dirty: UInt64) {
         let hwpt = try pagingHWPT(id)
-        func refusal(_ errno: Errno, _ reason: String, _ message: String, hint: String? = nil) -> IOMMUError {
+        func refusal(_ errno: Errno, _ reason: Reason, _ message: String, hint: String? = nil) -> IOMMUError {
             hwpt.ioas.refusal(errno, reason, message, request.iova, request.length, hint: hint)
                 .with("hwpt", .number(UInt64(id))).with("page_size", .hex(request.pageSize))
         }
         guard request.pageSize.nonzeroBitCount == 1 else {
-            throw refusal(.EINVAL, "bad_page_size", "a page size is a power of two")
+            throw refusal(.EINVAL, .badPageSize, "a page size is a power of two")
         }
         guard request.length > 0, (request.iova | request.length) & (request.pageSize - 1) == 0 else {
-            throw refusal(.EINVAL, "misaligned", "iova and length have to be multiples of page_size, and length not 0")
+            throw refusal(.EINVAL, .misaligned, "iova and length have to be multiples of page_size, and length not 0")
         }
         guard let range = AddressRange(start: request.iova, length: request.length) else {
-            throw refusal(.EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space")
+            throw refusal(.EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space")
         }
         let bytes = (request.length / request.pageSize - 1) / 8 + 1
         guard bytes <= limits.transfer else {
-            throw refusal(.EMSGSIZE, "transfer_too_large", "the bitmap would have more than \(limits.transfer) bytes")
+            throw refusal(.EMSGSIZE, .transferTooLarge, "the bitmap would have more than \(limits.transfer) bytes")
         }
         guard isContiguous(hwpt.ioas, range) else {
             throw refusal(
-                .EINVAL, "not_mapped", "part of the range is not mapped",
+                .EINVAL, .notMapped, "part of the range is not mapped",
                 hint: "ask for each mapping of its own; ioas.mappings lists them")
         }
         var bitmap = [UInt8](repeating: 0, count: Int(bytes))

@@ -28,12 +28,12 @@ extension ObjectContext {
     ) throws(IOMMUError) -> UInt64 {
         guard request.access.rawValue != 0 else {
             throw IOMMUError(
-                .EINVAL, "no_access", "a mapping allows reading, writing or both",
+                .EINVAL, .noAccess, "a mapping allows reading, writing or both",
                 hint: "name one in access, or leave access out for both", ["ioas": .number(UInt64(ioas.id))])
         }
         guard memory.isWritable || !request.access.allowsWriting else {
             throw IOMMUError(
-                .EPERM, "memory_not_writable", "memory object \(request.memory) cannot be written",
+                .EPERM, .memoryNotWritable, "memory object \(request.memory) cannot be written",
                 hint: "map it for reading, or pass a writable descriptor without F_SEAL_WRITE",
                 ["ioas": .number(UInt64(ioas.id)), "memory": .number(UInt64(request.memory))])
         }
@@ -151,14 +151,14 @@ extension ObjectContext {
         if iova == 0, length == .max { return unmapAll(ioas) }
         guard length > 0 else {
             throw ioas.refusal(
-                .EINVAL, "zero_length", "nothing is named to be unmapped", iova, length,
+                .EINVAL, .zeroLength, "nothing is named to be unmapped", iova, length,
                 hint: "iova 0 with length 0xffffffffffffffff unmaps everything")
         }
         let (last, overflow) = iova.addingReportingOverflow(length - 1)
         // As in iommufd, 2⁶⁴ - 1 is no address and, but for everything, no length.
         guard !overflow, iova < .max, length < .max else {
             throw ioas.refusal(
-                .EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space", iova, length)
+                .EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space", iova, length)
         }
         let extent = try ioas.extent(start: iova, last: last)
         var next = extent.first.start
@@ -195,7 +195,7 @@ extension ObjectContext {
         let (from, to) = (try ioas(source), try ioas(destination))
         guard !access.isEmpty else {
             throw IOMMUError(
-                .EINVAL, "no_access", "a mapping allows reading, writing or both",
+                .EINVAL, .noAccess, "a mapping allows reading, writing or both",
                 hint: "name one in access, or leave access out for both", ["ioas": .number(UInt64(destination))])
         }
         let pieces = try pieces(of: from, iova: iova, length: length, access: access)
@@ -235,12 +235,12 @@ extension ObjectContext {
         of ioas: IOAS, iova: UInt64, length: UInt64, access: Access
     ) throws(IOMMUError) -> [Area] {
         guard length > 0 else {
-            throw ioas.refusal(.EINVAL, "zero_length", "a mapping has at least one byte", iova, length)
+            throw ioas.refusal(.EINVAL, .zeroLength, "a mapping has at least one byte", iova, length)
         }
         let (last, overflow) = iova.addingReportingOverflow(length - 1)
         guard !overflow else {
             throw ioas.refusal(
-                .EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space", iova, length)
+                .EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space", iova, length)
         }
         var pieces: [Area] = []
         var next = iova
@@ -248,13 +248,13 @@ extension ObjectContext {
         while true {
             guard let here = position, here.start <= next else {
                 throw ioas.refusal(
-                    .ENOENT, "not_mapped", "the source range has a hole", next, last &- next &+ 1,
+                    .ENOENT, .notMapped, "the source range has a hole", next, last &- next &+ 1,
                     hint: "ioas.mappings lists what is mapped")
             }
             var area = here.area
             guard !access.allowsWriting || area.access.allowsWriting else {
                 throw ioas.refusal(
-                    .EPERM, "copy_adds_write", "a read-only mapping cannot be copied as a writable one", area.start,
+                    .EPERM, .copyAddsWrite, "a read-only mapping cannot be copied as a writable one", area.start,
                     area.length, hint: "copy it with access read")
             }
             area.offset &+= next &- area.start

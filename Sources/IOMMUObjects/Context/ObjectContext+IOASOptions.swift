@@ -16,7 +16,7 @@ extension ObjectContext {
     ) throws(IOMMUError) -> (mappings: [MappingDescription], next: UInt64?) {
         let ioas = try ioas(id)
         guard limit > 0 else {
-            throw IOMMUError(.EINVAL, "bad_limit", "a limit is at least 1", ["ioas": .number(UInt64(id))])
+            throw IOMMUError(.EINVAL, .badLimit, "a limit is at least 1", ["ioas": .number(UInt64(id))])
         }
         var mappings: [MappingDescription] = []
         var position = ioas.areas.first(endingAtOrAfter: start)
@@ -40,7 +40,7 @@ extension ObjectContext {
         if !enabled {
             guard ioas.hwpts.isEmpty || ioas.areas.isEmpty else {
                 throw IOMMUError(
-                    .EINVAL, "already_mapped", "ioas \(id) has hardware tables with mappings in them already",
+                    .EINVAL, .alreadyMapped, "ioas \(id) has hardware tables with mappings in them already",
                     hint: "turn huge_pages off before mapping", ["ioas": .number(UInt64(id))])
             }
             try ioas.checkMappings(areMultiplesOf: IOAS.pageSize)

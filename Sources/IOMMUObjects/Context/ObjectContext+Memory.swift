@@ -23,7 +23,7 @@ extension ObjectContext {
 
     package func createMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> ObjectID {
         guard size > 0 else {
-            throw IOMMUError(.EINVAL, "zero_length", "a memory object has at least one byte", ["size": .hex(size)])
+            throw IOMMUError(.EINVAL, .zeroLength, "a memory object has at least one byte", ["size": .hex(size)])
         }
         try checkSize(size)
         try chargeObject(descriptors: 1)
@@ -54,7 +54,7 @@ extension ObjectContext {
     private func checkSize(_ size: UInt64) throws(IOMMUError) {
         guard size <= limits.memorySize else {
             throw IOMMUError(
-                .EFBIG, "memory_too_large", "a memory object may have at most \(limits.memorySize) bytes",
+                .EFBIG, .memoryTooLarge, "a memory object may have at most \(limits.memorySize) bytes",
                 ["size": .hex(size), "limit": .hex(limits.memorySize)])
         }
     }
@@ -93,7 +93,7 @@ extension ObjectContext {
     package func checkTransfer(_ length: UInt64) throws(IOMMUError) {
         guard length <= limits.transfer else {
             throw IOMMUError(
-                .EMSGSIZE, "transfer_too_large", "one call moves at most \(limits.transfer) bytes",
+                .EMSGSIZE, .transferTooLarge, "one call moves at most \(limits.transfer) bytes",
                 hint: "split it", ["length": .hex(length), "limit": .hex(limits.transfer)])
         }
     }
@@ -104,7 +104,7 @@ extension ObjectContext {
         let (end, overflow) = offset.addingReportingOverflow(length)
         guard !overflow, end <= object.size else {
             throw IOMMUError(
-                .EINVAL, "outside_memory",
+                .EINVAL, .outsideMemory,
                 "the range does not lie inside memory object \(id), which has \(object.size) bytes",
                 [
                     "memory": .number(UInt64(id)), "offset": .hex(offset), "length": .hex(length),
@@ -117,7 +117,7 @@ extension ObjectContext {
         let object = try self.memory(memory)
         guard object.mappings == 0 else {
             throw IOMMUError(
-                .EBUSY, "memory_mapped", "memory object \(memory) is mapped \(object.mappings) times",
+                .EBUSY, .memoryMapped, "memory object \(memory) is mapped \(object.mappings) times",
                 hint: "unmap it first; ioas.mappings shows where",
                 ["memory": .number(UInt64(memory)), "mappings": .number(UInt64(object.mappings))])
         }

@@ -13,11 +13,11 @@ extension ObjectContext {
         ]
         guard request.flags.isEmpty else {
             throw IOMMUError(
-                .EOPNOTSUPP, "flags_unsupported", "a nested stage 1 takes no flags", hint: "leave flags out", members)
+                .EOPNOTSUPP, .flagsUnsupported, "a nested stage 1 takes no flags", hint: "leave flags out", members)
         }
         guard let vste = request.vste else {
             throw IOMMUError(
-                .EOPNOTSUPP, "data_required", "a nested stage 1 needs the guest's STE", hint: "pass data.ste", members)
+                .EOPNOTSUPP, .dataRequired, "a nested stage 1 needs the guest's STE", hint: "pass data.ste", members)
         }
         guard viommu.hwpt.driver === device.driver else {
             throw Self.otherSMMU(members)
@@ -44,20 +44,20 @@ extension ObjectContext {
         guard let viommu = target as? VIOMMU else {
             if target is NestedHWPT {
                 throw IOMMUError(
-                    .EOPNOTSUPP, "invalidate_through_viommu", "an SMMUv3 takes invalidations for a whole viommu",
+                    .EOPNOTSUPP, .invalidateThroughViommu, "an SMMUv3 takes invalidations for a whole viommu",
                     hint: "name the viommu", members)
             }
             throw IOMMUError(
-                .EINVAL, "wrong_kind", "object \(id) is a \(target.kind.rawValue), not a viommu",
+                .EINVAL, .wrongKind, "object \(id) is a \(target.kind.rawValue), not a viommu",
                 hint: "name the viommu that the hwpt was allocated with", members)
         }
         guard type == viommu.hwpt.driver.traits.virtualType else {
             throw IOMMUError(
-                .EINVAL, "wrong_type", "entries of a viommu on an SMMUv3 have the type arm_smmuv3", members)
+                .EINVAL, .wrongType, "entries of a viommu on an SMMUv3 have the type arm_smmuv3", members)
         }
         guard entries.count <= Self.maxInvalidations else {
             throw IOMMUError(
-                .EINVAL, "too_many_entries", "at most \(Self.maxInvalidations) entries fit a call", members)
+                .EINVAL, .tooManyEntries, "at most \(Self.maxInvalidations) entries fit a call", members)
         }
         do {
             return try viommu.slice.invalidate(entries: entries)
@@ -68,7 +68,7 @@ extension ObjectContext {
 
     private static func otherSMMU(_ members: KeyValuePairs<String, IOMMUError.Value>) -> IOMMUError {
         IOMMUError(
-            .EINVAL, "other_smmu", "the viommu is a slice of another SMMU than the device's",
+            .EINVAL, .otherSMMU, "the viommu is a slice of another SMMU than the device's",
             hint: "viommu.alloc with this device makes one of its own SMMU", members)
     }
 
@@ -78,20 +78,20 @@ extension ObjectContext {
         let device = try device(id)
         guard type == device.driver.traits.virtualType else {
             throw IOMMUError(
-                .EOPNOTSUPP, "wrong_type", "viommus on an SMMUv3 have the type arm_smmuv3", ["type": .text(type)])
+                .EOPNOTSUPP, .wrongType, "viommus on an SMMUv3 have the type arm_smmuv3", ["type": .text(type)])
         }
         guard device.driver.traits.hasNesting else {
-            throw IOMMUError(.EOPNOTSUPP, "no_nesting", "\(device.driver.name) does not implement both stages")
+            throw IOMMUError(.EOPNOTSUPP, .noNesting, "\(device.driver.name) does not implement both stages")
         }
         guard let object = table[hwpt] as? HWPT else { throw ObjectTable.unknown(hwpt, .hwpt) }
         guard let parent = object as? PagingHWPT, parent.flags.contains(.nestParent) else {
             throw IOMMUError(
-                .EINVAL, "not_a_nest_parent", "hwpt \(hwpt) was not allocated to nest in",
+                .EINVAL, .notANestParent, "hwpt \(hwpt) was not allocated to nest in",
                 hint: "allocate it with the flag nest_parent", ["hwpt": .number(UInt64(hwpt))])
         }
         guard parent.driver === device.driver else {
             throw IOMMUError(
-                .EINVAL, "other_smmu", "hwpt \(hwpt) is a table of another SMMU than the device's",
+                .EINVAL, .otherSMMU, "hwpt \(hwpt) is a table of another SMMU than the device's",
                 hint: "allocate the nest parent with a device behind the same SMMU",
                 ["hwpt": .number(UInt64(hwpt)), "device": .number(UInt64(id))])
         }
@@ -118,21 +118,21 @@ extension ObjectContext {
             throw Self.otherSMMU(members)
         }
         guard virtualID <= UInt64(UInt32.max) else {
-            throw IOMMUError(.EINVAL, "bad_virtual_id", "a virtual StreamID has 32 bits", members)
+            throw IOMMUError(.EINVAL, .badVirtualID, "a virtual StreamID has 32 bits", members)
         }
         guard object.device.description.streamIDs.count == 1 else {
             throw IOMMUError(
-                .EOPNOTSUPP, "several_streams", "device \(object.device.name) has more than one StreamID", members)
+                .EOPNOTSUPP, .severalStreams, "device \(object.device.name) has more than one StreamID", members)
         }
         guard object.vdevice == nil else {
             throw IOMMUError(
-                .EEXIST, "vdevice_exists", "device \(object.device.name) has a vdevice already",
+                .EEXIST, .vdeviceExists, "device \(object.device.name) has a vdevice already",
                 hint: "object.destroy ends that one", members)
         }
         let virtualID = UInt32(truncatingIfNeeded: virtualID)
         guard viommu.vdevices[virtualID] == nil else {
             throw IOMMUError(
-                .EEXIST, "virtual_id_taken", "another device of the viommu has that virtual StreamID",
+                .EEXIST, .virtualIDTaken, "another device of the viommu has that virtual StreamID",
                 hint: "take another virt_id, or destroy that vdevice", members)
         }
         try chargeObject()
@@ -166,15 +166,15 @@ extension ObjectContext {
             "viommu": .number(UInt64(id)), "depth": .number(UInt64(depth)),
         ]
         guard depth > 0, depth <= VEventQueue.maxDepth else {
-            throw IOMMUError(.EINVAL, "bad_depth", "a depth is between 1 and \(VEventQueue.maxDepth)", members)
+            throw IOMMUError(.EINVAL, .badDepth, "a depth is between 1 and \(VEventQueue.maxDepth)", members)
         }
         let viommu = try table.object(id, .viommu, as: VIOMMU.self)
         guard type == viommu.hwpt.driver.traits.virtualType else {
-            throw IOMMUError(.EOPNOTSUPP, "wrong_type", "event queues on an SMMUv3 have the type arm_smmuv3", members)
+            throw IOMMUError(.EOPNOTSUPP, .wrongType, "event queues on an SMMUv3 have the type arm_smmuv3", members)
         }
         guard viommu.eventQueue == nil else {
             throw IOMMUError(
-                .EEXIST, "veventq_exists", "viommu \(id) has an event queue of this type already",
+                .EEXIST, .veventqExists, "viommu \(id) has an event queue of this type already",
                 hint: "read that one, or object.destroy it", members)
         }
         try chargeObject()
@@ -187,7 +187,7 @@ extension ObjectContext {
     package func readVirtualEvents(_ queue: ObjectID, max: Int) throws(IOMMUError) -> [VirtualEvent] {
         let queue = try table.object(queue, .veventq, as: VEventQueue.self)
         guard max > 0 else {
-            throw IOMMUError(.EINVAL, "bad_limit", "at least one event is read", ["veventq": .number(UInt64(queue.id))])
+            throw IOMMUError(.EINVAL, .badLimit, "at least one event is read", ["veventq": .number(UInt64(queue.id))])
         }
         return queue.read(max: max)
     }

@@ -68,7 +68,7 @@ package final class ObjectContext: IOMMUContext {
         let object = try table.object(id, .device, as: DeviceObject.self)
         guard !object.device.isRemoved else {
             throw IOMMUError(
-                .ENODEV, "device_removed", "device \(object.device.name) has been removed",
+                .ENODEV, .deviceRemoved, "device \(object.device.name) has been removed",
                 hint: "device.unbind frees its object",
                 ["device": .number(UInt64(id)), "name": .text(object.device.name)])
         }
@@ -80,7 +80,7 @@ package final class ObjectContext: IOMMUContext {
     package func memory(_ id: ObjectID) throws(IOMMUError) -> MemoryObject {
         guard let memory = memories[id] else {
             throw IOMMUError(
-                .ENOENT, "unknown_memory", "there is no memory object \(id) in this session",
+                .ENOENT, .unknownMemory, "there is no memory object \(id) in this session",
                 hint: "session.objects lists what there is", ["memory": .number(UInt64(id))])
         }
         return memory

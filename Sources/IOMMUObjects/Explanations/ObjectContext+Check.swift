@@ -58,25 +58,25 @@ extension ObjectContext {
         let granule = formats.map { $0.1.granule }.max() ?? 1
         var candidates: [Candidate] = []
         for (index, mapping) in mappings.enumerated() {
-            func report(_ errno: Errno, _ reason: String, _ message: String, _ device: String? = nil) {
+            func report(_ errno: Errno, _ reason: Reason, _ message: String, _ device: String? = nil) {
                 let error = IOMMUError(
                     errno, reason, message, ["iova": .hex(mapping.iova), "length": .hex(mapping.length)])
                 problems.append(LayoutProblem(error: error, mapping: index, device: device))
             }
             guard mapping.length > 0 else {
-                report(.EINVAL, "zero_length", "a mapping has at least one byte")
+                report(.EINVAL, .zeroLength, "a mapping has at least one byte")
                 continue
             }
             guard let range = AddressRange(start: mapping.iova, length: mapping.length), range.last < .max else {
-                report(.EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space")
+                report(.EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space")
                 continue
             }
             if (mapping.iova | mapping.length) & (granule - 1) != 0 {
-                report(.EINVAL, "misaligned", "iova and length have to be multiples of \(granule) bytes")
+                report(.EINVAL, .misaligned, "iova and length have to be multiples of \(granule) bytes")
             }
             for (device, format) in formats where !format.aperture.contains(range) {
                 report(
-                    .EINVAL, "iova_reserved", "the hardware translates addresses of \(format.inputBits) bits",
+                    .EINVAL, .iovaReserved, "the hardware translates addresses of \(format.inputBits) bits",
                     device.name)
             }
             candidates.append(Candidate(range: range, index: index))
@@ -90,7 +90,7 @@ extension ObjectContext {
         for candidate in candidates {
             if let other = widest, other.range.last >= candidate.range.start {
                 let error = IOMMUError(
-                    .EEXIST, "mappings_overlap", "mappings \(other.index) and \(candidate.index) overlap",
+                    .EEXIST, .mappingsOverlap, "mappings \(other.index) and \(candidate.index) overlap",
                     [
                         "iova": .hex(candidate.range.start), "length": .hex(candidate.range.length),
                         "other": .number(UInt64(other.index)),
@@ -106,7 +106,7 @@ extension ObjectContext {
             for candidate in candidates where candidate.range.overlaps(region.range) {
                 guard problems.count <= Self.maxProblems else { return }
                 let error = IOMMUError(
-                    .EADDRINUSE, "mapping_in_reserved_region",
+                    .EADDRINUSE, .mappingInReservedRegion,
                     "mapping \(candidate.index) meets a \(region.kind.rawValue) region of \(device.name)",
                     hint: "leave the region out of the guest's layout",
                     [

@@ -3,7 +3,7 @@ import IOMMU
 extension ObjectContext {
     package func explain(deviceNamed name: String) throws(IOMMUError) -> DeviceExplanation {
         let device = try registry.device(named: name)
-        var reasons: [DeviceExplanation.Reason] = []
+        var reasons: [DeviceExplanation.Obstacle] = []
         if !device.description.coherent, let problem = bindingProblem(of: device) { reasons.append(.init(problem)) }
         if let owner = device.group.owner, owner !== self {
             for sibling in device.group.devices where sibling.boundBy === owner {
@@ -19,10 +19,10 @@ extension ObjectContext {
 
     private func held(
         _ sibling: Device, by owner: ObjectContext, asking device: Device
-    ) -> DeviceExplanation.Reason {
+    ) -> DeviceExplanation.Obstacle {
         let relation = sibling === device ? "it" : "device \(sibling.name) of the same group \(device.group.id)"
-        return DeviceExplanation.Reason(
-            reason: "group_owned_elsewhere", text: "\(relation) is bound by \(owner.owner)",
+        return DeviceExplanation.Obstacle(
+            reason: .groupOwnedElsewhere, text: "\(relation) is bound by \(owner.owner)",
             hint: "a group belongs to one session at a time: unbind it there first",
             members: [.init("device", .text(sibling.name)), .init("session", .text(owner.owner))])
     }
@@ -46,32 +46,32 @@ private struct Needs {
     }
 
     /// Which mappings and allowed ranges would refuse an attach of the device to this IOAS.
-    func collisions(with ioas: IOAS) -> [DeviceExplanation.Reason] {
+    func collisions(with ioas: IOAS) -> [DeviceExplanation.Obstacle] {
         let isAttached = device.handle?.attachments[DeviceGroup.ridKey]?.paging.ioas === ioas
         guard !isAttached else { return [] }
-        var reasons: [DeviceExplanation.Reason] = []
+        var reasons: [DeviceExplanation.Obstacle] = []
         if let area = ioas.firstMapping(notMultipleOf: granule) { reasons.append(misaligned(area, of: ioas)) }
         for reservation in reservations { reasons += collisions(of: reservation, with: ioas) }
         return reasons
     }
 
-    private func collisions(of reservation: Reservation, with ioas: IOAS) -> [DeviceExplanation.Reason] {
-        var reasons: [DeviceExplanation.Reason] = []
+    private func collisions(of reservation: Reservation, with ioas: IOAS) -> [DeviceExplanation.Obstacle] {
+        var reasons: [DeviceExplanation.Obstacle] = []
         let range = reservation.range
         var position = ioas.areas.first(endingAtOrAfter: range.start)
         while let current = position, current.start <= range.last, reasons.count < Self.collisionsPerRegion {
             let place = "ioas \(ioas.id) has a mapping at 0x\(String(current.start, radix: 16))"
             reasons.append(
-                DeviceExplanation.Reason(
-                    reason: "mapping_in_reserved_region", text: "\(place), in \(reservation.what)",
+                DeviceExplanation.Obstacle(
+                    reason: .mappingInReservedRegion, text: "\(place), in \(reservation.what)",
                     hint: "unmap it and map that memory elsewhere, or attach to another IOAS",
                     members: [reservation.member, current.area.member(of: ioas)]))
             position = current.next
         }
         if let allowed = AddressRange.first(in: ioas.allowed, meeting: range.start, last: range.last) {
             reasons.append(
-                DeviceExplanation.Reason(
-                    reason: "allowed_range_narrowed",
+                DeviceExplanation.Obstacle(
+                    reason: .allowedRangeNarrowed,
                     text: "an allowed range of ioas \(ioas.id) meets \(reservation.what)",
                     hint: "take the region out of ioas.allow_iovas",
                     members: [
@@ -81,9 +81,9 @@ private struct Needs {
         return reasons
     }
 
-    private func misaligned(_ area: Area, of ioas: IOAS) -> DeviceExplanation.Reason {
-        DeviceExplanation.Reason(
-            reason: "mapping_misaligned",
+    private func misaligned(_ area: Area, of ioas: IOAS) -> DeviceExplanation.Obstacle {
+        DeviceExplanation.Obstacle(
+            reason: .mappingMisaligned,
             text: "a mapping of ioas \(ioas.id) is not a multiple of the \(granule) bytes that the hardware maps",
             hint: "unmap it and map it again on page boundaries, or attach to another IOAS",
             members: [area.member(of: ioas), .init("alignment", .hex(granule))])
@@ -120,7 +120,7 @@ extension Reservation {
     }
 }
 
-extension DeviceExplanation.Reason {
+extension DeviceExplanation.Obstacle {
     init(_ error: IOMMUError) {
         self.init(reason: error.reason, text: error.message, hint: error.hint, members: error.members)
     }

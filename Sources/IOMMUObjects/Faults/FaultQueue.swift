@@ -86,7 +86,7 @@ package final class FaultQueue: SessionObject {
             guard group.faults.count <= max - taken.count else {
                 guard taken.isEmpty else { break }
                 throw IOMMUError(
-                    .EINVAL, "group_does_not_fit",
+                    .EINVAL, .groupDoesNotFit,
                     "the next page request group has \(group.faults.count) faults and at most \(max) were asked for",
                     hint: "read with a larger max",
                     ["fault": .number(UInt64(id)), "needed": .number(UInt64(group.faults.count))])
@@ -109,7 +109,7 @@ package final class FaultQueue: SessionObject {
         for (handled, response) in responses.enumerated() {
             guard let group = outstanding.remove(response.cookie) else {
                 throw IOMMUError(
-                    .EINVAL, "unknown_cookie", "no fault waits for an answer with cookie \(response.cookie)",
+                    .EINVAL, .unknownCookie, "no fault waits for an answer with cookie \(response.cookie)",
                     hint: "each cookie of fault.read is answered once; a detach answers the rest",
                     [
                         "fault": .number(UInt64(id)), "cookie": .number(UInt64(response.cookie)),

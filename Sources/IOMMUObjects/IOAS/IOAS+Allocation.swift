@@ -37,7 +37,7 @@ extension IOAS {
             modulus = modulus > Self.middleBlock ? Self.middleBlock : least
         }
         throw IOMMUError(
-            .ENOSPC, "no_free_iova", "no free range of \(length) bytes is left in the allowed IOVAs of ioas \(id)",
+            .ENOSPC, .noFreeIOVA, "no free range of \(length) bytes is left in the allowed IOVAs of ioas \(id)",
             hint: "ioas.iova_ranges and ioas.mappings show what is taken; ioas.allow_iovas narrows the choice",
             ["ioas": .number(UInt64(id)), "length": .hex(length)])
     }

@@ -5,14 +5,14 @@ extension IOAS {
     /// `EINVAL`, `EOVERFLOW`: whether a range of that shape can be mapped at all.
     @inline(__always)
     func checkShape(iova: UInt64, length: UInt64, offset: UInt64) throws(IOMMUError) {
-        guard length > 0 else { throw refusal(.EINVAL, "zero_length", "a mapping has at least one byte", iova, length) }
+        guard length > 0 else { throw refusal(.EINVAL, .zeroLength, "a mapping has at least one byte", iova, length) }
         let (last, overflow) = iova.addingReportingOverflow(length - 1)
         guard !overflow, last < .max else {
-            throw refusal(.EOVERFLOW, "iova_overflow", "the range wraps at the end of the address space", iova, length)
+            throw refusal(.EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space", iova, length)
         }
         guard (iova | length | offset) & (alignment - 1) == 0 else {
             throw refusal(
-                .EINVAL, "misaligned", "iova, length and offset have to be multiples of \(alignment) bytes", iova,
+                .EINVAL, .misaligned, "iova, length and offset have to be multiples of \(alignment) bytes", iova,
                 length
             ).with("alignment", .hex(alignment)).with("offset", .hex(offset))
         }
@@ -32,7 +32,7 @@ extension IOAS {
 
     private func unusable(iova: UInt64, last: UInt64) -> IOMMUError {
         let error = refusal(
-            .EINVAL, "iova_reserved", "the range meets IOVAs that cannot be mapped", iova, last &- iova &+ 1,
+            .EINVAL, .iovaReserved, "the range meets IOVAs that cannot be mapped", iova, last &- iova &+ 1,
             hint: "ioas.iova_ranges lists what is usable")
         guard let range = AddressRange(start: iova, last: last), let reservation = reservation(overlapping: range)
         else {
@@ -48,7 +48,7 @@ extension IOAS {
     }
 
     func refusal(
-        _ errno: Errno, _ reason: String, _ message: String, _ iova: UInt64, _ length: UInt64, hint: String? = nil
+        _ errno: Errno, _ reason: Reason, _ message: String, _ iova: UInt64, _ length: UInt64, hint: String? = nil
     ) -> IOMMUError {
         IOMMUError(
             errno, reason, message, hint: hint,
@@ -66,7 +66,7 @@ extension IOAS {
     ) throws(IOMMUError) {
         if let other = areas.insert(area) {
             throw refusal(
-                .EEXIST, "already_mapped",
+                .EEXIST, .alreadyMapped,
                 "the range overlaps the mapping of \(other.length) bytes at 0x\(String(other.start, radix: 16))",
                 area.start, area.length, hint: "unmap that first"
             ).with("mapping_iova", .hex(other.start)).with("mapping_length", .hex(other.length))
@@ -98,7 +98,7 @@ extension IOAS {
     {
         guard let first = areas.first(endingAtOrAfter: start), first.start <= last else {
             throw refusal(
-                .ENOENT, "not_mapped", "nothing is mapped there", start, last &- start &+ 1,
+                .ENOENT, .notMapped, "nothing is mapped there", start, last &- start &+ 1,
                 hint: "ioas.mappings lists what is mapped")
         }
         guard first.start >= start else { throw cut(first.area, start, last) }
@@ -116,7 +116,7 @@ extension IOAS {
 
     private func cut(_ area: Area, _ start: UInt64, _ last: UInt64) -> IOMMUError {
         refusal(
-            .ENOENT, "would_split_mapping",
+            .ENOENT, .wouldSplitMapping,
             "the range cuts the mapping of \(area.length) bytes at 0x\(String(area.start, radix: 16))",
             start, last &- start &+ 1, hint: "unmap whole mappings"
         ).with("mapping_iova", .hex(area.start)).with("mapping_length", .hex(area.length))

@@ -70,7 +70,7 @@ package final class IOAS: SessionObject {
     func checkMappings(areMultiplesOf alignment: UInt64) throws(IOMMUError) {
         guard let area = firstMapping(notMultipleOf: alignment) else { return }
         throw IOMMUError(
-            .EADDRINUSE, "mapping_misaligned",
+            .EADDRINUSE, .mappingMisaligned,
             "a mapping of ioas \(id) is not a multiple of the \(alignment) bytes that the hardware maps",
             hint: "unmap it and map it again on page boundaries",
             [
@@ -107,14 +107,14 @@ package final class IOAS: SessionObject {
             let range = reservation.range
             if let area = areas.firstOverlap(start: range.start, last: range.last) {
                 throw reservation.collision(
-                    "the mapping of ioas \(id) at 0x\(String(area.start, radix: 16))", "mapping_in_reserved_region",
+                    "the mapping of ioas \(id) at 0x\(String(area.start, radix: 16))", .mappingInReservedRegion,
                     hint: "unmap it and map that memory elsewhere; ioas.check tells all such places at once"
                 ).with("ioas", .number(UInt64(id))).with("iova", .hex(area.start)).with("length", .hex(area.length))
             }
             if let range = AddressRange.first(in: allowed, meeting: range.start, last: range.last) {
                 throw reservation.collision(
                     "the allowed range of ioas \(id) from 0x\(String(range.start, radix: 16))",
-                    "allowed_range_narrowed",
+                    .allowedRangeNarrowed,
                     hint: "take the region out of ioas.allow_iovas"
                 ).with("ioas", .number(UInt64(id))).with("start", .hex(range.start)).with("last", .hex(range.last))
             }
@@ -144,14 +144,14 @@ package final class IOAS: SessionObject {
         for (index, range) in sorted.enumerated() {
             guard range.start < range.last, index == 0 || sorted[index - 1].last < range.start else {
                 throw IOMMUError(
-                    .EINVAL, "bad_allowed_ranges", "allowed ranges have more than one byte and do not overlap",
+                    .EINVAL, .badAllowedRanges, "allowed ranges have more than one byte and do not overlap",
                     ["ioas": .number(UInt64(id)), "start": .hex(range.start), "last": .hex(range.last)])
             }
         }
         for range in sorted {
             if let reservation = reservation(overlapping: range) {
                 throw reservation.collision(
-                    "the range from 0x\(String(range.start, radix: 16))", "allowed_range_reserved",
+                    "the range from 0x\(String(range.start, radix: 16))", .allowedRangeReserved,
                     hint: "ioas.iova_ranges lists what is usable"
                 ).with("ioas", .number(UInt64(id))).with("start", .hex(range.start)).with("last", .hex(range.last))
             }
@@ -180,7 +180,7 @@ struct Reservation {
     let cause: Cause
 
     /// That `what` collides with this reservation.
-    func collision(_ what: String, _ reason: String, hint: String) -> IOMMUError {
+    func collision(_ what: String, _ reason: Reason, hint: String) -> IOMMUError {
         let first = String(range.start, radix: 16)
         let last = String(range.last, radix: 16)
         switch cause {

@@ -20,11 +20,11 @@ extension MemoryObject {
             else { throw Facts.notAMemfd }
             guard mode & O_ACCMODE != O_WRONLY else {
                 throw IOMMUError(
-                    .EINVAL, "not_readable", "the memfd was opened for writing only", hint: "open it O_RDWR")
+                    .EINVAL, .notReadable, "the memfd was opened for writing only", hint: "open it O_RDWR")
             }
             guard status.st_size > 0 else {
                 throw IOMMUError(
-                    .EINVAL, "empty_memory", "the memfd is empty", hint: "ftruncate() it to its size first")
+                    .EINVAL, .emptyMemory, "the memfd is empty", hint: "ftruncate() it to its size first")
             }
             size = UInt64(status.st_size)
             isWritable = mode & O_ACCMODE == O_RDWR && seals & (CLINUX_SEAL_WRITE | CLINUX_SEAL_FUTURE_WRITE) == 0
@@ -53,7 +53,7 @@ extension MemoryObject {
 
         private static var notAMemfd: IOMMUError {
             IOMMUError(
-                .EINVAL, "not_a_memfd", "only memfds can be imported",
+                .EINVAL, .notAMemfd, "only memfds can be imported",
                 hint: "create the memory with memfd_create(2); for guest memory use memory-backend-memfd"
             )
         }

@@ -62,7 +62,7 @@ package final class MemoryObject {
     /// - Throws: `EINVAL` for the size, `ENOMEM` if it cannot be had.
     package static func creating(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> MemoryObject {
         guard size > 0, size <= UInt64(Int64.max) else {
-            throw IOMMUError(.EINVAL, "bad_size", "a memory object has at least one byte", ["size": .hex(size)])
+            throw IOMMUError(.EINVAL, .badSize, "a memory object has at least one byte", ["size": .hex(size)])
         }
         let label = "iommud-" + String((name ?? "memory").prefix(64))
         let descriptor = clinux_memfd_create(label, huge)
@@ -80,7 +80,7 @@ package final class MemoryObject {
     package func duplicateDescriptor() throws(IOMMUError) -> Int32 {
         let copy = clinux_duplicate(descriptor)
         guard copy >= 0 else {
-            throw IOMMUError(.EMFILE, "no_descriptors", "the daemon has no descriptor left")
+            throw IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left")
         }
         return copy
     }
@@ -90,7 +90,7 @@ package final class MemoryObject {
             let pageSize = clinux_block_size(descriptor)
             guard size % pageSize == 0 else {
                 throw IOMMUError(
-                    .EINVAL, "bad_size", "the size is not a multiple of the huge page size",
+                    .EINVAL, .badSize, "the size is not a multiple of the huge page size",
                     ["size": .hex(size), "page_size": .hex(pageSize)]
                 )
             }
@@ -109,16 +109,16 @@ package final class MemoryObject {
     private static func refused(_ code: Int32, size: UInt64, huge: Bool) -> IOMMUError {
         switch code {
         case Glibc.EMFILE, Glibc.ENFILE:
-            IOMMUError(.EMFILE, "no_descriptors", "the daemon has no descriptor left")
+            IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left")
         case Glibc.EFBIG where !huge, Glibc.EINVAL where !huge:
-            IOMMUError(.EINVAL, "bad_size", "a memory object cannot be that large", ["size": .hex(size)])
+            IOMMUError(.EINVAL, .badSize, "a memory object cannot be that large", ["size": .hex(size)])
         case _ where huge:
             IOMMUError(
-                .ENOMEM, "no_huge_pages", "the system has not enough free huge pages",
+                .ENOMEM, .noHugePages, "the system has not enough free huge pages",
                 hint: "raise /proc/sys/vm/nr_hugepages, or create the memory without huge", ["size": .hex(size)]
             )
         default:
-            IOMMUError(.ENOMEM, "no_memory", "the memory object cannot be created", ["size": .hex(size)])
+            IOMMUError(.ENOMEM, .noMemory, "the memory object cannot be created", ["size": .hex(size)])
         }
     }
 
@@ -139,7 +139,7 @@ package final class MemoryObject {
         try check(offset: offset, count: buffer.count)
         guard isWritable else {
             throw IOMMUError(
-                .EPERM, "memory_read_only", "the memory object was imported read-only or sealed against writes")
+                .EPERM, .memoryReadOnly, "the memory object was imported read-only or sealed against writes")
         }
         guard copyIn(offset: offset, from: buffer) else { throw truncated(offset) }
     }
@@ -147,7 +147,7 @@ package final class MemoryObject {
     private func check(offset: UInt64, count: Int) throws(IOMMUError) {
         guard offset <= size, UInt64(count) <= size &- offset else {
             throw IOMMUError(
-                .EINVAL, "outside_memory", "the range lies outside the memory object",
+                .EINVAL, .outsideMemory, "the range lies outside the memory object",
                 ["offset": .hex(offset), "length": .hex(UInt64(count)), "size": .hex(size)]
             )
         }
@@ -155,7 +155,7 @@ package final class MemoryObject {
 
     private func truncated(_ offset: UInt64) -> IOMMUError {
         IOMMUError(
-            .EIO, "memory_truncated", "the file behind the memory object has been truncated", ["offset": .hex(offset)])
+            .EIO, .memoryTruncated, "the file behind the memory object has been truncated", ["offset": .hex(offset)])
     }
 
     /// False if a byte of it is not there.

@@ -9,6 +9,19 @@ package enum ObjectKind: String, Sendable {
     case viommu
     case vdevice
     case veventq
+
+    /// The refusal of an id that is none of this kind.
+    var unknown: Reason {
+        switch self {
+        case .ioas: .unknownIOAS
+        case .hwpt: .unknownHWPT
+        case .device: .unknownDevice
+        case .fault: .unknownFault
+        case .viommu: .unknownVIOMMU
+        case .vdevice: .unknownVdevice
+        case .veventq: .unknownVEventQ
+        }
+    }
 }
 
 /// Something in the iommufd id space of a context.
@@ -71,7 +84,7 @@ package struct ObjectTable {
 
     static func unknown(_ id: ObjectID, _ kind: ObjectKind) -> IOMMUError {
         IOMMUError(
-            .ENOENT, "unknown_\(kind.rawValue)", "there is no \(kind.rawValue) \(id) in this session",
+            .ENOENT, kind.unknown, "there is no \(kind.rawValue) \(id) in this session",
             hint: "session.objects lists what there is", [kind.rawValue: .number(UInt64(id))])
     }
 }

@@ -43,7 +43,7 @@ package struct AccessPolicy: Sendable, Equatable {
     package func refusal(_ peer: Peer, device: String) -> IOMMUError? {
         guard !allows(peer, device: device) else { return nil }
         return IOMMUError(
-            .EPERM, "not_allowed", "user \(peer.identity.uid) is not allowed to use device \(device)",
+            .EPERM, .notAllowed, "user \(peer.identity.uid) is not allowed to use device \(device)",
             hint: "ask the administrator for an [[allow]] rule with this uid or gid and this device",
             ["device": .text(device), "uid": .number(UInt64(peer.identity.uid))]
         )

@@ -19,7 +19,7 @@ extension Peer {
     package func requireAdmin(to action: String) throws(IOMMUError) {
         guard !identity.isAdmin else { return }
         throw IOMMUError(
-            .EPERM, "not_allowed", "only an administrator may \(action), and user \(identity.uid) is none",
+            .EPERM, .notAllowed, "only an administrator may \(action), and user \(identity.uid) is none",
             hint: "administrators are root, the daemon's own user and the members of group \(Administrators.groupName)",
             ["uid": .number(UInt64(identity.uid))]
         )

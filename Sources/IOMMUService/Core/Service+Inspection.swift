@@ -13,7 +13,7 @@ extension Service {
     ) throws(IOMMUError) {
         guard try !inspection.owns(stream), !client.peer.identity.isAdmin else { return }
         throw IOMMUError(
-            .EPERM, "not_allowed", "stream \(stream.streamID) of \(stream.smmu) belongs to no device of this session",
+            .EPERM, .notAllowed, "stream \(stream.streamID) of \(stream.smmu) belongs to no device of this session",
             hint: "bind its device first, or ask an administrator",
             ["smmu": .text(stream.smmu), "stream_id": .number(UInt64(stream.streamID))])
     }
@@ -24,7 +24,7 @@ extension Service {
     ) throws(IOMMUError) {
         guard try !inspection.ownsDevice(behind: smmu), !client.peer.identity.isAdmin else { return }
         throw IOMMUError(
-            .EPERM, "not_allowed", "no device of this session is behind \(smmu)",
+            .EPERM, .notAllowed, "no device of this session is behind \(smmu)",
             hint: "bind one of its devices first, or ask an administrator", ["smmu": .text(smmu)])
     }
 }

@@ -88,7 +88,7 @@ package final class Service {
         let open = connectionsByUser[uid, default: 0]
         guard open < limit else {
             throw IOMMUError(
-                .EDQUOT, "too_many_connections", "user \(uid) already has \(open) connections",
+                .EDQUOT, .tooManyConnections, "user \(uid) already has \(open) connections",
                 hint: "close some, or ask the administrator to raise limits.connections_per_uid",
                 ["limit": .number(UInt64(limit))])
         }
@@ -152,7 +152,7 @@ package final class Service {
     }
 
     private static var disconnectedError: IOMMUError {
-        IOMMUError(.ECANCELED, "disconnected", "the connection has ended")
+        IOMMUError(.ECANCELED, .disconnected, "the connection has ended")
     }
 
     // MARK: Configuration

@@ -77,7 +77,7 @@ package final class Daemon {
             try service.connected(connection)
             reporter.changed()
         } catch {
-            logDrop(connection, error.message, reason: error.reason)
+            logDrop(connection, error.message, reason: error.reason.slug)
             server.turnAway(connection.id, error.rpcError)
         }
     }
@@ -164,7 +164,7 @@ package final class Daemon {
     /// What a call is answered with that still waits when the time is up.
     private static var stoppingRefusal: RPCError {
         RPCError(
-            errno: ECANCELED, reason: "daemon_stopping",
+            errno: ECANCELED, reason: Reason.daemonStopping.slug,
             message: "The daemon is stopping and does not wait any longer for what the call waits for.",
             hint: "Connect and call again once the daemon has been started again.")
     }

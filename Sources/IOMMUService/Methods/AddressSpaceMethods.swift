@@ -21,7 +21,7 @@ func declareAddressSpaceMethods(_ methods: inout MethodTable<Service>) {
     ) { m in
         let mm = m.param("mm", .id, "The address space.")
         m.needs(.sharedAddressing)
-        m.refusesUnknown("mm")
+        m.refusesUnknown("mm", .unknownMM)
         return { call, service in
             try service.sharedAddressing(call).exitMM(call[mm])
             return call.reply()
@@ -31,8 +31,8 @@ func declareAddressSpaceMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("mm.close", "Let go of an address space.", changesState: true) { m in
         let mm = m.param("mm", .id, "The address space.")
         m.needs(.sharedAddressing)
-        m.refusesUnknown("mm")
-        m.refuses(.EBUSY, "mm_bound", "It is bound to a device.")
+        m.refusesUnknown("mm", .unknownMM)
+        m.refuses(.EBUSY, .mmBound, "It is bound to a device.")
         return { call, service in
             try service.sharedAddressing(call).closeMM(call[mm])
             return call.reply()
@@ -50,7 +50,7 @@ private func declareCPUTLBI(_ methods: inout MethodTable<Service>) {
         let va = m.optional("va", .address, "First byte; absent: everything.")
         let length = m.optional("length", .address, "Bytes; absent: one page.")
         m.needs(.tlbBroadcast)
-        m.refusesUnknown("mm")
+        m.refusesUnknown("mm", .unknownMM)
         return { call, service in
             try service.tlbBroadcast(call).broadcastTLBI(mm: call[mm], va: call[va], length: call[length])
             return call.reply()
@@ -66,10 +66,10 @@ private func declareMMOpen(_ methods: inout MethodTable<Service>) {
             "A process; absent: 1 descriptor, a pidfd, or 2, the process's own /proc/self/mem and /proc/self/maps.")
         let mm = m.result("mm", .count, "The address space; one that is shared has one id.")
         m.needs(.sharedAddressing)
-        m.refuses(.EBADF, "descriptor_missing", "Neither a pid nor descriptors came.")
-        m.refuses(.EINVAL, "pid_and_descriptors", "A pid and descriptors came together.")
-        m.refuses(.ESRCH, "mm_exited", "There is no such process, or it has no memory any more.")
-        m.refuses(.EPERM, "not_allowed", "It runs as somebody else, or the daemon may not read it.")
+        m.refuses(.EBADF, .descriptorMissing, "Neither a pid nor descriptors came.")
+        m.refuses(.EINVAL, .pidAndDescriptors, "A pid and descriptors came together.")
+        m.refuses(.ESRCH, .mmExited, "There is no such process, or it has no memory any more.")
+        m.refuses(.EPERM, .notAllowed, "It runs as somebody else, or the daemon may not read it.")
         m.refusesWhenStopping()
         return { call, service in
             let identity = try service.client(call).peer.identity
@@ -118,7 +118,7 @@ private func refuseDescriptors(besidePID pid: UInt32, _ call: Call) throws {
     guard call.hasDescriptorsOfItsOwn else { return }
     while call.waitingDescriptors > 0 { _ = try call.takeDescriptor() }
     throw IOMMUError(
-        .EINVAL, "pid_and_descriptors", "mm.open takes a pid or descriptors, and both came",
+        .EINVAL, .pidAndDescriptors, "mm.open takes a pid or descriptors, and both came",
         hint: "name the process one way only", ["pid": .number(UInt64(pid))])
 }
 
@@ -132,9 +132,9 @@ private func declareMMMapping(_ methods: inout MethodTable<Service>) {
         let access = m.param("access", .access, default: .readWrite, "What is permitted; both if absent.")
         let populate = m.param("populate", .bool, default: true, "False: pages come when a device faults.")
         m.needs(.sharedAddressing)
-        m.refuses(.ENOENT, "unknown_object", "An id names no such object of this session.")
-        m.refuses(.EEXIST, "va_in_use", "Something is mapped there.")
-        m.refuses(.ESRCH, "mm_exited", "The address space has ended.")
+        m.refuses(.ENOENT, .unknownObject, "An id names no such object of this session.")
+        m.refuses(.EEXIST, .vaInUse, "Something is mapped there.")
+        m.refuses(.ESRCH, .mmExited, "The address space has ended.")
         return { call, service in
             try service.sharedAddressing(call).mapMM(
                 call[mm], va: call[va], memory: call[memory], offset: call[offset], length: call[length],
@@ -148,7 +148,7 @@ private func declareMMMapping(_ methods: inout MethodTable<Service>) {
         let va = m.param("va", .address, "First byte.")
         let length = m.param("length", .address, "Bytes.")
         m.needs(.sharedAddressing)
-        m.refusesUnknown("mm")
+        m.refusesUnknown("mm", .unknownMM)
         return { call, service in
             try service.sharedAddressing(call).unmapMM(call[mm], va: call[va], length: call[length])
             return call.reply()

@@ -45,10 +45,10 @@ func declareDMAMethods(_ methods: inout MethodTable<Service>) {
 
 private func refusesAccesses(_ method: MethodBuilder) {
     method.needs(.deviceDMA)
-    method.refusesUnknown("device")
-    method.refuses(.ENODEV, "device_removed", "The device has been unplugged.")
-    method.refuses(.EFAULT, "f_translation", "The SMMU refused it: `data.event`, or without a record `data.reason`.")
-    method.refuses(.EDQUOT, "quota_exceeded", "As many accesses of the user wait as the limits allow.")
-    method.refuses(.ETIMEDOUT, "access_timed_out", "It stalled, and nobody answered in `timeout_ms`.")
+    method.refusesUnknown("device", .unknownDevice)
+    method.refuses(.ENODEV, .deviceRemoved, "The device has been unplugged.")
+    method.refuses(.EFAULT, .fTranslation, "The SMMU refused it: `data.event`, or without a record `data.reason`.")
+    method.refuses(.EDQUOT, .quotaExceeded, "As many accesses of the user wait as the limits allow.")
+    method.refuses(.ETIMEDOUT, .accessTimedOut, "It stalled, and nobody answered in `timeout_ms`.")
     method.refusesWhenStopping()
 }

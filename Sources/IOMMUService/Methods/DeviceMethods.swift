@@ -7,10 +7,10 @@ func declareDeviceMethods(_ methods: inout MethodTable<Service>) {
         let name = m.param("name", .string(maximumBytes: 64), "As `topology.list` has it.")
         let device = m.result("device", .count, "The device object.")
         let group = m.result("group", .count, "The number of its group.")
-        m.refuses(.ENODEV, "unknown_device", "There is no device of that name.")
-        m.refuses(.EBUSY, "group_owned_elsewhere", "It, or a device of its group, belongs to another session.")
-        m.refuses(.EPERM, "not_allowed", "No `[[allow]]` rule lets this user have it.")
-        m.refuses(.EINVAL, "not_cache_coherent", "Its DMA would not be coherent with the caches.")
+        m.refuses(.ENODEV, .unknownDevice, "There is no device of that name.")
+        m.refuses(.EBUSY, .groupOwnedElsewhere, "It, or a device of its group, belongs to another session.")
+        m.refuses(.EPERM, .notAllowed, "No `[[allow]]` rule lets this user have it.")
+        m.refuses(.EINVAL, .notCacheCoherent, "Its DMA would not be coherent with the caches.")
         return { call, service in
             let client = try service.client(call)
             let wanted = call[name]
@@ -36,7 +36,7 @@ private func declareUnbinding(_ methods: inout MethodTable<Service>) {
         "device.unbind", "Give a device back: detached everywhere, then blocked.", changesState: true
     ) { m in
         let device = m.param("device", .id, "The device object.")
-        m.refusesUnknown("device")
+        m.refusesUnknown("device", .unknownDevice)
         return { call, service in
             let client = try service.client(call)
             let context = client.session.context
@@ -57,7 +57,7 @@ private func declareHardwareInfo(_ methods: inout MethodTable<Service>) {
         let aidr = m.result("aidr", .hex, "AIDR.")
         let capabilities = m.result("capabilities", .array(of: .string), "Such as dirty_tracking, pasid_exec.")
         let maxPASID = m.result("max_pasid_log2", .count, "Bits of its PASIDs; 0: none.")
-        m.refusesUnknown("device")
+        m.refusesUnknown("device", .unknownDevice)
         return { call, service in
             let info = try service.context(call).hardwareInfo(device: call[device])
             return call.reply { reply in
@@ -79,7 +79,7 @@ private func declareAttachment(_ methods: inout MethodTable<Service>) {
         let pasid = m.optional("pasid", .count(), "Absent: the device's own transactions.")
         let hwpt = m.result("hwpt", .count, "What it is attached to.")
         refusesAttachments(m)
-        m.refuses(.EBUSY, "already_attached", "It is attached; device.replace moves it.")
+        m.refuses(.EBUSY, .alreadyAttached, "It is attached; device.replace moves it.")
         return { call, service in
             let context = try service.context(call)
             let attached = try context.attach(device: call[device], to: call[pt], pasid: call[pasid])
@@ -93,7 +93,7 @@ private func declareAttachment(_ methods: inout MethodTable<Service>) {
         let pasid = m.optional("pasid", .count(), "Absent: the device's own transactions.")
         let hwpt = m.result("hwpt", .count, "What it is attached to now.")
         refusesAttachments(m)
-        m.refuses(.EINVAL, "not_attached", "It is not attached.")
+        m.refuses(.EINVAL, .notAttached, "It is not attached.")
         return { call, service in
             let context = try service.context(call)
             let attached = try context.replace(device: call[device], with: call[pt], pasid: call[pasid])
@@ -104,7 +104,7 @@ private func declareAttachment(_ methods: inout MethodTable<Service>) {
     methods.declare("device.detach", "Detach a device, or one of its PASIDs.", changesState: true) { m in
         let device = m.param("device", .id, "The device object.")
         let pasid = m.optional("pasid", .count(), "Absent: the device's own transactions.")
-        m.refusesUnknown("device")
+        m.refusesUnknown("device", .unknownDevice)
         return { call, service in
             try service.context(call).detach(device: call[device], pasid: call[pasid])
             return call.reply()
@@ -113,11 +113,11 @@ private func declareAttachment(_ methods: inout MethodTable<Service>) {
 }
 
 private func refusesAttachments(_ method: MethodBuilder) {
-    method.refuses(.ENOENT, "unknown_object", "An id names no such object of this session.")
-    method.refuses(.EINVAL, "wrong_kind", "`pt` is neither an IOAS nor an hwpt, or not one for this device.")
-    method.refuses(.EADDRINUSE, "mapping_in_reserved_region", "A region that the device reserves is mapped.")
-    method.refuses(.EOPNOTSUPP, "no_pasid", "The device has no PASIDs.")
-    method.refuses(.ENOSPC, "asid_exhausted", "No ASID or VMID is left.")
+    method.refuses(.ENOENT, .unknownObject, "An id names no such object of this session.")
+    method.refuses(.EINVAL, .wrongKind, "`pt` is neither an IOAS nor an hwpt, or not one for this device.")
+    method.refuses(.EADDRINUSE, .mappingInReservedRegion, "A region that the device reserves is mapped.")
+    method.refuses(.EOPNOTSUPP, .noPASID, "The device has no PASIDs.")
+    method.refuses(.ENOSPC, .asidExhausted, "No ASID or VMID is left.")
 }
 
 private func declareExplanation(_ methods: inout MethodTable<Service>) {
@@ -126,7 +126,7 @@ private func declareExplanation(_ methods: inout MethodTable<Service>) {
         let viable = m.result("viable", .bool, "Whether nothing stands in the way.")
         let reasons = m.result("reasons", .array(of: .any), "Each {reason, text, hint?, and the objects involved}.")
         let group = m.result("group", .count, "The number of its group.")
-        m.refuses(.ENODEV, "unknown_device", "There is no device of that name.")
+        m.refuses(.ENODEV, .unknownDevice, "There is no device of that name.")
         return { call, service in
             let client = try service.client(call)
             let wanted = call[name]
@@ -165,8 +165,8 @@ private func declareLayoutCheck(_ methods: inout MethodTable<Service>) {
         let problems = m.result(
             "problems", .array(of: .any),
             "Each {errno, reason, text, hint?, mapping?: index, device?, objects involved}.")
-        m.refuses(.ENOENT, "unknown_object", "A device id names no device of this session.")
-        m.refuses(.ENODEV, "unknown_device", "There is no device of that name.")
+        m.refuses(.ENOENT, .unknownObject, "A device id names no device of this session.")
+        m.refuses(.ENODEV, .unknownDevice, "There is no device of that name.")
         return { call, service in
             var selectors = call[devices]?.map { DeviceSelector($0) } ?? []
             if let single = call[device] { selectors.append(DeviceSelector(single)) }

@@ -8,7 +8,7 @@ func declareExportMethods(_ methods: inout MethodTable<Service>) {
         let names = m.param("names", .array(of: .string(maximumBytes: 64), count: 0...15), "The devices.")
         m.sendsDescriptors()
         m.needs(.descriptorExport)
-        m.refuses(.EPERM, "not_allowed", "No `[[allow]]` rule lets this user have one of the devices.")
+        m.refuses(.EPERM, .notAllowed, "No `[[allow]]` rule lets this user have one of the devices.")
         return { call, service in
             let client = try service.client(call)
             let wanted = call[names].map { $0 }
@@ -22,7 +22,7 @@ func declareExportMethods(_ methods: inout MethodTable<Service>) {
         let device = m.param("device", .id, "The device object.")
         m.sendsDescriptors()
         m.needs(.descriptorExport)
-        m.refusesUnknown("device")
+        m.refusesUnknown("device", .unknownDevice)
         return { call, service in
             let export = try service.descriptorExport(try service.client(call))
             return try call.reply(handingOut: [try export.exportDevice(call[device])])

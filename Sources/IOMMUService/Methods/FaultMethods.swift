@@ -61,7 +61,7 @@ func declareFaultMethods(_ methods: inout MethodTable<Service>) {
         let max = m.param("max", .count(1...65_536), default: 64, "At most so many; whole groups only.")
         let timeout = m.optional("timeout_ms", .count(0...3_600_000), "Wait so long for the first; absent: not at all.")
         let faults = m.result("faults", .array(of: PageFaultFields.type), "The faults; empty if there are none.")
-        m.refusesUnknown("fault")
+        m.refusesUnknown("fault", .unknownFault)
         m.refusesWhenStopping()
         return { call, service in
             let (queue, limit) = (call[fault], Int(call[max]))
@@ -81,8 +81,8 @@ private func declareFaultRespond(_ methods: inout MethodTable<Service>) {
         let fault = m.param("fault", .id, "The fault queue.")
         let responses = m.param("responses", .array(of: ResponseParameters.type, count: 0...65_536), "The answers.")
         let handled = m.result("handled", .count, "Answers that were taken: all of them.")
-        m.refusesUnknown("fault")
-        m.refuses(.EINVAL, "unknown_cookie", "A cookie names no waiting fault; `data.handled` were taken before it.")
+        m.refusesUnknown("fault", .unknownFault)
+        m.refuses(.EINVAL, .unknownCookie, "A cookie names no waiting fault; `data.handled` were taken before it.")
         return { call, service in
             let answers = call[responses].map { response in
                 FaultResponse(

@@ -26,11 +26,11 @@ func declareHWPTMethods(_ methods: inout MethodTable<Service>) {
         let fault = m.optional("fault", .id, "The fault queue that gets its page faults.")
         let data = m.optional("data", HWPTData.type, "For a nested stage 1: the guest's STE.")
         let hwpt = m.result("hwpt", .count, "The hwpt.")
-        m.refuses(.ENOENT, "unknown_object", "`device` or `fault` names no such object of this session.")
-        m.refuses(.EINVAL, "wrong_kind", "`pt` is unknown or of the wrong kind.")
-        m.refuses(.EOPNOTSUPP, "flags_unsupported", "The IOMMU cannot do that, or not in this combination.")
-        m.refuses(.EIO, "illegal_vste", "The guest's STE has bits that are not allowed.")
-        m.refuses(.ENOSPC, "asid_exhausted", "No ASID or VMID is left.")
+        m.refuses(.ENOENT, .unknownObject, "`device` or `fault` names no such object of this session.")
+        m.refuses(.EINVAL, .wrongKind, "`pt` is unknown or of the wrong kind.")
+        m.refuses(.EOPNOTSUPP, .flagsUnsupported, "The IOMMU cannot do that, or not in this combination.")
+        m.refuses(.EIO, .illegalVSTE, "The guest's STE has bits that are not allowed.")
+        m.refuses(.ENOSPC, .asidExhausted, "No ASID or VMID is left.")
         return { call, service in
             var request = HWPTRequest(device: call[device], pt: call[pt], flags: HWPTFlags(call[flags]))
             request.fault = call[fault]
@@ -48,8 +48,8 @@ private func declareDirtyTracking(_ methods: inout MethodTable<Service>) {
     methods.declare("hwpt.set_dirty_tracking", "Begin or end recording of dirty pages.", changesState: true) { m in
         let hwpt = m.param("hwpt", .id, "The hwpt, allocated with dirty_tracking.")
         let enable = m.param("enable", .bool, "Whether to record.")
-        m.refusesUnknown("hwpt")
-        m.refuses(.EOPNOTSUPP, "no_dirty_tracking", "It was allocated without dirty_tracking.")
+        m.refusesUnknown("hwpt", .unknownHWPT)
+        m.refuses(.EOPNOTSUPP, .noDirtyTracking, "It was allocated without dirty_tracking.")
         return { call, service in
             try service.context(call).setDirtyTracking(hwpt: call[hwpt], enabled: call[enable])
             return call.reply()
@@ -64,9 +64,9 @@ private func declareDirtyTracking(_ methods: inout MethodTable<Service>) {
         let clear = m.param("clear", .bool, default: true, "Whether to clear what is reported.")
         let bitmap = m.result("bitmap", .base64, "Bit 0 of byte 0 is the first page.")
         let dirty = m.result("dirty", .count, "Dirty pages.")
-        m.refusesUnknown("hwpt")
+        m.refusesUnknown("hwpt", .unknownHWPT)
         m.refuses(
-            .EINVAL, "bad_dirty_range", "The range is unaligned, too large or not mapped, or page_size no power of two."
+            .EINVAL, .badDirtyRange, "The range is unaligned, too large or not mapped, or page_size no power of two."
         )
         return { call, service in
             let request = DirtyRequest(
@@ -88,8 +88,8 @@ private func declareInvalidation(_ methods: inout MethodTable<Service>) {
             "entries", .array(of: .pair(of: .address), count: 0...100_000), "Commands of two words each."
         )
         let handled = m.result("handled", .count, "Commands that were run: all of them.")
-        m.refusesUnknown("target")
-        m.refuses(.EIO, "bad_command", "A command is not one of the eight; `data.handled` ran before it.")
+        m.refusesUnknown("target", .unknownObject)
+        m.refuses(.EIO, .badCommand, "A command is not one of the eight; `data.handled` ran before it.")
         return { call, service in
             let commands = call[entries].map { ($0.first, $0.second) }
             let ran = try service.context(call).invalidate(target: call[target], type: call[type], entries: commands)
@@ -102,7 +102,7 @@ private func guestSTE(_ data: Object<HWPTData>) throws(IOMMUError) -> (UInt64, U
     let type = data[data.fields.type]
     guard type == "arm_smmuv3" else {
         throw IOMMUError(
-            .EINVAL, "unknown_data_type", "\(type) is no type of nested page table here",
+            .EINVAL, .unknownDataType, "\(type) is no type of nested page table here",
             hint: "the SMMUv3 takes arm_smmuv3", ["type": .text(type)]
         )
     }

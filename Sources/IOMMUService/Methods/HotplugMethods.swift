@@ -49,8 +49,8 @@ func declareHotplugMethods(_ methods: inout MethodTable<Service>) {
         let queues = m.param("queues", .count(0...65_536), default: 0, "Queues; 0: not an accelerator.")
         let bus = m.param("bus", .choice(BusChoice.self), default: .pci, "PCI devices reserve the MSI window.")
         m.needs(.deviceHotplug)
-        m.refuses(.EEXIST, "device_exists", "There is a device of that name, or with one of the StreamIDs.")
-        m.refuses(.EINVAL, "bad_pasid_bits", "The SMMU cannot do what the device is said to do.")
+        m.refuses(.EEXIST, .deviceExists, "There is a device of that name, or with one of the StreamIDs.")
+        m.refuses(.EINVAL, .badPASIDBits, "The SMMU cannot do what the device is said to do.")
         return { call, service in
             var description = DeviceDescription(
                 name: call[name], smmu: call[smmu], streamIDs: call[streamIDs].map { $0 })
@@ -75,7 +75,7 @@ private func declareRemoval(_ methods: inout MethodTable<Service>) {
     ) { m in
         let name = m.param("name", .string(maximumBytes: 64), "Its name.")
         m.needs(.deviceHotplug)
-        m.refuses(.ENODEV, "unknown_device", "There is no device of that name.")
+        m.refuses(.ENODEV, .unknownDevice, "There is no device of that name.")
         return { call, service in
             try service.deviceHotplug().removeDevice(named: call[name])
             return call.reply()

@@ -26,7 +26,7 @@ private struct MappingParameters {
 func declareIOASMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("ioas.alloc", "Make an empty I/O address space.", changesState: true) { m in
         let ioas = m.result("ioas", .count, "The IOAS.")
-        m.refuses(.EDQUOT, "quota_exceeded", "The user would hold more objects than the limits allow.")
+        m.refuses(.EDQUOT, .quotaExceeded, "The user would hold more objects than the limits allow.")
         return { call, service in
             let made = try service.context(call).allocateIOAS()
             return call.reply { $0.set(ioas, made) }
@@ -85,8 +85,8 @@ private func declareIOASUnmap(_ methods: inout MethodTable<Service>) {
         let iova = m.param("iova", .address, "First byte; 0 with the largest length for everything.")
         let length = m.param("length", .address, "Bytes; 0xffffffffffffffff from 0 for everything.")
         let unmapped = m.result("unmapped", .hex, "Bytes that were unmapped.")
-        m.refusesUnknown("ioas")
-        m.refuses(.ENOENT, "would_split_mapping", "The range would cut a mapping, or holds none; nothing is unmapped.")
+        m.refusesUnknown("ioas", .unknownIOAS)
+        m.refuses(.ENOENT, .wouldSplitMapping, "The range would cut a mapping, or holds none; nothing is unmapped.")
         return { call, service in
             let bytes = try service.context(call).unmap(ioas: call[ioas], iova: call[iova], length: call[length])
             return call.reply { $0.set(unmapped, bytes) }
@@ -115,11 +115,11 @@ private func declareIOASCopy(_ methods: inout MethodTable<Service>) {
 }
 
 private func refusesMappings(_ method: MethodBuilder) {
-    method.refuses(.ENOENT, "unknown_object", "An id names no such object of this session.")
-    method.refuses(.EINVAL, "misaligned", "An address or a length is not a multiple of `alignment`, or zero.")
-    method.refuses(.EEXIST, "already_mapped", "The range overlaps a mapping.")
-    method.refuses(.ENOSPC, "no_free_iova", "No allowed range has room.")
-    method.refuses(.EOVERFLOW, "iova_overflow", "The range goes beyond 64 bits.")
-    method.refuses(.EPERM, "memory_read_only", "The memory object cannot be written.")
-    method.refuses(.EDQUOT, "quota_exceeded", "The user would hold more than the limits allow.")
+    method.refuses(.ENOENT, .unknownObject, "An id names no such object of this session.")
+    method.refuses(.EINVAL, .misaligned, "An address or a length is not a multiple of `alignment`, or zero.")
+    method.refuses(.EEXIST, .alreadyMapped, "The range overlaps a mapping.")
+    method.refuses(.ENOSPC, .noFreeIOVA, "No allowed range has room.")
+    method.refuses(.EOVERFLOW, .iovaOverflow, "The range goes beyond 64 bits.")
+    method.refuses(.EPERM, .memoryReadOnly, "The memory object cannot be written.")
+    method.refuses(.EDQUOT, .quotaExceeded, "The user would hold more than the limits allow.")
 }

@@ -4,7 +4,7 @@ import JSONRPC
 extension IOMMUError: RPCErrorConvertible {
     /// What a client sees of the refusal.
     package var rpcError: RPCError {
-        var error = RPCError(errno: errno.rawValue, reason: reason, message: message, hint: hint)
+        var error = RPCError(errno: errno.rawValue, reason: reason.slug, message: message, hint: hint)
         for member in members { error.set(member.key, member.value.json) }
         return error
     }

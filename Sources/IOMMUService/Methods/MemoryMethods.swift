@@ -9,8 +9,8 @@ func declareMemoryMethods(_ methods: inout MethodTable<Service>) {
         let name = m.optional("name", .string(maximumBytes: 255), "What `session.objects` shows.")
         let memory = m.result("memory", .count, "The memory object.")
         let size = m.result("size", .hex, "Its size in bytes.")
-        m.refuses(.EBADF, "descriptor_missing", "No descriptor came with the request.")
-        m.refuses(.EINVAL, "not_a_memfd", "The descriptor is not that of a memfd.")
+        m.refuses(.EBADF, .descriptorMissing, "No descriptor came with the request.")
+        m.refuses(.EINVAL, .notAMemfd, "The descriptor is not that of a memfd.")
         return { call, service in
             let context = try service.context(call)
             let descriptor = try call.takeDescriptor()
@@ -27,7 +27,7 @@ func declareMemoryMethods(_ methods: inout MethodTable<Service>) {
         let name = m.optional("name", .string(maximumBytes: 200), "What `session.objects` and /proc show.")
         let huge = m.param("huge", .bool, default: false, "Back it by huge pages.")
         let memory = m.result("memory", .count, "The memory object.")
-        m.refuses(.EDQUOT, "quota_exceeded", "The user would hold more than the limits allow.")
+        m.refuses(.EDQUOT, .quotaExceeded, "The user would hold more than the limits allow.")
         return { call, service in
             let made = try service.context(call).createMemory(size: call[size], name: call[name], huge: call[huge])
             return call.reply { $0.set(memory, made) }
@@ -43,7 +43,7 @@ private func declareMemoryExport(_ methods: inout MethodTable<Service>) {
     methods.declare("memory.export", "Hand out the memfd behind a memory object.") { m in
         let memory = m.param("memory", .id, "The memory object.")
         m.sendsDescriptors()
-        m.refusesUnknown("memory")
+        m.refusesUnknown("memory", .unknownMemory)
         return { call, service in
             let descriptor = try service.context(call).exportMemory(call[memory])
             try call.attach(Descriptor(adopting: descriptor))
@@ -55,8 +55,8 @@ private func declareMemoryExport(_ methods: inout MethodTable<Service>) {
 private func declareMemoryClose(_ methods: inout MethodTable<Service>) {
     methods.declare("memory.close", "Let go of a memory object.", changesState: true) { m in
         let memory = m.param("memory", .id, "The memory object.")
-        m.refusesUnknown("memory")
-        m.refuses(.EBUSY, "memory_mapped", "It is still mapped somewhere.")
+        m.refusesUnknown("memory", .unknownMemory)
+        m.refuses(.EBUSY, .memoryMapped, "It is still mapped somewhere.")
         return { call, service in
             try service.context(call).closeMemory(call[memory])
             return call.reply()
@@ -71,9 +71,9 @@ private func declareMemoryAccess(_ methods: inout MethodTable<Service>) {
         let offset = m.param("offset", .address, default: 0, "First byte.")
         let length = m.param("length", .address, "Bytes, at most `limits.transfer_bytes`.")
         let data = m.result("data", .base64, "The bytes.")
-        m.refusesUnknown("memory")
-        m.refuses(.EINVAL, "outside_memory", "The range lies outside the memory object.")
-        m.refuses(.EMSGSIZE, "transfer_too_large", "More than `limits.transfer_bytes`.")
+        m.refusesUnknown("memory", .unknownMemory)
+        m.refuses(.EINVAL, .outsideMemory, "The range lies outside the memory object.")
+        m.refuses(.EMSGSIZE, .transferTooLarge, "More than `limits.transfer_bytes`.")
         return { call, service in
             let context = try service.context(call)
             let bytes = try context.readMemory(call[memory], offset: call[offset], length: call[length])
@@ -86,8 +86,8 @@ private func declareMemoryAccess(_ methods: inout MethodTable<Service>) {
         let offset = m.param("offset", .address, default: 0, "First byte.")
         let data = m.param("data", .transfer, "The bytes, at most `limits.transfer_bytes`.")
         let written = m.result("written", .count, "Bytes written.")
-        m.refusesUnknown("memory")
-        m.refuses(.EPERM, "memory_read_only", "The descriptor or its seals forbid writing.")
+        m.refusesUnknown("memory", .unknownMemory)
+        m.refuses(.EPERM, .memoryReadOnly, "The descriptor or its seals forbid writing.")
         return { call, service in
             let bytes = call[data].decoded()
             try service.context(call).writeMemory(call[memory], offset: call[offset], bytes: bytes)

@@ -67,7 +67,7 @@ extension ListWriter where Element == ObjectOf<RangeFields> {
 func orderedRange(_ start: UInt64, _ last: UInt64) throws(IOMMUError) -> AddressRange {
     guard let range = AddressRange(start: start, last: last) else {
         throw IOMMUError(
-            .EINVAL, "bad_range", "a range ends before it starts",
+            .EINVAL, .badRange, "a range ends before it starts",
             hint: "`last` is the last byte, not the one behind it",
             ["start": .hex(start), "last": .hex(last)]
         )

@@ -17,10 +17,10 @@ func declareQueueMethods(_ methods: inout MethodTable<Service>) {
         let pasid = m.result("pasid", .count, "The PASID of the bond that it shares.")
         let state = m.result("state", .choice(queueStates), "init")
         m.needs(.acceleratorQueues)
-        m.refuses(.ENOENT, "unknown_object", "An id names no such object of this session.")
-        m.refuses(.ENODEV, "no_queues", "The device is no accelerator.")
-        m.refuses(.EBUSY, "queues_in_use", "All its queues are open.")
-        m.refuses(.ESRCH, "mm_exited", "The address space has ended.")
+        m.refuses(.ENOENT, .unknownObject, "An id names no such object of this session.")
+        m.refuses(.ENODEV, .noQueues, "The device is no accelerator.")
+        m.refuses(.EBUSY, .queuesInUse, "All its queues are open.")
+        m.refuses(.ESRCH, .mmExited, "The address space has ended.")
         return { call, service in
             let queues = try service.acceleratorQueues(call)
             let opened = try queues.openQueue(device: call[device], mm: call[mm])
@@ -50,10 +50,10 @@ private func declareQueueChange(
         let queue = m.param("queue", .id, "The queue.")
         let state = m.result("state", .choice(queueStates), "The state it is in now, or was in when it was closed.")
         m.needs(.acceleratorQueues)
-        m.refusesUnknown("queue")
-        m.refuses(.EINVAL, "queue_not_started", "It is not in the state for that.")
-        m.refuses(.ESRCH, "mm_exited", "Its address space has ended.")
-        m.refuses(.ENODEV, "device_removed", "Its device has been unplugged.")
+        m.refusesUnknown("queue", .unknownQueue)
+        m.refuses(.EINVAL, .queueNotStarted, "It is not in the state for that.")
+        m.refuses(.ESRCH, .mmExited, "Its address space has ended.")
+        m.refuses(.ENODEV, .deviceRemoved, "Its device has been unplugged.")
         return { call, service in
             let reached = try change(try service.acceleratorQueues(call), call[queue])
             return call.reply { $0.set(state, reached.rawValue) }
@@ -73,14 +73,14 @@ private func declareSubmission(_ methods: inout MethodTable<Service>) {
         let completed = m.result("completed", .count, "Bytes done: all of them.")
         let checksum = m.optionalResult("checksum", .count, "CRC-32 as in zlib.")
         m.needs(.acceleratorQueues)
-        m.refusesUnknown("queue")
-        m.refuses(.EINVAL, "queue_not_started", "It is not started.")
-        m.refuses(.ESRCH, "mm_exited", "Its address space has ended.")
-        m.refuses(.ENODEV, "device_removed", "Its device has been unplugged.")
+        m.refusesUnknown("queue", .unknownQueue)
+        m.refuses(.EINVAL, .queueNotStarted, "It is not started.")
+        m.refuses(.ESRCH, .mmExited, "Its address space has ended.")
+        m.refuses(.ENODEV, .deviceRemoved, "Its device has been unplugged.")
         m.refuses(
-            .EFAULT, "f_translation",
+            .EFAULT, .fTranslation,
             "The process has no such memory there: `data.event`. `data.completed` bytes of a long one are through.")
-        m.refuses(.EDQUOT, "quota_exceeded", "As many accesses of the user wait as the limits allow.")
+        m.refuses(.EDQUOT, .quotaExceeded, "As many accesses of the user wait as the limits allow.")
         m.refusesWhenStopping()
         return { call, service in
             let queues = try service.acceleratorQueues(call)

@@ -53,7 +53,7 @@ private func declareStructures(_ methods: inout MethodTable<Service>) {
     methods.declare("smmu.ste", "The STE of a stream, as it lies in memory and decoded.") { m in
         let target = StreamParameters(m)
         let fields = StructureFields(m)
-        m.refuses(.ENOENT, "no_ste", "The stream table does not reach that StreamID.")
+        m.refuses(.ENOENT, .noSTE, "The stream table does not reach that StreamID.")
         return { call, service in
             let (inspection, stream) = try target.stream(call, service)
             let entry = try inspection.streamTableEntry(of: stream)
@@ -65,7 +65,7 @@ private func declareStructures(_ methods: inout MethodTable<Service>) {
         let target = StreamParameters(m)
         let substreamID = m.param("substream_id", .count(), default: 0, "Its PASID; 0: the device's own.")
         let fields = StructureFields(m)
-        m.refuses(.ENOENT, "no_cd", "There is no such context descriptor.")
+        m.refuses(.ENOENT, .noCD, "There is no such context descriptor.")
         return { call, service in
             let (inspection, stream) = try target.stream(call, service)
             let descriptor = try inspection.contextDescriptor(of: stream, substreamID: call[substreamID])
@@ -79,8 +79,8 @@ private func declareRegisters(_ methods: inout MethodTable<Service>) {
         let name = m.param("smmu", .string(maximumBytes: 64), "The SMMU.")
         let registers = m.result("registers", .map(of: .hex), "By their names in IHI 0070.")
         m.needs(.smmuInspection)
-        m.refuses(.ENOENT, "unknown_smmu", "There is no SMMU of that name.")
-        m.refuses(.EPERM, "not_allowed", "No device of this session is behind it.")
+        m.refuses(.ENOENT, .unknownSMMU, "There is no SMMU of that name.")
+        m.refuses(.EPERM, .notAllowed, "No device of this session is behind it.")
         return { call, service in
             let client = try service.client(call)
             let inspection = try service.smmuInspection(client)
@@ -104,7 +104,7 @@ private struct TraceParameters {
             "since", .unsigned(), "Go on after this sequence number; absent: the last `limit` records.")
         limit = method.param("limit", .count(1...4096), default: 100, "At most so many, oldest first.")
         method.needs(.smmuInspection)
-        method.refuses(.ENOENT, "unknown_smmu", "There is no SMMU of that name.")
+        method.refuses(.ENOENT, .unknownSMMU, "There is no SMMU of that name.")
     }
 }
 

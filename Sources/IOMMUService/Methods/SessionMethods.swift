@@ -38,10 +38,10 @@ func declareSessionMethods(_ methods: inout MethodTable<Service>) {
                     objects: o.result("objects", .count, "Objects in it.")
                 )
             }, "The session.")
-        m.refuses(.EBUSY, "session_not_empty", "The private session of this connection holds objects.")
-        m.refuses(.ENOENT, "no_such_session", "It is not there, and `create` is false.")
-        m.refuses(.EINVAL, "bad_session_name", "The name is no session name.")
-        m.refuses(.EDQUOT, "too_many_sessions", "The user has too many named sessions.")
+        m.refuses(.EBUSY, .sessionNotEmpty, "The private session of this connection holds objects.")
+        m.refuses(.ENOENT, .noSuchSession, "It is not there, and `create` is false.")
+        m.refuses(.EINVAL, .badSessionName, "The name is no session name.")
+        m.refuses(.EDQUOT, .tooManySessions, "The user has too many named sessions.")
         return { call, service in
             let client = try service.client(call)
             let attached = try service.sessions.attach(client, name: call[name], create: call[create])
@@ -64,8 +64,8 @@ private func declareSessionClose(_ methods: inout MethodTable<Service>) {
     methods.declare("session.close", "Destroy a session and all in it.", changesState: true) { m in
         let name = m.optional("name", .string(maximumBytes: 256), "Absent: the session of this connection.")
         let uid = m.optional("owner_uid", .count(), "For administrators: whose session; absent: one's own.")
-        m.refuses(.ENOENT, "no_such_session", "There is no such session.")
-        m.refuses(.EPERM, "not_allowed", "It belongs to another user.")
+        m.refuses(.ENOENT, .noSuchSession, "There is no such session.")
+        m.refuses(.EPERM, .notAllowed, "It belongs to another user.")
         return { call, service in
             let client = try service.client(call)
             if let text = call[name] {
@@ -81,8 +81,8 @@ private func declareSessionClose(_ methods: inout MethodTable<Service>) {
 private func declareObjectDestroy(_ methods: inout MethodTable<Service>) {
     methods.declare("object.destroy", "Destroy an object of the iommufd id space.", changesState: true) { m in
         let id = m.param("id", .id, "An ioas, hwpt, fault, viommu, vdevice or veventq.")
-        m.refusesUnknown("id")
-        m.refuses(.EBUSY, "object_in_use", "Something still refers to it.")
+        m.refusesUnknown("id", .unknownObject)
+        m.refuses(.EBUSY, .objectInUse, "Something still refers to it.")
         return { call, service in
             let context = try service.context(call)
             try context.destroy(object: call[id])

@@ -13,8 +13,8 @@ struct StreamParameters {
         streamID = method.optional("stream_id", .count(), "A StreamID of it.")
         device = method.optional("device", .id, "Instead: a device of this session.")
         method.needs(.smmuInspection)
-        method.refuses(.EPERM, "not_allowed", "The stream belongs to no device of this session.")
-        method.refuses(.ENOENT, "unknown_smmu", "There is no SMMU of that name.")
+        method.refuses(.EPERM, .notAllowed, "The stream belongs to no device of this session.")
+        method.refuses(.ENOENT, .unknownSMMU, "There is no SMMU of that name.")
     }
 
     /// The stream that the call names, if its client may look at it.

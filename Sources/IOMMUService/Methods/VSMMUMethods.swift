@@ -22,8 +22,8 @@ func declareVSMMUMethods(_ methods: inout MethodTable<Service>) {
             "idr", IdentificationParameters.type, "ID registers; absent ones as smmu0 of the laboratory.")
         let vsmmu = m.result("vsmmu", .count, "The SMMU.")
         m.needs(.bareSMMUs)
-        m.refuses(.EINVAL, "idr_not_modelled", "The model cannot do what a field says; `data.field` names it.")
-        m.refuses(.EDQUOT, "quota_exceeded", "The session has limits.vsmmus_per_session of them.")
+        m.refuses(.EINVAL, .idrNotModelled, "The model cannot do what a field says; `data.field` names it.")
+        m.refuses(.EDQUOT, .quotaExceeded, "The session has limits.vsmmus_per_session of them.")
         return { call, service in
             var overrides: [String: UInt32] = [:]
             if let given = call[idr] {
@@ -39,7 +39,7 @@ func declareVSMMUMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("vsmmu.destroy", "Take the SMMU away and let go of its memory.", changesState: true) { m in
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
         m.needs(.bareSMMUs)
-        m.refusesUnknown("vsmmu")
+        m.refusesUnknown("vsmmu", .unknownVSMMU)
         return { call, service in
             try service.bareSMMUs(call).destroyVSMMU(call[vsmmu])
             return call.reply()
@@ -60,9 +60,9 @@ private func declareGuestMemory(_ methods: inout MethodTable<Service>) {
         let length = m.param("length", .address, "Bytes; a multiple of 4096.")
         let gpa = m.param("gpa", .address, "Where; a multiple of 4096.")
         m.needs(.bareSMMUs)
-        m.refuses(.ENOENT, "no_such_object", "An id names no such object of this session.")
-        m.refuses(.EINVAL, "bad_range", "The range is unaligned, or outside the memory object.")
-        m.refuses(.EEXIST, "gpa_in_use", "There is memory already.")
+        m.refuses(.ENOENT, .unknownVSMMU, "An id names no such object of this session.")
+        m.refuses(.EINVAL, .badRange, "The range is unaligned, or outside the memory object.")
+        m.refuses(.EEXIST, .gpaInUse, "There is memory already.")
         return { call, service in
             try service.bareSMMUs(call).mapVSMMUMemory(
                 call[vsmmu], memory: call[memory], offset: call[offset], length: call[length], gpa: call[gpa])
@@ -74,7 +74,7 @@ private func declareGuestMemory(_ methods: inout MethodTable<Service>) {
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
         let gpa = m.param("gpa", .address, "Where the range begins.")
         m.needs(.bareSMMUs)
-        m.refuses(.ENOENT, "no_guest_memory", "No range begins there.")
+        m.refuses(.ENOENT, .noGuestMemory, "No range begins there.")
         return { call, service in
             try service.bareSMMUs(call).unmapVSMMUMemory(call[vsmmu], gpa: call[gpa])
             return call.reply()
@@ -116,8 +116,8 @@ private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
 
 private func refusesRegisters(_ method: MethodBuilder) {
     method.needs(.bareSMMUs)
-    method.refusesUnknown("vsmmu")
-    method.refuses(.EINVAL, "bad_width", "The size or alignment is none that the register has.")
+    method.refusesUnknown("vsmmu", .unknownVSMMU)
+    method.refuses(.EINVAL, .badWidth, "The size or alignment is none that the register has.")
 }
 
 private enum InterruptChoice: String, ParameterChoice {
@@ -134,10 +134,10 @@ private func declareInterrupts(_ methods: inout MethodTable<Service>) {
         let irq = m.param("irq", .choice(InterruptChoice.self), "Which interrupt.")
         let enable = m.param("enable", .bool, default: true, "False: no longer; then no descriptor is taken.")
         m.needs(.bareSMMUs)
-        m.refusesUnknown("vsmmu")
-        m.refuses(.EBADF, "descriptor_missing", "No descriptor came with the request.")
-        m.refuses(.EINVAL, "not_an_eventfd", "The descriptor is no eventfd.")
-        m.refuses(.EAGAIN, "no_signals", "The system has no asynchronous I/O left to signal it with.")
+        m.refusesUnknown("vsmmu", .unknownVSMMU)
+        m.refuses(.EBADF, .descriptorMissing, "No descriptor came with the request.")
+        m.refuses(.EINVAL, .notAnEventfd, "The descriptor is no eventfd.")
+        m.refuses(.EAGAIN, .noSignals, "The system has no asynchronous I/O left to signal it with.")
         return { call, service in
             let smmus = try service.bareSMMUs(call)
             let descriptor = call[enable] ? try call.takeDescriptor().take() : nil
@@ -180,7 +180,7 @@ private func declareVirtualTranslation(_ methods: inout MethodTable<Service>) {
         let trace = m.param("trace", .bool, default: false, "Whether to show each step of the walk.")
         let fields = TranslationFields(m)
         m.needs(.bareSMMUs)
-        m.refusesUnknown("vsmmu")
+        m.refusesUnknown("vsmmu", .unknownVSMMU)
         return { call, service in
             let transaction = TransactionRequest(
                 streamID: call[streamID], pasid: call[pasid], address: call[iova], access: call[access].kind,
@@ -205,7 +205,7 @@ private func declareVSMMUTranslateMany(_ methods: inout MethodTable<Service>) {
         let results = m.result(
             "results", .array(of: .object { TranslationFields($0) }), "As of vsmmu.translate, in the same order.")
         m.needs(.bareSMMUs)
-        m.refusesUnknown("vsmmu")
+        m.refusesUnknown("vsmmu", .unknownVSMMU)
         return { call, service in
             let transactions = call[requests].map { request in
                 TransactionRequest(

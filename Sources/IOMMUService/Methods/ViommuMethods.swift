@@ -25,9 +25,9 @@ func declareViommuMethods(_ methods: inout MethodTable<Service>) {
         let hwpt = m.param("hwpt", .id, "The nest parent.")
         let type = m.param("type", .string(maximumBytes: 64), "arm_smmuv3")
         let viommu = m.result("viommu", .count, "The viommu.")
-        m.refuses(.ENOENT, "unknown_object", "An id names no such object of this session.")
-        m.refuses(.EINVAL, "not_a_nest_parent", "The hwpt was not allocated with nest_parent.")
-        m.refuses(.EOPNOTSUPP, "wrong_type", "There is no such type of virtual IOMMU here.")
+        m.refuses(.ENOENT, .unknownObject, "An id names no such object of this session.")
+        m.refuses(.EINVAL, .notANestParent, "The hwpt was not allocated with nest_parent.")
+        m.refuses(.EOPNOTSUPP, .wrongType, "There is no such type of virtual IOMMU here.")
         return { call, service in
             let context = try service.context(call)
             let made = try context.allocateVIOMMU(device: call[device], hwpt: call[hwpt], type: call[type])
@@ -40,9 +40,9 @@ func declareViommuMethods(_ methods: inout MethodTable<Service>) {
         let device = m.param("device", .id, "The device object.")
         let virtualID = m.param("virt_id", .unsigned(), "The virtual StreamID.")
         let vdevice = m.result("vdevice", .count, "The vdevice.")
-        m.refuses(.ENOENT, "unknown_object", "An id names no such object of this session.")
-        m.refuses(.EEXIST, "virtual_id_taken", "The device has one already, or the id is another's.")
-        m.refuses(.EINVAL, "other_smmu", "The device is behind another SMMU, or the id too large.")
+        m.refuses(.ENOENT, .unknownObject, "An id names no such object of this session.")
+        m.refuses(.EEXIST, .virtualIDTaken, "The device has one already, or the id is another's.")
+        m.refuses(.EINVAL, .otherSMMU, "The device is behind another SMMU, or the id too large.")
         return { call, service in
             let context = try service.context(call)
             let made = try context.allocateVDevice(
@@ -60,9 +60,9 @@ private func declareVirtualEvents(_ methods: inout MethodTable<Service>) {
         let type = m.param("type", .string(maximumBytes: 64), "arm_smmuv3")
         let depth = m.param("depth", .count(), "Events that it holds.")
         let queue = m.result("veventq", .count, "The queue.")
-        m.refusesUnknown("viommu")
-        m.refuses(.EEXIST, "veventq_exists", "The viommu has a queue of this type.")
-        m.refuses(.EINVAL, "bad_depth", "The depth is zero or too large.")
+        m.refusesUnknown("viommu", .unknownVIOMMU)
+        m.refuses(.EEXIST, .veventqExists, "The viommu has a queue of this type.")
+        m.refuses(.EINVAL, .badDepth, "The depth is zero or too large.")
         return { call, service in
             let context = try service.context(call)
             let made = try context.allocateVEventQueue(viommu: call[viommu], type: call[type], depth: call[depth])
@@ -75,7 +75,7 @@ private func declareVirtualEvents(_ methods: inout MethodTable<Service>) {
         let max = m.param("max", .count(1...65_536), default: 64, "At most so many.")
         let timeout = m.optional("timeout_ms", .count(0...3_600_000), "Wait so long for the first; absent: not at all.")
         let events = m.result("events", .array(of: VirtualEventFields.type), "The events; empty if there are none.")
-        m.refusesUnknown("veventq")
+        m.refusesUnknown("veventq", .unknownVEventQ)
         m.refusesWhenStopping()
         return { call, service in
             let (id, limit) = (call[queue], Int(call[max]))

@@ -7,7 +7,7 @@ package struct SessionName: Hashable, Sendable {
     package init(_ text: String) throws(IOMMUError) {
         guard (1...64).contains(text.utf8.count), text.utf8.allSatisfy(Self.isAllowed) else {
             throw IOMMUError(
-                .EINVAL, "bad_session_name", "a session name has 1 to 64 of the characters A-Z a-z 0-9 . _ -",
+                .EINVAL, .badSessionName, "a session name has 1 to 64 of the characters A-Z a-z 0-9 . _ -",
                 hint: "choose another name"
             )
         }

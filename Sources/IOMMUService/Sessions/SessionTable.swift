@@ -63,7 +63,7 @@ package final class SessionTable {
         if let there = named[key], there === old { return there }
         if old.name == nil, !old.context.isEmpty {
             throw IOMMUError(
-                .EBUSY, "session_not_empty", "the private session of this connection still holds objects",
+                .EBUSY, .sessionNotEmpty, "the private session of this connection still holds objects",
                 hint: "destroy them first, or attach right after connecting", ["session": .text(text)]
             )
         }
@@ -120,7 +120,7 @@ package final class SessionTable {
         let held = named.keys.count { $0.uid == key.uid }
         guard held < limits.namedPerUser else {
             throw IOMMUError(
-                .EDQUOT, "too_many_sessions", "user \(key.uid) already has \(held) named sessions",
+                .EDQUOT, .tooManySessions, "user \(key.uid) already has \(held) named sessions",
                 hint: "close one, or ask the administrator to raise limits.sessions",
                 ["limit": .number(UInt64(limits.namedPerUser))]
             )
@@ -168,7 +168,7 @@ package final class SessionTable {
 
     private static func unknown(_ name: String) -> IOMMUError {
         IOMMUError(
-            .ENOENT, "no_such_session", "there is no session \(name)",
+            .ENOENT, .noSuchSession, "there is no session \(name)",
             hint: "session.list shows those there are", ["session": .text(name)]
         )
     }

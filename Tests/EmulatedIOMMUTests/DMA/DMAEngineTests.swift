@@ -64,7 +64,7 @@ import Testing
         let device = try laboratory.bind("0000:04:00.0")
         let error = refusal { _ = try laboratory.read(device, 0, 1) }
         #expect(error?.errno == .EFAULT)
-        #expect(error?.reason == "blocked")
+        #expect(error?.reason == .blocked)
         #expect(error?.member("event") == nil)
     }
 
@@ -133,9 +133,9 @@ import Testing
             case .pending(let access) = try context.emulated.dmaRead(
                 device: device, pasid: nil, iova: 0, length: 4, completion: box.take)
         else { return #expect(Bool(false), "the access waits") }
-        context.emulated.terminate(access: access, with: IOMMUError(.ETIMEDOUT, "timeout", "too late"))
+        context.emulated.terminate(access: access, with: IOMMUError(.ETIMEDOUT, .accessTimedOut, "too late"))
         #expect(refusal { _ = try box.result?.get() }?.errno == .ETIMEDOUT)
-        context.emulated.terminate(access: access, with: IOMMUError(.ETIMEDOUT, "timeout", "too late"))
+        context.emulated.terminate(access: access, with: IOMMUError(.ETIMEDOUT, .accessTimedOut, "too late"))
         let cookie = try #require(try context.readFaults(fault, max: 8).first?.cookie)
         _ = try context.respond(fault: fault, [FaultResponse(cookie: cookie, success: true)])
         laboratory.executor.drain()

@@ -72,7 +72,7 @@ import Testing
                 _ = try MemoryObject.importing(descriptor: descriptor, name: nil)
             }
             #expect(error?.errno == .EINVAL)
-            #expect(error?.reason == "not_a_memfd")
+            #expect(error?.reason == .notAMemfd)
         }
         var writer = pollfd(fd: pipes[1], events: 0, revents: 0)
         #expect(poll(&writer, 1, 0) == 1 && writer.revents & Int16(POLLERR) != 0, "a refused descriptor is closed")

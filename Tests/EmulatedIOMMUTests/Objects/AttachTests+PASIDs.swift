@@ -13,19 +13,19 @@ extension AttachTests {
         let own = try context.allocateHWPT(HWPTRequest(device: device, pt: elsewhere, flags: .pasid))
         try laboratory.map(ioas, memory, at: 0x1000)
         try laboratory.map(elsewhere, memory, at: 0x1000, offset: 0x4000)
-        expectRefusal(.EINVAL, "not_pasid_compatible", in: laboratory) {
+        expectRefusal(.EINVAL, .notPASIDCompatible, in: laboratory) {
             try context.attach(device: device, to: ioas, pasid: 1)
         }
-        expectRefusal(.EINVAL, "not_pasid_compatible", in: laboratory) {
+        expectRefusal(.EINVAL, .notPASIDCompatible, in: laboratory) {
             try context.attach(device: device, to: plain, pasid: 1)
         }
         for pasid in [0, 1024, .max] as [UInt32] {
-            expectRefusal(.EINVAL, "bad_pasid", in: laboratory) {
+            expectRefusal(.EINVAL, .badPASID, in: laboratory) {
                 try context.attach(device: device, to: capable, pasid: pasid)
             }
         }
         _ = try context.attach(device: device, to: plain, pasid: nil)
-        expectRefusal(.EINVAL, "rid_not_pasid_compatible", in: laboratory) {
+        expectRefusal(.EINVAL, .ridNotPASIDCompatible, in: laboratory) {
             try context.attach(device: device, to: capable, pasid: 1)
         }
         _ = try context.replace(device: device, with: own, pasid: nil)
@@ -33,13 +33,13 @@ extension AttachTests {
         #expect(try laboratory.reach(ObjectLaboratory.pci, 0x1000) == base(memory) + 0x4000)
         #expect(try laboratory.reach(ObjectLaboratory.pci, 0x1000, pasid: 1) == base(memory))
         #expect(try laboratory.reach(ObjectLaboratory.pci, 0x1000, pasid: 2) == nil)
-        expectRefusal(.EINVAL, "not_pasid_compatible", in: laboratory) {
+        expectRefusal(.EINVAL, .notPASIDCompatible, in: laboratory) {
             try context.replace(device: device, with: plain, pasid: nil)
         }
-        expectRefusal(.EBUSY, "already_attached", in: laboratory) {
+        expectRefusal(.EBUSY, .alreadyAttached, in: laboratory) {
             try context.attach(device: device, to: own, pasid: 1)
         }
-        expectRefusal(.EINVAL, "not_attached", in: laboratory) {
+        expectRefusal(.EINVAL, .notAttached, in: laboratory) {
             try context.replace(device: device, with: own, pasid: 2)
         }
         _ = try context.replace(device: device, with: own, pasid: 1)
@@ -53,7 +53,7 @@ extension AttachTests {
         let parent = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: .nestParent))
         let capable = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: .pasid))
         _ = try context.attach(device: device, to: capable, pasid: 3)
-        expectRefusal(.EBUSY, "pasids_in_use", in: laboratory) {
+        expectRefusal(.EBUSY, .pasidsInUse, in: laboratory) {
             try context.attach(device: device, to: parent, pasid: nil)
         }
         try context.detach(device: device, pasid: 3)
@@ -61,7 +61,7 @@ extension AttachTests {
         expectRefusal(.EINVAL, in: laboratory) { try context.attach(device: device, to: capable, pasid: 3) }
         expectRefusal(.EINVAL, in: laboratory) { try context.attach(device: device, to: parent, pasid: 3) }
         let plain = try laboratory.bind(ObjectLaboratory.reserving)
-        expectRefusal(.EOPNOTSUPP, "no_pasid", in: laboratory) {
+        expectRefusal(.EOPNOTSUPP, .noPASID, in: laboratory) {
             try context.attach(device: plain, to: capable, pasid: 3)
         }
     }

@@ -66,7 +66,7 @@ import Testing
         let hwpt = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas))
         // Linked here and not at the first attach: the device's reach bounds the IOAS now.
         #expect(try context.iovaRanges(ioas: ioas).ranges.last?.last == (1 << 48) - 1)
-        expectRefusal(.EINVAL, "iova_reserved", in: laboratory) { try laboratory.map(ioas, memory, at: 1 << 48) }
+        expectRefusal(.EINVAL, .iovaReserved, in: laboratory) { try laboratory.map(ioas, memory, at: 1 << 48) }
         try laboratory.map(ioas, memory, at: 0x2000)
         #expect(try context.attach(device: device, to: hwpt, pasid: nil) == hwpt)
         #expect(try laboratory.reach(ObjectLaboratory.pci, 0x1000) == base(memory))
@@ -86,20 +86,20 @@ import Testing
         for id in [0, 99, .max] as [ObjectID] {
             expectRefusal(.ENOENT, in: laboratory) { try context.attach(device: device, to: id, pasid: nil) }
         }
-        expectRefusal(.EINVAL, "wrong_kind", in: laboratory) {
+        expectRefusal(.EINVAL, .wrongKind, in: laboratory) {
             try context.attach(device: device, to: fault, pasid: nil)
         }
-        expectRefusal(.EINVAL, "wrong_kind", in: laboratory) {
+        expectRefusal(.EINVAL, .wrongKind, in: laboratory) {
             try context.attach(device: device, to: other, pasid: nil)
         }
-        expectRefusal(.EINVAL, "other_smmu", in: laboratory) {
+        expectRefusal(.EINVAL, .otherSMMU, in: laboratory) {
             try context.attach(device: device, to: foreign, pasid: nil)
         }
         _ = try context.attach(device: device, to: ioas, pasid: nil)
-        expectRefusal(.EBUSY, "already_attached", in: laboratory) {
+        expectRefusal(.EBUSY, .alreadyAttached, in: laboratory) {
             try context.attach(device: device, to: ioas, pasid: nil)
         }
-        expectRefusal(.EINVAL, "not_attached", in: laboratory) {
+        expectRefusal(.EINVAL, .notAttached, in: laboratory) {
             try context.replace(device: other, with: ioas, pasid: nil)
         }
     }
@@ -112,20 +112,20 @@ import Testing
         let ranges = try context.iovaRanges(ioas: ioas).ranges
         #expect(ranges.map(\.start) == [0, 0x0810_0000, 0x4010_0000])
         #expect(ranges.map(\.last) == [0x07ff_ffff, 0x3fff_ffff, (1 << 48) - 1])
-        expectRefusal(.EINVAL, "iova_reserved", in: laboratory) { try laboratory.map(ioas, memory, at: 0x4000_0000) }
-        expectRefusal(.EINVAL, "iova_reserved", in: laboratory) {
+        expectRefusal(.EINVAL, .iovaReserved, in: laboratory) { try laboratory.map(ioas, memory, at: 0x4000_0000) }
+        expectRefusal(.EINVAL, .iovaReserved, in: laboratory) {
             try laboratory.map(ioas, memory, at: 0x3fff_f000, length: 0x2000)
         }
-        expectRefusal(.EINVAL, "iova_reserved", in: laboratory) { try laboratory.map(ioas, memory, at: 0x0800_0000) }
+        expectRefusal(.EINVAL, .iovaReserved, in: laboratory) { try laboratory.map(ioas, memory, at: 0x0800_0000) }
         try context.detach(device: device, pasid: nil)
         #expect(try context.iovaRanges(ioas: ioas).ranges == [.everything])
         try laboratory.map(ioas, memory, at: 0x4000_0000)
-        expectRefusal(.EADDRINUSE, "mapping_in_reserved_region", in: laboratory) {
+        expectRefusal(.EADDRINUSE, .mappingInReservedRegion, in: laboratory) {
             try context.attach(device: device, to: ioas, pasid: nil)
         }
         let explanation = try context.explain(deviceNamed: ObjectLaboratory.reserving)
         #expect(!explanation.viable)
-        #expect(explanation.reasons.map(\.reason) == ["mapping_in_reserved_region"])
+        #expect(explanation.reasons.map(\.reason) == [.mappingInReservedRegion])
         #expect(explanation.reasons[0].members.map(\.key) == ["region", "mapping"])
     }
 
@@ -148,7 +148,7 @@ import Testing
     @Test func anAttachDoesNotNarrowAllowedRanges() throws {
         try context.allowIOVAs(ioas: ioas, ranges: [try #require(AddressRange(start: 0, last: 0x7fff_ffff))])
         let device = try laboratory.bind(ObjectLaboratory.pci)
-        expectRefusal(.EADDRINUSE, "allowed_range_narrowed", in: laboratory) {
+        expectRefusal(.EADDRINUSE, .allowedRangeNarrowed, in: laboratory) {
             try context.attach(device: device, to: ioas, pasid: nil)
         }
         try context.allowIOVAs(ioas: ioas, ranges: [try #require(AddressRange(start: 0x1000_0000, last: 0x7fff_ffff))])
@@ -173,11 +173,11 @@ import Testing
         let hwpt = try context.attach(device: first, to: ioas, pasid: nil)
         // The sibling is behind the same table from now on.
         #expect(try laboratory.reach(ObjectLaboratory.pairSecond, 0x1000) == base(memory))
-        expectRefusal(.EINVAL, "group_attached_elsewhere", in: laboratory) {
+        expectRefusal(.EINVAL, .groupAttachedElsewhere, in: laboratory) {
             try context.attach(device: second, to: elsewhere, pasid: nil)
         }
         let explicit = try context.allocateHWPT(HWPTRequest(device: second, pt: ioas))
-        expectRefusal(.EINVAL, "group_attached_elsewhere", in: laboratory) {
+        expectRefusal(.EINVAL, .groupAttachedElsewhere, in: laboratory) {
             try context.attach(device: second, to: explicit, pasid: nil)
         }
         #expect(try context.attach(device: second, to: hwpt, pasid: nil) == hwpt)
@@ -216,7 +216,7 @@ import Testing
             owner: "session vm2 of uid 7", account: Account(uid: 7), limits: ContextLimits())
         let device = try other.bind(deviceNamed: ObjectLaboratory.pairFirst).device
         for name in [ObjectLaboratory.pairFirst, ObjectLaboratory.pairSecond] {
-            expectRefusal(.EBUSY, "group_owned_elsewhere", in: laboratory) { try laboratory.bind(name) }
+            expectRefusal(.EBUSY, .groupOwnedElsewhere, in: laboratory) { try laboratory.bind(name) }
         }
         let explanation = try context.explain(deviceNamed: ObjectLaboratory.pairSecond)
         #expect(!explanation.viable && explanation.reasons.count == 1)
@@ -224,8 +224,8 @@ import Testing
         #expect(explanation.reasons[0].members.contains(.init("device", .text(ObjectLaboratory.pairFirst))))
         try other.unbind(device: device)
         _ = try laboratory.bind(ObjectLaboratory.pairSecond)
-        expectRefusal(.EBUSY, "already_bound", in: laboratory) { try laboratory.bind(ObjectLaboratory.pairSecond) }
-        expectRefusal(.ENODEV, "unknown_device", in: laboratory) { try laboratory.bind("0000:99:00.0") }
+        expectRefusal(.EBUSY, .alreadyBound, in: laboratory) { try laboratory.bind(ObjectLaboratory.pairSecond) }
+        expectRefusal(.ENODEV, .unknownDevice, in: laboratory) { try laboratory.bind("0000:99:00.0") }
         other.close()
     }
 
@@ -233,7 +233,7 @@ import Testing
         var description = DeviceDescription(name: "incoherent", smmu: "smmu0", streamIDs: [0x900])
         description.coherent = false
         try laboratory.backend.addDevice(description)
-        expectRefusal(.EINVAL, "not_cache_coherent", in: laboratory) { try laboratory.bind("incoherent") }
-        #expect(try context.explain(deviceNamed: "incoherent").reasons.map(\.reason) == ["not_cache_coherent"])
+        expectRefusal(.EINVAL, .notCacheCoherent, in: laboratory) { try laboratory.bind("incoherent") }
+        #expect(try context.explain(deviceNamed: "incoherent").reasons.map(\.reason) == [.notCacheCoherent])
     }
 }

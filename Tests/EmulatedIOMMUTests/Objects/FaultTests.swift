@@ -47,7 +47,7 @@ import Testing
         let (device, _) = try attached(ObjectLaboratory.stalling)
         laboratory.account.setLimit(2, of: .waitingAccesses)
         let waiting = [try read(device, 0x5000), try read(device, 0x6000)]
-        expectRefusal(.EDQUOT, "quota_exceeded", in: laboratory) { try read(device, 0x7000) }
+        expectRefusal(.EDQUOT, .quotaExceeded, in: laboratory) { try read(device, 0x7000) }
         #expect(laboratory.account.used(.waitingAccesses) == 2)
         try context.detach(device: device, pasid: nil)
         laboratory.executor.drain()
@@ -87,7 +87,7 @@ import Testing
         let cookies = try context.readFaults(queue, max: 64).map(\.cookie)
         #expect(cookies == [1, 2, 3])
         for cookie in [0, 4, .max] as [UInt32] {
-            expectRefusal(.EINVAL, "unknown_cookie", in: laboratory) {
+            expectRefusal(.EINVAL, .unknownCookie, in: laboratory) {
                 try context.respond(fault: queue, [FaultResponse(cookie: cookie, success: true)])
             }
         }
@@ -167,7 +167,7 @@ import Testing
                 Issue.record("the access did not wait")
                 return
             }
-            context.emulated.terminate(access: id, with: IOMMUError(.ETIMEDOUT, "timeout", "too late"))
+            context.emulated.terminate(access: id, with: IOMMUError(.ETIMEDOUT, .accessTimedOut, "too late"))
         }
         #expect(smmu.stalledTransactions.isEmpty)
         // Their faults can still be answered: to nobody.
@@ -218,7 +218,7 @@ import Testing
         }
         laboratory.executor.drain()
         #expect(throws: IOMMUError.self) { try #require(access.result).get() }
-        expectRefusal(.EINVAL, "unknown_cookie", in: laboratory) {
+        expectRefusal(.EINVAL, .unknownCookie, in: laboratory) {
             try context.respond(fault: queue, [FaultResponse(cookie: cookie, success: true)])
         }
         try context.detach(device: left, pasid: nil)

@@ -24,7 +24,7 @@ import Testing
             if possible.contains(flags) {
                 try context.destroy(object: try context.allocateHWPT(request))
             } else {
-                expectRefusal(.EOPNOTSUPP, "flags_unsupported", in: laboratory) { try context.allocateHWPT(request) }
+                expectRefusal(.EOPNOTSUPP, .flagsUnsupported, in: laboratory) { try context.allocateHWPT(request) }
             }
         }
     }
@@ -42,7 +42,7 @@ import Testing
         expectRefusal(.EOPNOTSUPP, in: laboratory) {
             try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: .nestParent, fault: fault))
         }
-        expectRefusal(.EOPNOTSUPP, "nest_through_viommu", in: laboratory) {
+        expectRefusal(.EOPNOTSUPP, .nestThroughViommu, in: laboratory) {
             try context.allocateHWPT(HWPTRequest(device: device, pt: parent, vste: (1, 0)))
         }
         expectRefusal(.EOPNOTSUPP, in: laboratory) {
@@ -53,11 +53,11 @@ import Testing
     @Test func usersAreCounted() throws {
         let fault = try context.allocateFaultQueue()
         let hwpt = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, fault: fault))
-        expectRefusal(.EBUSY, "object_in_use", in: laboratory) { try context.destroy(object: fault) }
-        expectRefusal(.EBUSY, "object_in_use", in: laboratory) { try context.destroy(object: ioas) }
+        expectRefusal(.EBUSY, .objectInUse, in: laboratory) { try context.destroy(object: fault) }
+        expectRefusal(.EBUSY, .objectInUse, in: laboratory) { try context.destroy(object: ioas) }
         _ = try context.attach(device: device, to: hwpt, pasid: nil)
-        expectRefusal(.EBUSY, "object_in_use", in: laboratory) { try context.destroy(object: hwpt) }
-        expectRefusal(.EBUSY, "device_bound", in: laboratory) { try context.destroy(object: device) }
+        expectRefusal(.EBUSY, .objectInUse, in: laboratory) { try context.destroy(object: hwpt) }
+        expectRefusal(.EBUSY, .deviceBound, in: laboratory) { try context.destroy(object: device) }
         for id in [0, 99, .max] as [ObjectID] {
             expectRefusal(.ENOENT, in: laboratory) { try context.destroy(object: id) }
         }
@@ -148,8 +148,8 @@ import Testing
         expectRefusal(.EINVAL, in: laboratory) { try read(0x10800, 0x1000, 4096) }
         expectRefusal(.EINVAL, in: laboratory) { try read(0x10000, 0x800, 4096) }
         expectRefusal(.EINVAL, in: laboratory) { try read(0x10000, 0, 4096) }
-        expectRefusal(.EINVAL, "not_mapped", in: laboratory) { try read(0x10000, 0x20000, 4096) }
-        expectRefusal(.EINVAL, "not_mapped", in: laboratory) { try read(0, 0x20000, 4096) }
+        expectRefusal(.EINVAL, .notMapped, in: laboratory) { try read(0x10000, 0x20000, 4096) }
+        expectRefusal(.EINVAL, .notMapped, in: laboratory) { try read(0, 0x20000, 4096) }
         expectRefusal(.EOVERFLOW, in: laboratory) { try read(.max - 4095, 0x2000, 4096) }
         expectRefusal(.EMSGSIZE, in: laboratory) { try read(0, 1 << 40, 4096) }
         for length in [.max, .max - 6, .max - 7] as [UInt64] {

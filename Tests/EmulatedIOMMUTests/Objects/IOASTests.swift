@@ -24,7 +24,7 @@ import Testing
         for (iova, length) in [(0x10000, 0x1000), (0x13000, 0x2000), (0xf000, 0x1001), (0xf000, 0x8000)]
             as [(UInt64, UInt64)]
         {
-            expectRefusal(.EEXIST, "already_mapped", in: laboratory) {
+            expectRefusal(.EEXIST, .alreadyMapped, in: laboratory) {
                 try laboratory.map(ioas, memory, at: iova, length: length)
             }
         }
@@ -34,20 +34,20 @@ import Testing
     }
 
     @Test func badShapesAreRefused() throws {
-        expectRefusal(.EINVAL, "zero_length", in: laboratory) { try laboratory.map(ioas, memory, at: 0, length: 0) }
+        expectRefusal(.EINVAL, .zeroLength, in: laboratory) { try laboratory.map(ioas, memory, at: 0, length: 0) }
         expectRefusal(.EOVERFLOW, in: laboratory) { try laboratory.map(ioas, memory, at: .max - 4095) }
         expectRefusal(.EOVERFLOW, in: laboratory) { try laboratory.map(ioas, memory, at: .max, length: 2) }
         expectRefusal(.EOVERFLOW, in: laboratory) { try laboratory.map(ioas, memory, at: 4096, length: .max) }
-        expectRefusal(.EINVAL, "outside_memory", in: laboratory) {
+        expectRefusal(.EINVAL, .outsideMemory, in: laboratory) {
             try laboratory.map(ioas, memory, at: 0, length: 1 << 25)
         }
-        expectRefusal(.EINVAL, "outside_memory", in: laboratory) {
+        expectRefusal(.EINVAL, .outsideMemory, in: laboratory) {
             try laboratory.map(ioas, memory, at: 0, offset: .max - 4095)
         }
-        expectRefusal(.EINVAL, "no_access", in: laboratory) { try laboratory.map(ioas, memory, at: 0, access: []) }
-        expectRefusal(.ENOENT, "unknown_memory", in: laboratory) { try laboratory.map(ioas, 99, at: 0) }
+        expectRefusal(.EINVAL, .noAccess, in: laboratory) { try laboratory.map(ioas, memory, at: 0, access: []) }
+        expectRefusal(.ENOENT, .unknownMemory, in: laboratory) { try laboratory.map(ioas, 99, at: 0) }
         for id in [0, 99, .max, 1 << 31] as [ObjectID] {
-            expectRefusal(.ENOENT, "unknown_ioas", in: laboratory) { try laboratory.map(id, memory, at: 0) }
+            expectRefusal(.ENOENT, .unknownIOAS, in: laboratory) { try laboratory.map(id, memory, at: 0) }
         }
     }
 
@@ -57,7 +57,7 @@ import Testing
         try laboratory.map(ioas, memory, at: 0x1001, length: 5, offset: 3)
         // Such a mapping keeps hardware away.
         let device = try laboratory.bind(ObjectLaboratory.pci)
-        expectRefusal(.EADDRINUSE, "mapping_misaligned", in: laboratory) {
+        expectRefusal(.EADDRINUSE, .mappingMisaligned, in: laboratory) {
             try context.attach(device: device, to: ioas, pasid: nil)
         }
         try laboratory.map(ioas, memory, at: 0x1000_0000)
@@ -68,9 +68,9 @@ import Testing
     @Test func smallPagesNeedPages() throws {
         try context.setHugePages(ioas: ioas, false)
         #expect(try context.iovaRanges(ioas: ioas).alignment == 4096)
-        expectRefusal(.EINVAL, "misaligned", in: laboratory) { try laboratory.map(ioas, memory, at: 0x1800) }
-        expectRefusal(.EINVAL, "misaligned", in: laboratory) { try laboratory.map(ioas, memory, at: 0x1000, length: 5) }
-        expectRefusal(.EINVAL, "misaligned", in: laboratory) { try laboratory.map(ioas, memory, at: 0x1000, offset: 8) }
+        expectRefusal(.EINVAL, .misaligned, in: laboratory) { try laboratory.map(ioas, memory, at: 0x1800) }
+        expectRefusal(.EINVAL, .misaligned, in: laboratory) { try laboratory.map(ioas, memory, at: 0x1000, length: 5) }
+        expectRefusal(.EINVAL, .misaligned, in: laboratory) { try laboratory.map(ioas, memory, at: 0x1000, offset: 8) }
         try laboratory.map(ioas, memory, at: 0x1000)
         #expect(try context.hugePages(ioas: ioas) == false)
         try context.setHugePages(ioas: ioas, true)
@@ -81,7 +81,7 @@ import Testing
         let device = try laboratory.bind(ObjectLaboratory.pci)
         _ = try context.attach(device: device, to: ioas, pasid: nil)
         try laboratory.map(ioas, memory, at: 0x1000)
-        expectRefusal(.EINVAL, "already_mapped", in: laboratory) { try context.setHugePages(ioas: ioas, false) }
+        expectRefusal(.EINVAL, .alreadyMapped, in: laboratory) { try context.setHugePages(ioas: ioas, false) }
     }
 
     @Test func mapManyIsAllOrNone() throws {
@@ -139,7 +139,7 @@ import Testing
         #expect(try laboratory.map(ioas, memory, at: nil) == 0x10000)
         #expect(try laboratory.map(ioas, memory, at: nil) == 0x11000)
         #expect(try laboratory.map(ioas, memory, at: nil) == 0x80000)
-        expectRefusal(.ENOSPC, "no_free_iova", in: laboratory) { try laboratory.map(ioas, memory, at: nil) }
+        expectRefusal(.ENOSPC, .noFreeIOVA, in: laboratory) { try laboratory.map(ioas, memory, at: nil) }
         try laboratory.map(ioas, memory, at: 0x50_0000)
         #expect(try context.iovaRanges(ioas: ioas).ranges == [.everything])
         try context.allowIOVAs(ioas: ioas, ranges: [])
@@ -232,7 +232,7 @@ import Testing
 
     @Test func memoryIsClosedOnlyUnmapped() throws {
         try laboratory.map(ioas, memory, at: 0)
-        expectRefusal(.EBUSY, "memory_mapped", in: laboratory) { try context.closeMemory(memory) }
+        expectRefusal(.EBUSY, .memoryMapped, in: laboratory) { try context.closeMemory(memory) }
         try context.destroy(object: ioas)
         try context.closeMemory(memory)
         #expect(context.isEmpty)

@@ -36,20 +36,20 @@ import Testing
                 (0x4000_0000, 0x1000), (0x800, 0x1000), (0x10_0000, 0), (.max - 0xfff, 0x1000), (1 << 48, 0x1000),
                 (0x2000, 0x4000), (0x3000, 0x1000), (0x7ff_f000, 0x2000),
             ])
-        func has(_ errno: Errno, _ reason: String, mapping: Int? = nil, device: String? = nil) -> Bool {
+        func has(_ errno: Errno, _ reason: Reason, mapping: Int? = nil, device: String? = nil) -> Bool {
             problems.contains {
                 $0.error.errno == errno && $0.error.reason == reason && $0.mapping == mapping && $0.device == device
             }
         }
-        #expect(has(.EBUSY, "group_owned_elsewhere", device: ObjectLaboratory.pairSecond))
-        #expect(has(.ENODEV, "unknown_device", device: "nobody"))
-        #expect(has(.EADDRINUSE, "mapping_in_reserved_region", mapping: 0, device: ObjectLaboratory.reserving))
-        #expect(has(.EINVAL, "misaligned", mapping: 1))
-        #expect(has(.EINVAL, "zero_length", mapping: 2))
-        #expect(has(.EOVERFLOW, "iova_overflow", mapping: 3))
-        #expect(has(.EINVAL, "iova_reserved", mapping: 4, device: ObjectLaboratory.reserving))
-        #expect(has(.EEXIST, "mappings_overlap", mapping: 6))
-        #expect(has(.EADDRINUSE, "mapping_in_reserved_region", mapping: 7, device: ObjectLaboratory.pairSecond))
+        #expect(has(.EBUSY, .groupOwnedElsewhere, device: ObjectLaboratory.pairSecond))
+        #expect(has(.ENODEV, .unknownDevice, device: "nobody"))
+        #expect(has(.EADDRINUSE, .mappingInReservedRegion, mapping: 0, device: ObjectLaboratory.reserving))
+        #expect(has(.EINVAL, .misaligned, mapping: 1))
+        #expect(has(.EINVAL, .zeroLength, mapping: 2))
+        #expect(has(.EOVERFLOW, .iovaOverflow, mapping: 3))
+        #expect(has(.EINVAL, .iovaReserved, mapping: 4, device: ObjectLaboratory.reserving))
+        #expect(has(.EEXIST, .mappingsOverlap, mapping: 6))
+        #expect(has(.EADDRINUSE, .mappingInReservedRegion, mapping: 7, device: ObjectLaboratory.pairSecond))
         #expect(laboratory.snapshot == before)
         other.close()
     }
@@ -60,7 +60,7 @@ import Testing
             0, 0x7ff_f000, 0x800_0000, 0x810_0000, 0x3fff_f000, 0x4000_0000, 0x4010_0000, (1 << 48) - 4096, 1 << 48,
             1 << 63,
         ]
-        var refused: Set<String> = []
+        var refused: Set<Reason> = []
         for round in 0..<200 {
             let laboratory = try ObjectLaboratory()
             let context = laboratory.context
@@ -88,7 +88,7 @@ import Testing
                 refused.insert(error.reason)
             }
         }
-        #expect(refused == ["mapping_in_reserved_region", "mapping_misaligned", "allowed_range_narrowed"])
+        #expect(refused == [.mappingInReservedRegion, .mappingMisaligned, .allowedRangeNarrowed])
     }
 
     @Test func whatIsFineHereCanBeDone() throws {

@@ -68,7 +68,7 @@ import Testing
         _ = try context.replace(device: guest.device, with: bypass, pasid: nil)
         #expect(try guest.reach(Guest.data) == guest.physical(Guest.data))
         let translating = try guest.nested()
-        expectRefusal(.ENOENT, "vdevice_required", in: laboratory) {
+        expectRefusal(.ENOENT, .vdeviceRequired, in: laboratory) {
             try context.replace(device: guest.device, with: translating, pasid: nil)
         }
         try context.destroy(object: abort)
@@ -82,7 +82,7 @@ import Testing
         let second = try guest.nested()
         #expect(users(guest.ioas) == 1)
         for id in [guest.parent, guest.viommu, guest.ioas, hwpt] {
-            expectRefusal(.EBUSY, "object_in_use", in: laboratory) { try context.destroy(object: id) }
+            expectRefusal(.EBUSY, .objectInUse, in: laboratory) { try context.destroy(object: id) }
         }
         try context.detach(device: guest.device, pasid: nil)
         for id in [second, hwpt, guest.vdevice, guest.viommu, guest.parent, guest.ioas] {
@@ -123,7 +123,7 @@ import Testing
             if accepted.contains(opcode) {
                 #expect(try context.invalidate(target: guest.viommu, type: "arm_smmuv3", entries: [entry]) == 1)
             } else {
-                expectRefusal(.EIO, "bad_command", in: laboratory) {
+                expectRefusal(.EIO, .badCommand, in: laboratory) {
                     try context.invalidate(target: guest.viommu, type: "arm_smmuv3", entries: [entry])
                 }
             }
@@ -150,7 +150,7 @@ import Testing
         }
         expectRefusal(.EOPNOTSUPP, in: laboratory) { try run(hwpt) }
         for id in [guest.parent, guest.ioas, guest.device, guest.vdevice] {
-            expectRefusal(.EINVAL, "wrong_kind", in: laboratory) { try run(id) }
+            expectRefusal(.EINVAL, .wrongKind, in: laboratory) { try run(id) }
         }
         for id in [0, 99, .max] as [ObjectID] { expectRefusal(.ENOENT, in: laboratory) { try run(id) } }
         expectRefusal(.EINVAL, in: laboratory) { try run(guest.viommu, "vtd_s1") }
@@ -166,14 +166,14 @@ import Testing
         func vdevice(_ device: ObjectID, _ id: UInt64, in viommu: ObjectID? = nil) throws -> ObjectID {
             try context.allocateVDevice(viommu: viommu ?? guest.viommu, device: device, virtualID: id)
         }
-        expectRefusal(.EINVAL, "not_a_nest_parent", in: laboratory) { try viommu(guest.device, plain) }
-        expectRefusal(.EINVAL, "other_smmu", in: laboratory) { try viommu(other, guest.parent) }
+        expectRefusal(.EINVAL, .notANestParent, in: laboratory) { try viommu(guest.device, plain) }
+        expectRefusal(.EINVAL, .otherSMMU, in: laboratory) { try viommu(other, guest.parent) }
         expectRefusal(.ENOENT, in: laboratory) { try viommu(guest.device, guest.ioas) }
         expectRefusal(.ENOENT, in: laboratory) { try viommu(99, guest.parent) }
         expectRefusal(.EOPNOTSUPP, in: laboratory) { try viommu(guest.device, guest.parent, "tegra241") }
-        expectRefusal(.EEXIST, "vdevice_exists", in: laboratory) { try vdevice(guest.device, 5) }
-        expectRefusal(.EEXIST, "virtual_id_taken", in: laboratory) { try vdevice(second, Guest.virtualID) }
-        expectRefusal(.EINVAL, "other_smmu", in: laboratory) { try vdevice(other, 5) }
+        expectRefusal(.EEXIST, .vdeviceExists, in: laboratory) { try vdevice(guest.device, 5) }
+        expectRefusal(.EEXIST, .virtualIDTaken, in: laboratory) { try vdevice(second, Guest.virtualID) }
+        expectRefusal(.EINVAL, .otherSMMU, in: laboratory) { try vdevice(other, 5) }
         expectRefusal(.EINVAL, in: laboratory) { try vdevice(second, 1 << 32) }
         expectRefusal(.ENOENT, in: laboratory) { try vdevice(99, 5) }
         expectRefusal(.ENOENT, in: laboratory) { try vdevice(second, 5, in: guest.parent) }

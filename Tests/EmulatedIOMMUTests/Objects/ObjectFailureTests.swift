@@ -33,7 +33,7 @@ import Testing
                 #expect(laboratory.snapshot == before, "attempt \(attempt)", sourceLocation: sourceLocation)
             }
         }
-        throw IOMMUError(.EIO, "endless", "the operation never succeeded")
+        throw IOMMUError(.EIO, .endless, "the operation never succeeded")
     }
 
     @Test func aMapThatFailsInTheThirdTableUndoesTheOthers() throws {
@@ -125,7 +125,7 @@ import Testing
         let ioas = try context.allocateIOAS()
         let device = try laboratory.bind(ObjectLaboratory.pci)
         let driver = try laboratory.backend.smmu(named: "smmu0").driver
-        driver.asids = TagAllocator(kind: "asid", bits: 2)
+        driver.asids = TagAllocator(kind: .asid, bits: 2)
         var hwpts: [ObjectID] = []
         for _ in 0..<4 {
             guard let hwpt = try? context.allocateHWPT(HWPTRequest(device: device, pt: ioas)) else { break }

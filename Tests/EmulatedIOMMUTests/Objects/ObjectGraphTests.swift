@@ -113,7 +113,7 @@ import Testing
             { _ = try context.allocateVDevice(viommu: guest.viommu, device: guest.device, virtualID: 1) },
             { _ = try context.emulated.dmaRead(device: guest.device, pasid: nil, iova: 0, length: 1) { _ in } },
         ] as [() throws -> Void] {
-            expectRefusal(.ENODEV, "device_removed", in: laboratory, attempt)
+            expectRefusal(.ENODEV, .deviceRemoved, in: laboratory, attempt)
         }
         try context.unbind(device: guest.device)
         expectRefusal(.ENOENT, in: laboratory) { try context.unbind(device: guest.device) }

@@ -4,7 +4,7 @@ import Testing
 
 /// Expects a refusal with this errno (and reason, if one is given), and that it changes nothing.
 func expectRefusal<Value>(
-    _ errno: Errno, _ reason: String? = nil, in laboratory: ObjectLaboratory,
+    _ errno: Errno, _ reason: Reason? = nil, in laboratory: ObjectLaboratory,
     sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Value
 ) {
     let before = laboratory.snapshot

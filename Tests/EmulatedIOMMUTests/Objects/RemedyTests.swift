@@ -15,7 +15,7 @@ import Testing
     }
 
     private func expectRemedy(
-        _ reason: String, sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Void
+        _ reason: Reason, sourceLocation: SourceLocation = #_sourceLocation, _ body: () throws -> Void
     ) {
         let error = #expect(throws: IOMMUError.self, sourceLocation: sourceLocation) { try body() }
         #expect(error?.reason == reason, sourceLocation: sourceLocation)
@@ -25,13 +25,13 @@ import Testing
     @Test func ofMappings() throws {
         let (ioas, memory) = (try context.allocateIOAS(), try laboratory.memory())
         try laboratory.map(ioas, memory, at: 0, access: .read)
-        expectRemedy("no_access") { try laboratory.map(ioas, memory, at: 0x1000, access: []) }
-        expectRemedy("already_mapped") { try laboratory.map(ioas, memory, at: 0) }
-        expectRemedy("not_mapped") { _ = try context.unmap(ioas: ioas, iova: 0x8000, length: 4096) }
-        expectRemedy("would_split_mapping") { _ = try context.unmap(ioas: ioas, iova: 0, length: 1) }
-        expectRemedy("zero_length") { _ = try context.unmap(ioas: ioas, iova: 0, length: 0) }
-        for (length, access, reason) in [(8192, .read, "not_mapped"), (4096, .write, "copy_adds_write")]
-            as [(UInt64, IOMMU.Access, String)]
+        expectRemedy(.noAccess) { try laboratory.map(ioas, memory, at: 0x1000, access: []) }
+        expectRemedy(.alreadyMapped) { try laboratory.map(ioas, memory, at: 0) }
+        expectRemedy(.notMapped) { _ = try context.unmap(ioas: ioas, iova: 0x8000, length: 4096) }
+        expectRemedy(.wouldSplitMapping) { _ = try context.unmap(ioas: ioas, iova: 0, length: 1) }
+        expectRemedy(.zeroLength) { _ = try context.unmap(ioas: ioas, iova: 0, length: 0) }
+        for (length, access, reason) in [(8192, .read, .notMapped), (4096, .write, .copyAddsWrite)]
+            as [(UInt64, IOMMU.Access, Reason)]
         {
             expectRemedy(reason) {
                 _ = try context.copy(from: ioas, iova: 0, length: length, to: ioas, iova: nil, access: access)
@@ -44,11 +44,11 @@ import Testing
         let device = try laboratory.bind(ObjectLaboratory.reserving)
         let wide = try laboratory.bind(ObjectLaboratory.wide)
         let hwpt = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: .pasid))
-        expectRemedy("already_bound") { _ = try laboratory.bind(ObjectLaboratory.wide) }
-        expectRemedy("no_pasid") { _ = try context.attach(device: device, to: hwpt, pasid: 1) }
-        expectRemedy("bad_pasid") { _ = try context.attach(device: wide, to: hwpt, pasid: 1 << 16) }
+        expectRemedy(.alreadyBound) { _ = try laboratory.bind(ObjectLaboratory.wide) }
+        expectRemedy(.noPASID) { _ = try context.attach(device: device, to: hwpt, pasid: 1) }
+        expectRemedy(.badPASID) { _ = try context.attach(device: wide, to: hwpt, pasid: 1 << 16) }
         for flags in [[.nestParent, .pasid], [.nestParent, .dirtyTracking]] as [HWPTFlags] {
-            expectRemedy("flags_unsupported") {
+            expectRemedy(.flagsUnsupported) {
                 _ = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: flags))
             }
         }
@@ -66,13 +66,13 @@ import Testing
         func queue() throws { _ = try context.allocateVEventQueue(viommu: viommu, type: "arm_smmuv3", depth: 1) }
         try give(device, 7)
         try queue()
-        expectRemedy("vdevice_exists") { try give(device, 8) }
-        expectRemedy("virtual_id_taken") { try give(second, 7) }
-        expectRemedy("other_smmu") { try give(other, 8) }
-        expectRemedy("veventq_exists") { try queue() }
-        expectRemedy("unknown_virtual_id") {
+        expectRemedy(.vdeviceExists) { try give(device, 8) }
+        expectRemedy(.virtualIDTaken) { try give(second, 7) }
+        expectRemedy(.otherSMMU) { try give(other, 8) }
+        expectRemedy(.veventqExists) { try queue() }
+        expectRemedy(.unknownVirtualID) {
             _ = try context.invalidate(target: viommu, type: "arm_smmuv3", entries: [(0x6 | 9 << 32, 0)])
         }
-        expectRemedy("wrong_kind") { _ = try context.invalidate(target: ioas, type: "arm_smmuv3", entries: []) }
+        expectRemedy(.wrongKind) { _ = try context.invalidate(target: ioas, type: "arm_smmuv3", entries: []) }
     }
 }

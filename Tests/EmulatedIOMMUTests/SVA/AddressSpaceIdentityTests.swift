@@ -87,9 +87,9 @@ import Testing
 
         // Whatever is known as the old process has ended with it.
         let written = refusal { try laboratory.write(plain, pasid: pasid, buffer, [2]) }
-        #expect(written?.errno == .EFAULT && written?.reason == "quiesced")
+        #expect(written?.errno == .EFAULT && written?.reason == .quiesced)
         let filled = refusal { _ = try laboratory.submit(queue, .fill(destination: buffer, length: 16, value: 2)) }
-        #expect(filled?.errno == .ESRCH && filled?.reason == "mm_exited")
+        #expect(filled?.errno == .ESRCH && filled?.reason == .mmExited)
         #expect(refusal { _ = try context.emulated.bindSVA(device: accelerator, mm: mm) }?.errno == .ESRCH)
         #expect(refusal { _ = try context.emulated.openMM(mem: files.0, maps: files.1) } != nil)
         #expect(refusal { _ = try context.emulated.openMM(pidfd: files.2, by: me) }?.errno == .ESRCH)
@@ -102,7 +102,7 @@ import Testing
         #expect(
             try laboratory.read(plain, pasid: bound.pasid, buffer, 1 << 16) == [UInt8](repeating: 1, count: 1 << 16))
         try laboratory.write(plain, pasid: bound.pasid, buffer, [3])
-        #expect(refusal { _ = try laboratory.read(plain, pasid: pasid, buffer, 1) }?.reason == "quiesced")
+        #expect(refusal { _ = try laboratory.read(plain, pasid: pasid, buffer, 1) }?.reason == .quiesced)
         #expect(try open(way, pid, context) == next)
     }
 
@@ -172,13 +172,13 @@ import Testing
         #expect(!context.objects().contains { "\($0)".contains("\"pid\"") }, "no number of this namespace")
         #expect(try context.emulated.openMM(mem: file("mem", O_RDWR), maps: file("maps", O_RDONLY)) == mm)
         let own = Glibc.open("/proc/1/maps", O_RDONLY | O_CLOEXEC)
-        #expect(refusal { _ = try context.emulated.openMM(mem: file("mem", O_RDWR), maps: own) }?.reason == "not_mem_and_maps")
+        #expect(refusal { _ = try context.emulated.openMM(mem: file("mem", O_RDWR), maps: own) }?.reason == .notMemAndMaps)
         let outside = try context.emulated.openMM(pid: pid, by: me)
         let other = try context.emulated.bindSVA(device: device, mm: outside).pasid
         #expect(try laboratory.read(device, pasid: other, buffer, 1) == [5], "the same memory, by its number here")
         kill(pid, SIGKILL)
         outer.reap()
-        #expect(refusal { try laboratory.write(device, pasid: pasid, buffer, [6]) }?.reason == "quiesced")
+        #expect(refusal { try laboratory.write(device, pasid: pasid, buffer, [6]) }?.reason == .quiesced)
     }
 
     // MARK: Programs
@@ -200,7 +200,7 @@ import Testing
         child.say("go")
         #expect(try child.hear() == "1")
         if isBound {
-            #expect(refusal { try laboratory.write(device, pasid: pasid, buffer, [1]) }?.reason == "quiesced")
+            #expect(refusal { try laboratory.write(device, pasid: pasid, buffer, [1]) }?.reason == .quiesced)
         }
         #expect(refusal { _ = try context.emulated.bindSVA(device: device, mm: mm) }?.errno == .ESRCH)
         let next = try open(way, child.pid, context)

@@ -110,7 +110,7 @@ import Testing
         }
         let mm = try context.emulated.createMM()
         let refused = refusal { _ = try context.emulated.bindSVA(device: device, mm: mm) }
-        #expect(refused?.errno == .ENOSPC && refused?.reason == "asid_exhausted")
+        #expect(refused?.errno == .ENOSPC && refused?.reason == .asidExhausted)
         #expect((laboratory.backend.sva.cpuASIDs as? TagAllocator)?.inUse == 255)
         #expect((laboratory.backend.sva.pasids as? TagAllocator)?.inUse == 255)
         _ = try context.emulated.unbindSVA(bond: bonds[6])
@@ -128,7 +128,7 @@ import Testing
         let mm = try context.emulated.createMM()
         let old = domain.tag
         point.arm(after: 0)
-        #expect(refusal { _ = try context.emulated.bindSVA(device: device, mm: mm) }?.reason == "injected")
+        #expect(refusal { _ = try context.emulated.bindSVA(device: device, mm: mm) }?.reason == .injected)
         point.disarm()
         #expect(domain.tag == old)
         try laboratory.write(device, 0x1000, [7])

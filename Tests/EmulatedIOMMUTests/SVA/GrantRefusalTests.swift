@@ -10,41 +10,41 @@ import Testing
 /// A daemon that may not look into a process says what it lacks, and what to do.
 @Suite struct GrantRefusalTests {
     struct Case: CustomTestStringConvertible {
-        let reason: String
+        let reason: Reason
         let errno: Errno
         let files: UnprivilegedProcessFiles
         /// What the hint names.
         let remedy: String
-        var testDescription: String { reason }
+        var testDescription: String { reason.slug }
     }
 
     static let own: [Case] = [
         Case(
-            reason: "no_cap_sys_ptrace", errno: .EPERM, files: .init([.status, .maps]), remedy: "CAP_SYS_PTRACE"),
+            reason: .noCapSysPtrace, errno: .EPERM, files: .init([.status, .maps]), remedy: "CAP_SYS_PTRACE"),
         Case(
-            reason: "no_cap_sys_ptrace", errno: .EPERM, files: .init([.status, .mem], scope: 0),
+            reason: .noCapSysPtrace, errno: .EPERM, files: .init([.status, .mem], scope: 0),
             remedy: "/proc/self/mem"),
         Case(
-            reason: "yama_ptrace_scope", errno: .EPERM, files: .init([.status, .maps], scope: 1),
+            reason: .yamaPtraceScope, errno: .EPERM, files: .init([.status, .maps], scope: 1),
             remedy: "CAP_SYS_PTRACE"),
         Case(
-            reason: "yama_ptrace_scope", errno: .EPERM, files: .init([.status, .ptrace], scope: 3),
+            reason: .yamaPtraceScope, errno: .EPERM, files: .init([.status, .ptrace], scope: 3),
             remedy: "/proc/self/mem"),
         Case(
-            reason: "ptrace_refused", errno: .EPERM, files: .init([.status, .ptrace]), remedy: "CAP_DAC_OVERRIDE"),
-        Case(reason: "process_hidden", errno: .EPERM, files: .init([.mem, .maps, .ptrace]), remedy: "ProtectProc"),
-        Case(reason: "no_descriptors", errno: .EMFILE, files: .init([.status, .maps], errno: EMFILE), remedy: ""),
-        Case(reason: "no_such_process", errno: .ESRCH, files: .init([.status, .mem], errno: ESRCH), remedy: ""),
+            reason: .ptraceRefused, errno: .EPERM, files: .init([.status, .ptrace]), remedy: "CAP_DAC_OVERRIDE"),
+        Case(reason: .processHidden, errno: .EPERM, files: .init([.mem, .maps, .ptrace]), remedy: "ProtectProc"),
+        Case(reason: .noDescriptors, errno: .EMFILE, files: .init([.status, .maps], errno: EMFILE), remedy: ""),
+        Case(reason: .noSuchProcess, errno: .ESRCH, files: .init([.status, .mem], errno: ESRCH), remedy: ""),
     ]
 
     /// Of another user: with the client's identity, or by the daemon's own rights after a look at who owns the files.
     static let others: [Case] = [
-        Case(reason: "no_cap_sys_ptrace", errno: .EPERM, files: .init([.status, .maps]), remedy: "CAP_SYS_PTRACE"),
+        Case(reason: .noCapSysPtrace, errno: .EPERM, files: .init([.status, .maps]), remedy: "CAP_SYS_PTRACE"),
         Case(
-            reason: "yama_ptrace_scope", errno: .EPERM, files: .init([.status, .maps], scope: 2),
+            reason: .yamaPtraceScope, errno: .EPERM, files: .init([.status, .maps], scope: 2),
             remedy: "CAP_SYS_PTRACE"),
-        Case(reason: "not_dumpable", errno: .EPERM, files: .init([.status, .mem]), remedy: "PR_SET_DUMPABLE"),
-        Case(reason: "process_hidden", errno: .EPERM, files: .init([.identities, .mem, .maps]), remedy: "ProtectProc"),
+        Case(reason: .notDumpable, errno: .EPERM, files: .init([.status, .mem]), remedy: "PR_SET_DUMPABLE"),
+        Case(reason: .processHidden, errno: .EPERM, files: .init([.identities, .mem, .maps]), remedy: "ProtectProc"),
     ]
 
     private func check(_ it: Case, uid: uid_t, program: String) throws {

@@ -106,11 +106,11 @@ extension OpenedProcess {
         _ = try OpenedProcess(pid: child.pid, by: me)
         let other = ClientIdentity(uid: getuid() + 12345, gid: getgid(), pid: 1, isAdmin: false)
         let foreign = refusal { _ = try OpenedProcess(pid: child.pid, by: other) }
-        #expect(foreign?.errno == .EPERM && foreign?.reason == "not_same_user")
+        #expect(foreign?.errno == .EPERM && foreign?.reason == .notSameUser)
         child.say("prctl(PR_SET_DUMPABLE, 0)")
         _ = try child.hear()
         let closed = refusal { _ = try OpenedProcess(pid: child.pid, by: me) }
-        #expect(closed?.errno == .EPERM && closed?.reason == "not_dumpable")
+        #expect(closed?.errno == .EPERM && closed?.reason == .notDumpable)
         #expect(closed?.hint != nil)
         #expect(open("/proc/self/status", O_RDONLY) >= 0, "the daemon's own identity is back")
         child.kill()
@@ -129,10 +129,10 @@ extension OpenedProcess {
         _ = try child.hear()
         let owner = ClientIdentity(uid: 4242, gid: 4242, pid: child.pid, isAdmin: false)
         #expect(try OpenedProcess(pid: child.pid, by: owner).memory.isAlive)
-        #expect(refusal { _ = try OpenedProcess(pid: child.pid, by: me) }?.reason == "not_same_user")
+        #expect(refusal { _ = try OpenedProcess(pid: child.pid, by: me) }?.reason == .notSameUser)
         child.say("x")
         _ = try child.hear()
-        #expect(refusal { _ = try OpenedProcess(pid: child.pid, by: owner) }?.reason == "not_dumpable")
+        #expect(refusal { _ = try OpenedProcess(pid: child.pid, by: owner) }?.reason == .notDumpable)
         #expect(geteuid() == 0)
     }
 
@@ -141,7 +141,7 @@ extension OpenedProcess {
         _ = try child.hear()
         func pidfd() -> Int32 { clinux_pidfd_open(child.pid) }
         #expect(try OpenedProcess(pidfd: pidfd(), by: me).pid == child.pid)
-        #expect(refusal { _ = try OpenedProcess(pidfd: open("/dev/null", O_RDONLY), by: me) }?.reason == "not_a_pidfd")
+        #expect(refusal { _ = try OpenedProcess(pidfd: open("/dev/null", O_RDONLY), by: me) }?.reason == .notAPidfd)
         let late = pidfd()
         child.kill()
         #expect(refusal { _ = try OpenedProcess(pidfd: late, by: me) }?.errno == .ESRCH)
@@ -165,7 +165,7 @@ extension OpenedProcess {
             (clinux_memfd_create("mem", false), file("maps", child)), (-1, -1),
         ]
         for (mem, maps) in wrong {
-            #expect(refusal { _ = try OpenedProcess(mem: mem, maps: maps) }?.reason == "not_mem_and_maps")
+            #expect(refusal { _ = try OpenedProcess(mem: mem, maps: maps) }?.reason == .notMemAndMaps)
         }
         let (mem, maps) = (file("mem", child), file("maps", child))
         child.kill()

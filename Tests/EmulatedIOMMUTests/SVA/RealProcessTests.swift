@@ -86,7 +86,7 @@ import Testing
         #expect(try opened.wait(it.laboratory.executor) == it.mm)
         guard case .pending(let access) = try context.emulated.openMM(pid: it.child.pid, by: me, completion: cancelled.take)
         else { return #expect(Bool(false), "it waits for a worker") }
-        context.emulated.terminate(access: access, with: IOMMUError(.ETIMEDOUT, "timeout", "too late"))
+        context.emulated.terminate(access: access, with: IOMMUError(.ETIMEDOUT, .accessTimedOut, "too late"))
         #expect(refusal { _ = try cancelled.wait(it.laboratory.executor) }?.errno == .ETIMEDOUT)
         _ = try context.emulated.openMM(pid: it.child.pid, by: me, completion: ended.take)
         it.child.kill()
@@ -104,7 +104,7 @@ import Testing
         #expect(it.laboratory.takeEvents().map(\.kind) == [.mmExit, .bond])
         #expect(!it.laboratory.backend.sva.needsProbing)
         #expect(it.laboratory.context.emulated.bonds().first?.state == "quiesced")
-        #expect(refusal { _ = try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 1) }?.reason == "quiesced")
+        #expect(refusal { _ = try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 1) }?.reason == .quiesced)
         #expect(try it.laboratory.context.emulated.unbindSVA(bond: it.bond) == 0)
     }
 
@@ -113,7 +113,7 @@ import Testing
         try it.laboratory.write(it.device, pasid: it.pasid, it.buffer, [1])
         it.child.say("os.execv('/usr/bin/python3', ['python3', '-ISc', 'print(1, flush=True); input()'])")
         #expect(try it.child.hear() == "1")
-        #expect(refusal { _ = try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 1) }?.reason == "quiesced")
+        #expect(refusal { _ = try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 1) }?.reason == .quiesced)
         #expect(refusal { _ = try it.laboratory.context.emulated.bindSVA(device: it.device, mm: it.mm) }?.errno == .ESRCH)
         let next = try it.laboratory.context.emulated.openMM(pid: it.child.pid, by: me)
         #expect(next != it.mm, "the same pid, another address space")
@@ -139,7 +139,7 @@ import Testing
         #expect(try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 1) == [0], "fork made another")
         it.child.say("os.kill(p, 9); os.waitpid(p, 0); say('ok')")
         _ = try it.child.hear()
-        #expect(refusal { _ = try it.laboratory.read(it.device, pasid: pasid, it.buffer, 1) }?.reason == "quiesced")
+        #expect(refusal { _ = try it.laboratory.read(it.device, pasid: pasid, it.buffer, 1) }?.reason == .quiesced)
         #expect(try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 1) == [0])
         #expect(
             try context.emulated.openMM(
@@ -231,7 +231,7 @@ import Testing
         for _ in 0..<2 { it.laboratory.executor.step() }
         #expect(box.result == nil)
         it.child.kill()
-        #expect(refusal { _ = try box.wait(it.laboratory.executor) }?.reason == "mm_exited")
+        #expect(refusal { _ = try box.wait(it.laboratory.executor) }?.reason == .mmExited)
         #expect(refusal { _ = try context.emulated.startQueue(queue) }?.errno == .ESRCH)
         #expect(try context.emulated.queueState(queue).state == .zombie)
         _ = try context.emulated.closeQueue(queue)
@@ -252,7 +252,7 @@ import Testing
         let ended = refusal { _ = try box.wait(it.laboratory.executor) }
         let later = refusal { try it.laboratory.write(it.device, pasid: it.pasid, it.buffer, [1]) }
         for error in [ended, later] {
-            #expect(error?.errno == .EFAULT && error?.reason == "quiesced" && error?.member("event") == nil)
+            #expect(error?.errno == .EFAULT && error?.reason == .quiesced && error?.member("event") == nil)
         }
         #expect(it.laboratory.takeEvents().map(\.kind) == [.mmExit, .bond])
     }

@@ -107,7 +107,7 @@ import Testing
         let (mm, _) = try makeMM(laboratory)
         let device = try laboratory.bind("pair0")
         let refused = refusal { _ = try laboratory.context.emulated.bindSVA(device: device, mm: mm) }
-        #expect(refused?.errno == .ENODEV && refused?.reason == "no_sva")
+        #expect(refused?.errno == .ENODEV && refused?.reason == .noSVA)
         #expect(refused?.member("sibling") == .text("pair1"))
         #expect(laboratory.context.emulated.bonds().isEmpty)
     }
@@ -162,7 +162,7 @@ import Testing
         for _ in 0..<3 {
             let error = refusal { try laboratory.write(device, pasid: pasid, 0x40_0000, [2]) }
             #expect(error?.errno == .EFAULT)
-            #expect(error?.reason == "quiesced")
+            #expect(error?.reason == .quiesced)
             #expect(error?.member("event") == nil)
         }
         #expect(laboratory.takeEvents().isEmpty)
@@ -241,11 +241,11 @@ import Testing
         }
         try unmap(2..<3)
         try unmap(6..<7)
-        #expect(refusal { try unmap(10..<11) }?.reason == "quota_exceeded")
+        #expect(refusal { try unmap(10..<11) }?.reason == .quotaExceeded)
         // What makes no area more is no matter.
         try unmap(5..<8)
         try unmap(12..<16)
-        #expect(refusal { try unmap(10..<11) }?.reason == "quota_exceeded")
+        #expect(refusal { try unmap(10..<11) }?.reason == .quotaExceeded)
         try unmap(0..<2)
         try unmap(10..<11)
     }

@@ -170,7 +170,7 @@ final class UnwindingBench {
                 return uses
             } catch let error as IOMMUError {
                 point.disarm()
-                #expect(refusal.map { error.errno == $0 } ?? (error.reason == "injected"), "\(error)")
+                #expect(refusal.map { error.errno == $0 } ?? (error.reason == .injected), "\(error)")
                 #expect(state == before, "after a failure at use \(uses)")
                 #expect(tableBytes() == bytes, "tables after a failure at use \(uses)")
                 try check()

@@ -185,7 +185,7 @@ import Testing
         _ = try guest.translate(0)
         #expect(
             refusal { try context.models.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: dup(1)) }?.reason
-                == "not_an_eventfd")
+                == .notAnEventfd)
         #expect(refusal { try context.models.setVSMMUInterrupt(guest.vsmmu, "nmi", descriptor: dup(1)) }?.errno == .EINVAL)
         #expect(Glibc.read(eventfd, &count, 8) == 8)
         try context.models.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: nil)

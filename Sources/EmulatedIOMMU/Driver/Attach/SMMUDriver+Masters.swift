@@ -11,7 +11,7 @@ extension SMMUDriver {
         for (index, streamID) in streamIDs.enumerated() {
             guard masters[streamID] == nil, !streamIDs[..<index].contains(streamID) else {
                 throw IOMMUError(
-                    .EEXIST, "stream_taken", "stream \(streamID) belongs to another device",
+                    .EEXIST, .streamIDTaken, "stream \(streamID) belongs to another device",
                     ["stream_id": .number(UInt64(streamID))]
                 )
             }

@@ -33,7 +33,7 @@ extension SMMUDriver {
         switch target {
         case .blocked: return
         case .sva:
-            throw IOMMUError(.EINVAL, "sva_needs_pasid", "an address space of a process is bound to a PASID only")
+            throw IOMMUError(.EINVAL, .svaNeedsPASID, "an address space of a process is bound to a PASID only")
         case .paging(let domain, _):
             try checkSMMU(domain.driver)
             if domain.kind != .stage1 { try checkNoPASIDs(master) }
@@ -42,7 +42,7 @@ extension SMMUDriver {
             try checkNoPASIDs(master)
             guard domain.configuration != .stage1 || domain.viommu.virtualID(of: master) != nil else {
                 throw IOMMUError(
-                    .ENOENT, "no_vdevice", "the device has no virtual StreamID in the viommu",
+                    .ENOENT, .vdeviceRequired, "the device has no virtual StreamID in the viommu",
                     hint: "allocate a vdevice first"
                 )
             }
@@ -52,23 +52,23 @@ extension SMMUDriver {
     private func check(_ master: Master, pasid: UInt32, _ target: AttachTarget) throws(IOMMUError) {
         if target.isBlocked { return }
         guard master.pasidBits > 0 else {
-            throw IOMMUError(.EOPNOTSUPP, "no_pasid", "the device does not have PASIDs")
+            throw IOMMUError(.EOPNOTSUPP, .noPASID, "the device does not have PASIDs")
         }
         guard pasid > 0, UInt64(pasid) < 1 << UInt64(master.pasidBits) else {
             throw IOMMUError(
-                .EINVAL, "bad_pasid", "the device has PASIDs 1 to \((1 << master.pasidBits) - 1)",
+                .EINVAL, .badPASID, "the device has PASIDs 1 to \((1 << master.pasidBits) - 1)",
                 ["pasid": .number(UInt64(pasid))]
             )
         }
         switch target {
         case .blocked: return
         case .sva(let domain): try checkSMMU(domain.driver)
-        case .nested: throw IOMMUError(.EOPNOTSUPP, "nested_pasid", "a nested hwpt cannot sit on a PASID")
+        case .nested: throw IOMMUError(.EOPNOTSUPP, .nestedPASID, "a nested hwpt cannot sit on a PASID")
         case .paging(let domain, _):
             try checkSMMU(domain.driver)
             guard domain.kind == .stage1, domain.allowsPASID else {
                 throw IOMMUError(
-                    .EINVAL, "not_pasid_compatible", "the hwpt was not allocated for PASIDs",
+                    .EINVAL, .notPASIDCompatible, "the hwpt was not allocated for PASIDs",
                     hint: "allocate it with the flag pasid"
                 )
             }
@@ -76,7 +76,7 @@ extension SMMUDriver {
         let ownStage = master.attachment.pagingDomain?.stage
         guard ownStage != 2, master.attachment.nestedDomain == nil else {
             throw IOMMUError(
-                .EINVAL, "device_on_stage2", "the device itself is on stage 2 or nested, which has no room for PASIDs",
+                .EINVAL, .deviceOnStage2, "the device itself is on stage 2 or nested, which has no room for PASIDs",
                 hint: "detach it, or attach it to a stage 1 hwpt"
             )
         }
@@ -84,14 +84,14 @@ extension SMMUDriver {
 
     private func checkSMMU(_ driver: SMMUDriver) throws(IOMMUError) {
         guard driver === self else {
-            throw IOMMUError(.EINVAL, "other_smmu", "the hwpt belongs to another SMMU than the device")
+            throw IOMMUError(.EINVAL, .otherSMMU, "the hwpt belongs to another SMMU than the device")
         }
     }
 
     private func checkNoPASIDs(_ master: Master) throws(IOMMUError) {
         guard master.pasidAttachments.isEmpty else {
             throw IOMMUError(
-                .EBUSY, "pasids_in_use", "PASIDs of the device are attached, which stage 2 and nesting cannot serve",
+                .EBUSY, .pasidsInUse, "PASIDs of the device are attached, which stage 2 and nesting cannot serve",
                 hint: "detach them first", ["pasid": .number(UInt64(master.pasidAttachments.keys.min() ?? 0))]
             )
         }

@@ -47,7 +47,7 @@ package final class NestedDomain {
 
     private static func illegal(_ why: String, _ vste: (UInt64, UInt64), _ bits: UInt64) -> IOMMUError {
         IOMMUError(
-            .EIO, "illegal_vste", "the guest's STE \(why)",
+            .EIO, .illegalVSTE, "the guest's STE \(why)",
             hint: "only V, Config, S1Fmt, S1ContextPtr, S1CDMax, S1DSS, S1CIR, S1COR, S1CSH, S1STALLD and EATS are "
                 + "the guest's",
             ["ste": .words([vste.0, vste.1]), "bits": .hex(bits)]

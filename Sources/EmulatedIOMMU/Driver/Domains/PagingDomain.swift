@@ -97,7 +97,7 @@ package final class PagingDomain {
             pageSize.nonzeroBitCount == 1, (length - 1) / pageSize < UInt64(bitmap.count) * 8
         else {
             throw IOMMUError(
-                .EINVAL, "bad_dirty_range", "the range must lie in the aperture and the bitmap must hold it",
+                .EINVAL, .badDirtyRange, "the range must lie in the aperture and the bitmap must hold it",
                 ["iova": .hex(iova), "length": .hex(length), "page_size": .hex(pageSize)]
             )
         }
@@ -112,7 +112,7 @@ package final class PagingDomain {
 
     private static var noDirtyTracking: IOMMUError {
         IOMMUError(
-            .EOPNOTSUPP, "no_dirty_tracking", "the hwpt was not allocated for dirty tracking",
+            .EOPNOTSUPP, .noDirtyTracking, "the hwpt was not allocated for dirty tracking",
             hint: "allocate it with the flag dirty_tracking"
         )
     }

@@ -31,15 +31,15 @@ extension SMMUDriver {
     private func check(_ kind: PagingKind, dirtyTracking: Bool, pasid: Bool) throws(IOMMUError) {
         let hasStage = kind == .stage1 ? features.hasStage1 : features.hasStage2
         guard hasStage, kind != .nestParent || features.hasNesting else {
-            throw IOMMUError(.EOPNOTSUPP, "no_stage", "\(name) does not have the stages of translation for it")
+            throw IOMMUError(.EOPNOTSUPP, .noStage, "\(name) does not have the stages of translation for it")
         }
         guard !dirtyTracking || (kind == .stage1 && features.hasHardwareDirty) else {
             throw IOMMUError(
-                .EOPNOTSUPP, "no_dirty_tracking", "\(name) tracks dirty pages only in stage 1 tables, with HTTU"
+                .EOPNOTSUPP, .noDirtyTracking, "\(name) tracks dirty pages only in stage 1 tables, with HTTU"
             )
         }
         guard !pasid || (kind == .stage1 && features.substreamIDBits > 0) else {
-            throw IOMMUError(.EOPNOTSUPP, "no_pasid", "only a stage 1 of an SMMU with SubstreamIDs can sit on a PASID")
+            throw IOMMUError(.EOPNOTSUPP, .noPASID, "only a stage 1 of an SMMU with SubstreamIDs can sit on a PASID")
         }
     }
 
@@ -90,7 +90,7 @@ extension SMMUDriver {
     /// - Throws: `ENODEV` without stage 1 or SubstreamIDs, `ENOSPC`, `ENOMEM`.
     package func makeSVADomain(claimed: UInt16? = nil) throws(IOMMUError) -> SVADomain {
         guard features.hasStage1, features.substreamIDBits > 0 else {
-            throw IOMMUError(.ENODEV, "no_sva", "\(name) cannot share address spaces of processes")
+            throw IOMMUError(.ENODEV, .noSVA, "\(name) cannot share address spaces of processes")
         }
         let asid: UInt16
         if let claimed { asid = claimed } else { asid = UInt16(truncatingIfNeeded: try asids.take()) }
@@ -127,7 +127,7 @@ extension SMMUDriver {
     package func claimASID(_ asid: UInt16) throws(IOMMUError) -> PagingDomain? {
         guard UInt32(asid) >> UInt32(features.asidBits) == 0 else {
             throw IOMMUError(
-                .ENOSPC, "asid_exhausted",
+                .ENOSPC, .asidExhausted,
                 "the CPUs know the address space by ASID \(asid), and \(name) has ASIDs of \(features.asidBits) bits",
                 hint: "unbind address spaces that are not needed", ["asid": .number(UInt64(asid))]
             )
@@ -135,7 +135,7 @@ extension SMMUDriver {
         if asids.take(UInt32(asid)) { return nil }
         guard let domain = stage1Domains[asid] else {
             throw IOMMUError(
-                .EBUSY, "asid_taken", "ASID \(asid) cannot be given to another address space",
+                .EBUSY, .asidTaken, "ASID \(asid) cannot be given to another address space",
                 ["asid": .number(UInt64(asid))]
             )
         }
@@ -200,11 +200,11 @@ extension SMMUDriver {
     /// - Throws: `EINVAL` if the parent is not a nest parent of this SMMU, `EOPNOTSUPP` without nesting.
     package func makeViommu(parent: PagingDomain) throws(IOMMUError) -> DriverVIOMMU {
         guard features.hasNesting else {
-            throw IOMMUError(.EOPNOTSUPP, "no_nesting", "\(name) does not have both stages of translation")
+            throw IOMMUError(.EOPNOTSUPP, .noNesting, "\(name) does not have both stages of translation")
         }
         guard parent.kind == .nestParent, parent.driver === self else {
             throw IOMMUError(
-                .EINVAL, "not_nest_parent", "the hwpt is not a nest parent of \(name)",
+                .EINVAL, .notANestParent, "the hwpt is not a nest parent of \(name)",
                 hint: "allocate it with the flag nest_parent for a device of this SMMU"
             )
         }

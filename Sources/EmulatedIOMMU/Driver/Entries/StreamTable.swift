@@ -57,7 +57,7 @@ final class StreamTable {
             for streamID in streamIDs {
                 guard UInt64(streamID) < 1 << UInt64(log2Size) else {
                     throw IOMMUError(
-                        .EINVAL, "bad_stream_id", "the SMMU has StreamIDs of \(log2Size) bits",
+                        .EINVAL, .badStreamID, "the SMMU has StreamIDs of \(log2Size) bits",
                         ["stream_id": .number(UInt64(streamID))]
                     )
                 }

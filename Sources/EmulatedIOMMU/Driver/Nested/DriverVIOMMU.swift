@@ -24,22 +24,22 @@ package final class DriverVIOMMU {
     ///   a device that does not have exactly one stream.
     package func setVDevice(virtualID: UInt32, master: Master) throws(IOMMUError) {
         guard master.driver === driver else {
-            throw IOMMUError(.EINVAL, "other_smmu", "the device is behind another SMMU than the viommu")
+            throw IOMMUError(.EINVAL, .otherSMMU, "the device is behind another SMMU than the viommu")
         }
         guard master.streamIDs.count == 1 else {
             throw IOMMUError(
-                .EOPNOTSUPP, "several_streams",
+                .EOPNOTSUPP, .severalStreams,
                 "a device with \(master.streamIDs.count) streams cannot have a virtual StreamID"
             )
         }
         guard masters[virtualID] == nil else {
             throw IOMMUError(
-                .EEXIST, "virtual_id_taken", "another device of the viommu has this virtual StreamID",
+                .EEXIST, .virtualIDTaken, "another device of the viommu has this virtual StreamID",
                 ["virt_id": .number(UInt64(virtualID))]
             )
         }
         guard self.virtualID(of: master) == nil else {
-            throw IOMMUError(.EEXIST, "vdevice_exists", "the device has a virtual StreamID in this viommu already")
+            throw IOMMUError(.EEXIST, .vdeviceExists, "the device has a virtual StreamID in this viommu already")
         }
         masters[virtualID] = master
     }
@@ -104,7 +104,7 @@ package final class DriverVIOMMU {
         case .ATC_INV, .CFGI_CD, .CFGI_CD_ALL:
             guard let master = masters[command.StreamID], let streamID = master.streamIDs.first else {
                 throw IOMMUError(
-                    .EIO, "unknown_virtual_id", "no device of the viommu has this virtual StreamID",
+                    .EIO, .unknownVirtualID, "no device of the viommu has this virtual StreamID",
                     hint: "vdevice.alloc gives a device one",
                     ["virt_id": .number(UInt64(command.StreamID)), "handled": .number(UInt64(handled))]
                 )
@@ -112,7 +112,7 @@ package final class DriverVIOMMU {
             host.StreamID = streamID
         default:
             throw IOMMUError(
-                .EIO, "bad_command", "a guest cannot issue this command",
+                .EIO, .badCommand, "a guest cannot issue this command",
                 hint: "accepted are TLBI_NSNH_ALL, TLBI_NH_VA, TLBI_NH_VAA, TLBI_NH_ALL, TLBI_NH_ASID, ATC_INV, "
                     + "CFGI_CD and CFGI_CD_ALL",
                 ["command": .words([command.word0, command.word1]), "handled": .number(UInt64(handled))]

@@ -136,20 +136,20 @@ extension PageTable {
 
     private func misaligned(_ iova: UInt64, _ pa: UInt64, _ length: UInt64) -> IOMMUError {
         IOMMUError(
-            .EINVAL, "misaligned", "address and length must be multiples of the \(format.granule) byte granule",
+            .EINVAL, .misaligned, "address and length must be multiples of the \(format.granule) byte granule",
             ["iova": .hex(iova), "length": .hex(length)]
         )
     }
 
     private func outside(_ iova: UInt64, _ pa: UInt64, _ length: UInt64) -> IOMMUError {
         IOMMUError(
-            .EINVAL, "outside_aperture",
+            .EINVAL, .outsideAperture,
             "the tables translate \(format.inputBits) bit addresses into \(format.outputBits) bit addresses",
             ["iova": .hex(iova), "length": .hex(length)]
         )
     }
 
     private func occupied(_ iova: UInt64) -> IOMMUError {
-        IOMMUError(.EEXIST, "already_mapped", "something is mapped there already", ["iova": .hex(iova)])
+        IOMMUError(.EEXIST, .alreadyMapped, "something is mapped there already", ["iova": .hex(iova)])
     }
 }

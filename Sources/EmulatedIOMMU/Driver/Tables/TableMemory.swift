@@ -34,7 +34,7 @@ final class TableMemory {
         let base = first & ~(Self.span / 2 - 1)
         guard let counts = calloc(Int(Self.span >> 12), 2) else {
             source.freePages(first, bytes: tableBytes)
-            throw IOMMUError(.ENOMEM, "out_of_memory", "no memory for the driver's table accounting")
+            throw IOMMUError(.ENOMEM, .noTableMemory, "no memory for the driver's table accounting")
         }
         (self.source, self.tableBytes, self.base) = (source, tableBytes, base)
         origin = source.pointer(first) - Int(first)
@@ -127,7 +127,7 @@ final class TableMemory {
         let address = try source.allocatePages(bytes: bytes)
         guard address >= base, address - base < Self.span else {
             source.freePages(address, bytes: bytes)
-            throw IOMMUError(.ENOMEM, "out_of_memory", "the table memory of this SMMU is exhausted")
+            throw IOMMUError(.ENOMEM, .noTableMemory, "the table memory of this SMMU is exhausted")
         }
         return address
     }

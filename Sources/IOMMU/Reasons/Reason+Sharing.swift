@@ -1,0 +1,68 @@
+/// Reasons: processes, shared address spaces and queues.
+extension Reason {
+    // MARK: Opening processes
+
+    /// A pid that no process can have.
+    package static let badPid = Reason("bad_pid")
+    /// The process is not visible in the daemon's pid namespace.
+    package static let foreignPidNamespace = Reason("foreign_pid_namespace")
+    /// The address space has ended.
+    package static let mmExited = Reason("mm_exited")
+    /// The daemon runs without CAP_SYS_PTRACE.
+    package static let noCapSysPtrace = Reason("no_cap_sys_ptrace")
+    /// There is no such process any more.
+    package static let noSuchProcess = Reason("no_such_process")
+    /// The descriptor is not a pidfd.
+    package static let notAPidfd = Reason("not_a_pidfd")
+    /// The process is not dumpable.
+    package static let notDumpable = Reason("not_dumpable")
+    /// The descriptors are not the mem and maps files of one process.
+    package static let notMemAndMaps = Reason("not_mem_and_maps")
+    /// The process runs as somebody else than the caller.
+    package static let notSameUser = Reason("not_same_user")
+    /// A pid and descriptors came together.
+    package static let pidAndDescriptors = Reason("pid_and_descriptors")
+    /// The daemon's /proc does not show the processes of others.
+    package static let processHidden = Reason("process_hidden")
+    /// The kernel keeps the daemon out of the process.
+    package static let ptraceRefused = Reason("ptrace_refused")
+    /// Yama keeps the daemon out of the process.
+    package static let yamaPtraceScope = Reason("yama_ptrace_scope")
+
+    // MARK: Address spaces
+
+    /// The address space is bound to a device.
+    package static let mmBound = Reason("mm_bound")
+    /// Only the process itself changes its address space.
+    package static let mmOfProcess = Reason("mm_of_process")
+    /// The range meets an area that is mapped.
+    package static let vaInUse = Reason("va_in_use")
+
+    // MARK: Bonds
+
+    /// The bond is held by open queues only.
+    package static let bondOfQueues = Reason("bond_of_queues")
+    /// The device cannot share address spaces.
+    package static let noSVA = Reason("no_sva")
+    /// No PASID is left that the device can send.
+    package static let pasidExhausted = Reason("pasid_exhausted")
+    /// The device cannot send the PASID of the address space.
+    package static let pasidTooLarge = Reason("pasid_too_large")
+    /// The bond ended while the access waited.
+    package static let svaUnbound = Reason("sva_unbound")
+    /// Devices use too much of all processes' memory at once.
+    package static let noProcessWindows = Reason("no_process_windows")
+
+    // MARK: Queues
+
+    /// The device is no accelerator.
+    package static let noQueues = Reason("no_queues")
+    /// The queue has not been started.
+    package static let queueNotStarted = Reason("queue_not_started")
+    /// The queue has been started.
+    package static let queueStarted = Reason("queue_started")
+    /// The queue was stopped while the operation ran.
+    package static let queueStopped = Reason("queue_stopped")
+    /// All queues of the device are open.
+    package static let queuesInUse = Reason("queues_in_use")
+}
