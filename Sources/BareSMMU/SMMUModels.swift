@@ -140,6 +140,9 @@ package final class SMMUModels: BareSMMUs {
             var fault = FaultDescription(record)
             fault.isRecorded = isRecorded
             return .fault(fault)
+        // A bare SMMU holds nothing back: nobody would send it again.
+        case .held(let record):
+            return .fault(FaultDescription(record))
         case .terminated(let reason):
             return .terminated(reason.rawValue)
         }
@@ -152,7 +155,7 @@ package final class SMMUModels: BareSMMUs {
             owner.emit(
                 .vsmmuEvent, device: nil,
                 [.init("vsmmu", .number(UInt64(vsmmu.id)))] + FaultDescription(record, address: address).members)
-        case .fault(_, recorded: false), .ok, .terminated: break
+        case .fault(_, recorded: false), .ok, .held, .terminated: break
         }
     }
 

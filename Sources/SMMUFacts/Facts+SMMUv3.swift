@@ -49,7 +49,7 @@ extension TranslationOutcome {
     package init(_ translation: Translation, at address: UInt64) {
         switch translation {
         case .ok(let output): self = .translated(TranslationOutput(output))
-        case .fault(let record, _), .stalled(_, let record, _):
+        case .fault(let record, _), .stalled(_, let record, _), .held(let record):
             self = .fault(FaultDescription(record, address: address))
         case .terminated(let reason): self = .terminated(reason.rawValue)
         }

@@ -90,4 +90,11 @@ public protocol SMMUDelegate: AnyObject {
     func invalidateTranslations(_ invalidation: ATCInvalidation) -> Bool
     /// A page request group is answered.
     func pageRequestAnswered(_ answer: PageRequestAnswer)
+    /// Configuration was invalidated: what is held back may fare differently now.
+    func configurationInvalidated()
+}
+
+extension SMMUDelegate {
+    /// Who holds nothing back need not know.
+    public func configurationInvalidated() {}
 }

@@ -7,8 +7,19 @@ public enum Translation: Equatable, Sendable {
     /// It waits for CMD_RESUME or CMD_STALL_TERM under this tag; `event` is what the event queue got, or will get once
     /// it is writable if not `recorded`.
     case stalled(STAG: UInt16, event: EventRecord, recorded: Bool)
+    /// There is no place for its stall, and the SMMU does not take it: it waits with its sender, who tries again
+    /// (``StallOverflow/hold``). The event is what it would have stalled for.
+    case held(EventRecord)
     /// It was terminated without any event.
     case terminated(Termination)
+}
+
+/// What becomes of a transaction whose fault finds no place among IDR5.STALL_MAX stalls.
+public enum StallOverflow: Equatable, Sendable {
+    /// The stalling configuration is not honoured: an abort, and a record with Stall = 0 (3.12).
+    case terminate
+    /// It is held back, as a port that accepts no more transactions does (3.12.2.3).
+    case hold
 }
 
 /// Where a transaction goes.
@@ -104,8 +115,6 @@ public enum Termination: String, Equatable, Sendable, CaseIterable {
     case atsNoAccess = "ats_no_access"
     /// An ATS Translated transaction that ATSCHK refuses without an event.
     case atsTranslatedForbidden = "ats_translated_forbidden"
-    /// As many transactions as IDR5.STALL_MAX are stalled already.
-    case stallCapacity = "stall_capacity"
     /// SMMUEN = 0 and the address exceeds the OAS (3.4).
     case addressBeyondOAS = "address_beyond_oas"
 }

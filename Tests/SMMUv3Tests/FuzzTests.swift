@@ -239,7 +239,7 @@ private struct Fuzzer {
             #expect(first.address == second.address && first.pageSize == second.pageSize, "\(transaction)")
         case (.fault(let first, _), .fault(let second, _)): #expect(first == second, "\(transaction)")
         case (.terminated(let first), .terminated(let second)): #expect(first == second)
-        case (.stalled, .stalled), (.stalled, .terminated(.stallCapacity)): break
+        case (.stalled, .stalled), (.stalled, .fault): break
         default: Issue.record("looked \(looked), was \(translation) for \(transaction)")
         }
     }

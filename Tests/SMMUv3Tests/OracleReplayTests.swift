@@ -102,7 +102,7 @@ struct Outcome: Equatable, CustomStringConvertible {
         switch translation {
         case .ok(let output): self.init(output.pageSize == 0 ? "bypass" : "ok", output.address)
         case .fault(let event, let recorded): self.init(fault: event.type?.name ?? "", recorded ? event.words : [])
-        case .stalled: self.init("stalled", 0)
+        case .stalled, .held: self.init("stalled", 0)
         case .terminated(let reason): self.init(reason == .steAbort ? "abort" : reason.rawValue, 0)
         }
     }

@@ -79,11 +79,43 @@ import Testing
         #expect(machine.smmu.stalledTransactions.count == 8)
     }
 
-    @Test func stallsAreBounded() {
+    /// Without a place the stalling configuration is not honoured: an abort, whose record says so (3.12).
+    @Test func stallsAreBounded() throws {
         for index in 0..<12 {
             #expect(machine.translate(UInt64(index) << 12).event?.Stall == true)
         }
-        #expect(machine.translate(0x10_0000).termination == .stallCapacity)
+        _ = try machine.events()
+        _ = try machine.events()
+        guard case .fault(let event, recorded: true) = machine.translate(0x10_0000, .write) else {
+            Issue.record("a fault without a place is no fault with a record")
+            return
+        }
+        #expect(!event.Stall && event.STAG == 0 && event.type == .F_TRANSLATION && event.InputAddr == 0x10_0000)
+        #expect(try machine.events() == [event] && machine.smmu.lastFaultAborts)
+    }
+
+    /// Or it is held back, until there is one or its sender may take one (3.12.2.3); it has left no trace then.
+    @Test func transactionsWithoutAPlaceAreHeldBack() throws {
+        machine.smmu.stallOverflow = .hold
+        machine.smmu.admitsStalls = false
+        guard case .held(let event) = machine.translate(0x1000) else {
+            Issue.record("takes a place without leave")
+            return
+        }
+        #expect(event.type == .F_TRANSLATION && !event.Stall)
+        machine.smmu.admitsStalls = true
+        for index in 0..<12 { _ = machine.translate(UInt64(index) << 12) }
+        guard case .held = machine.translate(0x10_0000) else {
+            Issue.record("takes a place that there is not")
+            return
+        }
+        let recorded = try machine.events() + machine.events()
+        #expect(recorded.count == 12 && recorded.allSatisfy { $0.InputAddr < 0x10_0000 })
+        try machine.submit(.RESUME(streamID: 1, stag: recorded[0].STAG, action: .terminate(abort: true)))
+        #expect(machine.translate(0x10_0000).event?.Stall == true)
+        // What does not fault needs no place.
+        machine.map(root, 0x20_0000, 0x5000)
+        #expect(machine.translate(0x20_0000).address == 0x5000)
     }
 
     @Test func disablingTerminates() throws {

@@ -58,7 +58,8 @@ extension EmulatedContext {
         let master = device.master
         let isQuiesced = { master.attachment(pasid: pasid).svaDomain?.isLive == false }
         let access = DeviceAccess(
-            id: backend.makeAccessID(), streamID: streamID, pasid: pasid, operation: operation,
+            id: backend.makeAccessID(), owner: StallOwner(session: ObjectIdentifier(self), uid: account.uid),
+            streamID: streamID, pasid: pasid, operation: operation,
             usesPageRequests: master.canPRI && master.canATS && !isQuiesced()
                 && master.attachment(pasid: pasid).allowsFaults,
             isQuiesced: isQuiesced

@@ -38,12 +38,19 @@ extension DMAEngine {
                 requestPage(transaction, of: access)
                 return nil
             // The request itself was refused: an ordinary access gets the proper report.
-            case .terminated, .fault, .stalled: transaction.addressType = .untranslated
+            case .terminated, .fault, .stalled, .held: transaction.addressType = .untranslated
             }
         }
+        smmu.admitsStalls = places.admits(access)
         switch smmu.translate(transaction) {
         case .ok(let output): return output
+        case .held:
+            // It has not been tried: the SMMU has not taken it.
+            access.attempts -= 1
+            places.hold(access)
         case .stalled(let tag, let record, _):
+            places.take(access.owner)
+            access.ticket = nil
             stalled[StallKey(streamID: access.streamID, tag: tag)] = Stalled(
                 access: access, record: record, address: address)
         // CD.A = 0: the device is told that it went well.
@@ -82,34 +89,5 @@ extension DMAEngine {
         )
         if let pasid = access.pasid { error = error.with("pasid", .number(UInt64(pasid))) }
         return error
-    }
-
-    // MARK: Page requests
-
-    private func requestPage(_ transaction: Transaction, of access: DeviceAccess) {
-        var tries = 0
-        while requested[RequestKey(streamID: access.streamID, index: nextRequest)] != nil, tries < 512 {
-            nextRequest = (nextRequest + 1) & 0x1ff
-            tries += 1
-        }
-        guard tries < 512 else {
-            return access.fail(
-                IOMMUError(
-                    .EFAULT, .tooManyPageRequests, "the device has no page request group left"))
-        }
-        let index = nextRequest
-        nextRequest = (nextRequest + 1) & 0x1ff
-        requested[RequestKey(streamID: access.streamID, index: index)] = access
-        let request = PageRequest(
-            streamID: access.streamID, substreamID: access.pasid, address: transaction.address,
-            access: transaction.access, prgIndex: index, isLast: true
-        )
-        // Also where the SMMU answered in place of software: the queue may need to be emptied.
-        hasInterrupt = true
-        switch smmu.receive(request) {
-        case .queued: break
-        case .answered(let answer): pageRequestAnswered(answer)
-        case .discarded: break
-        }
     }
 }

@@ -30,9 +30,14 @@ package final class DMAEngine: SMMUDelegate {
     private let serviceInterrupts: () -> Void
     private weak var driver: (any SMMUDelegate)?
     var stalled: [StallKey: Stalled] = [:]
+    var places: StallPlaces
     var requested: [RequestKey: DeviceAccess] = [:]
     private var transferring: [DeviceAccess] = []
     var nextRequest: UInt16 = 0
+    /// By stream: all groups of the device are in use.
+    var groupless: [UInt32: [DeviceAccess]] = [:]
+    /// Configuration has changed while somebody waits.
+    var mustReconsider = false
     private var ready: [DeviceAccess] = []
     /// Verdicts of the SMMU; passed on when it is no longer on the call stack.
     private var settled: [(access: DeviceAccess, result: Result<DeviceOutcome, IOMMUError>)] = []
@@ -53,7 +58,10 @@ package final class DMAEngine: SMMUDelegate {
         self.executor = executor
         self.serviceInterrupts = serviceInterrupts
         driver = smmu.delegate
+        places = StallPlaces(capacity: smmu.stallCapacity)
         smmu.delegate = self
+        // Devices wait at the port of an SMMU that has no room for their stalls.
+        smmu.stallOverflow = .hold
     }
 
     // MARK: Accesses
@@ -80,7 +88,9 @@ package final class DMAEngine: SMMUDelegate {
             let batch = ready
             ready.removeAll(keepingCapacity: true)
             for access in batch where access.result == nil { step(access) }
-        } while hasInterrupt || !ready.isEmpty || !settled.isEmpty
+            if mustReconsider { reconsider() }
+            stepHeld()
+        } while hasInterrupt || !ready.isEmpty || !settled.isEmpty || mustReconsider
     }
 
     /// For callbacks out of the SMMU, which must not be called back before they have returned.
@@ -100,20 +110,23 @@ package final class DMAEngine: SMMUDelegate {
             stalled[key] = nil
             // All devices of the SMMU share the places for stalls (IDR5.STALL_MAX).
             smmu.withdrawStall(streamID: key.streamID, STAG: key.tag)
+            places.giveBack(access.owner)
         }
-        requested = requested.filter { $0.value !== access }
+        forget(access)
         access.fail(error)
+        if !ready.isEmpty || !places.isNobodyWaiting { schedulePump() }
     }
 
     /// Ends all accesses of a stream (and PASID) that wait.
     package func terminateAll(streamID: UInt32, pasid: UInt32?, with error: IOMMUError) {
-        let waiting = stalled.values.map(\.access) + Array(requested.values) + transferring
+        let waiting =
+            stalled.values.map(\.access) + Array(requested.values) + transferring + waiting(streamID: streamID)
         for access in waiting where access.streamID == streamID && access.pasid == pasid {
             terminate(access, with: error)
         }
     }
 
-    private func step(_ access: DeviceAccess) {
+    func step(_ access: DeviceAccess) {
         let piece = access.piece
         access.attempts += 1
         guard access.attempts <= access.attemptLimit(of: piece) else {
@@ -130,8 +143,12 @@ package final class DMAEngine: SMMUDelegate {
         if let span = spans.target {
             guard translate(span, of: access, into: &target) else { return }
         }
+        access.ticket = nil
         move(piece, of: access, source: source, target: target)
     }
+
+    /// Lets an access go on with the next turn of the pump.
+    func makeReady(_ access: DeviceAccess) { ready.append(access) }
 
     private func move(
         _ piece: DeviceOperation, of access: DeviceAccess, source: [DeviceAccess.Segment],
@@ -214,6 +231,7 @@ package final class DMAEngine: SMMUDelegate {
         driver?.stallResolved(resolution)
         let key = StallKey(streamID: resolution.streamID, tag: resolution.STAG)
         guard let waiting = stalled.removeValue(forKey: key) else { return }
+        places.giveBack(waiting.access.owner)
         switch resolution.action {
         case .retry: ready.append(waiting.access)
         case .terminate(abort: false):
@@ -236,6 +254,7 @@ package final class DMAEngine: SMMUDelegate {
         driver?.pageRequestAnswered(answer)
         let key = RequestKey(streamID: answer.streamID, index: answer.prgIndex)
         guard let access = requested.removeValue(forKey: key) else { return }
+        giveBackGroup(of: answer.streamID)
         switch answer.response {
         case .Success: ready.append(access)
         case .InvalidRequest, .ResponseFailure:
@@ -245,6 +264,13 @@ package final class DMAEngine: SMMUDelegate {
                     .EFAULT, .pageRequestFailed, "the page request of the access was answered with a refusal")
             settled.append((access, .failure(error)))
         }
+        schedulePump()
+    }
+
+    package func configurationInvalidated() {
+        driver?.configurationInvalidated()
+        guard !places.isNobodyWaiting || !groupless.isEmpty else { return }
+        mustReconsider = true
         schedulePump()
     }
 }

@@ -50,6 +50,7 @@ package final class DeviceAccess {
     }
 
     let id: AccessID
+    let owner: StallOwner
     let streamID: UInt32
     let pasid: UInt32?
     let operation: DeviceOperation
@@ -67,14 +68,17 @@ package final class DeviceAccess {
     var attempts = 0
     /// Where a page could not be had the last time.
     var unreachable: UInt64?
+    /// Its place in line while it waits for one among the stalls.
+    var ticket: UInt64?
     /// Set while a worker moves data, so that it can be stopped between two chunks.
     var transfer: ProcessTransfer?
 
     init(
-        id: AccessID, streamID: UInt32, pasid: UInt32?, operation: DeviceOperation, usesPageRequests: Bool,
-        isQuiesced: @escaping () -> Bool = { false }, reason: @escaping (Termination) -> Reason
+        id: AccessID, owner: StallOwner, streamID: UInt32, pasid: UInt32?, operation: DeviceOperation,
+        usesPageRequests: Bool, isQuiesced: @escaping () -> Bool = { false }, reason: @escaping (Termination) -> Reason
     ) {
         self.id = id
+        self.owner = owner
         self.streamID = streamID
         self.pasid = pasid
         self.operation = operation
@@ -82,6 +86,9 @@ package final class DeviceAccess {
         self.reason = reason
         self.isQuiesced = isQuiesced
     }
+
+    /// Whether it still waits under a ticket.
+    func waits(ticket: UInt64) -> Bool { self.ticket == ticket && result == nil }
 
     /// Settles it as failed, as `finish` does.
     func fail(_ error: IOMMUError) { finish(.failure(error)) }

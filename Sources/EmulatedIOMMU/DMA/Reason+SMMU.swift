@@ -16,7 +16,6 @@ extension Reason {
             case .atsCompleterAbort: .atsCompleterAbort
             case .atsNoAccess: .atsNoAccess
             case .atsTranslatedForbidden: .atsTranslatedForbidden
-            case .stallCapacity: .stallCapacity
             case .addressBeyondOAS: .addressBeyondOAS
             }
     }

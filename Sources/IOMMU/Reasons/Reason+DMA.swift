@@ -43,12 +43,8 @@ extension Reason {
     package static let razWI = Reason("raz_wi")
     /// The SMMU is off.
     package static let smmuDisabled = Reason("smmu_disabled")
-    /// The SMMU has no room for another stall.
-    package static let stallCapacity = Reason("stall_capacity")
     /// The STE ends all transactions of the stream.
     package static let steAbort = Reason("ste_abort")
-    /// The device has no index left for a page request.
-    package static let tooManyPageRequests = Reason("too_many_page_requests")
 
     // MARK: How it ends with a record: the event's type
 

@@ -26,8 +26,8 @@ package struct LimitsConfiguration: Sendable, Equatable {
     package var memoryBytes = 64 << 30
     /// Descriptors that the daemon holds for the user: memory objects, address spaces, connections.
     package var descriptors = 16_384
-    /// Device accesses that wait. An SMMU has places for 256 (IDR5.STALL_MAX), which all of its devices share.
-    package var waitingAccesses = 128
+    /// Device accesses that wait.
+    package var waitingAccesses = 1024
 
     // MARK: One session
 

@@ -37,7 +37,10 @@ extension SMMU {
             return .fault(event, recorded: record(event))
         }
         if fault.isStage2 ? context.pointee.stage2Stalls : context.pointee.stalls {
-            return stall(event) ?? .terminated(.stallCapacity)
+            if let stalled = stall(event) {
+                return stalled
+            }
+            return stallOverflow == .hold ? .held(event) : .fault(event, recorded: record(event))
         }
         lastFaultAborts = fault.isStage2 || context.pointee.aborts
         let isRecorded = fault.isStage2 ? context.pointee.stage2Records : context.pointee.records

@@ -32,6 +32,10 @@ public final class SMMU<Memory: PhysicalMemory> {
 
     var stalls: [Stall] = []
     var nextSTAG: UInt16 = 0
+    /// What becomes of a transaction that finds no place for its stall.
+    public var stallOverflow = StallOverflow.terminate
+    /// Whether the next transactions may take a place for stalls if they fault: their sender's say, who shares the places.
+    public var admitsStalls = true
     var hasFailedATCInvalidation = false
     var isConsumingCommands = false
     /// Commands, at least one, that a register write consumes before it returns; ``consumeWaitingCommands()`` goes on

@@ -20,11 +20,11 @@ import Testing
     }
 
     /// A read of the device that is not done yet; nil results have not come.
-    private final class Access {
+    final class Access {
         var result: Result<[UInt8], IOMMUError>?
     }
 
-    private func read(_ device: ObjectID, _ iova: UInt64, pasid: UInt32? = nil) throws -> Access {
+    func read(_ device: ObjectID, _ iova: UInt64, pasid: UInt32? = nil) throws -> Access {
         let access = Access()
         switch try context.emulated.dmaRead(
             device: device, pasid: pasid, iova: iova, length: 4, completion: { access.result = $0 })
@@ -35,14 +35,14 @@ import Testing
         return access
     }
 
-    private func attached(_ name: String, flags: HWPTFlags = []) throws -> (device: ObjectID, hwpt: ObjectID) {
+    func attached(_ name: String, flags: HWPTFlags = []) throws -> (device: ObjectID, hwpt: ObjectID) {
         let device = try laboratory.bind(name)
         let hwpt = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: flags, fault: queue))
         _ = try context.attach(device: device, to: hwpt, pasid: nil)
         return (device, hwpt)
     }
 
-    /// All devices of an SMMU share its places for stalls: no user can take them all.
+    /// A user has so many accesses that wait.
     @Test func waitingAccessesAreCharged() throws {
         let (device, _) = try attached(ObjectLaboratory.stalling)
         laboratory.account.setLimit(2, of: .waitingAccesses)

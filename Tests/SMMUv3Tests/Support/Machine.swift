@@ -194,7 +194,7 @@ extension Translation {
     /// The event of a fault or a stall.
     var event: EventRecord? {
         switch self {
-        case .fault(let event, _), .stalled(_, let event, _): event
+        case .fault(let event, _), .stalled(_, let event, _), .held(let event): event
         default: nil
         }
     }

@@ -36,6 +36,7 @@ extension SMMU {
     private func configurationDidChange() {
         renewConfiguration()
         markUnrecordedStalls()
+        delegate?.configurationInvalidated()
     }
 
     // MARK: Translations

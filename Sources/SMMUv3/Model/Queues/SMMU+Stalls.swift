@@ -15,9 +15,12 @@ extension SMMU {
         stalls.map { ($0.streamID, $0.STAG) }
     }
 
-    /// Stalls a transaction; nil if IDR5.STALL_MAX transactions are stalled already.
+    /// How many transactions can stall at once (IDR5.STALL_MAX).
+    public var stallCapacity: Int { features.stallMaximum }
+
+    /// Stalls a transaction; nil if it may not, or if IDR5.STALL_MAX transactions are stalled already.
     func stall(_ event: EventRecord) -> Translation? {
-        guard stalls.count < features.stallMaximum else {
+        guard admitsStalls, stalls.count < features.stallMaximum else {
             return nil
         }
         var tagged = event
