@@ -76,6 +76,7 @@ import Testing
     @Test func commandsOfAFlush() throws {
         let bench = try DriverTestBench()
         let domain = try bench.driver.makePagingDomain(.stage1, dirtyTracking: false, pasid: false)
+        try bench.attach(try bench.master(), domain)
         try domain.map(iova: 0x1000, pa: 0x100_0000_0000, length: 0x20_1000, access: .read, hugePages: false)
         let before = bench.driver.queue.issued
         domain.unmap(iova: 0x1000, length: 0x20_1000)

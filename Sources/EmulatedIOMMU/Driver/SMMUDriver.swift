@@ -25,6 +25,7 @@ package final class SMMUDriver {
     let priQueue: RecordQueue?
     var eventTrace = EventTrace()
     var isServicing = false
+    var viommusMade: UInt64 = 0
     /// For streams on their way from one stage 2 to another; never a domain's.
     let transitVMID: UInt16
     private var queueMemory: [(address: UInt64, bytes: UInt64)] = []

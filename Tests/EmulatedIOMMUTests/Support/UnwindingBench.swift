@@ -89,7 +89,7 @@ final class UnwindingBench {
         case let hwpt as PagingHWPT:
             let domain = hwpt.smmuDomain
             return [
-                "hwpt \(hwpt.id) \(domain.tag) \(domain.userCount) \(domain.viommuCount) \(domain.table.leaves)",
+                "hwpt \(hwpt.id) \(domain.tag) \(domain.userCount) \(domain.table.leaves)",
                 "\(domain.table.audit() ?? "sound")",
             ]
         case let ioas as IOAS:

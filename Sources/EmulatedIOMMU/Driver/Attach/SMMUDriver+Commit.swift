@@ -36,18 +36,27 @@ extension SMMUDriver {
         case .sva(let domain): domain.users.add(master, pasid: pasid)
         case .nested(let domain, _):
             domain.userCount += 1
+            if domain.configuration == .stage1 { forgetEarlierGuest(than: domain.viommu) }
             domain.viommu.parent.users.add(master, pasid: pasid, isNested: true)
         }
     }
 
+    /// With its last user a tag leaves the TLB: what is unmapped later, or belongs to a guest that has gone, cannot be
+    /// met by whoever uses the tag next.
     private func delist(_ master: Master, _ pasid: UInt32?, _ target: AttachTarget) {
         switch target {
         case .blocked: break
-        case .paging(let domain, _): domain.users.remove(master, pasid: pasid)
-        case .sva(let domain): domain.users.remove(master, pasid: pasid)
+        case .paging(let domain, _):
+            domain.users.remove(master, pasid: pasid)
+            if domain.users.isEmpty { forgetTag(of: domain) }
+        case .sva(let domain):
+            domain.users.remove(master, pasid: pasid)
+            if domain.users.isEmpty { forgetTag(of: domain) }
         case .nested(let domain, _):
             domain.userCount -= 1
-            domain.viommu.parent.users.remove(master, pasid: pasid, isNested: true)
+            let parent = domain.viommu.parent
+            parent.users.remove(master, pasid: pasid, isNested: true)
+            if parent.users.isEmpty { forgetTag(of: parent) }
         }
     }
 

@@ -14,10 +14,10 @@ package final class PagingDomain {
     /// Dirty state is being tracked now.
     package internal(set) var isTrackingDirty = false
     var users = DomainUsers()
+    /// ``DriverVIOMMU/serial`` of the guest whose stage 1 may be in the TLB under this VMID; nil: none's.
+    var cachedGuest: UInt64?
     /// Behind a pointer: a class property would be guarded against overlapping access at every page.
     let gather: UnsafeMutablePointer<InvalidationGather>
-    /// Guests' stage 1 contexts above this stage 2.
-    var viommuCount = 0
 
     init(
         driver: SMMUDriver, kind: PagingKind, table: PageTable, tag: UInt16, dirtyTracking: Bool, pasid: Bool

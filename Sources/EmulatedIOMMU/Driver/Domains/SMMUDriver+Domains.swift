@@ -70,10 +70,9 @@ extension SMMUDriver {
         domain.table.breakBeforeMake = { [unowned self, unowned domain] _, _ in invalidateAll(domain) }
     }
 
-    /// Frees a domain that nothing uses: the tag only after its TLB entries are gone.
+    /// Frees a domain that nothing uses; its tag left the TLB with its last user.
     package func destroy(_ domain: PagingDomain) {
         assert(domain.users.isEmpty, "a domain in use is destroyed")
-        invalidateAll(domain)
         domain.gather.pointee.releaseTables(to: memory)
         domain.table.destroy()
         if domain.kind == .stage1 {
@@ -106,11 +105,9 @@ extension SMMUDriver {
         }
     }
 
-    /// Frees a domain without users; its ASID only after its TLB entries are gone.
+    /// Frees a domain without users; its ASID left the TLB with its last user.
     package func destroy(_ domain: SVADomain) {
         assert(domain.users.isEmpty, "an address space in use is destroyed")
-        queue.append(.TLBI_NH_ASID(asid: domain.asid))
-        queue.sync()
         domain.gather.releaseTables(to: memory)
         domain.table.destroy()
         asids.release(UInt32(domain.asid))
@@ -165,6 +162,7 @@ extension SMMUDriver {
         stage1Domains[asid] = domain
         // One word of each CD changes: hitless.
         rewriteContexts(of: domain)
+        guard !domain.users.isEmpty else { return }
         queue.append(.TLBI_NH_ASID(asid: old))
         queue.sync()
     }
@@ -183,6 +181,7 @@ extension SMMUDriver {
 
     /// Writes the CDs of every user anew and forgets the ASID.
     func rewriteContexts(of domain: SVADomain) {
+        guard !domain.users.isEmpty else { return }
         for user in domain.users.list {
             guard let contexts = user.master.contexts, let pasid = user.pasid else { continue }
             contexts.write(
@@ -208,7 +207,8 @@ extension SMMUDriver {
                 hint: "allocate it with the flag nest_parent for a device of this SMMU"
             )
         }
-        return DriverVIOMMU(driver: self, parent: parent)
+        viommusMade += 1
+        return DriverVIOMMU(driver: self, parent: parent, serial: viommusMade)
     }
 
     /// - Throws: `EIO` for a bit that is not the guest's to set.

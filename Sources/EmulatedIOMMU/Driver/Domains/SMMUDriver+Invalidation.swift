@@ -9,6 +9,8 @@ extension SMMUDriver {
 
     /// TLBI and ATC_INV of what a domain gathered, then CMD_SYNC; then its old tables can be used again.
     func invalidate(_ domain: PagingDomain) {
+        // Without users nothing is cached under the tag.
+        guard !domain.users.isEmpty else { return domain.gather.pointee.releaseTables(to: memory) }
         let gather = domain.gather.pointee
         let tag = UInt64(domain.tag)
         if isByTag(gather) {
@@ -19,8 +21,7 @@ extension SMMUDriver {
         } else {
             let word0 = UInt64(CommandOpcode.TLBI_S2_IPA.rawValue) | tag << 32
             gather.forEachRange { appendRange(word0, from: $0, to: $1, gather) }
-            // What guests' stage 1 made of it is cached by their addresses.
-            if domain.viommuCount > 0 { queue.append(.TLBI_NH_ALL(vmid: domain.tag)) }
+            if domain.kind == .nestParent { forgetGuests(of: domain) }
         }
         if domain.users.hasATS {
             appendCompletionOfTLBI()
@@ -30,13 +31,44 @@ extension SMMUDriver {
         if gather.hasTables { domain.gather.pointee.releaseTables(to: memory) } else { domain.gather.pointee.clear() }
     }
 
+    /// What guests' stage 1 made of a stage 2 is cached by their addresses, which nobody knows, and stays so when a
+    /// guest has gone: after every TLBI by IPA, whether or not there is a guest now.
+    private func forgetGuests(of domain: PagingDomain) {
+        queue.append(.SYNC())
+        queue.append(.TLBI_NH_ALL(vmid: domain.tag))
+    }
+
     /// Everything under the domain's tag.
     func invalidateAll(_ domain: PagingDomain) {
+        guard !domain.users.isEmpty else { return }
         appendAll(domain)
         if domain.users.hasATS {
             appendCompletionOfTLBI()
             for user in domain.users.list { appendATC(user, start: 0, end: 0) }
         }
+        queue.sync()
+    }
+
+    /// After the last user of a domain has left.
+    func forgetTag(of domain: PagingDomain) {
+        appendAll(domain)
+        queue.sync()
+        domain.cachedGuest = nil
+    }
+
+    /// Before a stage 1 of a guest is used: an earlier guest above the same stage 2 had the same ASIDs.
+    func forgetEarlierGuest(than viommu: DriverVIOMMU) {
+        let parent = viommu.parent
+        if let cached = parent.cachedGuest, cached != viommu.serial {
+            queue.append(.TLBI_NH_ALL(vmid: parent.tag))
+            queue.sync()
+        }
+        parent.cachedGuest = viommu.serial
+    }
+
+    /// After the last user of an address space has left.
+    func forgetTag(of domain: SVADomain) {
+        queue.append(.TLBI_NH_ASID(asid: domain.asid))
         queue.sync()
     }
 
@@ -51,6 +83,7 @@ extension SMMUDriver {
         let (sum, wraps) = va.addingReportingOverflow(length)
         let end = wraps ? 0 : (sum &+ granule &- 1) & ~(granule &- 1)
         let isAll = end <= start || (end &- start) / granule > Self.pageLimit
+        guard !domain.users.isEmpty else { return domain.gather.releaseTables(to: memory) }
         if !broadcast {
             if isAll {
                 queue.append(.TLBI_NH_ASID(asid: domain.asid))

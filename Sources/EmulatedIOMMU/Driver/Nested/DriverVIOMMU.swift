@@ -6,14 +6,13 @@ package final class DriverVIOMMU {
     unowned let driver: SMMUDriver
     /// The guest's physical address space.
     package let parent: PagingDomain
+    /// No other of the driver's ever had or will have it.
+    let serial: UInt64
     private var masters: [UInt32: Master] = [:]
 
-    init(driver: SMMUDriver, parent: PagingDomain) {
-        (self.driver, self.parent) = (driver, parent)
-        parent.viommuCount += 1
+    init(driver: SMMUDriver, parent: PagingDomain, serial: UInt64) {
+        (self.driver, self.parent, self.serial) = (driver, parent, serial)
     }
-
-    deinit { parent.viommuCount -= 1 }
 
     /// The parent's.
     package var vmid: UInt16 { parent.tag }
