@@ -18,8 +18,11 @@ struct NestedGuestTests {
     private let daemon: RunningDaemon
     private let client: RPCClient
     private let memory: SharedMemory
+    private let ioas: Int
     private let device: Int
+    private let parent: Int
     private let viommu: Int
+    private let vdevice: Int
     private let events: Int
 
     init() throws {
@@ -27,15 +30,15 @@ struct NestedGuestTests {
         client = try daemon.connect()
         memory = try SharedMemory(size: Self.size)
         let object = try client.importMemory(memory)
-        let ioas = try client.id("ioas.alloc", "{}", "ioas")
+        ioas = try client.id("ioas.alloc", "{}", "ioas")
         try client.call(
             "ioas.map", #"{"ioas":\#(ioas),"memory":\#(object),"length":\#(Self.size),"iova":\#(Self.base)}"#)
         device = try client.id("device.bind", #"{"name":"0000:01:00.0"}"#, "device")
-        let parent = try client.id(
+        parent = try client.id(
             "hwpt.alloc", #"{"device":\#(device),"pt":\#(ioas),"flags":["nest_parent"]}"#, "hwpt")
         viommu = try client.id(
             "viommu.alloc", #"{"device":\#(device),"hwpt":\#(parent),"type":"arm_smmuv3"}"#, "viommu")
-        _ = try client.id(
+        vdevice = try client.id(
             "vdevice.alloc", #"{"viommu":\#(viommu),"device":\#(device),"virt_id":\#(Self.virtualStreamID)}"#, "vdevice"
         )
         events = try client.id(
@@ -112,6 +115,49 @@ struct NestedGuestTests {
         #expect(error.details.contains(JSONValue.Member(key: "handled", value: .integer(2))))
         try client.expect(
             EINVAL, nil, "hwpt.invalidate", #"{"target":\#(viommu),"type":"other","entries":[["0x10",0]]}"#)
+    }
+
+    /// A range that IHI 0070 reserves would stop the queue that all devices share.
+    @Test func illegalFieldsDoNotReachTheQueue() throws {
+        try attachGuest()
+        let illegal = [
+            #""0x12","0x1400""#, #""0x12","0x300""#, #""0x5500000040","0x35""#, #""0x410","0x0""#,
+        ]
+        for bad in illegal {
+            let error = try client.refusal(
+                "hwpt.invalidate",
+                #"{"target":\#(viommu),"type":"arm_smmuv3","entries":[["0x10",0],[\#(bad)],["0x10",0]]}"#)
+            #expect(error.code == -Int(EIO), "\(bad)")
+            #expect(error.details.contains(JSONValue.Member(key: "handled", value: .integer(1))), "\(bad)")
+        }
+        let trace = try client.call("smmu.commands", #"{"smmu":"smmu0","limit":8}"#)["commands"]?.arrayValue
+        let names = trace?.compactMap { $0["command"]?.stringValue } ?? []
+        #expect(names == Array(repeating: ["CMD_TLBI_NH_ALL", "CMD_SYNC"], count: 4).flatMap { $0 })
+    }
+
+    /// The page is unmapped while no guest is there, and another guest of the same parent looks for it.
+    @Test func aPageIsGoneForTheNextGuest() throws {
+        let object = try client.importMemory(memory)
+        try client.call(
+            "ioas.map",
+            #"{"ioas":\#(ioas),"memory":\#(object),"offset":65536,"length":4096,"iova":"0x20000000"}"#)
+        buildTables()
+        set(Layout.tables[3] + 8, 0x2000_0000 | 0xf47)
+        let hwpt = try #require(try nested(translating)["hwpt"]?.intValue)
+        try client.call("device.attach", #"{"device":\#(device),"pt":\#(hwpt)}"#)
+        #expect(try readWord(0x1000) == 0x1111)
+        try client.call("device.detach", #"{"device":\#(device)}"#)
+        for id in [events, hwpt, vdevice, viommu] { try client.call("object.destroy", #"{"id":\#(id)}"#) }
+        try client.call("ioas.unmap", #"{"ioas":\#(ioas),"iova":"0x20000000","length":4096}"#)
+        let next = try client.id(
+            "viommu.alloc", #"{"device":\#(device),"hwpt":\#(parent),"type":"arm_smmuv3"}"#, "viommu")
+        try client.call("vdevice.alloc", #"{"viommu":\#(next),"device":\#(device),"virt_id":1}"#)
+        let vste = #"{"type":"arm_smmuv3","ste":[\#(translating),212]}"#
+        let again = try client.id("hwpt.alloc", #"{"device":\#(device),"pt":\#(next),"data":\#(vste)}"#, "hwpt")
+        try client.call("device.attach", #"{"device":\#(device),"pt":\#(again)}"#)
+        #expect(try readWord(0) == 0x1111)
+        try client.expect(
+            EFAULT, "f_translation", "dma.read", #"{"device":\#(device),"iova":"0x1000","length":8}"#)
     }
 
     @Test func illegalStreamTableEntriesAreRefused() throws {

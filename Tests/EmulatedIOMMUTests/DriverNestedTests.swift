@@ -95,19 +95,6 @@ import Testing
         }
     }
 
-    @Test func everyOpcode() throws {
-        let guest = try Guest()
-        let accepted: Set<UInt8> = [0x30, 0x12, 0x13, 0x10, 0x11, 0x40, 0x05, 0x06]
-        for opcode in UInt8(0)...255 {
-            let before = guest.bench.driver.queue.issued
-            let entry = (UInt64(opcode) | 0x42 << 32, UInt64(0))
-            let result = errno { _ = try guest.viommu.invalidate(entries: [entry]) }
-            #expect(result == (accepted.contains(opcode) ? nil : .EIO), "opcode \(opcode)")
-            #expect(guest.bench.driver.queue.issued == before + (accepted.contains(opcode) ? 2 : 0))
-        }
-        #expect(guest.bench.driver.queue.errors == 0)
-    }
-
     @Test func theBadCommandIsNamed() throws {
         let guest = try Guest()
         let good = Command.CFGI_CD_ALL(streamID: 0x42)

@@ -21,6 +21,7 @@ package final class SMMUDriver {
     let port: RegisterPort
     let memory: TableMemory
     let streams: StreamTable
+    let guestCommands: GuestCommandRules
     let eventQueue: RecordQueue
     let priQueue: RecordQueue?
     var eventTrace = EventTrace()
@@ -49,6 +50,7 @@ package final class SMMUDriver {
         )
         let memory = try TableMemory(source: pages, tableBytes: features.granule)
         (self.name, self.port, self.features, self.memory) = (name, port, features, memory)
+        guestCommands = GuestCommandRules(features)
         streams = try StreamTable(features: features, memory: memory)
         let commandBits = min(features.commandQueueBits, 10)
         let commands = try RecordQueue.allocate(log2: commandBits, entryBytes: 16, memory: memory)

@@ -16,6 +16,8 @@ package struct SMMUFeatures: Sendable, Equatable {
     package let hasHardwareDirty: Bool
     package let hasBroadcastTLB: Bool
     package let hasRangeInvalidation: Bool
+    /// IDR5.DS: 52-bit addresses with every granule.
+    package let hasLargeDescriptors: Bool
     /// IDR3.FWB
     package let hasStage2ForceWriteBack: Bool
     /// IDR1.ATTR_TYPES_OVR
@@ -68,6 +70,7 @@ package struct SMMUFeatures: Sendable, Equatable {
         hasStage2ForceWriteBack = flag(3, 8)
         hasRangeInvalidation = flag(3, 10)
         blockChangeLevel = field(3, 12, 11)
+        hasLargeDescriptors = flag(5, 7)
         granuleBits = flag(5, 4) ? 12 : flag(5, 5) ? 14 : 16
         // 52 bits need the 64 KiB granule as long as LPA2 (CD.DS) is not used.
         let wide = granuleBits == 16

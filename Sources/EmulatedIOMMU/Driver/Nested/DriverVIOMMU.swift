@@ -68,16 +68,23 @@ package final class DriverVIOMMU {
     /// Runs a guest's invalidation commands in order, as far as the first bad one.
     ///
     /// - Returns: how many were run: all.
-    /// - Throws: `EIO` with `handled` for an opcode that is not a guest's, or an unknown virtual StreamID.
+    /// - Throws: `EIO` with `handled` for an opcode that is not a guest's, a command that the SMMU would refuse or that
+    ///   has a bit set which it does not have, and an unknown virtual StreamID.
     package func invalidate(entries: [(UInt64, UInt64)]) throws(IOMMUError) -> Int {
-        let queue = driver.queue
-        let vmid = vmid
+        let (queue, rules) = (driver.queue, driver.guestCommands)
+        let vmid = UInt64(vmid) << 32
         var done = 0
         defer { if done > 0 { queue.sync() } }
         for (word0, word1) in entries {
-            var host = Command(word0: word0, word1: word1)
-            if Self.isForVMID(host) { host.VMID = vmid } else { host = try rewritten(host, handled: done) }
-            queue.append(host)
+            let rule = rules.rule(word0)
+            guard rules.allows(word0, word1, rule) else {
+                throw illegal(word0, word1, rule, handled: done)
+            }
+            switch rule.owner {
+            case .vmid: queue.append(word0 & ~Self.vmidBits | vmid, word1)
+            case .everything: queue.append(UInt64(CommandOpcode.TLBI_NH_ALL.rawValue) | vmid, 0)
+            case .stream: queue.append(try streamID(of: word0, handled: done) | word0 & UInt64(UInt32.max), word1)
+            }
             done &+= 1
             if done % Self.commandsAtOnce == 0 { queue.publish() }
         }
@@ -86,37 +93,42 @@ package final class DriverVIOMMU {
 
     /// Commands are carried out while they are still in the nearest cache.
     private static let commandsAtOnce = 64
+    private static let vmidBits: UInt64 = 0xffff << 32
 
-    /// Nearly all that guests send: a TLBI that needs only the host's VMID.
-    @inline(__always)
-    private static func isForVMID(_ command: Command) -> Bool {
-        let opcode = UInt8(truncatingIfNeeded: command.word0)
-        return opcode >= CommandOpcode.TLBI_NH_ALL.rawValue && opcode <= CommandOpcode.TLBI_NH_VAA.rawValue
-    }
-
-    /// The guest's command with the host's VMID or StreamID.
-    func rewritten(_ command: Command, handled: Int) throws(IOMMUError) -> Command {
-        var host = command
-        switch command.opcode {
-        case .TLBI_NSNH_ALL: return .TLBI_NH_ALL(vmid: vmid)
-        case .TLBI_NH_ALL, .TLBI_NH_ASID, .TLBI_NH_VA, .TLBI_NH_VAA: host.VMID = vmid
-        case .ATC_INV, .CFGI_CD, .CFGI_CD_ALL:
-            guard let master = masters[command.StreamID], let streamID = master.streamIDs.first else {
-                throw IOMMUError(
-                    .EIO, .unknownVirtualID, "no device of the viommu has this virtual StreamID",
-                    hint: "vdevice.alloc gives a device one",
-                    ["virt_id": .number(UInt64(command.StreamID)), "handled": .number(UInt64(handled))]
-                )
-            }
-            host.StreamID = streamID
-        default:
+    /// The host's StreamID in the place of the guest's.
+    private func streamID(of word0: UInt64, handled: Int) throws(IOMMUError) -> UInt64 {
+        let virtualID = UInt32(truncatingIfNeeded: word0 >> 32)
+        guard let streamID = masters[virtualID]?.streamIDs.first else {
             throw IOMMUError(
-                .EIO, .badCommand, "a guest cannot issue this command",
-                hint: "accepted are TLBI_NSNH_ALL, TLBI_NH_VA, TLBI_NH_VAA, TLBI_NH_ALL, TLBI_NH_ASID, ATC_INV, "
-                    + "CFGI_CD and CFGI_CD_ALL",
-                ["command": .words([command.word0, command.word1]), "handled": .number(UInt64(handled))]
+                .EIO, .unknownVirtualID, "no device of the viommu has this virtual StreamID",
+                hint: "vdevice.alloc gives a device one",
+                ["virt_id": .number(UInt64(virtualID)), "handled": .number(UInt64(handled))]
             )
         }
-        return host
+        return UInt64(streamID) << 32
+    }
+
+    private func illegal(
+        _ word0: UInt64, _ word1: UInt64, _ rule: GuestCommandRules.Rule, handled: Int
+    ) -> IOMMUError {
+        let command: (String, IOMMUError.Value) = ("command", .words([word0, word1]))
+        let count: (String, IOMMUError.Value) = ("handled", .number(UInt64(handled)))
+        guard rule.isGuests else {
+            return IOMMUError(
+                .EIO, .badCommand, "a guest cannot issue this command",
+                hint: "accepted are TLBI_NSNH_ALL, TLBI_NH_VA, TLBI_NH_VAA, TLBI_NH_ALL, TLBI_NH_ASID, CFGI_CD and "
+                    + "CFGI_CD_ALL, and ATC_INV where the SMMU has ATS",
+                KeyValuePairs(dictionaryLiteral: command, count)
+            )
+        }
+        let bits = (word0 & rule.forbidden.0, word1 & rule.forbidden.1)
+        return IOMMUError(
+            .EIO, .badCommand,
+            bits == (0, 0)
+                ? "the values of the command's range or size are reserved"
+                : "the command sets bits that it does not have",
+            hint: "what IHI 0070 calls reserved for it is zero",
+            KeyValuePairs(dictionaryLiteral: command, ("bits", .words([bits.0, bits.1])), count)
+        )
     }
 }
