@@ -108,8 +108,8 @@ import Testing
             }
             #expect(bytes[0] == UInt8(pattern))
             var named = 0
-            gather.forEachRange { start, end in
-                for page in stride(from: start, to: end, by: 4096) { named |= 1 << Int((page - iova) >> 12) }
+            gather.forEachRange { range in
+                for page in stride(from: range.start, to: range.end, by: 4096) { named |= 1 << Int((page - iova) >> 12) }
             }
             #expect(named == pattern)
             #expect(gather.isEmpty == (pattern == 0))

@@ -44,17 +44,21 @@ import Testing
         )
     }
 
-    @Test func missWithoutFaultHandlingIsAnEvent() throws {
+    /// A device that can stall does, whoever handles its faults: if nobody does, the stall is aborted and reported.
+    @Test(arguments: [PagingKind.stage1, .stage2, .nestParent])
+    func missWithoutFaultHandlingIsAnEvent(_ kind: PagingKind) throws {
         let bench = try DriverTestBench()
         let master = try bench.master(stall: true)
-        let domain = try bench.driver.makePagingDomain(.stage1, dirtyTracking: false, pasid: false)
+        let domain = try bench.driver.makePagingDomain(kind, dirtyTracking: false, pasid: false)
         try bench.attach(master, domain)
-        guard case .fault(let record, let recorded) = bench.translate(master, 0x5678) else {
-            Issue.record("the access did not fault")
+        guard case .stalled(let tag, let record, _) = bench.translate(master, 0x5678) else {
+            Issue.record("the access did not stall")
             return
         }
         bench.driver.service()
-        #expect(recorded && bench.events.events == [record])
+        #expect(record.Stall && bench.events.events == [record])
+        let expected = StallResolution(streamID: 0x100, STAG: tag, action: .terminate(abort: true))
+        #expect(bench.link.resolutions == [expected])
         #expect(bench.events.masters.first??.streamIDs == [0x100])
         #expect(bench.driver.events(since: 0, limit: 10).map(\.sequence) == [1])
         #expect(bench.events.faults.isEmpty)
@@ -103,7 +107,7 @@ import Testing
             PageRequest(streamID: 0x100, substreamID: nil, address: 0x1000, access: .read, prgIndex: 4, isLast: true)
         )
         bench.driver.service()
-        #expect(bench.link.answers.last?.response == .InvalidRequest)
+        #expect(bench.link.answers.last?.response == .ResponseFailure)
     }
 
     @Test func deviceThatIgnoresInvalidationsDoesNotHangTheQueue() throws {

@@ -92,7 +92,7 @@ import Testing
         #expect(bench.link.invalidations.allSatisfy { $0.substreamID == 4 } && !bench.link.invalidations.isEmpty)
         bench.link.invalidations = []
         try bench.attach(master, pasid: 3, .blocked)
-        #expect(bench.link.invalidations.map(\.substreamID) == [nil])
+        #expect(bench.link.invalidations.map(\.substreamID) == [3, nil])
         bench.link.invalidations = []
         try bench.attach(master, pasid: 3, .blocked)
         #expect(bench.link.invalidations.isEmpty)

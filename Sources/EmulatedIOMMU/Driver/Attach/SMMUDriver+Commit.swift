@@ -5,26 +5,58 @@ extension SMMUDriver {
     /// Makes a prepared change. Cannot fail; where old and new can be told apart by one word of an entry, no
     /// transaction meets anything but one of the two.
     package func commit(_ prepared: PreparedAttachment) {
-        let (master, pasid) = (prepared.master, prepared.pasid)
+        let (master, pasid, target) = (prepared.master, prepared.pasid, prepared.target)
         let old = master.attachment(pasid: pasid)
-        if old.isBlocked, prepared.target.isBlocked { return }
+        if target.isSame(as: old) { return abandon(prepared) }
         // Invalidations of the new domain have to reach the device from the first moment on.
-        enlist(master, pasid, prepared.target)
+        enlist(master, pasid, target)
         if let contexts = prepared.newContexts { master.contexts = contexts }
         if let leaf = prepared.newLeaf {
             master.contexts?.install(leaf: leaf, for: pasid ?? 0, through: medium, streamIDs: master.streamIDs)
         }
         (prepared.newContexts, prepared.newLeaf, prepared.madeSpare) = (nil, nil, false)
         let context = context(for: prepared)
-        if let context { setContext(context, of: master, at: pasid ?? 0) }
         if let pasid {
-            master.pasidAttachments[pasid] = prepared.target.isBlocked ? nil : prepared.target
+            commit(master, pasid, from: old, to: target, context)
         } else {
-            master.attachment = prepared.target
+            commit(master, from: old, to: target, context)
         }
-        installEntry(of: master, changed: pasid)
-        if context == nil { clearContext(of: master, at: pasid) }
+    }
+
+    /// The device itself: CD, STE, its caches, and last the tag that it leaves.
+    private func commit(
+        _ master: Master, from old: AttachTarget, to target: AttachTarget, _ context: ContextDescriptor?
+    ) {
+        if let context { setContext(context, of: master, at: 0) }
+        master.attachment = target
+        let hadATS = installEntry(of: master)
+        if context == nil, !target.isBlocked { clearContext(of: master, at: 0) }
+        settleATS(of: master, hadATS: hadATS, changed: nil)
+        delist(master, nil, old)
+        if target.isBlocked { clearContext(of: master, at: 0) }
+    }
+
+    /// A PASID: its CD alone, unless it is the first or the last.
+    private func commit(
+        _ master: Master, _ pasid: UInt32, from old: AttachTarget, to target: AttachTarget,
+        _ context: ContextDescriptor?
+    ) {
+        if let context {
+            setContext(context, of: master, at: pasid)
+        } else {
+            clearContext(of: master, at: pasid)
+        }
+        master.pasidAttachments[pasid] = target.isBlocked ? nil : target
+        let movesEntry = entryIsOutdated(of: master)
+        if movesEntry, !target.isBlocked {
+            settleATS(of: master, hadATS: installEntry(of: master), changed: pasid)
+        } else if master.isATSEnabled {
+            forgetATC(of: master, pasid: pasid)
+        }
         delist(master, pasid, old)
+        if movesEntry, target.isBlocked {
+            settleATS(of: master, hadATS: installEntry(of: master), changed: nil)
+        }
     }
 
     // MARK: Users
@@ -72,37 +104,41 @@ extension SMMUDriver {
         }
     }
 
-    /// After nothing uses it any more.
-    private func clearContext(of master: Master, at pasid: UInt32?) {
-        guard let contexts = master.contexts, contexts.descriptor(pasid ?? 0) != ContextDescriptor() else { return }
-        contexts.write(ContextDescriptor(), at: pasid ?? 0, medium: medium, streamIDs: master.streamIDs)
-        guard let pasid, master.isATSEnabled else { return }
-        for streamID in master.streamIDs {
-            queue.append(.ATC_INV(streamID: streamID, substreamID: pasid, address: 0, size: 52))
-        }
-        queue.sync()
+    private func clearContext(of master: Master, at substream: UInt32) {
+        guard let contexts = master.contexts, contexts.descriptor(substream) != ContextDescriptor() else { return }
+        contexts.write(ContextDescriptor(), at: substream, medium: medium, streamIDs: master.streamIDs)
     }
 
     // MARK: Stream table entries
 
+    private func entryIsOutdated(of master: Master) -> Bool {
+        guard let streamID = master.streamIDs.first else { return false }
+        return streams.entry(streamID) != entry(for: master, ats: wantsATS(master))
+    }
+
     /// Brings the STEs of a device in line with its attachments.
-    private func installEntry(of master: Master, changed pasid: UInt32?) {
+    ///
+    /// - Returns: whether the device had its ATS on; ``settleATS(of:hadATS:changed:)`` comes next.
+    private func installEntry(of master: Master) -> Bool {
         let ats = wantsATS(master)
         let entry = entry(for: master, ats: ats)
         let hadATS = master.isATSEnabled
         // The device stops asking before the SMMU stops answering.
         if !ats { master.isATSEnabled = false }
-        for streamID in master.streamIDs { change(streamID, to: entry) }
-        master.usesContexts = entry.Config == StreamConfiguration.stage1.rawValue
-        guard ats || hadATS else { return }
-        // What the device cached belongs to the old translation, or to an earlier life; all of it where ATS goes on or
-        // off.
         for streamID in master.streamIDs {
-            queue.append(
-                .ATC_INV(streamID: streamID, substreamID: ats && hadATS ? pasid : nil, address: 0, size: 52)
-            )
+            change(streamID, to: entry)
+            queue.append(.PREFETCH_CONFIG(streamID: streamID))
         }
-        queue.sync()
+        master.usesContexts = entry.Config == StreamConfiguration.stage1.rawValue
+        return hadATS
+    }
+
+    /// What the device cached belongs to the old translation, or to an earlier life; all of it where ATS goes on or
+    /// off, else what the changed PASID has.
+    private func settleATS(of master: Master, hadATS: Bool, changed pasid: UInt32?) {
+        let ats = wantsATS(master)
+        guard ats || hadATS else { return queue.publish() }
+        forgetATC(of: master, pasid: ats && hadATS ? pasid : nil)
         master.isATSEnabled = ats
     }
 
@@ -152,10 +188,9 @@ extension SMMUDriver {
 
     private func entry(for master: Master, ats: Bool) -> StreamTableEntry {
         switch master.attachment {
-        case .paging(let domain, let faults) where domain.kind != .stage1:
-            return stage2Entry(domain, stall: faults && master.canStall, ats: ats)
-        case .nested(let domain, let faults):
-            return nestedEntry(domain, stall: faults && master.canStall, ats: ats)
+        case .paging(let domain, _) where domain.kind != .stage1:
+            return stage2Entry(domain, stall: master.canStall, ats: ats)
+        case .nested(let domain, _): return nestedEntry(domain, stall: master.canStall, ats: ats)
         case .blocked where master.pasidAttachments.isEmpty: return abortEntry()
         default:
             guard let contexts = master.contexts else { return abortEntry() }
@@ -164,12 +199,13 @@ extension SMMUDriver {
         }
     }
 
+    /// Stage 2 stalls and full ATS exclude each other (IHI 0070 5.2 EATS).
     private func wantsATS(_ master: Master) -> Bool {
         guard master.canATS else { return false }
         switch master.attachment {
         case .blocked: return !master.pasidAttachments.isEmpty
-        case .paging(let domain, let faults): return domain.kind == .stage1 || !(faults && master.canStall)
-        case .nested(let domain, let faults): return domain.enablesATS && !(faults && master.canStall)
+        case .paging(let domain, _): return domain.kind == .stage1 || !master.canStall
+        case .nested(let domain, _): return domain.enablesATS && !master.canStall
         case .sva: return false
         }
     }

@@ -116,8 +116,8 @@ extension SMMUDriver {
     /// The CD that an attachment needs; nil if it needs none.
     func context(for prepared: PreparedAttachment) -> ContextDescriptor? {
         switch prepared.target {
-        case .paging(let domain, let faults) where domain.kind == .stage1:
-            pagingContext(domain, master: prepared.master, faults: faults)
+        case .paging(let domain, _) where domain.kind == .stage1:
+            pagingContext(domain, master: prepared.master)
         case .sva(let domain): svaContext(domain, master: prepared.master)
         default: nil
         }

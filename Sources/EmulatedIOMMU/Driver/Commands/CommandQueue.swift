@@ -66,10 +66,17 @@ package final class CommandQueue {
         state.pointee.trace.append(word0, word1)
     }
 
+    /// CS = SEV, MSH = inner shareable, MSIAttr = write-back: the form without an MSI.
+    private static let syncWord = UInt64(CommandOpcode.SYNC.rawValue) | 0x0fc0_2000
+
+    /// Later commands wait for what stands before it; needs no ring of the doorbell of its own.
+    @inline(__always)
+    func appendSync() { append(Self.syncWord, 0) }
+
     /// Ends the batch with a CMD_SYNC; everything before it is complete on return.
     @inline(__always)
     func sync() {
-        append(UInt64(CommandOpcode.SYNC.rawValue), 0)
+        appendSync()
         publish()
     }
 
@@ -114,7 +121,7 @@ package final class CommandQueue {
                 repeated += 1
             } else {
                 let slot = Int(consumer & indexMask) * 2
-                words[slot] = UInt64(CommandOpcode.SYNC.rawValue)
+                words[slot] = Self.syncWord
                 words[slot + 1] = 0
             }
             port.write(.GERRORN, port.read(.GERRORN) ^ GERROR.CMDQ_ERR)

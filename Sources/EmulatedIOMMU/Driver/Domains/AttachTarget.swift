@@ -18,6 +18,17 @@ package enum AttachTarget {
         }
     }
 
+    /// The same domain, and faults handled alike.
+    func isSame(as other: AttachTarget) -> Bool {
+        switch (self, other) {
+        case (.blocked, .blocked): true
+        case (.paging(let left, let faults), .paging(let right, let others)): left === right && faults == others
+        case (.nested(let left, let faults), .nested(let right, let others)): left === right && faults == others
+        case (.sva(let left), .sva(let right)): left === right
+        default: false
+        }
+    }
+
     package var isBlocked: Bool {
         if case .blocked = self { return true }
         return false

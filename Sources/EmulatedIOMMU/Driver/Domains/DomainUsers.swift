@@ -4,6 +4,9 @@ struct DomainUser {
     let pasid: UInt32?
     /// Attached through a nested stage 1.
     let isNested: Bool
+
+    /// StreamID, then PASID: the order in which devices are told.
+    fileprivate var rank: UInt64 { UInt64(master.streamIDs.first ?? 0) << 32 | UInt64(pasid ?? 0) }
 }
 
 /// The users of one domain.
@@ -14,7 +17,9 @@ struct DomainUsers {
     private(set) var hasATS = false
 
     mutating func add(_ master: Master, pasid: UInt32?, isNested: Bool = false) {
-        list.append(DomainUser(master: master, pasid: pasid, isNested: isNested))
+        let user = DomainUser(master: master, pasid: pasid, isNested: isNested)
+        let place = list.lastIndex { $0.rank <= user.rank }.map { $0 + 1 } ?? 0
+        list.insert(user, at: place)
         hasATS = hasATS || master.canATS
     }
 

@@ -17,8 +17,15 @@ package final class NestedDomain {
         guard isValid else { return .abort }
         return StreamConfiguration(rawValue: vste.0 >> 1 & 7) ?? .abort
     }
-    /// The guest wants its device to use ATS.
-    var enablesATS: Bool { configuration == .stage1 && vste.1 >> 28 & 3 == 1 }
+    /// Its device may use ATS: a guest that translates says so, and then invalidates; without a stage 1 only the host
+    /// has something to invalidate.
+    var enablesATS: Bool {
+        switch configuration {
+        case .stage1: vste.1 >> 28 & 3 == 1
+        case .bypass: true
+        default: false
+        }
+    }
 
     // MARK: What a guest may set
 

@@ -19,7 +19,7 @@ extension SMMUDriver {
             let domain = PagingDomain(
                 driver: self, kind: kind, table: table, tag: tag, dirtyTracking: dirtyTracking, pasid: pasid
             )
-            installBreakBeforeMake(domain)
+            installInvalidations(domain)
             if kind == .stage1 { stage1Domains[tag] = domain }
             return domain
         } catch {
@@ -64,8 +64,10 @@ extension SMMUDriver {
         )
     }
 
-    /// Splitting a block needs its old translation gone before the table comes, unless BBML says otherwise.
-    private func installBreakBeforeMake(_ domain: PagingDomain) {
+    /// A block takes the place of an empty table only after the table is forgotten; splitting a block needs its old
+    /// translation gone before the table comes, unless BBML says otherwise.
+    private func installInvalidations(_ domain: PagingDomain) {
+        domain.table.forgetTables = { [unowned self, unowned domain] gather in invalidate(domain, &gather) }
         guard features.blockChangeLevel < 2 else { return }
         domain.table.breakBeforeMake = { [unowned self, unowned domain] _, _ in invalidateAll(domain) }
     }
@@ -162,18 +164,15 @@ extension SMMUDriver {
         stage1Domains[asid] = domain
         // One word of each CD changes: hitless.
         rewriteContexts(of: domain)
-        guard !domain.users.isEmpty else { return }
-        queue.append(.TLBI_NH_ASID(asid: old))
-        queue.sync()
+        if !domain.users.isEmpty { forgetASID(old) }
     }
 
     /// Writes the CDs of every user anew.
     private func rewriteContexts(of domain: PagingDomain) {
         for user in domain.users.list {
             guard let contexts = user.master.contexts else { continue }
-            let faults = user.master.attachment(pasid: user.pasid).allowsFaults
             contexts.write(
-                pagingContext(domain, master: user.master, faults: faults), at: user.pasid ?? 0, medium: medium,
+                pagingContext(domain, master: user.master), at: user.pasid ?? 0, medium: medium,
                 streamIDs: user.master.streamIDs
             )
         }
@@ -188,10 +187,7 @@ extension SMMUDriver {
                 svaContext(domain, master: user.master), at: pasid, medium: medium, streamIDs: user.master.streamIDs
             )
         }
-        queue.append(.TLBI_NH_ASID(asid: domain.asid))
-        if domain.users.hasATS { appendCompletionOfTLBI() }
-        for user in domain.users.list { appendATC(user, start: 0, end: 0) }
-        queue.sync()
+        invalidateAll(domain)
     }
 
     // MARK: Nesting

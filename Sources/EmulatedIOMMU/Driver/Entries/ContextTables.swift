@@ -90,7 +90,7 @@ final class ContextTables {
         let number = place(substream).leaf
         leaves[number] = leaf
         medium.store(leaf | 1, at: root + UInt64(number * 8))
-        medium.synchronize(.cd(streamIDs: streamIDs, substreamID: substream))
+        medium.synchronize(.cdTable(streamIDs: streamIDs, substreamID: substream))
     }
 
     // MARK: Changing CDs

@@ -10,6 +10,8 @@ package protocol EntryMedium: AnyObject {
 package enum EntryScope {
     case ste(streamID: UInt32)
     case cd(streamIDs: [UInt32], substreamID: UInt32)
+    /// A leaf of the CD table, too.
+    case cdTable(streamIDs: [UInt32], substreamID: UInt32)
 }
 
 /// Takes an entry from any value to any value in the fewest writes; hitless where the bits that the SMMU looks at

@@ -59,7 +59,7 @@ extension SMMUDriver {
 
     func nestedEntry(_ domain: NestedDomain, stall: Bool, ats: Bool) -> StreamTableEntry {
         switch domain.configuration {
-        case .bypass: return stage2Entry(domain.viommu.parent, stall: stall, ats: false)
+        case .bypass: return stage2Entry(domain.viommu.parent, stall: stall, ats: ats)
         case .stage1:
             var entry = stage2Entry(domain.viommu.parent, stall: stall, ats: false)
             entry.word0 = domain.vste.0 & ~0xe
@@ -73,12 +73,14 @@ extension SMMUDriver {
         }
     }
 
-    /// MAIR: 0 normal non-cacheable, 1 normal write-back, 2 device, 3 normal inner non-cacheable outer write-back.
-    static let memoryAttributes: UInt64 = 0xf404_ff44
+    /// MAIR: 0 normal non-cacheable, 1 normal write-back, 2 device, 3 normal inner non-cacheable outer write-back; the
+    /// rest, which nothing uses, write-back.
+    static let memoryAttributes: (low: UInt64, high: UInt64) = (0xf404_ff44, 0xffff_ffff)
 
-    func pagingContext(_ domain: PagingDomain, master: Master, faults: Bool) -> ContextDescriptor {
+    func pagingContext(_ domain: PagingDomain, master: Master) -> ContextDescriptor {
         var context = liveContext(domain.table, asid: domain.tag)
-        context.S = features.forcesStall || (faults && master.canStall)
+        // Whether anybody handles its faults shows when one comes: a stall that nobody takes is aborted.
+        context.S = features.forcesStall || master.canStall
         context.HA = domain.hasDirtyTracking
         context.HD = domain.hasDirtyTracking
         return context
@@ -117,10 +119,12 @@ extension SMMUDriver {
         context.A = true
         context.ASET = true
         context.ASID = UInt64(asid)
-        context.MAIR0 = Self.memoryAttributes
+        (context.MAIR0, context.MAIR1) = Self.memoryAttributes
+        // Without it a CD is ILLEGAL where every fault stalls; what stalls is then aborted unseen.
+        context.S = features.forcesStall
         return context
     }
 
-    /// Every stage 2 or none, so that two of them never differ in how they read attributes.
-    func usesForcedWriteBack(_ kind: PagingKind) -> Bool { kind != .stage1 && features.hasStage2ForceWriteBack }
+    /// Guests below which a device may snoop or not: what they ask for must not undo the host's write-back.
+    func usesForcedWriteBack(_ kind: PagingKind) -> Bool { kind == .nestParent && features.hasStage2ForceWriteBack }
 }

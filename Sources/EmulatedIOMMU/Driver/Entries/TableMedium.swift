@@ -13,7 +13,8 @@ final class TableMedium: EntryMedium {
         switch scope {
         case .ste(let streamID): queue.append(.CFGI_STE(streamID: streamID))
         case .cd(let streamIDs, let substreamID):
-            // Leaf = 0 also drops a cached level 1 descriptor; it costs no more.
+            for streamID in streamIDs { queue.append(.CFGI_CD(streamID: streamID, substreamID: substreamID)) }
+        case .cdTable(let streamIDs, let substreamID):
             for streamID in streamIDs {
                 queue.append(.CFGI_CD(streamID: streamID, substreamID: substreamID, leaf: false))
             }

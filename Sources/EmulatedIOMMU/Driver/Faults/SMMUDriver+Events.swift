@@ -38,6 +38,14 @@ extension SMMUDriver {
         queue.publish()
     }
 
+    /// Nobody handles page requests of the device: it is to ask no more.
+    private func deny(_ streamID: UInt32, _ pasid: UInt32?, _ group: UInt16) {
+        queue.append(
+            .PRI_RESP(streamID: streamID, substreamID: pasid, prgIndex: group, response: .ResponseFailure)
+        )
+        queue.publish()
+    }
+
     // MARK: Event queue
 
     private func serviceEvents() {
@@ -59,6 +67,10 @@ extension SMMUDriver {
             return
         }
         let tag = DriverFault.Tag.stall(streamID: record.StreamID, stag: record.STAG)
+        // Any process can cause these.
+        if master?.attachment(pasid: record.substream).svaDomain?.isLive == false {
+            return respond(to: tag, success: false)
+        }
         guard let master, let events, master.attachment(pasid: record.substream).allowsFaults else {
             respond(to: tag, success: false)
             self.events?.driver(self, event: record, from: master)
@@ -101,7 +113,7 @@ extension SMMUDriver {
         if request.Priv { permissions.insert(.privileged) }
         let tag = DriverFault.Tag.pri(streamID: streamID, pasid: pasid, group: group)
         guard let master = masters[streamID], let events, master.attachment(pasid: pasid).allowsFaults else {
-            if last { respond(to: tag, success: false) }
+            if last { deny(streamID, pasid, group) }
             return
         }
         events.driver(

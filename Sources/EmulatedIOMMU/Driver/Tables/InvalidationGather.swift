@@ -1,19 +1,30 @@
 import IOMMU
 
-/// What unmapping left to invalidate, and the tables that can be used again once that is done.
+/// What unmapping left to invalidate, in order, and the tables that can be used again once that is done.
 struct InvalidationGather {
+    /// One invalidation by address: neighbouring leaves of one size, or tables that were taken out of the tree.
+    struct Range {
+        var start: UInt64
+        /// Exclusive.
+        var end: UInt64
+        /// log2 of the leaves.
+        var shift: Int
+        var isTables = false
+    }
+
     /// More than so many separate ranges are invalidated by tag.
     static let maximumRanges = 32
-    /// The range that is growing; empty if `end` is 0.
+    /// So many tables are told one by one; more neighbouring ones together.
+    private static let separateTables = 8
+    /// The leaves that are growing; empty if `end` is 0.
     private var start: UInt64 = 0
     private var end: UInt64 = 0
-    private var finished: [(start: UInt64, end: UInt64)] = []
+    private var shift = 63
+    private var finished: [Range] = []
     private(set) var overflowed = false
     /// Tables taken out of the tree, linked through their first word.
     private var tables: UInt64 = 0
     private(set) var hasTables = false
-    /// log2 of the smallest leaf that was seen.
-    private(set) var leafShift = 63
 
     @inline(__always)
     var isEmpty: Bool { end == 0 && !overflowed && !hasTables }
@@ -21,23 +32,32 @@ struct InvalidationGather {
     /// - Parameter shift: log2 of the leaf.
     @inline(__always)
     mutating func add(_ address: UInt64, bytes: UInt64, shift: Int) {
-        if shift < leafShift { leafShift = shift }
-        if end == address, end != 0 {
+        if end == address, end != 0, shift == self.shift {
             end = address &+ bytes
             return
         }
-        if end != 0 { finish() }
-        (start, end) = (address, address &+ bytes)
+        if end != 0 { finish(Range(start: start, end: end, shift: self.shift)) }
+        (start, end, self.shift) = (address, address &+ bytes, shift)
     }
 
-    private mutating func finish() {
+    /// What tables covered that were taken out; told before the leaves that are growing.
+    mutating func addTables(_ address: UInt64, bytes: UInt64, shift: Int) {
+        if finished.count >= Self.separateTables, let last = finished.last, last.isTables, last.end == address {
+            finished[finished.count - 1].end = address &+ bytes
+            return
+        }
+        finish(Range(start: address, end: address &+ bytes, shift: shift, isTables: true))
+    }
+
+    private mutating func finish(_ range: Range) {
         if finished.count < Self.maximumRanges {
-            finished.append((start, end))
+            finished.append(range)
         } else {
             overflowed = true
         }
     }
 
+    /// A table of zeros that nothing refers to any more.
     @inline(__always)
     mutating func add(table: UInt64, in memory: TableMemory) {
         memory.pointer(table).pointee = tables
@@ -45,11 +65,10 @@ struct InvalidationGather {
         hasTables = true
     }
 
-    /// The ranges, ends exclusive.
     @inline(__always)
-    func forEachRange(_ body: (UInt64, UInt64) -> Void) {
-        for range in finished { body(range.start, range.end) }
-        if end != 0 { body(start, end) }
+    func forEachRange(_ body: (Range) -> Void) {
+        for range in finished { body(range) }
+        if end != 0 { body(Range(start: start, end: end, shift: shift)) }
     }
 
     /// After the invalidation: the tables can be used again, and the gather is empty.
@@ -66,7 +85,7 @@ struct InvalidationGather {
 
     @inline(__always)
     mutating func clear() {
-        (start, end, tables, leafShift) = (0, 0, 0, 63)
+        (start, end, tables, shift) = (0, 0, 0, 63)
         (hasTables, overflowed) = (false, false)
         if !finished.isEmpty { finished.removeAll(keepingCapacity: true) }
     }

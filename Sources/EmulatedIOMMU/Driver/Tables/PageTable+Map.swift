@@ -41,8 +41,8 @@ extension PageTable {
             throw outside(iova, pa, length)
         }
         let leaf = attributes.bits(access, clean: startsClean)
-        try memory.reserve(tablesNeeded(iova: iova, pa: pa, last: last, hugePages: hugePages))
-        defer { memory.settle() }
+        try memory.hold(tablesNeeded(iova: iova, pa: pa, last: last, hugePages: hugePages))
+        defer { memory.letGo() }
         var done: UInt64 = 0
         while done < length {
             let written = mapRun(iova: iova &+ done, pa: pa &+ done, length: length &- done, leaf, hugePages)
@@ -50,7 +50,7 @@ extension PageTable {
                 let conflict = iova &+ done
                 var undone = InvalidationGather()
                 if done > 0 { unmap(iova: iova, length: done, gather: &undone) }
-                undone.releaseTables(to: memory)
+                forget(&undone)
                 throw occupied(conflict)
             }
             done &+= written
@@ -78,12 +78,16 @@ extension PageTable {
         let count = min(entries(level: level) &- first, length &>> shift)
         let words = memory.pointer(table &+ first &* 8)
         let kind: UInt64 = level == 3 ? 3 : 1
-        var written = 0
-        while written < Int(count), words[written] == 0 {
+        var (written, replaced) = (0, 0)
+        while written < Int(count) {
+            if words[written] != 0 {
+                guard makeRoom(at: iova &+ UInt64(written) &<< shift, in: words + written, level: level) else { break }
+                replaced &+= 1
+            }
             words[written] = addressBits(pa &+ UInt64(written) &<< shift) | leaf | kind
             written &+= 1
         }
-        if table != root { memory.count(of: table).pointee &+= UInt16(truncatingIfNeeded: written) }
+        if table != root { memory.count(of: table).pointee &+= UInt16(truncatingIfNeeded: written &- replaced) }
         return UInt64(written) &<< shift
     }
 

@@ -67,9 +67,12 @@ extension PageTable {
             let second = child(slot(first, iova &>> 30), of: live(first))
         else { return false }
         let entry = slot(second, iova &>> 21)
-        guard entry.pointee == 0 else { return false }
+        if entry.pointee == 0 {
+            live(second).pointee &+= 1
+        } else if !makeRoom(at: iova, in: entry, level: 2) {
+            return false
+        }
         entry.pointee = addressAndAttributes
-        live(second).pointee &+= 1
         return true
     }
 
@@ -85,18 +88,19 @@ extension PageTable {
         guard entry2.pointee & 3 == LeafAttributes.valid else { return false }
         entry2.pointee = 0
         gather.add(iova, bytes: Self.blockSize, shift: 21)
-        dropEntry(of: second, under: entry1, of: first, under: entry0, gather: &gather)
+        dropEntry(at: iova, of: second, under: entry1, of: first, under: entry0, gather: &gather)
         return true
     }
 
     /// The second table from the root has one entry fewer: takes out what that leaves empty.
     @inline(__always)
     private func dropEntry(
-        of second: UInt64, under entry1: UnsafeMutablePointer<UInt64>, of first: UInt64,
+        at iova: UInt64, of second: UInt64, under entry1: UnsafeMutablePointer<UInt64>, of first: UInt64,
         under entry0: UnsafeMutablePointer<UInt64>, gather: inout InvalidationGather
     ) {
         live(second).pointee &-= 1
         guard live(second).pointee == 0 else { return }
+        guard !mapsBlocks else { return tableEmptied(at: iova, level: 2, gather: &gather) }
         entry1.pointee = 0
         gather.add(table: second, in: memory)
         live(first).pointee &-= 1
@@ -112,11 +116,12 @@ extension PageTable {
             let table = recent.pointee.table
             let entry = slot(table, iova &>> 12)
             guard entry.pointee & 3 == 3 else { return false }
-            // The last page of a table takes the way that knows the parents.
-            if live(table).pointee != 1 {
+            // Where empty tables go at once, the last page takes the way that knows the parents.
+            if mapsBlocks || live(table).pointee != 1 {
                 entry.pointee = 0
                 live(table).pointee &-= 1
                 gather.add(iova, bytes: 4096, shift: 12)
+                if live(table).pointee == 0 { tableEmptied(at: iova, level: 3, gather: &gather) }
                 return true
             }
         }
@@ -138,14 +143,15 @@ extension PageTable {
         entry3.pointee = 0
         gather.add(iova, bytes: 4096, shift: 12)
         live(third).pointee &-= 1
-        guard live(third).pointee == 0 else {
+        guard live(third).pointee == 0, !mapsBlocks else {
+            if live(third).pointee == 0 { tableEmptied(at: iova, level: 3, gather: &gather) }
             (recent.pointee.tag, recent.pointee.table) = (iova &>> 21, third)
             return true
         }
         recent.pointee.tag = .max
         entry2.pointee = 0
         gather.add(table: third, in: memory)
-        dropEntry(of: second, under: entry1, of: first, under: entry0, gather: &gather)
+        dropEntry(at: iova, of: second, under: entry1, of: first, under: entry0, gather: &gather)
         return true
     }
 }

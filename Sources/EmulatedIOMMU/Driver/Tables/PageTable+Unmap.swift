@@ -39,13 +39,17 @@ extension PageTable {
     private func unmapRun(_ address: UInt64, last: UInt64, gather: inout InvalidationGather) -> UInt64 {
         var table = root
         var level = format.startLevel
-        if recent.pointee.tag == address &>> UInt64(format.shift(2)) {
+        let isWhole = mapsBlocks && covers(address, last: last, level: 2)
+        if !isWhole, recent.pointee.tag == address &>> UInt64(format.shift(2)) {
             (table, level) = (recent.pointee.table, 3)
         }
         var descriptor: UInt64 = 0
         while true {
             descriptor = memory.load(table &+ index(address, level: level) &* 8)
             guard isTable(descriptor, level: level) else { break }
+            if isWhole, level >= format.firstBlockLevel, covers(address, last: last, level: level) {
+                return takeOut(descriptor, at: address, level: level, in: table, gather: &gather)
+            }
             table = self.address(in: descriptor, level: level)
             level &+= 1
         }
@@ -59,6 +63,13 @@ extension PageTable {
         }
         if level == 3 { (recent.pointee.tag, recent.pointee.table) = (address &>> UInt64(format.shift(2)), table) }
         return clear(from: address, last: last, table: table, level: level, gather: &gather)
+    }
+
+    /// Whether all of what an entry at a level maps is to go.
+    @inline(__always)
+    private func covers(_ address: UInt64, last: UInt64, level: Int) -> Bool {
+        let mask = (UInt64(1) &<< UInt64(format.shift(level))) &- 1
+        return address & mask == 0 && last &- address >= mask
     }
 
     @inline(__always)
@@ -81,13 +92,24 @@ extension PageTable {
         if table != root {
             let live = memory.count(of: table)
             live.pointee &-= UInt16(truncatingIfNeeded: cleared)
-            if live.pointee == 0 { prune(address, table: table, level: level, gather: &gather) }
+            if live.pointee == 0 { emptied(table, at: address, level: level, gather: &gather) }
         }
         return address &+ bytes
     }
 
+    private func emptied(_ table: UInt64, at address: UInt64, level: Int, gather: inout InvalidationGather) {
+        if mapsBlocks {
+            tableEmptied(at: address, level: level, gather: &gather)
+        } else {
+            prune(address, table: table, level: level, gather: &gather)
+        }
+    }
+
     /// Takes an empty table out of the tree, and its parents if that empties them.
-    private func prune(_ address: UInt64, table: UInt64, level: Int, gather: inout InvalidationGather) {
+    ///
+    /// - Returns: the level of the highest entry that was cleared.
+    @discardableResult
+    func prune(_ address: UInt64, table: UInt64, level: Int, gather: inout InvalidationGather) -> Int {
         recent.pointee.tag = .max
         var path: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
         var current = root
@@ -102,13 +124,14 @@ extension PageTable {
             let parent = withUnsafeBytes(of: &path) { $0.load(fromByteOffset: step &* 8, as: UInt64.self) }
             memory.store(0, at: parent &+ index(address, level: step) &* 8)
             gather.add(table: child, in: memory)
-            guard parent != root else { return }
+            guard parent != root else { return step }
             let live = memory.count(of: parent)
             live.pointee &-= 1
-            guard live.pointee == 0 else { return }
+            guard live.pointee == 0 else { return step }
             child = parent
             step &-= 1
         }
+        return step &+ 1
     }
 
     /// Sets tables aside for splitting blocks, so that unmapping never has to allocate: two for each end of a range.

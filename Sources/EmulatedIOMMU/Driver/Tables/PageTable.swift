@@ -2,8 +2,8 @@ import IOMMU
 
 /// One VMSAv8-64 table tree in table memory, stage 1 or stage 2.
 ///
-/// Every table knows how many of its entries are live, so that an empty one is taken out of the tree at once. Memory
-/// of tables taken out goes to the gather that made them obsolete, and is used again only after the invalidation.
+/// Every table knows how many of its entries are live. Memory of tables taken out of the tree goes to the gather that
+/// made them obsolete, and is used again only after the invalidation.
 package final class PageTable {
     package let format: PageTableFormat
     /// Physical address of the root.
@@ -27,8 +27,13 @@ package final class PageTable {
     /// Empty tables for splitting blocks.
     var spareTables: [UInt64] = []
     static let spareCount = 4
-    /// Blocks are mapped, which unmapping may have to split.
+    /// Blocks are mapped, which unmapping may have to split. Then tables that became empty stay for a while, see
+    /// ``tableEmptied(at:level:gather:)``; else they go at once.
     let mapsBlocks: Bool
+    /// Tables that became empty and may be so still.
+    let emptied: UnsafeMutablePointer<EmptyTables>
+    /// Invalidates, before a block takes their place, what tables covered; nil where blocks are not mapped.
+    var forgetTables: ((inout InvalidationGather) -> Void)?
     /// Address bits of a descriptor.
     static let addressMask: UInt64 = 0x0000_ffff_ffff_f000
 
@@ -50,10 +55,16 @@ package final class PageTable {
         (origin, countOrigin) = (memory.origin, memory.countOrigin)
         recent = .allocate(capacity: 1)
         recent.initialize(to: Recent())
+        emptied = .allocate(capacity: 1)
+        emptied.initialize(to: EmptyTables())
         if mapsBlocks { refillSpareTables() }
     }
 
-    deinit { recent.deallocate() }
+    deinit {
+        recent.deallocate()
+        emptied.deinitialize(count: 1)
+        emptied.deallocate()
+    }
 
     // MARK: Descriptors
 
@@ -138,7 +149,7 @@ package final class PageTable {
     }
 
     /// Index of the first entry that is not 0.
-    private static func firstUsed(_ words: UnsafeMutablePointer<UInt64>, from first: Int, to end: Int) -> Int? {
+    static func firstUsed(_ words: UnsafeMutablePointer<UInt64>, from first: Int, to end: Int) -> Int? {
         var index = first
         while index &+ 8 <= end {
             let here = words + index

@@ -23,6 +23,7 @@ final class TableMemory {
     private struct Stock {
         var head: UInt64 = 0
         var count = 0
+        var isHeld = false
     }
 
     /// More than this stays in stock only while reserved.
@@ -79,6 +80,17 @@ final class TableMemory {
         try fill(tables)
     }
 
+    /// ``reserve(_:)``, until ``letGo()`` also against what is released meanwhile.
+    func hold(_ tables: Int) throws(IOMMUError) {
+        try reserve(tables)
+        stock.pointee.isHeld = true
+    }
+
+    func letGo() {
+        stock.pointee.isHeld = false
+        settle()
+    }
+
     private func fill(_ tables: Int) throws(IOMMUError) {
         let before = stock.pointee.count
         while stock.pointee.count < tables {
@@ -113,7 +125,7 @@ final class TableMemory {
     /// Returns to the source what a large operation left over.
     @inline(__always)
     func settle() {
-        if stock.pointee.count > Self.kept { trim(to: Self.kept) }
+        if stock.pointee.count > Self.kept, !stock.pointee.isHeld { trim(to: Self.kept) }
     }
 
     private func trim(to tables: Int) {
