@@ -13,7 +13,7 @@ extension CachelessWorld {
     private static func answer(_ translation: Translation) -> Answer {
         switch translation {
         case .ok(let output): .output(output.address)
-        case .fault(let record, _), .stalled(_, let record, _): .event(record.number)
+        case .fault(let record, _), .stalled(_, let record, _), .held(let record): .event(record.number)
         case .terminated: .terminated
         }
     }
