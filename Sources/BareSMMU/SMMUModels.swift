@@ -152,9 +152,7 @@ package final class SMMUModels: BareSMMUs {
     private func announce(_ translation: Translation, of vsmmu: VirtualSMMU, at address: UInt64) {
         switch translation {
         case .fault(let record, recorded: true), .stalled(_, let record, _):
-            owner.emit(
-                .vsmmuEvent, device: nil,
-                [.init("vsmmu", .number(UInt64(vsmmu.id)))] + FaultDescription(record, address: address).members)
+            owner.emit(.vsmmuEvent(vsmmu: vsmmu.id, FaultDescription(record, address: address)))
         case .fault(_, recorded: false), .ok, .held, .terminated: break
         }
     }

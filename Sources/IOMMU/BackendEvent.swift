@@ -1,5 +1,41 @@
+/// The number of a context, given by who makes it and unique for the life of the daemon.
+///
+/// A number and not the object itself: something can stand before a context, and both have the same one.
+package struct ContextID: Sendable, Hashable {
+    package let number: UInt64
+
+    package init(_ number: UInt64) { self.number = number }
+}
+
 /// Something that happened without being asked for, for `events.subscribe`.
-package struct BackendEvent: Sendable {
+package struct BackendEvent: Sendable, Equatable {
+    /// The context whose objects it concerns; nil: whoever may see the device, or administrators.
+    package var context: ContextID?
+    package var body: Body
+
+    package init(_ body: Body, context: ContextID? = nil) {
+        self.body = body
+        self.context = context
+    }
+
+    /// What happened.
+    package enum Body: Sendable, Equatable {
+        /// A page fault waits in a fault queue.
+        case fault(PageFaultEvent)
+        /// An SMMU has recorded an event that no guest takes.
+        case smmuEvent(SMMUEvent)
+        /// An address space has ended.
+        case mmExit(mm: ObjectID)
+        case bond(BondEvent)
+        case device(DeviceEvent)
+        case queue(QueueEvent)
+        /// An event waits in a veventq, or was lost there.
+        case veventq(VirtualEventQueueEvent)
+        /// A bare SMMU has recorded an event, or will as soon as its queue can be written.
+        case vsmmuEvent(vsmmu: ObjectID, FaultDescription)
+    }
+
+    /// What subscribers choose by; the raw value is the `kind` that they see.
     package enum Kind: String, Sendable, CaseIterable {
         case fault
         case smmuEvent = "smmu_event"
@@ -12,20 +48,142 @@ package struct BackendEvent: Sendable {
         case vsmmuEvent = "vsmmu_event"
     }
 
-    package var kind: Kind
-    /// Identifies the context it concerns (``ObjectIdentifier`` of the context); nil: whoever may see the device.
-    package var context: ObjectIdentifier?
-    /// The device it concerns, if any.
-    package var device: String?
-    /// What a subscriber is told, in order.
-    package var members: [IOMMUError.Member]
+    package var kind: Kind { body.kind }
 
-    package init(
-        _ kind: Kind, context: ObjectIdentifier? = nil, device: String? = nil, _ members: [IOMMUError.Member]
-    ) {
-        self.kind = kind
-        self.context = context
+    /// The name of the device that it concerns, if any.
+    package var device: String? {
+        switch body {
+        case .fault(let event): event.name
+        case .smmuEvent(let event): event.name
+        case .bond(let event): event.name
+        case .device(let event): event.name
+        case .queue(let event): event.name
+        case .veventq(let event): event.name
+        case .mmExit, .vsmmuEvent: nil
+        }
+    }
+}
+
+extension BackendEvent.Body {
+    package var kind: BackendEvent.Kind {
+        switch self {
+        case .fault: .fault
+        case .smmuEvent: .smmuEvent
+        case .mmExit: .mmExit
+        case .bond: .bond
+        case .device: .device
+        case .queue: .queue
+        case .veventq: .veventq
+        case .vsmmuEvent: .vsmmuEvent
+        }
+    }
+}
+
+/// A page fault that waits in a fault queue.
+package struct PageFaultEvent: Sendable, Equatable {
+    /// The queue.
+    package var fault: ObjectID
+    package var device: ObjectID
+    /// The device's name.
+    package var name: String
+    package var address: UInt64
+    package var pasid: UInt32?
+
+    package init(fault: ObjectID, device: ObjectID, name: String, address: UInt64, pasid: UInt32?) {
+        self.fault = fault
         self.device = device
-        self.members = members
+        self.name = name
+        self.address = address
+        self.pasid = pasid
+    }
+}
+
+/// What an SMMU has recorded.
+package struct SMMUEvent: Sendable, Equatable {
+    package var smmu: String
+    /// The device whose stream it is; nil: nobody's.
+    package var name: String?
+    package var event: FaultDescription
+
+    package init(smmu: String, name: String?, event: FaultDescription) {
+        self.smmu = smmu
+        self.name = name
+        self.event = event
+    }
+}
+
+/// A device and an address space have been bound, or no longer are.
+package struct BondEvent: Sendable, Equatable {
+    package var bond: ObjectID
+    /// nil once the session has unbound the device.
+    package var device: ObjectID?
+    /// The device's name.
+    package var name: String
+    package var mm: ObjectID
+    package var pasid: UInt32
+    /// "live", "quiesced" or "gone"
+    package var state: String
+
+    package init(bond: ObjectID, device: ObjectID?, name: String, mm: ObjectID, pasid: UInt32, state: String) {
+        self.bond = bond
+        self.device = device
+        self.name = name
+        self.mm = mm
+        self.pasid = pasid
+        self.state = state
+    }
+}
+
+/// A device came, went, was taken or given back.
+package struct DeviceEvent: Sendable, Equatable {
+    package enum Action: String, Sendable {
+        case added
+        case removed
+        case bound
+        case unbound
+    }
+
+    package var name: String
+    package var action: Action
+
+    package init(name: String, action: Action) {
+        self.name = name
+        self.action = action
+    }
+}
+
+/// The state of a queue has changed by itself.
+package struct QueueEvent: Sendable, Equatable {
+    package var queue: ObjectID
+    /// The device's name.
+    package var name: String
+    package var mm: ObjectID
+    package var state: QueueState
+    /// Why.
+    package var reason: Reason
+
+    package init(queue: ObjectID, name: String, mm: ObjectID, state: QueueState, reason: Reason) {
+        self.queue = queue
+        self.name = name
+        self.mm = mm
+        self.state = state
+        self.reason = reason
+    }
+}
+
+/// A guest's event has come.
+package struct VirtualEventQueueEvent: Sendable, Equatable {
+    package var queue: ObjectID
+    package var viommu: ObjectID
+    /// The device's name.
+    package var name: String
+    /// The queue had no room.
+    package var isLost: Bool
+
+    package init(queue: ObjectID, viommu: ObjectID, name: String, isLost: Bool) {
+        self.queue = queue
+        self.viommu = viommu
+        self.name = name
+        self.isLost = isLost
     }
 }

@@ -3,6 +3,9 @@
 /// Both backends implement it. Every call is all or nothing, and every refusal is an ``IOMMUError`` with the errno of
 /// the Linux uAPI. Not thread-safe: one thread owns a backend and all of its contexts.
 package protocol IOMMUContext: AnyObject {
+    /// The number that it was made with.
+    var id: ContextID { get }
+
     // MARK: Objects
 
     /// `IOMMU_DESTROY`, for every kind in the iommufd id space but `device` (see ``unbind(device:)``).
@@ -138,8 +141,13 @@ package protocol IOMMUBackend: AnyObject {
     /// What clients can expect beyond the contract's base, for `daemon.info`.
     var features: [String] { get }
     var topology: TopologyState { get }
-    /// Like an open of `/dev/iommu`. `owner` is what others are told when something is held; `account` is charged.
-    func makeContext(owner: String, account: Account, limits: ContextLimits) -> Context
+    /// Like an open of `/dev/iommu`.
+    ///
+    /// - Parameters:
+    ///   - id: what events of the context name.
+    ///   - owner: what others are told when it holds something.
+    ///   - account: is charged for what it holds.
+    func makeContext(id: ContextID, owner: String, account: Account, limits: ContextLimits) -> Context
     /// Called on the owning thread for everything that happens without a request.
     var eventHandler: ((BackendEvent) -> Void)? { get set }
     /// Adds and removes devices.

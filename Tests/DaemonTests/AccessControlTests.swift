@@ -73,6 +73,9 @@ struct AccessControlTests {
         #expect(reasons(joiner) == ["ok", "ok"])
         let other = try replies(daemon, uid: 12_345, to: [("device.bind", #"{"name":"0000:01:00.0"}"#)])
         #expect(reasons(other) == ["not_allowed"])
+        let curious = try replies(
+            daemon, to: [("events.subscribe", #"{"all":true}"#), ("events.subscribe", #"{"all":false}"#)])
+        #expect(reasons(curious) == ["not_allowed", "ok"])
         // Root needs no rule.
         _ = try daemon.connect().call("device.bind", #"{"name":"0000:05:00.0"}"#)
         #expect(daemon.process.text.contains("refused device.bind to user 65534"))

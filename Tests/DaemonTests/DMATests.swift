@@ -188,14 +188,14 @@ struct DMATests {
             let fault = try waiting.id("fault.alloc", "{}", "fault")
             let hwpt = try waiting.id("hwpt.alloc", #"{"device":\#(device),"pt":\#(ioas),"fault":\#(fault)}"#, "hwpt")
             try waiting.call("device.attach", #"{"device":\#(device),"pt":\#(hwpt)}"#)
-            _ = try other.call("events.subscribe", #"{"kinds":["fault"]}"#)
+            _ = try other.call("events.subscribe", #"{"kinds":["fault"],"all":true}"#)
             try waiting.send(
                 line:
                     #"{"jsonrpc":"2.0","id":1,"method":"dma.read","params":{"device":\#(device),"iova":0,"length":1}}"#)
             #expect(try other.nextNotification()["params"]?["kind"]?.stringValue == "fault")
             try other.expect(EBUSY, nil, "device.bind", #"{"name":"0000:03:00.0"}"#)
         }
-        _ = try other.call("events.subscribe", #"{"kinds":["device"]}"#)
+        _ = try other.call("events.subscribe", #"{"kinds":["device"],"all":true}"#)
         while case .failure = Result(catching: { try other.call("device.bind", #"{"name":"0000:03:00.0"}"#) }) {
             _ = try other.nextNotification()
         }

@@ -125,7 +125,7 @@ struct IommuctlTests {
 
     @Test func eventsAreFollowed() throws {
         let follower = try ChildProcess(
-            BuiltProgram.iommuctl, ["--socket", daemon.socket, "events", "--kind", "session", "--count", "1"])
+            BuiltProgram.iommuctl, ["--socket", daemon.socket, "events", "--all", "--kind", "session", "--count", "1"])
         let client = try daemon.connect()
         // The follower has subscribed once the daemon says so.
         while try client.call("daemon.stats")["gauges"]?["subscribers"] != .integer(1) {}

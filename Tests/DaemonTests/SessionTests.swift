@@ -6,7 +6,7 @@ struct SessionTests {
     @Test func aPrivateSessionGoesWithItsConnection() throws {
         let daemon = try RunningDaemon()
         let watcher = try daemon.connect()
-        _ = try watcher.call("events.subscribe", #"{"kinds":["device"]}"#)
+        _ = try watcher.call("events.subscribe", #"{"kinds":["device"],"all":true}"#)
         do {
             let client = try daemon.connect()
             let ioas = try client.id("ioas.alloc", "{}", "ioas")
@@ -48,6 +48,7 @@ struct SessionTests {
         let event = try other.nextNotification()["params"]
         #expect(event?["kind"]?.stringValue == "session")
         #expect(event?["change"]?.stringValue == "closed")
+        #expect(event?["session"]?.stringValue == "vm1")
         #expect(event?["sequence"]?.intValue == 1)
         #expect(event?["time"]?.stringValue?.hasSuffix("Z") == true)
         // Both go on with private sessions.
@@ -102,7 +103,7 @@ struct SessionTests {
     @Test func aSlowSubscriberIsToldWhatItLostAndHoldsNobodyUp() throws {
         let daemon = try RunningDaemon(configuration: "[limits]\nevent_queue_depth = 4\n")
         let slow = try daemon.connect()
-        _ = try slow.call("events.subscribe", #"{"kinds":["device"]}"#)
+        _ = try slow.call("events.subscribe", #"{"kinds":["device"],"all":true}"#)
         let busy = try daemon.connect()
         let rounds = 3000
         var lines = ""

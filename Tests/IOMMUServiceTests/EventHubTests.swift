@@ -19,11 +19,31 @@ private final class Sink: NoticeSink {
 }
 
 struct EventHubTests {
-    private let table = SessionTable(limits: SessionLimits()) { owner, _, _ in FakeContext(owner: owner) }
+    private let table = SessionTable(limits: SessionLimits()) { id, owner, _, _ in FakeContext(id: id, owner: owner) }
     private let hub = EventHub { peer, device in peer.identity.uid == 1000 && device == "mine" }
 
-    private func event(_ kind: BackendEvent.Kind, of client: Client? = nil, device: String? = nil) -> BackendEvent {
-        BackendEvent(kind, context: client.map { ObjectIdentifier($0.session.context) }, device: device, [])
+    private func publish(_ body: BackendEvent.Body, of client: Client? = nil) {
+        hub.publish(BackendEvent(body, context: client?.session.id), origin: client?.session.origin)
+    }
+
+    private func fault(_ device: String = "") -> BackendEvent.Body {
+        .fault(PageFaultEvent(fault: 1, device: 2, name: device, address: 0x1000, pasid: nil))
+    }
+
+    private func device(_ name: String) -> BackendEvent.Body { .device(DeviceEvent(name: name, action: .added)) }
+
+    private var bond: BackendEvent.Body {
+        .bond(BondEvent(bond: 1, device: 1, name: "d", mm: 1, pasid: 1, state: "live"))
+    }
+
+    private var queue: BackendEvent.Body {
+        .queue(QueueEvent(queue: 1, name: "d", mm: 1, state: .zombie, reason: .mmExited))
+    }
+
+    private var smmuEvent: BackendEvent.Body {
+        let event = FaultDescription(
+            type: "C_BAD_STE", streamID: 1, substreamID: nil, address: nil, access: nil, stallTag: nil, record: [])
+        return .smmuEvent(SMMUEvent(smmu: "smmu0", name: nil, event: event))
     }
 
     @Test func slowSubscriberLosesCountedEventsAndHoldsNobodyUp() {
@@ -32,13 +52,13 @@ struct EventHubTests {
         hub.subscribe(first, kinds: .all, sink: slow, capacity: 2)
         hub.subscribe(second, kinds: .all, sink: quick, capacity: 2)
         slow.room = 1
-        for _ in 0..<8 { hub.publish(event(.fault)) }
+        for _ in 0..<8 { publish(fault()) }
         #expect(slow.notices == ["1 fault"])
         #expect(quick.notices.count == 8)
         slow.room = .max
         first.subscription?.flush()
         #expect(slow.notices == ["1 fault", "2 fault", "3 fault", "4 lost 5"])
-        hub.publish(event(.bond))
+        publish(bond)
         #expect(slow.notices.last == "5 bond")
         #expect(hub.lost == 5)
     }
@@ -48,12 +68,12 @@ struct EventHubTests {
         let client = table.connect(.user(0, admin: true))
         hub.subscribe(client, kinds: .all, sink: sink, capacity: 1)
         sink.room = 0
-        for _ in 0..<3 { hub.publish(event(.fault)) }
+        for _ in 0..<3 { publish(fault()) }
         sink.room = 1
-        hub.publish(event(.bond))
+        publish(bond)
         #expect(sink.notices == ["1 fault"])
         sink.room = .max
-        hub.publish(event(.queue))
+        publish(queue)
         #expect(sink.notices == ["1 fault", "2 lost 3", "3 queue"])
     }
 
@@ -61,15 +81,15 @@ struct EventHubTests {
         let sink = Sink()
         let client = table.connect(.user(0, admin: true))
         hub.subscribe(client, kinds: EventKinds([.bond]), sink: sink, capacity: 8)
-        hub.publish(event(.fault))
-        hub.publish(event(.bond))
+        publish(fault())
+        publish(bond)
         #expect(sink.notices == ["1 bond"])
         hub.subscribe(client, kinds: EventKinds([.fault]), sink: sink, capacity: 8)
-        hub.publish(event(.bond))
-        hub.publish(event(.fault))
+        publish(bond)
+        publish(fault())
         #expect(sink.notices == ["1 bond", "2 fault"])
         hub.unsubscribe(client)
-        hub.publish(event(.fault))
+        publish(fault())
         #expect(sink.notices.count == 2)
     }
 
@@ -78,13 +98,41 @@ struct EventHubTests {
         let client = table.connect(.user(1000))
         let other = table.connect(.user(1001))
         hub.subscribe(client, kinds: .all, sink: sink, capacity: 8)
-        hub.publish(event(.fault, of: other, device: "mine"))
-        hub.publish(event(.smmuEvent))
-        hub.publish(event(.device, device: "theirs"))
+        publish(fault("mine"), of: other)
+        publish(smmuEvent)
+        publish(device("theirs"))
         #expect(sink.notices.isEmpty)
-        hub.publish(event(.device, device: "mine"))
-        hub.publish(event(.fault, of: client))
+        publish(device("mine"))
+        publish(fault(), of: client)
         #expect(sink.notices == ["1 device", "2 fault"])
+    }
+
+    @Test func administratorsSeeOtherSessionsOnlyIfTheyAskForAll() throws {
+        let (narrow, wide) = (Sink(), Sink())
+        let (one, all) = (table.connect(.user(0, admin: true)), table.connect(.user(0, admin: true)))
+        let (user, wanting) = (table.connect(.user(1000)), Sink())
+        hub.subscribe(one, kinds: .all, sink: narrow, capacity: 8)
+        hub.subscribe(all, kinds: .all, all: true, sink: wide, capacity: 8)
+        hub.subscribe(user, kinds: .all, all: true, sink: wanting, capacity: 8)
+        publish(fault(), of: table.connect(.user(1001)))
+        publish(smmuEvent)
+        #expect(narrow.notices == ["1 smmu_event"])
+        #expect(wide.notices == ["1 fault", "2 smmu_event"])
+        #expect(wanting.notices.isEmpty, "asking is not enough")
+        hub.subscribe(all, kinds: .all, sink: wide, capacity: 8)
+        publish(fault(), of: one)
+        #expect(narrow.notices.last == "2 fault" && wide.notices.count == 2)
+    }
+
+    @Test func theOriginIsTheNameOfASessionOrTheNumberOfAConnection() throws {
+        let (first, second) = (table.connect(.user(1000)), table.connect(.user(1000)))
+        #expect(first.session.origin == .connection(1) && second.session.origin == .connection(2))
+        let named = try table.attach(first, name: "vm", create: true)
+        #expect(named.origin == .session("vm", owner: 1000))
+        #expect(table.session(named.id) === named)
+        table.close(named)
+        #expect(first.session.origin == .connection(1))
+        #expect(table.session(named.id) == nil)
     }
 
     @Test func timestampIsRFC3339WithMicroseconds() {

@@ -3,11 +3,15 @@ import IOMMUService
 
 /// A context in which only emptiness and closing mean something.
 final class FakeContext: IOMMUContext {
+    let id: ContextID
     let owner: String
     var objectIDs: [ObjectID] = []
     private(set) var isClosed = false
 
-    init(owner: String) { self.owner = owner }
+    init(id: ContextID, owner: String) {
+        self.id = id
+        self.owner = owner
+    }
 
     var objectCount: Int { objectIDs.count }
     var mappedBytes: UInt64 { UInt64(objectIDs.count) * 4096 }

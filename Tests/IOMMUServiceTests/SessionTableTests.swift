@@ -3,7 +3,7 @@ import IOMMUService
 import Testing
 
 struct SessionTableTests {
-    private let table = SessionTable(limits: SessionLimits()) { owner, _, _ in FakeContext(owner: owner) }
+    private let table = SessionTable(limits: SessionLimits()) { id, owner, _, _ in FakeContext(id: id, owner: owner) }
 
     private func context(_ session: Session) throws -> FakeContext { try #require(session.context as? FakeContext) }
 

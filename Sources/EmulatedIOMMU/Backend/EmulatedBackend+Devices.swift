@@ -10,9 +10,7 @@ extension EmulatedBackend {
     /// - Throws: `EEXIST` for a name or StreamID that is taken, `EINVAL` for what the SMMU cannot do.
     package func addDevice(_ description: DeviceDescription) throws(IOMMUError) {
         let device = try insert(description)
-        emit(
-            BackendEvent(
-                .device, device: device.name, [.init("action", .text("added")), .init("name", .text(device.name))]))
+        emit(BackendEvent(.device(DeviceEvent(name: device.name, action: .added))))
     }
 
     /// `device.remove`: if it is bound, the unplugging of a device in use. Its object stays in the session and answers
@@ -26,10 +24,7 @@ extension EmulatedBackend {
         registry.remove(device.device)
         device.driver.removeMaster(device.master)
         slots[device.device.number] = nil
-        emit(
-            BackendEvent(
-                .device, context: context.map { ObjectIdentifier($0) }, device: name,
-                [.init("action", .text("removed")), .init("name", .text(name))]))
+        emit(BackendEvent(.device(DeviceEvent(name: name, action: .removed)), context: context?.id))
     }
 
     @discardableResult

@@ -22,17 +22,11 @@ extension EmulatedBackend: SMMUDriverEvents {
         let device = master.flatMap { self.device(of: $0) }
         if let device, forward(event, of: device) { return }
         guard let smmu = smmus.first(where: { $0.driver === driver }) else { return }
-        var members: [IOMMUError.Member] = [
-            .init("smmu", .text(smmu.name)),
-            .init("type", .text(FaultDescription(event).type)),
-            .init("stream_id", .number(UInt64(event.StreamID))),
-        ]
-        if let pasid = event.substream { members.append(.init("substream_id", .number(UInt64(pasid)))) }
-        if let device { members.append(.init("name", .text(device.name))) }
-        members.append(.init("address", .hex(event.InputAddr)))
-        members.append(.init("record", .words(event.words)))
-        let context = device?.device.boundBy.map { ObjectIdentifier($0) }
-        emit(BackendEvent(.smmuEvent, context: context, device: device?.name, members))
+        let description = FaultDescription(event, address: event.InputAddr)
+        emit(
+            BackendEvent(
+                .smmuEvent(SMMUEvent(smmu: smmu.name, name: device?.name, event: description)),
+                context: device?.device.boundBy?.id))
     }
 
     /// What has stalled is no news for a guest, as with Linux: it could not answer, for it has no RESUME.

@@ -53,8 +53,10 @@ package final class EmulatedBackend: IOMMUBackend {
 
     package var kind: String { "emulated" }
 
-    package func makeContext(owner: String, account: Account, limits: ContextLimits) -> ObjectContext {
-        let context = ObjectContext(registry, owner: owner, account: account, limits: limits)
+    package func makeContext(
+        id: ContextID, owner: String, account: Account, limits: ContextLimits
+    ) -> ObjectContext {
+        let context = ObjectContext(registry, id: id, owner: owner, account: account, limits: limits)
         EmulatedContext(context, backend: self).equip()
         equipment?(context)
         return context

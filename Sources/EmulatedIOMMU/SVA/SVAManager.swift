@@ -92,7 +92,7 @@ package final class SVAManager {
     /// Tells every session that knows it.
     func ended(_ space: AddressSpace) {
         for handle in space.handles {
-            emit(BackendEvent(.mmExit, context: handle.session.contextID, [.init("mm", .number(UInt64(handle.id)))]))
+            emit(BackendEvent(.mmExit(mm: handle.id), context: handle.session.contextID))
         }
         for attachment in space.attachments {
             for bond in attachment.bonds { bond.session.announce(bond, state: "quiesced") }

@@ -45,27 +45,19 @@ extension SVASession {
     // MARK: Events
 
     func announce(_ bond: Bond, state: String) {
-        let name = bond.device.name
-        var members: [IOMMUError.Member] = []
-        // Every bind and unbind makes these.
-        members.reserveCapacity(6)
-        members.append(.init("bond", .number(UInt64(bond.id))))
-        if let device = bond.deviceID { members.append(.init("device", .number(UInt64(device)))) }
-        members.append(.init("name", .text(name)))
-        members.append(.init("mm", .number(UInt64(bond.handle.id))))
-        members.append(.init("pasid", .number(UInt64(bond.pasid))))
-        members.append(.init("state", .text(state)))
-        context.emit(.bond, device: name, members)
+        context.emit(
+            .bond(
+                BondEvent(
+                    bond: bond.id, device: bond.deviceID, name: bond.device.name, mm: bond.handle.id,
+                    pasid: bond.pasid, state: state)))
     }
 
     func announce(_ queue: AcceleratorQueue, reason: Reason) {
         context.emit(
-            .queue, device: queue.bond.device.name,
-            [
-                .init("queue", .number(UInt64(queue.id))), .init("name", .text(queue.bond.device.name)),
-                .init("mm", .number(UInt64(queue.bond.handle.id))), .init("state", .text(queue.state.rawValue)),
-                .init("reason", .text(reason.slug)),
-            ])
+            .queue(
+                QueueEvent(
+                    queue: queue.id, name: queue.bond.device.name, mm: queue.bond.handle.id, state: queue.state,
+                    reason: reason)))
     }
 }
 

@@ -17,7 +17,7 @@ package final class SVASession {
         self.manager = manager
     }
 
-    var contextID: ObjectIdentifier { ObjectIdentifier(context) }
+    var contextID: ContextID { context.id }
 
     // MARK: For the session
 

@@ -13,7 +13,7 @@ package protocol MemoryOwner: AnyObject {
     /// Gives back what ``chargeObject(descriptors:)`` took.
     func releaseObject(descriptors: UInt64)
     /// Tells of something that concerns the context.
-    func emit(_ kind: BackendEvent.Kind, device: String?, _ members: [IOMMUError.Member])
+    func emit(_ body: BackendEvent.Body)
 }
 
 extension ObjectContext: MemoryOwner {}

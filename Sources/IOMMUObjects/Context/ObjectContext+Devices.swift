@@ -12,7 +12,7 @@ extension ObjectContext {
         device.group.owner = self
         device.boundBy = self
         device.handle = object
-        emit(.device, device: name, [.init("action", .text("bound")), .init("name", .text(name))])
+        emit(.device(DeviceEvent(name: name, action: .bound)))
         return (object.id, device.group.id)
     }
 
@@ -60,7 +60,7 @@ extension ObjectContext {
             failFaults(of: device)
             if let vdevice = object.vdevice { release(vdevice) }
             leaveGroup(device)
-            emit(.device, device: device.name, [.init("action", .text("unbound")), .init("name", .text(device.name))])
+            emit(.device(DeviceEvent(name: device.name, action: .unbound)))
         }
         table.remove(object)
         releaseObject()

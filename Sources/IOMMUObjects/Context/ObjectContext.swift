@@ -6,6 +6,7 @@ import IOMMU
 /// it as a ``ContextCompanion``.
 package final class ObjectContext: IOMMUContext {
     package let registry: DeviceRegistry
+    package let id: ContextID
     /// What other sessions are told when this one holds something.
     package let owner: String
     /// What its user's sessions hold together.
@@ -37,10 +38,14 @@ package final class ObjectContext: IOMMUContext {
     let reference = ContextReference()
 
     /// - Parameters:
+    ///   - id: what its events name.
     ///   - owner: what others are told when it holds something.
     ///   - account: is charged for what it holds.
-    package init(_ registry: DeviceRegistry, owner: String, account: Account, limits: ContextLimits) {
+    package init(
+        _ registry: DeviceRegistry, id: ContextID, owner: String, account: Account, limits: ContextLimits
+    ) {
         self.registry = registry
+        self.id = id
         self.owner = owner
         self.account = account
         self.limits = limits
@@ -50,9 +55,7 @@ package final class ObjectContext: IOMMUContext {
     deinit { reference.context = nil }
 
     /// Tells of something that concerns this context.
-    package func emit(_ kind: BackendEvent.Kind, device: String? = nil, _ members: [IOMMUError.Member]) {
-        registry.host.emit(BackendEvent(kind, context: ObjectIdentifier(self), device: device, members))
-    }
+    package func emit(_ body: BackendEvent.Body) { registry.host.emit(BackendEvent(body, context: id)) }
 
     /// Hangs a part of the backend on it. Parts are described, and torn down, in the order in which they came.
     package func add(_ companion: any ContextCompanion) { companions.append(companion) }

@@ -14,11 +14,9 @@ extension Device {
         }
         if queue.deliver(fault, device: object, hwpt: hwpt) {
             context.emit(
-                .fault, device: name,
-                [
-                    .init("fault", .number(UInt64(queue.id))), .init("device", .number(UInt64(object.id))),
-                    .init("name", .text(name)), .init("addr", .hex(fault.address)),
-                ] + (fault.pasid.map { [.init("pasid", .number(UInt64($0)))] } ?? []))
+                .fault(
+                    PageFaultEvent(
+                        fault: queue.id, device: object.id, name: name, address: fault.address, pasid: fault.pasid)))
         }
     }
 
@@ -35,11 +33,8 @@ extension Device {
         else { return false }
         let hadRoom = queue.append(words)
         context.emit(
-            .veventq, device: name,
-            [
-                .init("veventq", .number(UInt64(queue.id))), .init("viommu", .number(UInt64(hwpt.viommu.id))),
-                .init("name", .text(name)), .init("lost", .number(hadRoom ? 0 : 1)),
-            ])
+            .veventq(
+                VirtualEventQueueEvent(queue: queue.id, viommu: hwpt.viommu.id, name: name, isLost: !hadRoom)))
         return true
     }
 }

@@ -41,8 +41,8 @@ package final class Service {
         administrators = .current()
         let shared = Box(configuration.access)
         sharedPolicy = shared
-        sessions = SessionTable(limits: configuration.limits.sessionLimits) { owner, account, limits in
-            backend.makeContext(owner: owner, account: account, limits: limits)
+        sessions = SessionTable(limits: configuration.limits.sessionLimits) { id, owner, account, limits in
+            backend.makeContext(id: id, owner: owner, account: account, limits: limits)
         }
         events = EventHub { peer, device in shared.value.allows(peer, device: device) }
         backend.eventHandler = { [unowned self] event in handle(event) }
@@ -172,21 +172,19 @@ package final class Service {
     // MARK: Events
 
     private func handle(_ event: BackendEvent) {
-        events.publish(event)
+        events.publish(event, origin: event.context.flatMap { sessions.session($0)?.origin })
         guard let context = event.context else { return }
         waits.stir(context)
-        if let session = sessions.ending, event.isUnbinding, let device = event.device {
-            audit.unbound(device: device, withEndOf: session)
+        if let session = sessions.ending, case .device(let change) = event.body, change.action == .unbound {
+            audit.unbound(device: change.name, withEndOf: session)
         }
     }
 
     private func announceClosed(_ session: Session, _ clients: [Client]) {
-        waits.stir(ObjectIdentifier(session.context))
-        var members: [IOMMUError.Member] = [.init("change", .text("closed"))]
-        if let name = session.name { members.append(.init("session", .text(name))) }
-        members.append(.init("owner_uid", .number(UInt64(session.owner.uid))))
+        waits.stir(session.id)
         let audience = Event.Audience.clients(clients.map { ObjectIdentifier($0) })
-        events.publish(Event(.session, time: Timestamp.now(), audience: audience, members))
+        events.publish(
+            Event(.sessionClosed, time: Timestamp.now(), origin: session.origin, audience: audience))
     }
 
     // MARK: Figures
@@ -237,11 +235,4 @@ private final class Box<Value> {
     var value: Value
 
     init(_ value: Value) { self.value = value }
-}
-
-extension BackendEvent {
-    /// A device was given back.
-    fileprivate var isUnbinding: Bool {
-        kind == .device && members.contains { $0.key == "action" && $0.value == .text("unbound") }
-    }
 }

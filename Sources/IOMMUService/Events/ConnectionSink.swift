@@ -24,7 +24,7 @@ final class ConnectionSink: NoticeSink {
             params.member("kind").string(event.kind.rawValue)
             params.member("sequence").integer(sequence)
             params.member("time").string(event.time)
-            for member in event.members { params.member(member.key).value(member.value.json) }
+            event.write(params)
         case .lost(let count, let sequence, let time):
             params.member("kind").string("lost" as StaticString)
             params.member("sequence").integer(sequence)

@@ -2,17 +2,31 @@ import IOMMU
 
 /// What subscribers are told: something happened, at a time, to something.
 package struct Event: Sendable {
-    package var kind: BackendEvent.Kind
+    package var content: Content
     /// RFC 3339, UTC, microseconds.
     package var time: String
-    package var members: [IOMMUError.Member]
+    /// Whose objects it is about; nil: nobody's.
+    package var origin: Origin?
     /// Who may see it.
     package var audience: Audience
 
-    /// Who may see an event. Administrators see all of them.
+    package enum Content: Sendable {
+        case backend(BackendEvent.Body)
+        /// The session that it comes from is gone.
+        case sessionClosed
+    }
+
+    /// The session that an event comes from, as its notification names it.
+    package enum Origin: Sendable, Equatable {
+        case session(String, owner: UInt32)
+        /// The private session of a connection, by its number.
+        case connection(UInt64)
+    }
+
+    /// Who may see an event. Administrators who asked for all sessions' events see each of them.
     package enum Audience: Sendable {
-        /// Only the clients of the session with this context.
-        case context(ObjectIdentifier)
+        /// The clients of a session.
+        case context(ContextID)
         /// Only these clients.
         case clients([ObjectIdentifier])
         /// Whoever may bind the device.
@@ -20,20 +34,17 @@ package struct Event: Sendable {
         case administrators
     }
 
-    package init(_ kind: BackendEvent.Kind, time: String, audience: Audience, _ members: [IOMMUError.Member]) {
-        self.kind = kind
+    package init(_ content: Content, time: String, origin: Origin?, audience: Audience) {
+        self.content = content
         self.time = time
-        self.members = members
+        self.origin = origin
         self.audience = audience
     }
 
-    package init(_ event: BackendEvent, time: String) {
-        kind = event.kind
+    package init(_ event: BackendEvent, time: String, origin: Origin?) {
+        content = .backend(event.body)
         self.time = time
-        members = event.members
-        if let device = event.device, !members.contains(where: { $0.key == "device" || $0.key == "name" }) {
-            members.insert(IOMMUError.Member("name", .text(device)), at: 0)
-        }
+        self.origin = origin
         if let context = event.context {
             audience = .context(context)
         } else if let device = event.device {
@@ -41,5 +52,20 @@ package struct Event: Sendable {
         } else {
             audience = .administrators
         }
+    }
+
+    package var kind: BackendEvent.Kind {
+        switch content {
+        case .backend(let body): body.kind
+        case .sessionClosed: .session
+        }
+    }
+}
+
+extension Session {
+    /// As events name it.
+    package var origin: Event.Origin? {
+        if let name { return .session(name, owner: owner.uid) }
+        return connection.map { .connection($0) }
     }
 }

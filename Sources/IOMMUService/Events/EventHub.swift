@@ -17,13 +17,16 @@ package final class EventHub {
     /// Clients that have subscribed.
     package var subscribers: Int { clients.count }
 
-    /// A second call replaces the kinds and keeps the sequence.
-    package func subscribe(_ client: Client, kinds: EventKinds, sink: any NoticeSink, capacity: Int) {
-        if let present = client.subscription {
-            present.kinds = kinds
-        } else {
-            client.subscription = Subscription(kinds: kinds, sink: sink, capacity: capacity)
-        }
+    /// A second call replaces what is asked for and keeps the sequence.
+    ///
+    /// - Parameter all: other sessions' events too, which only administrators may see.
+    package func subscribe(
+        _ client: Client, kinds: EventKinds, all: Bool = false, sink: any NoticeSink, capacity: Int
+    ) {
+        let subscription = client.subscription ?? Subscription(kinds: kinds, sink: sink, capacity: capacity)
+        subscription.kinds = kinds
+        subscription.wantsAll = all && client.peer.identity.isAdmin
+        client.subscription = subscription
         clients[ObjectIdentifier(client)] = client
     }
 
@@ -34,9 +37,11 @@ package final class EventHub {
     }
 
     /// Stamps the event with the time, where anybody listens.
-    package func publish(_ event: BackendEvent) {
+    ///
+    /// - Parameter origin: the session of its context.
+    package func publish(_ event: BackendEvent, origin: @autoclosure () -> Event.Origin?) {
         guard !clients.isEmpty else { return }
-        publish(Event(event, time: Timestamp.now()))
+        publish(Event(event, time: Timestamp.now(), origin: origin()))
     }
 
     /// Queues the event for each subscriber to its kind who may see it.
@@ -45,19 +50,18 @@ package final class EventHub {
         published += 1
         for client in clients.values {
             guard let subscription = client.subscription, subscription.kinds.contains(event.kind),
-                reaches(event.audience, client)
+                reaches(event.audience, client, subscription)
             else { continue }
             if subscription.publish(event) { lost += 1 }
         }
     }
 
-    private func reaches(_ audience: Event.Audience, _ client: Client) -> Bool {
-        if client.peer.identity.isAdmin { return true }
+    private func reaches(_ audience: Event.Audience, _ client: Client, _ subscription: Subscription) -> Bool {
         switch audience {
-        case .context(let context): return ObjectIdentifier(client.session.context) == context
-        case .clients(let listed): return listed.contains(ObjectIdentifier(client))
-        case .device(let name): return maySee(client.peer, name)
-        case .administrators: return false
+        case .context(let context): subscription.wantsAll || client.session.id == context
+        case .clients(let listed): subscription.wantsAll || listed.contains(ObjectIdentifier(client))
+        case .device(let name): client.peer.identity.isAdmin || maySee(client.peer, name)
+        case .administrators: client.peer.identity.isAdmin
         }
     }
 }

@@ -16,6 +16,8 @@ package protocol NoticeSink: AnyObject {
 /// One client's subscription: a bounded queue that never holds others up.
 package final class Subscription {
     package var kinds: EventKinds
+    /// Other sessions' events, too.
+    package var wantsAll = false
     private let sink: any NoticeSink
     private let capacity: Int
     private var queue: [Event] = []

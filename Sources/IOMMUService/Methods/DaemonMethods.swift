@@ -48,10 +48,12 @@ private func declareDaemonInfo(_ methods: inout MethodTable<Service>) {
         let backend = m.result("backend", .choice(["emulated", "kernel"]), "What stands behind the methods.")
         let features = m.result("features", .array(of: .string), "What clients can expect of the backend.")
         let pid = m.result("pid", .count, "The daemon's process.")
+        let connection = m.result("connection", .count, "The caller's number, which events of private sessions name.")
         let uptime = m.result("uptime_seconds", .count, "Seconds since it started.")
         let systemd = m.result("systemd", SystemdFields.type, "How systemd is connected.")
         return { call, service in
             let facts = service.facts
+            let number = try service.client(call).number
             return call.reply { reply in
                 reply.set(name, "iommud" as StaticString)
                 reply.set(version, DaemonVersion.text)
@@ -62,6 +64,7 @@ private func declareDaemonInfo(_ methods: inout MethodTable<Service>) {
                 reply.set(backend, service.backend.kind)
                 reply.set(features) { list in for feature in service.backend.features { list.append(feature) } }
                 reply.set(pid, UInt64(facts.pid))
+                reply.set(connection, number)
                 reply.set(uptime, facts.uptimeSeconds)
                 reply.set(systemd) { object, fields in
                     object.set(fields.notify, facts.systemd.notify)

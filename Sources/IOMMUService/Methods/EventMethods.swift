@@ -7,10 +7,12 @@ func declareEventMethods(_ methods: inout MethodTable<Service>) {
 
     methods.declare("events.subscribe", "Get notifications of method `event` from now on.") { m in
         let kinds = m.optional("kinds", .flags(names), "Absent: all kinds. A second call replaces the first.")
+        let all = m.param("all", .bool, default: false, "Other sessions' events, too: administrators only.")
+        m.refuses(.EPERM, .notAllowed, "`all` is for administrators.")
         return { call, service in
             let client = try service.client(call)
             let wanted = call[kinds].map { EventKinds($0) } ?? .all
-            service.subscribe(client, on: call.connection, kinds: wanted)
+            try service.subscribe(client, on: call.connection, kinds: wanted, all: call[all])
             return call.reply()
         }
     }

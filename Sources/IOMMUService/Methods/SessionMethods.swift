@@ -84,10 +84,10 @@ private func declareObjectDestroy(_ methods: inout MethodTable<Service>) {
         m.refusesUnknown("id", .unknownObject)
         m.refuses(.EBUSY, .objectInUse, "Something still refers to it.")
         return { call, service in
-            let context = try service.context(call)
-            try context.destroy(object: call[id])
+            let session = try service.client(call).session
+            try session.context.destroy(object: call[id])
             // Whoever waits for an entry of that queue waits in vain.
-            service.waits.stir(ObjectIdentifier(context))
+            service.waits.stir(session.id)
             return call.reply()
         }
     }

@@ -3,13 +3,16 @@ import IOMMU
 /// One connection, as the service knows it.
 package final class Client {
     package let peer: Peer
+    /// Its number among all connections that there ever were: what events of its private session name.
+    package let number: UInt64
     /// The private session it came with, or the named one it attached to.
     package internal(set) var session: Session
     /// What it asked to be told of.
     package var subscription: Subscription?
 
-    init(peer: Peer, session: Session) {
+    init(peer: Peer, number: UInt64, session: Session) {
         self.peer = peer
+        self.number = number
         self.session = session
     }
 }

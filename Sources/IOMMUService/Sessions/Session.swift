@@ -4,6 +4,10 @@ import IOMMU
 package final class Session {
     /// Unique for the life of the daemon.
     package let serial: UInt64
+    /// The number of its context.
+    package var id: ContextID { ContextID(serial) }
+    /// The connection that it is private to, by its number.
+    package let connection: UInt64?
     let key: SessionName?
     /// Who made it.
     package let owner: ClientIdentity
@@ -12,8 +16,12 @@ package final class Session {
     /// The connections that use it now.
     package private(set) var clients: [Client] = []
 
-    init(serial: UInt64, key: SessionName?, owner: ClientIdentity, context: any IOMMUContext, account: Account) {
+    init(
+        serial: UInt64, connection: UInt64?, key: SessionName?, owner: ClientIdentity, context: any IOMMUContext,
+        account: Account
+    ) {
         self.serial = serial
+        self.connection = connection
         self.key = key
         self.owner = owner
         self.context = context

@@ -2,7 +2,8 @@ import IOMMU
 
 /// Every session of the daemon, and whose it is.
 package final class SessionTable {
-    package typealias MakeContext = (_ owner: String, _ account: Account, _ limits: ContextLimits) -> any IOMMUContext
+    package typealias MakeContext =
+        (_ id: ContextID, _ owner: String, _ account: Account, _ limits: ContextLimits) -> any IOMMUContext
 
     private struct Key: Hashable {
         var uid: UInt32
@@ -14,6 +15,7 @@ package final class SessionTable {
     private var sessions: [UInt64: Session] = [:]
     private var accounts: [UInt32: (account: Account, sessions: Int)] = [:]
     private var lastSerial: UInt64 = 0
+    private var lastConnection: UInt64 = 0
 
     /// For contexts and accounts made from now on; accounts that exist get the new limits at once.
     package var limits: SessionLimits {
@@ -37,11 +39,18 @@ package final class SessionTable {
     /// Every session, oldest first.
     package var all: [Session] { sessions.values.sorted { $0.serial < $1.serial } }
 
+    /// The session of a context, also while it ends.
+    package func session(_ context: ContextID) -> Session? {
+        sessions[context.number] ?? (ending?.id == context ? ending : nil)
+    }
+
     // MARK: Connections
 
     /// A new connection with its private session.
     package func connect(_ peer: Peer) -> Client {
-        let client = Client(peer: peer, session: makeSession(name: nil, owner: peer.identity))
+        lastConnection += 1
+        let session = makeSession(name: nil, owner: peer.identity, connection: lastConnection)
+        let client = Client(peer: peer, number: lastConnection, session: session)
         client.session.enter(client)
         return client
     }
@@ -96,7 +105,7 @@ package final class SessionTable {
         // The new ones first: a user's account lives as long as any session of the user.
         for client in clients {
             session.leave(client)
-            client.session = makeSession(name: nil, owner: client.peer.identity)
+            client.session = makeSession(name: nil, owner: client.peer.identity, connection: client.number)
             client.session.enter(client)
         }
         discard(session)
@@ -130,13 +139,16 @@ package final class SessionTable {
         return session
     }
 
-    private func makeSession(name: SessionName?, owner: ClientIdentity) -> Session {
+    private func makeSession(
+        name: SessionName?, owner: ClientIdentity, connection: UInt64? = nil
+    ) -> Session {
         lastSerial += 1
         let account = takeAccount(owner.uid)
         let title =
             name.map { "session \($0.text) of user \(owner.uid)" } ?? "process \(owner.pid) of user \(owner.uid)"
-        let context = makeContext(title, account, limits.context)
-        let session = Session(serial: lastSerial, key: name, owner: owner, context: context, account: account)
+        let context = makeContext(ContextID(lastSerial), title, account, limits.context)
+        let session = Session(
+            serial: lastSerial, connection: connection, key: name, owner: owner, context: context, account: account)
         sessions[lastSerial] = session
         return session
     }

@@ -8,8 +8,11 @@ struct EventsCommand: ParsableCommand {
 
     @OptionGroup var options: GlobalOptions
 
-    @Option(help: "The named session whose events are wanted; an administrator sees all without it.")
+    @Option(help: "The named session whose events are wanted.")
     var session: String?
+
+    @Flag(help: "The events of all sessions: administrators only.")
+    var all = false
 
     @Option(help: "Only this kind; may be repeated.")
     var kind: [String] = []
@@ -21,7 +24,7 @@ struct EventsCommand: ParsableCommand {
         let daemon = try options.connect()
         try daemon.enter(session: session, create: false)
         let kinds = kind.isEmpty ? nil : JSONValue.array(kind.map(JSONValue.string))
-        _ = try daemon.call("events.subscribe", ["kinds": kinds])
+        _ = try daemon.call("events.subscribe", ["kinds": kinds, "all": all ? .bool(true) : nil])
         var seen = 0
         while count.map({ seen < $0 }) ?? true {
             let event = try daemon.nextNotification()["params"] ?? .null

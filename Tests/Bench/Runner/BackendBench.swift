@@ -34,7 +34,8 @@ struct BackendBench {
         }
         let topology = TopologyDescription(smmus: [SMMUDescription(name: "smmu0")], devices: accelerators)
         backend = try EmulatedBackend(topology: topology, executor: InlineExecutor())
-        context = backend.makeContext(owner: "bench", account: Account(uid: 0), limits: ContextLimits())
+        context = backend.makeContext(
+            id: ContextID(1), owner: "bench", account: Account(uid: 0), limits: ContextLimits())
         guard let emulated = context.deviceDMA as? EmulatedContext else {
             throw BenchError.wrong("a context without DMA")
         }

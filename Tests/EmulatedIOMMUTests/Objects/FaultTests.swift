@@ -231,7 +231,7 @@ import Testing
         laboratory.backend.eventHandler = { events.append($0) }
         _ = try read(device, 0x5000)
         #expect(events.map(\.kind) == [.fault])
-        #expect(events[0].context == ObjectIdentifier(context) && events[0].device == ObjectLaboratory.stalling)
+        #expect(events[0].context == context.id && events[0].device == ObjectLaboratory.stalling)
     }
 
     // MARK: Groups of page requests

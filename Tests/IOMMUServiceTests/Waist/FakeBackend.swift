@@ -10,8 +10,8 @@ final class FakeBackend: IOMMUBackend {
     var features: [String] { [] }
     var topology: TopologyState { TopologyState(smmus: [], groups: [], devices: [], accelerators: []) }
 
-    func makeContext(owner: String, account: Account, limits: ContextLimits) -> FakeContext {
-        let context = FakeContext(owner: owner)
+    func makeContext(id: ContextID, owner: String, account: Account, limits: ContextLimits) -> FakeContext {
+        let context = FakeContext(id: id, owner: owner)
         contexts.append(context)
         return context
     }

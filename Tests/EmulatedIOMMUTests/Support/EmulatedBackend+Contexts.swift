@@ -1,0 +1,10 @@
+import IOMMU
+
+import EmulatedIOMMU
+
+extension EmulatedBackend {
+    /// A context whose number means nothing to the test.
+    func makeContext(owner: String, account: Account, limits: ContextLimits) -> Context {
+        makeContext(id: ContextID(.random(in: 1...(.max))), owner: owner, account: account, limits: limits)
+    }
+}
