@@ -90,7 +90,10 @@ let package = Package(
             ],
             swiftSettings: strict
         ),
-        .testTarget(name: "IOMMUServiceTests", dependencies: ["IOMMUService", "LinuxIO"], swiftSettings: strict),
+        .testTarget(
+            name: "IOMMUServiceTests", dependencies: ["CLinux", "IOMMU", "IOMMUService", "JSONRPC", "LinuxIO"],
+            swiftSettings: strict
+        ),
 
         // MARK: Executables
 

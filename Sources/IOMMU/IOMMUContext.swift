@@ -2,7 +2,7 @@
 ///
 /// Both backends implement it. Every call is all or nothing, and every refusal is an ``IOMMUError`` with the errno of
 /// the Linux uAPI. Not thread-safe: one thread owns a backend and all of its contexts.
-package protocol IOMMUContext: AnyObject {
+package protocol IOMMUContext: AnsweringLater {
     /// The number that it was made with.
     var id: ContextID { get }
 

@@ -7,6 +7,10 @@ final class FakeContext: IOMMUContext {
     let owner: String
     var objectIDs: [ObjectID] = []
     private(set) var isClosed = false
+    /// Where its long calls go on; nil: they are answered at once.
+    var slowWork: SlowWork?
+    /// What was begun, and what was ended.
+    private(set) var calls: [String] = []
 
     init(id: ContextID, owner: String) {
         self.id = id
@@ -39,7 +43,37 @@ final class FakeContext: IOMMUContext {
         return id
     }
 
-    func map(ioas: ObjectID, _ request: MapRequest) throws(IOMMUError) -> UInt64 { throw refusal }
+    func map(ioas: ObjectID, _ request: MapRequest) throws(IOMMUError) -> UInt64 { request.iova ?? 0x1000 }
+
+    func beginMap(ioas: ObjectID, _ request: MapRequest) throws(IOMMUError) -> Answer<UInt64> {
+        let iova = try map(ioas: ioas, request)
+        return answer("map \(iova)") { .success(iova) }
+    }
+
+    func beginUnmap(ioas: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> Answer<UInt64> {
+        answer("unmap \(iova)") { .failure(IOMMUError(.ENOENT, .notMapped, "nothing is mapped there")) }
+    }
+
+    func beginUnbind(device: ObjectID) throws(IOMMUError) -> Answer<Void> { answer("unbind") { .success(()) } }
+
+    func beginClose() -> Answer<Void> {
+        guard let slowWork, !objectIDs.isEmpty else { return .now(close()) }
+        calls.append("close")
+        return slowWork.answer(id.number, { .success(()) }, onEnd: { [self] in close() })
+    }
+
+    private func answer<Value: Sendable>(
+        _ name: String, _ work: @escaping @Sendable () -> Result<Value, IOMMUError>
+    ) -> Answer<Value> {
+        calls.append(name)
+        guard let slowWork else {
+            let deferred = Deferred<Value>()
+            deferred.settle(work())
+            return .later(deferred)
+        }
+        return slowWork.answer(id.number, work, onEnd: { [self] in calls.append(name + " ended") })
+    }
+
     func map(ioas: ObjectID, many requests: [MapRequest]) throws(IOMMUError) -> [UInt64] { throw refusal }
     func unmap(ioas: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> UInt64 { throw refusal }
     func copy(
@@ -56,7 +90,7 @@ final class FakeContext: IOMMUContext {
 
     func bind(deviceNamed name: String) throws(IOMMUError) -> (device: ObjectID, group: UInt32) { throw refusal }
     func unbind(device: ObjectID) throws(IOMMUError) { throw refusal }
-    func name(ofDevice device: ObjectID) throws(IOMMUError) -> String { throw refusal }
+    func name(ofDevice device: ObjectID) throws(IOMMUError) -> String { "fake" }
     func hardwareInfo(device: ObjectID) throws(IOMMUError) -> HardwareInfo { throw refusal }
     func attach(device: ObjectID, to pt: ObjectID, pasid: UInt32?) throws(IOMMUError) -> ObjectID { throw refusal }
     func replace(device: ObjectID, with pt: ObjectID, pasid: UInt32?) throws(IOMMUError) -> ObjectID { throw refusal }

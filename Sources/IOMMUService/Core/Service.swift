@@ -46,6 +46,8 @@ package final class Service {
         }
         events = EventHub { peer, device in shared.value.allows(peer, device: device) }
         backend.eventHandler = { [unowned self] event in handle(event) }
+        // Whoever waits for an entry of a queue in it waits in vain.
+        sessions.onEnd = { [unowned self] session in waits.stir(session.id) }
         sessions.onClose = { [unowned self] session, clients in announceClosed(session, clients) }
         metrics.add { [unowned self] in ownMetrics() }
     }
@@ -63,7 +65,9 @@ package final class Service {
         connectionsAccepted += 1
         let index = Int(connection.id.index)
         while clients.count <= index { clients.append(nil) }
-        clients[index] = try admit(peer)
+        let client = try admit(peer)
+        client.gate = connection
+        clients[index] = client
     }
 
     /// A client with its private session, and the connection's descriptor on its user's account.
@@ -175,13 +179,12 @@ package final class Service {
         events.publish(event, origin: event.context.flatMap { sessions.session($0)?.origin })
         guard let context = event.context else { return }
         waits.stir(context)
-        if let session = sessions.ending, case .device(let change) = event.body, change.action == .unbound {
+        if let session = sessions.ending(context), case .device(let change) = event.body, change.action == .unbound {
             audit.unbound(device: change.name, withEndOf: session)
         }
     }
 
     private func announceClosed(_ session: Session, _ clients: [Client]) {
-        waits.stir(session.id)
         let audience = Event.Audience.clients(clients.map { ObjectIdentifier($0) })
         events.publish(
             Event(.sessionClosed, time: Timestamp.now(), origin: session.origin, audience: audience))

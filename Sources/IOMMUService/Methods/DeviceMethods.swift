@@ -39,11 +39,17 @@ private func declareUnbinding(_ methods: inout MethodTable<Service>) {
         m.refusesUnknown("device", .unknownDevice)
         return { call, service in
             let client = try service.client(call)
-            let context = client.session.context
-            let name = try context.name(ofDevice: call[device])
-            try context.unbind(device: call[device])
-            service.audit.unbound(device: name, by: client)
-            return call.reply()
+            let session = client.session
+            let name = try session.context.name(ofDevice: call[device])
+            switch try session.context.beginUnbind(device: call[device]) {
+            case .now:
+                service.audit.unbound(device: name, by: client)
+                return call.reply()
+            case .later(let deferred):
+                return service.later(
+                    call, session, deferred, onSuccess: { service.audit.unbound(device: name, by: client) }
+                ) { _, _ in }
+            }
         }
     }
 }
@@ -81,9 +87,9 @@ private func declareAttachment(_ methods: inout MethodTable<Service>) {
         refusesAttachments(m)
         m.refuses(.EBUSY, .alreadyAttached, "It is attached; device.replace moves it.")
         return { call, service in
-            let context = try service.context(call)
-            let attached = try context.attach(device: call[device], to: call[pt], pasid: call[pasid])
-            return call.reply { $0.set(hwpt, attached) }
+            let session = try service.client(call).session
+            let answer = try session.context.beginAttach(device: call[device], to: call[pt], pasid: call[pasid])
+            return service.reply(call, session, answer, hwpt) { $0.set($1, $2) }
         }
     }
 
@@ -95,9 +101,9 @@ private func declareAttachment(_ methods: inout MethodTable<Service>) {
         refusesAttachments(m)
         m.refuses(.EINVAL, .notAttached, "It is not attached.")
         return { call, service in
-            let context = try service.context(call)
-            let attached = try context.replace(device: call[device], with: call[pt], pasid: call[pasid])
-            return call.reply { $0.set(hwpt, attached) }
+            let session = try service.client(call).session
+            let answer = try session.context.beginReplace(device: call[device], with: call[pt], pasid: call[pasid])
+            return service.reply(call, session, answer, hwpt) { $0.set($1, $2) }
         }
     }
 
@@ -106,8 +112,9 @@ private func declareAttachment(_ methods: inout MethodTable<Service>) {
         let pasid = m.optional("pasid", .count(), "Absent: the device's own transactions.")
         m.refusesUnknown("device", .unknownDevice)
         return { call, service in
-            try service.context(call).detach(device: call[device], pasid: call[pasid])
-            return call.reply()
+            let session = try service.client(call).session
+            return service.reply(
+                call, session, try session.context.beginDetach(device: call[device], pasid: call[pasid]))
         }
     }
 }

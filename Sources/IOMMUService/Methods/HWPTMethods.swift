@@ -35,8 +35,9 @@ func declareHWPTMethods(_ methods: inout MethodTable<Service>) {
             var request = HWPTRequest(device: call[device], pt: call[pt], flags: HWPTFlags(call[flags]))
             request.fault = call[fault]
             if let data = call[data] { request.vste = try guestSTE(data) }
-            let made = try service.context(call).allocateHWPT(request)
-            return call.reply { $0.set(hwpt, made) }
+            let session = try service.client(call).session
+            let answer = try session.context.beginAllocateHWPT(request)
+            return service.reply(call, session, answer, hwpt) { $0.set($1, $2) }
         }
     }
 
@@ -92,8 +93,10 @@ private func declareInvalidation(_ methods: inout MethodTable<Service>) {
         m.refuses(.EIO, .badCommand, "A command is not one of the eight; `data.handled` ran before it.")
         return { call, service in
             let commands = call[entries].map { ($0.first, $0.second) }
-            let ran = try service.context(call).invalidate(target: call[target], type: call[type], entries: commands)
-            return call.reply { $0.set(handled, ran) }
+            let session = try service.client(call).session
+            let answer = try session.context.beginInvalidate(
+                target: call[target], type: call[type], entries: commands)
+            return service.reply(call, session, answer, handled) { $0.set($1, $2) }
         }
     }
 }

@@ -47,8 +47,9 @@ func declareIOASMethods(_ methods: inout MethodTable<Service>) {
                 memory: call[memory], offset: call[offset], length: call[length], iova: call[iova],
                 access: call[access].access
             )
-            let address = try service.context(call).map(ioas: call[ioas], request)
-            return call.reply { $0.set(mapped, address) }
+            let session = try service.client(call).session
+            let answer = try session.context.beginMap(ioas: call[ioas], request)
+            return service.reply(call, session, answer, mapped) { $0.set($1, $2) }
         }
     }
 
@@ -71,9 +72,10 @@ private func declareIOASMapMany(_ methods: inout MethodTable<Service>) {
                     iova: mapping[fields.iova], access: mapping[fields.access].access
                 )
             }
-            let mapped = try service.context(call).map(ioas: call[ioas], many: requests)
-            return call.reply { reply in
-                reply.set(iovas) { $0.append(contentsOf: mapped) }
+            let session = try service.client(call).session
+            let answer = try session.context.beginMap(ioas: call[ioas], many: requests)
+            return service.reply(call, session, answer, iovas) { reply, field, mapped in
+                reply.set(field) { $0.append(contentsOf: mapped) }
             }
         }
     }
@@ -88,8 +90,9 @@ private func declareIOASUnmap(_ methods: inout MethodTable<Service>) {
         m.refusesUnknown("ioas", .unknownIOAS)
         m.refuses(.ENOENT, .wouldSplitMapping, "The range would cut a mapping, or holds none; nothing is unmapped.")
         return { call, service in
-            let bytes = try service.context(call).unmap(ioas: call[ioas], iova: call[iova], length: call[length])
-            return call.reply { $0.set(unmapped, bytes) }
+            let session = try service.client(call).session
+            let answer = try session.context.beginUnmap(ioas: call[ioas], iova: call[iova], length: call[length])
+            return service.reply(call, session, answer, unmapped) { $0.set($1, $2) }
         }
     }
 }
@@ -105,11 +108,12 @@ private func declareIOASCopy(_ methods: inout MethodTable<Service>) {
         let iova = m.result("iova", .hex, "Where it is mapped.")
         refusesMappings(m)
         return { call, service in
-            let copied = try service.context(call).copy(
+            let session = try service.client(call).session
+            let answer = try session.context.beginCopy(
                 from: call[source], iova: call[sourceIOVA], length: call[length], to: call[destination],
                 iova: call[fixed], access: call[access].access
             )
-            return call.reply { $0.set(iova, copied) }
+            return service.reply(call, session, answer, iova) { $0.set($1, $2) }
         }
     }
 }

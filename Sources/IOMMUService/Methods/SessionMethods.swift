@@ -68,12 +68,9 @@ private func declareSessionClose(_ methods: inout MethodTable<Service>) {
         m.refuses(.EPERM, .notAllowed, "It belongs to another user.")
         return { call, service in
             let client = try service.client(call)
-            if let text = call[name] {
-                service.sessions.close(try service.sessions.find(text, uid: call[uid], for: client.peer))
-            } else {
-                service.sessions.close(client.session)
-            }
-            return call.reply()
+            let named = try call[name].map { try service.sessions.find($0, uid: call[uid], for: client.peer) }
+            let session = named ?? client.session
+            return service.reply(call, session, service.sessions.close(session))
         }
     }
 }
@@ -85,10 +82,10 @@ private func declareObjectDestroy(_ methods: inout MethodTable<Service>) {
         m.refuses(.EBUSY, .objectInUse, "Something still refers to it.")
         return { call, service in
             let session = try service.client(call).session
-            try session.context.destroy(object: call[id])
+            let answer = try session.context.beginDestroy(object: call[id])
             // Whoever waits for an entry of that queue waits in vain.
             service.waits.stir(session.id)
-            return call.reply()
+            return service.reply(call, session, answer)
         }
     }
 }

@@ -1,4 +1,13 @@
 import IOMMU
+import JSONRPC
+
+/// Where a client's requests can be made to wait.
+package protocol RequestGate: AnyObject {
+    /// Whether no further request is carried out.
+    var isHeld: Bool { get set }
+}
+
+extension Connection: RequestGate {}
 
 /// One connection, as the service knows it.
 package final class Client {
@@ -7,6 +16,8 @@ package final class Client {
     package let number: UInt64
     /// The private session it came with, or the named one it attached to.
     package internal(set) var session: Session
+    /// Where its requests come from; nil in tests without a conversation.
+    package var gate: (any RequestGate)?
     /// What it asked to be told of.
     package var subscription: Subscription?
 

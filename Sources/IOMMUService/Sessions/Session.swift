@@ -34,7 +34,39 @@ package final class Session {
     /// How others are told about it.
     package var label: String { name ?? "private-\(serial)" }
 
-    func enter(_ client: Client) { clients.append(client) }
+    func enter(_ client: Client) {
+        clients.append(client)
+        if isBusy { client.gate?.isHeld = true }
+    }
 
-    func leave(_ client: Client) { clients.removeAll { $0 === client } }
+    func leave(_ client: Client) {
+        clients.removeAll { $0 === client }
+        client.gate?.isHeld = false
+    }
+
+    // MARK: Calls that are answered later
+
+    /// Whether its backend is at a call that is answered later.
+    package private(set) var isBusy = false
+    private var onEnd: [() -> Void] = []
+
+    /// Such a call has begun: nothing else of the session is carried out until ``end()``.
+    func begin() {
+        isBusy = true
+        for client in clients { client.gate?.isHeld = true }
+    }
+
+    /// It has ended.
+    func end() {
+        isBusy = false
+        for client in clients { client.gate?.isHeld = false }
+        let bodies = onEnd
+        onEnd = []
+        for body in bodies { body() }
+    }
+
+    /// Runs `body` as soon as the backend is at nothing.
+    func whenIdle(_ body: @escaping () -> Void) {
+        if isBusy { onEnd.append(body) } else { body() }
+    }
 }

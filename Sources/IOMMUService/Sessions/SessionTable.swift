@@ -22,11 +22,13 @@ package final class SessionTable {
         didSet { for entry in accounts.values { limits.apply(to: entry.account) } }
     }
 
-    /// The session whose context is being closed now.
-    private(set) var ending: Session?
+    /// Sessions that nobody can name any more, until all in them is freed.
+    private var endings: [UInt64: Session] = [:]
 
     /// Told after a session is gone, with the connections that were on it.
     package var onClose: ((Session, [Client]) -> Void)?
+    /// Told when all that was in a session is freed.
+    package var onEnd: ((Session) -> Void)?
 
     package init(limits: SessionLimits, makeContext: @escaping MakeContext) {
         self.limits = limits
@@ -41,8 +43,11 @@ package final class SessionTable {
 
     /// The session of a context, also while it ends.
     package func session(_ context: ContextID) -> Session? {
-        sessions[context.number] ?? (ending?.id == context ? ending : nil)
+        sessions[context.number] ?? endings[context.number]
     }
+
+    /// The session of a context that is being closed.
+    func ending(_ context: ContextID) -> Session? { endings[context.number] }
 
     // MARK: Connections
 
@@ -82,9 +87,9 @@ package final class SessionTable {
         } else {
             session = try makeNamed(key, owner: client.peer.identity, create: create)
         }
-        session.enter(client)
-        client.session = session
         old.leave(client)
+        client.session = session
+        session.enter(client)
         if old.name == nil { discard(old) }
         return session
     }
@@ -100,7 +105,10 @@ package final class SessionTable {
     }
 
     /// Destroys the session and all in it; its connections go on with a fresh private session each.
-    package func close(_ session: Session) {
+    ///
+    /// - Returns: when all is freed.
+    @discardableResult
+    package func close(_ session: Session) -> Answer<Void> {
         let clients = session.clients
         // The new ones first: a user's account lives as long as any session of the user.
         for client in clients {
@@ -108,8 +116,9 @@ package final class SessionTable {
             client.session = makeSession(name: nil, owner: client.peer.identity, connection: client.number)
             client.session.enter(client)
         }
-        discard(session)
+        let answer = discard(session)
         onClose?(session, clients)
+        return answer
     }
 
     /// Frees everything, for the end of the daemon.
@@ -153,13 +162,40 @@ package final class SessionTable {
         return session
     }
 
-    private func discard(_ session: Session) {
-        guard sessions.removeValue(forKey: session.serial) != nil else { return }
+    /// What the backend is at comes to its end first.
+    @discardableResult
+    private func discard(_ session: Session) -> Answer<Void> {
+        guard sessions.removeValue(forKey: session.serial) != nil else { return .now(()) }
         if let name = session.key { named[Key(uid: session.owner.uid, name: name)] = nil }
-        ending = session
-        session.context.close()
-        ending = nil
+        endings[session.serial] = session
+        guard session.isBusy else { return end(session) }
+        let ended = Deferred<Void>()
+        session.whenIdle { [self] in
+            switch end(session) {
+            case .now: ended.settle(.success(()))
+            case .later(let closing): closing.whenSettled { ended.settle($0) }
+            }
+        }
+        return .later(ended)
+    }
+
+    private func end(_ session: Session) -> Answer<Void> {
+        guard case .later(let closing) = session.context.beginClose() else {
+            forget(session)
+            return .now(())
+        }
+        let ended = Deferred<Void>()
+        closing.whenSettled { [self] result in
+            forget(session)
+            ended.settle(result)
+        }
+        return .later(ended)
+    }
+
+    private func forget(_ session: Session) {
+        endings[session.serial] = nil
         releaseAccount(session.owner.uid)
+        onEnd?(session)
     }
 
     private func takeAccount(_ uid: UInt32) -> Account {

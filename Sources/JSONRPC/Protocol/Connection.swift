@@ -75,8 +75,8 @@ public final class Connection {
     /// Whether the next request may be carried out now.
     @inline(__always)
     var canExecute: Bool {
-        !outbox.pointee.isParked && !outbox.pointee.isClosing && !outbox.pointee.isFullOfDescriptors
-            && outbox.pointee.pending < limits.outputHighWater
+        !outbox.pointee.isParked && !outbox.pointee.isHeld && !outbox.pointee.isClosing
+            && !outbox.pointee.isFullOfDescriptors && outbox.pointee.pending < limits.outputHighWater
     }
 
     /// The client is gone: cancels the parked call and closes every descriptor held for the client.
@@ -105,6 +105,16 @@ public final class Connection {
     }
 
     // MARK: Parking
+
+    /// Whether requests wait that have not been begun: what the service does for somebody else comes first.
+    public var isHeld: Bool {
+        get { outbox.pointee.isHeld }
+        set {
+            guard newValue != outbox.pointee.isHeld else { return }
+            outbox.pointee.isHeld = newValue
+            if !newValue { transport?.connectionMayGoOn() }
+        }
+    }
 
     func park(_ call: ParkedCall) { parked = call }
 

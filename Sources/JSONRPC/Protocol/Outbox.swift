@@ -24,6 +24,8 @@ struct Outbox {
     var attachments: [Attachment] = []
     /// A call waits for its answer: no other is carried out meanwhile.
     var isParked = false
+    /// Nothing new is carried out until the service says so.
+    var isHeld = false
     /// As many descriptors wait to be sent as may: nothing is carried out until some are.
     private(set) var isFullOfDescriptors = false
     /// No more requests are carried out: what is queued is sent, then the connection closes.

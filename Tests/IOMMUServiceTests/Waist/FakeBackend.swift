@@ -5,6 +5,8 @@ import IOMMUService
 final class FakeBackend: IOMMUBackend {
     var eventHandler: ((BackendEvent) -> Void)?
     private(set) var contexts: [FakeContext] = []
+    /// Of contexts made from now on.
+    var makeSlowWork: (() -> SlowWork?)?
 
     var kind: String { "emulated" }
     var features: [String] { [] }
@@ -12,6 +14,7 @@ final class FakeBackend: IOMMUBackend {
 
     func makeContext(id: ContextID, owner: String, account: Account, limits: ContextLimits) -> FakeContext {
         let context = FakeContext(id: id, owner: owner)
+        context.slowWork = makeSlowWork?()
         contexts.append(context)
         return context
     }

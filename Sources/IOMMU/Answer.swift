@@ -1,0 +1,105 @@
+/// What a call comes to that can take long where a kernel stands behind it.
+package enum Answer<Value> {
+    /// It is done. Nothing was made for the sake of waiting.
+    case now(Value)
+    /// It goes on elsewhere. Until it has ended the context is called for nothing else, and it cannot be called off.
+    case later(Deferred<Value>)
+}
+
+/// A value that a backend owes. Used on the owning thread only.
+package final class Deferred<Value> {
+    private var result: Result<Value, IOMMUError>?
+    private var receiver: ((Result<Value, IOMMUError>) -> Void)?
+
+    package init() {}
+
+    /// The backend is through with it. What is settled stays so.
+    package func settle(_ result: Result<Value, IOMMUError>) {
+        guard self.result == nil else { return }
+        self.result = result
+        let receiver = receiver
+        self.receiver = nil
+        receiver?(result)
+    }
+
+    /// Calls `receiver` once: as soon as it is settled, or now if it is.
+    package func whenSettled(_ receiver: @escaping (Result<Value, IOMMUError>) -> Void) {
+        if let result { receiver(result) } else { self.receiver = receiver }
+    }
+}
+
+/// The calls that can take long, for a service that goes on meanwhile: as those without `begin`, with the same errors,
+/// thrown at once or later.
+package protocol AnsweringLater: AnyObject {
+    func beginDestroy(object: ObjectID) throws(IOMMUError) -> Answer<Void>
+    func beginClose() -> Answer<Void>
+    func beginMap(ioas: ObjectID, _ request: MapRequest) throws(IOMMUError) -> Answer<UInt64>
+    func beginMap(ioas: ObjectID, many requests: [MapRequest]) throws(IOMMUError) -> Answer<[UInt64]>
+    func beginUnmap(ioas: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> Answer<UInt64>
+    func beginCopy(
+        from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?,
+        access: Access
+    ) throws(IOMMUError) -> Answer<UInt64>
+    func beginUnbind(device: ObjectID) throws(IOMMUError) -> Answer<Void>
+    func beginAttach(device: ObjectID, to pt: ObjectID, pasid: UInt32?) throws(IOMMUError) -> Answer<ObjectID>
+    func beginReplace(device: ObjectID, with pt: ObjectID, pasid: UInt32?) throws(IOMMUError) -> Answer<ObjectID>
+    func beginDetach(device: ObjectID, pasid: UInt32?) throws(IOMMUError) -> Answer<Void>
+    func beginAllocateHWPT(_ request: HWPTRequest) throws(IOMMUError) -> Answer<ObjectID>
+    func beginInvalidate(
+        target: ObjectID, type: String, entries: [(UInt64, UInt64)]
+    ) throws(IOMMUError) -> Answer<Int>
+}
+
+/// A context answers at once, unless it says otherwise.
+extension IOMMUContext {
+    package func beginDestroy(object: ObjectID) throws(IOMMUError) -> Answer<Void> {
+        .now(try destroy(object: object))
+    }
+
+    package func beginClose() -> Answer<Void> { .now(close()) }
+
+    package func beginMap(ioas: ObjectID, _ request: MapRequest) throws(IOMMUError) -> Answer<UInt64> {
+        .now(try map(ioas: ioas, request))
+    }
+
+    package func beginMap(ioas: ObjectID, many requests: [MapRequest]) throws(IOMMUError) -> Answer<[UInt64]> {
+        .now(try map(ioas: ioas, many: requests))
+    }
+
+    package func beginUnmap(ioas: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> Answer<UInt64> {
+        .now(try unmap(ioas: ioas, iova: iova, length: length))
+    }
+
+    package func beginCopy(
+        from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?,
+        access: Access
+    ) throws(IOMMUError) -> Answer<UInt64> {
+        .now(try copy(from: source, iova: iova, length: length, to: destination, iova: fixed, access: access))
+    }
+
+    package func beginUnbind(device: ObjectID) throws(IOMMUError) -> Answer<Void> { .now(try unbind(device: device)) }
+
+    package func beginAttach(device: ObjectID, to pt: ObjectID, pasid: UInt32?) throws(IOMMUError) -> Answer<ObjectID> {
+        .now(try attach(device: device, to: pt, pasid: pasid))
+    }
+
+    package func beginReplace(
+        device: ObjectID, with pt: ObjectID, pasid: UInt32?
+    ) throws(IOMMUError) -> Answer<ObjectID> {
+        .now(try replace(device: device, with: pt, pasid: pasid))
+    }
+
+    package func beginDetach(device: ObjectID, pasid: UInt32?) throws(IOMMUError) -> Answer<Void> {
+        .now(try detach(device: device, pasid: pasid))
+    }
+
+    package func beginAllocateHWPT(_ request: HWPTRequest) throws(IOMMUError) -> Answer<ObjectID> {
+        .now(try allocateHWPT(request))
+    }
+
+    package func beginInvalidate(
+        target: ObjectID, type: String, entries: [(UInt64, UInt64)]
+    ) throws(IOMMUError) -> Answer<Int> {
+        .now(try invalidate(target: target, type: type, entries: entries))
+    }
+}
