@@ -1,5 +1,6 @@
 /// What one user's sessions hold together. Every session of the user charges the same account.
 package final class Account {
+    /// What is counted.
     package enum Resource: Int, CaseIterable, Sendable {
         /// Bytes mapped in IOASes.
         case mappedBytes
@@ -68,17 +69,24 @@ package final class Account {
 
 /// Bounds on what a single context can make the daemon hold.
 package struct ContextLimits: Sendable {
+    /// Objects of every kind.
     package var objects = 65_536
+    /// Mappings, in all IOASes together.
     package var mappings = 4_194_304
     /// Bytes of one memory object.
     package var memorySize: UInt64 = 1 << 42
     /// Bytes that one `memory.read`, `dma.read` or the like moves.
     package var transfer: UInt64 = 512 << 10
+    /// Fault groups that wait in one fault queue.
     package var faultQueueDepth = 4096
+    /// Bare SMMUs.
     package var vsmmus = 16
+    /// Bonds.
     package var bonds = 65_536
+    /// Accelerator queues.
     package var queues = 4096
 
+    /// The defaults.
     package init() {}
 }
 

@@ -11,6 +11,7 @@ package final class Deferred<Value> {
     private var result: Result<Value, IOMMUError>?
     private var receiver: ((Result<Value, IOMMUError>) -> Void)?
 
+    /// One that is owed.
     package init() {}
 
     /// The backend is through with it. What is settled stays so.
@@ -31,20 +32,32 @@ package final class Deferred<Value> {
 /// The calls that can take long, for a service that goes on meanwhile: as those without `begin`, with the same errors,
 /// thrown at once or later.
 package protocol AnsweringLater: AnyObject {
+    /// ``IOMMUContext/destroy(object:)``
     func beginDestroy(object: ObjectID) throws(IOMMUError) -> Answer<Void>
+    /// ``IOMMUContext/close()``
     func beginClose() -> Answer<Void>
+    /// ``IOMMUContext/map(ioas:_:)``
     func beginMap(ioas: ObjectID, _ request: MapRequest) throws(IOMMUError) -> Answer<UInt64>
+    /// ``IOMMUContext/map(ioas:many:)``
     func beginMap(ioas: ObjectID, many requests: [MapRequest]) throws(IOMMUError) -> Answer<[UInt64]>
+    /// ``IOMMUContext/unmap(ioas:iova:length:)``
     func beginUnmap(ioas: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> Answer<UInt64>
+    /// ``IOMMUContext/copy(from:iova:length:to:iova:access:)``
     func beginCopy(
         from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?,
         access: Access
     ) throws(IOMMUError) -> Answer<UInt64>
+    /// ``IOMMUContext/unbind(device:)``
     func beginUnbind(device: ObjectID) throws(IOMMUError) -> Answer<Void>
+    /// ``IOMMUContext/attach(device:to:pasid:)``
     func beginAttach(device: ObjectID, to pt: ObjectID, pasid: UInt32?) throws(IOMMUError) -> Answer<ObjectID>
+    /// ``IOMMUContext/replace(device:with:pasid:)``
     func beginReplace(device: ObjectID, with pt: ObjectID, pasid: UInt32?) throws(IOMMUError) -> Answer<ObjectID>
+    /// ``IOMMUContext/detach(device:pasid:)``
     func beginDetach(device: ObjectID, pasid: UInt32?) throws(IOMMUError) -> Answer<Void>
+    /// ``IOMMUContext/allocateHWPT(_:)``
     func beginAllocateHWPT(_ request: HWPTRequest) throws(IOMMUError) -> Answer<ObjectID>
+    /// ``IOMMUContext/invalidate(target:type:entries:)``
     func beginInvalidate(
         target: ObjectID, type: String, entries: [(UInt64, UInt64)]
     ) throws(IOMMUError) -> Answer<Int>

@@ -2,8 +2,10 @@
 ///
 /// A number and not the object itself: something can stand before a context, and both have the same one.
 package struct ContextID: Sendable, Hashable {
+    /// From 1, never used again.
     package let number: UInt64
 
+    /// A context with this number.
     package init(_ number: UInt64) { self.number = number }
 }
 
@@ -11,8 +13,10 @@ package struct ContextID: Sendable, Hashable {
 package struct BackendEvent: Sendable, Equatable {
     /// The context whose objects it concerns; nil: whoever may see the device, or administrators.
     package var context: ContextID?
+    /// What happened.
     package var body: Body
 
+    /// Something that happened, in a context or to nobody.
     package init(_ body: Body, context: ContextID? = nil) {
         self.body = body
         self.context = context
@@ -48,6 +52,7 @@ package struct BackendEvent: Sendable, Equatable {
         case vsmmuEvent = "vsmmu_event"
     }
 
+    /// What subscribers choose by.
     package var kind: Kind { body.kind }
 
     /// The name of the device that it concerns, if any.
@@ -65,6 +70,7 @@ package struct BackendEvent: Sendable, Equatable {
 }
 
 extension BackendEvent.Body {
+    /// What subscribers choose by.
     package var kind: BackendEvent.Kind {
         switch self {
         case .fault: .fault
@@ -83,12 +89,16 @@ extension BackendEvent.Body {
 package struct PageFaultEvent: Sendable, Equatable {
     /// The queue.
     package var fault: ObjectID
+    /// The device object.
     package var device: ObjectID
     /// The device's name.
     package var name: String
+    /// The faulting address.
     package var address: UInt64
+    /// Of the access; nil: it had none.
     package var pasid: UInt32?
 
+    /// With these properties.
     package init(fault: ObjectID, device: ObjectID, name: String, address: UInt64, pasid: UInt32?) {
         self.fault = fault
         self.device = device
@@ -100,11 +110,14 @@ package struct PageFaultEvent: Sendable, Equatable {
 
 /// What an SMMU has recorded.
 package struct SMMUEvent: Sendable, Equatable {
+    /// Which SMMU.
     package var smmu: String
     /// The device whose stream it is; nil: nobody's.
     package var name: String?
+    /// What it has recorded.
     package var event: FaultDescription
 
+    /// With these properties.
     package init(smmu: String, name: String?, event: FaultDescription) {
         self.smmu = smmu
         self.name = name
@@ -114,16 +127,20 @@ package struct SMMUEvent: Sendable, Equatable {
 
 /// A device and an address space have been bound, or no longer are.
 package struct BondEvent: Sendable, Equatable {
+    /// The bond.
     package var bond: ObjectID
     /// nil once the session has unbound the device.
     package var device: ObjectID?
     /// The device's name.
     package var name: String
+    /// The address space.
     package var mm: ObjectID
+    /// Its PASID.
     package var pasid: UInt32
     /// "live", "quiesced" or "gone"
     package var state: String
 
+    /// With these properties.
     package init(bond: ObjectID, device: ObjectID?, name: String, mm: ObjectID, pasid: UInt32, state: String) {
         self.bond = bond
         self.device = device
@@ -136,6 +153,7 @@ package struct BondEvent: Sendable, Equatable {
 
 /// A device came, went, was taken or given back.
 package struct DeviceEvent: Sendable, Equatable {
+    /// What became of it.
     package enum Action: String, Sendable {
         case added
         case removed
@@ -143,9 +161,12 @@ package struct DeviceEvent: Sendable, Equatable {
         case unbound
     }
 
+    /// The device's name.
     package var name: String
+    /// What became of it.
     package var action: Action
 
+    /// With these properties.
     package init(name: String, action: Action) {
         self.name = name
         self.action = action
@@ -154,14 +175,18 @@ package struct DeviceEvent: Sendable, Equatable {
 
 /// The state of a queue has changed by itself.
 package struct QueueEvent: Sendable, Equatable {
+    /// The queue.
     package var queue: ObjectID
     /// The device's name.
     package var name: String
+    /// The address space.
     package var mm: ObjectID
+    /// The state that it is in now.
     package var state: QueueState
     /// Why.
     package var reason: Reason
 
+    /// With these properties.
     package init(queue: ObjectID, name: String, mm: ObjectID, state: QueueState, reason: Reason) {
         self.queue = queue
         self.name = name
@@ -173,13 +198,16 @@ package struct QueueEvent: Sendable, Equatable {
 
 /// A guest's event has come.
 package struct VirtualEventQueueEvent: Sendable, Equatable {
+    /// The queue.
     package var queue: ObjectID
+    /// Whose guest it is for.
     package var viommu: ObjectID
     /// The device's name.
     package var name: String
     /// The queue had no room.
     package var isLost: Bool
 
+    /// With these properties.
     package init(queue: ObjectID, viommu: ObjectID, name: String, isLost: Bool) {
         self.queue = queue
         self.viommu = viommu

@@ -1,11 +1,15 @@
 /// Who asks, as the kernel vouches for it (`SO_PEERCRED`).
 package struct ClientIdentity: Sendable, Hashable {
+    /// User id.
     package var uid: UInt32
+    /// Group id.
     package var gid: UInt32
+    /// Process id at the time of connecting.
     package var pid: Int32
     /// uid 0, the daemon's own uid, or a member of the administrators' group.
     package var isAdmin: Bool
 
+    /// With these properties.
     package init(uid: UInt32, gid: UInt32, pid: Int32, isAdmin: Bool) {
         self.uid = uid
         self.gid = gid

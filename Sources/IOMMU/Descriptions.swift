@@ -2,6 +2,7 @@
 package struct ObjectDescription: Sendable, Equatable {
     /// "ioas", "hwpt", "device", "fault", "viommu", "vdevice", "veventq", "memory", "mm", "bond", "queue", "vsmmu"
     package var kind: String
+    /// Unique among those of its id space.
     package var id: ObjectID
     /// How many other objects hold it.
     package var users: Int
@@ -10,16 +11,21 @@ package struct ObjectDescription: Sendable, Equatable {
     /// What else there is to know, by name.
     package var state: [IOMMUError.Member]
 
+    /// Another object of the session.
     package struct Reference: Sendable, Equatable {
+        /// As ``ObjectDescription/kind``.
         package var kind: String
+        /// Its id.
         package var id: ObjectID
 
+        /// With these properties.
         package init(kind: String, id: ObjectID) {
             self.kind = kind
             self.id = id
         }
     }
 
+    /// With these properties.
     package init(kind: String, id: ObjectID, users: Int, refersTo: [Reference] = [], state: [IOMMUError.Member] = []) {
         self.kind = kind
         self.id = id
@@ -31,12 +37,18 @@ package struct ObjectDescription: Sendable, Equatable {
 
 /// One mapping of an IOAS.
 package struct MappingDescription: Sendable, Equatable {
+    /// First byte.
     package var iova: UInt64
+    /// Bytes.
     package var length: UInt64
+    /// The memory object.
     package var memory: ObjectID
+    /// First byte in it.
     package var offset: UInt64
+    /// What devices may do.
     package var access: Access
 
+    /// With these properties.
     package init(iova: UInt64, length: UInt64, memory: ObjectID, offset: UInt64, access: Access) {
         self.iova = iova
         self.length = length
@@ -48,14 +60,20 @@ package struct MappingDescription: Sendable, Equatable {
 
 /// `struct iommu_hw_info` and `struct iommu_hw_info_arm_smmuv3`
 package struct HardwareInfo: Sendable {
+    /// "arm_smmuv3"
     package var type: String
+    /// IDR0…IDR5
     package var idr: [UInt32]
+    /// IIDR
     package var iidr: UInt32
+    /// AIDR
     package var aidr: UInt32
     /// "dirty_tracking", "pasid_exec", "pasid_priv", "ats_not_supported"
     package var capabilities: [String]
+    /// Bits of its PASIDs; 0: none.
     package var maxPASIDLog2: Int
 
+    /// With these properties.
     package init(type: String, idr: [UInt32], iidr: UInt32, aidr: UInt32, capabilities: [String], maxPASIDLog2: Int) {
         self.type = type
         self.idr = idr
@@ -68,16 +86,24 @@ package struct HardwareInfo: Sendable {
 
 /// `struct iommu_hwpt_pgfault`
 package struct PageFault: Sendable, Equatable {
+    /// The device object.
     package var device: ObjectID
+    /// nil: the access had none.
     package var pasid: UInt32?
+    /// Faults of one group are answered together.
     package var groupID: UInt32
     /// Of "read", "write", "exec", "priv".
     package var permissions: [String]
+    /// Where the access failed.
     package var address: UInt64
+    /// Bytes that are wanted; a hint.
     package var length: UInt64
+    /// What the answer names.
     package var cookie: UInt32
+    /// The last of its group: it is the one to answer.
     package var last: Bool
 
+    /// With these properties.
     package init(
         device: ObjectID, pasid: UInt32?, groupID: UInt32, permissions: [String], address: UInt64, length: UInt64,
         cookie: UInt32, last: Bool
@@ -95,12 +121,14 @@ package struct PageFault: Sendable, Equatable {
 
 /// One entry of a veventq: `struct iommufd_vevent_header` and the SMMUv3 event record.
 package struct VirtualEvent: Sendable, Equatable {
+    /// Counts every event, lost ones too.
     package var sequence: UInt32
     /// Set on the entry that stands for events which found the queue full.
     package var lost: Bool
     /// Four words; empty if `lost`.
     package var record: [UInt64]
 
+    /// With these properties.
     package init(sequence: UInt32, lost: Bool, record: [UInt64]) {
         self.sequence = sequence
         self.lost = lost
@@ -112,6 +140,7 @@ package struct VirtualEvent: Sendable, Equatable {
 package struct DeviceExplanation: Sendable {
     /// One of the things that stand in the way.
     package struct Obstacle: Sendable {
+        /// For programs.
         package var reason: Reason
         /// One sentence for a person.
         package var text: String
@@ -120,6 +149,7 @@ package struct DeviceExplanation: Sendable {
         /// The objects involved.
         package var members: [IOMMUError.Member]
 
+        /// With these properties.
         package init(reason: Reason, text: String, hint: String? = nil, members: [IOMMUError.Member] = []) {
             self.reason = reason
             self.text = text
@@ -128,11 +158,16 @@ package struct DeviceExplanation: Sendable {
         }
     }
 
+    /// Nothing stands in the way.
     package var viable: Bool
+    /// All that does.
     package var reasons: [Obstacle]
-    package var group: UInt32
+    /// nil: the device has no group.
+    package var group: UInt32?
 
-    package init(viable: Bool, reasons: [Obstacle], group: UInt32) {
+    /// With these properties.
+
+    package init(viable: Bool, reasons: [Obstacle], group: UInt32?) {
         self.viable = viable
         self.reasons = reasons
         self.group = group
@@ -141,85 +176,17 @@ package struct DeviceExplanation: Sendable {
 
 /// One refusal that a layout would meet.
 package struct LayoutProblem: Sendable {
+    /// What it would be refused with.
     package var error: IOMMUError
     /// Index into the checked mappings, where one is at fault.
     package var mapping: Int?
+    /// The device at fault, if one is.
     package var device: String?
 
+    /// With these properties.
     package init(error: IOMMUError, mapping: Int? = nil, device: String? = nil) {
         self.error = error
         self.mapping = mapping
         self.device = device
-    }
-}
-
-/// The hardware as `topology.list` shows it.
-package struct TopologyState: Sendable {
-    package struct SMMU: Sendable {
-        package var name: String
-        package var features: [String]
-        /// IDR0…IDR5
-        package var idr: [UInt32]
-
-        package init(name: String, features: [String], idr: [UInt32]) {
-            self.name = name
-            self.features = features
-            self.idr = idr
-        }
-    }
-
-    package struct Group: Sendable {
-        package var id: UInt32
-        package var devices: [String]
-
-        package init(id: UInt32, devices: [String]) {
-            self.id = id
-            self.devices = devices
-        }
-    }
-
-    package struct Device: Sendable {
-        package var description: DeviceDescription
-        package var group: UInt32
-        /// The owner of the context that has bound it.
-        package var boundBy: String?
-
-        package init(description: DeviceDescription, group: UInt32, boundBy: String?) {
-            self.description = description
-            self.group = group
-            self.boundBy = boundBy
-        }
-    }
-
-    /// An accelerator with queues (uacce).
-    package struct Accelerator: Sendable {
-        /// Its device.
-        package var name: String
-        /// How its queues are used.
-        package var api: String
-        /// What it can compute.
-        package var algorithms: [String]
-        /// Queues that can be opened now.
-        package var queuesAvailable: Int
-
-        package init(name: String, api: String, algorithms: [String], queuesAvailable: Int) {
-            self.name = name
-            self.api = api
-            self.algorithms = algorithms
-            self.queuesAvailable = queuesAvailable
-        }
-    }
-
-    package var smmus: [SMMU]
-    package var groups: [Group]
-    /// `description.reserved` includes the MSI window where the bus has one.
-    package var devices: [Device]
-    package var accelerators: [Accelerator]
-
-    package init(smmus: [SMMU], groups: [Group], devices: [Device], accelerators: [Accelerator]) {
-        self.smmus = smmus
-        self.groups = groups
-        self.devices = devices
-        self.accelerators = accelerators
     }
 }

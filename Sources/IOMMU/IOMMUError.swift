@@ -22,9 +22,12 @@ package struct IOMMUError: Error, Sendable {
 
     /// A named object: the key in `error.data` and its value.
     package struct Member: Sendable, Equatable {
+        /// Its name in `error.data`.
         package let key: String
+        /// What a client gets to see.
         package let value: Value
 
+        /// With these properties.
         package init(_ key: String, _ value: Value) {
             self.key = key
             self.value = value
@@ -42,6 +45,7 @@ package struct IOMMUError: Error, Sendable {
     /// The objects involved.
     package private(set) var members: [Member]
 
+    /// With these properties.
     package init(
         _ errno: Errno, _ reason: Reason, _ message: String, hint: String? = nil,
         _ members: KeyValuePairs<String, Value> = [:]

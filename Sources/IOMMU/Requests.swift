@@ -7,7 +7,9 @@ public struct MapRequest: Sendable {
     public var length: UInt64
     /// nil: choose one.
     public var iova: UInt64?
+    /// What devices may do.
     public var access: Access
+    /// The memory object.
     public var memory: ObjectID
 
     @inlinable
@@ -22,25 +24,34 @@ public struct MapRequest: Sendable {
 
 /// `enum iommufd_hwpt_alloc_flags`, without FAULT_ID_VALID, which ``HWPTRequest/fault`` states.
 package struct HWPTFlags: OptionSet, Sendable {
+    /// As in the uAPI.
     package let rawValue: UInt32
 
+    /// With these properties.
     package init(rawValue: UInt32) { self.rawValue = rawValue }
 
+    /// A stage 2 that viommus build on.
     package static let nestParent = HWPTFlags(rawValue: 1)
+    /// Its dirty pages can be recorded.
     package static let dirtyTracking = HWPTFlags(rawValue: 2)
+    /// PASIDs can be attached to it.
     package static let pasid = HWPTFlags(rawValue: 8)
 }
 
 /// `struct iommu_hwpt_alloc`
 package struct HWPTRequest: Sendable {
+    /// The device that decides the format.
     package var device: ObjectID
     /// An IOAS, or a viommu with `vste`.
     package var pt: ObjectID
+    /// What it is to be able to do.
     package var flags: HWPTFlags
+    /// The fault queue that gets its page faults; nil: they are aborted.
     package var fault: ObjectID?
     /// Words 0 and 1 of the guest's STE (`struct iommu_hwpt_arm_smmuv3`); nil: no data.
     package var vste: (UInt64, UInt64)?
 
+    /// With these properties.
     package init(
         device: ObjectID, pt: ObjectID, flags: HWPTFlags = [], fault: ObjectID? = nil, vste: (UInt64, UInt64)? = nil
     ) {
@@ -54,12 +65,16 @@ package struct HWPTRequest: Sendable {
 
 /// `struct iommu_hwpt_get_dirty_bitmap`
 package struct DirtyRequest: Sendable {
+    /// First byte.
     package var iova: UInt64
+    /// Bytes.
     package var length: UInt64
     /// Bytes that one bit stands for; a power of two.
     package var pageSize: UInt64
+    /// Whether what is reported is clean afterwards.
     package var clear: Bool
 
+    /// With these properties.
     package init(iova: UInt64, length: UInt64, pageSize: UInt64, clear: Bool) {
         self.iova = iova
         self.length = length
@@ -70,10 +85,12 @@ package struct DirtyRequest: Sendable {
 
 /// `struct iommu_hwpt_page_response`
 package struct FaultResponse: Sendable {
+    /// The fault group that it answers.
     package var cookie: UInt32
     /// `IOMMUFD_PAGE_RESP_SUCCESS`: retry; otherwise the access is aborted.
     package var success: Bool
 
+    /// With these properties.
     package init(cookie: UInt32, success: Bool) {
         self.cookie = cookie
         self.success = success
@@ -88,9 +105,12 @@ package enum DeviceSelector: Sendable {
 
 /// One mapping of `ioas.check`.
 package struct CheckedMapping: Sendable {
+    /// First byte.
     package var iova: UInt64
+    /// Bytes.
     package var length: UInt64
 
+    /// With these properties.
     package init(iova: UInt64, length: UInt64) {
         self.iova = iova
         self.length = length

@@ -1,8 +1,11 @@
 /// The machine that the emulated backend builds: what a configuration file describes and `device.add` extends.
 package struct TopologyDescription: Sendable, Equatable {
+    /// Each has its own name.
     package var smmus: [SMMUDescription]
+    /// Each has its own name, and its SMMU is among ``smmus``.
     package var devices: [DeviceDescription]
 
+    /// With these properties.
     package init(smmus: [SMMUDescription], devices: [DeviceDescription]) {
         self.smmus = smmus
         self.devices = devices
@@ -11,6 +14,7 @@ package struct TopologyDescription: Sendable, Equatable {
 
 /// One emulated SMMUv3: the choices that its ID registers state. The defaults are those of the laboratory topology.
 package struct SMMUDescription: Sendable, Equatable {
+    /// What devices refer to it by.
     package var name: String
     /// IDR0.S1P / S2P; both together make nested translation possible.
     package var stage1 = true
@@ -44,14 +48,17 @@ package struct SMMUDescription: Sendable, Equatable {
     /// IDR1.CMDQS, log2 of the entries that the command queue can have, 0…19
     package var commandQueueBits = 16
 
+    /// With these properties.
     package init(name: String) { self.name = name }
 }
 
 /// One emulated device.
 package struct DeviceDescription: Sendable, Equatable {
+    /// What `device.bind` takes.
     package var name: String
     /// The name of the SMMU its transactions go through.
     package var smmu: String
+    /// At least one; its first accesses carry the first.
     package var streamIDs: [UInt32]
     /// Devices that name the same group move together; nil: a group of its own.
     package var group: String?
@@ -70,6 +77,7 @@ package struct DeviceDescription: Sendable, Equatable {
     /// PCI devices reserve the software MSI window; platform devices do not.
     package var bus: DeviceBus = .pci
 
+    /// With these properties.
     package init(name: String, smmu: String, streamIDs: [UInt32]) {
         self.name = name
         self.smmu = smmu
@@ -94,6 +102,7 @@ package struct ReservedRegion: Sendable, Equatable {
     package var range: AddressRange
     package var kind: Kind
 
+    /// With these properties.
     package init(range: AddressRange, kind: Kind) {
         self.range = range
         self.kind = kind

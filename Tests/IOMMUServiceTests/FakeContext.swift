@@ -88,7 +88,7 @@ final class FakeContext: IOMMUContext {
     func setHugePages(ioas: ObjectID, _ enabled: Bool) throws(IOMMUError) { throw refusal }
     func hugePages(ioas: ObjectID) throws(IOMMUError) -> Bool { throw refusal }
 
-    func bind(deviceNamed name: String) throws(IOMMUError) -> (device: ObjectID, group: UInt32) { throw refusal }
+    func bind(deviceNamed name: String) throws(IOMMUError) -> (device: ObjectID, group: UInt32?) { throw refusal }
     func unbind(device: ObjectID) throws(IOMMUError) { throw refusal }
     func name(ofDevice device: ObjectID) throws(IOMMUError) -> String { "fake" }
     func hardwareInfo(device: ObjectID) throws(IOMMUError) -> HardwareInfo { throw refusal }

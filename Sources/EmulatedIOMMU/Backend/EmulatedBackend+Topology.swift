@@ -17,17 +17,28 @@ extension EmulatedBackend {
             groups: registry.groups.all.map {
                 TopologyState.Group(id: $0.element.id, devices: $0.element.devices.map(\.name))
             },
-            devices: devices.map { device in
-                var description = device.description
-                description.reserved = device.device.reservedRegions
-                return TopologyState.Device(
-                    description: description, group: device.group.id, boundBy: device.device.boundBy?.owner)
-            },
+            devices: devices.map(\.facts),
             accelerators: devices.filter { $0.description.queues > 0 }.map { device in
                 TopologyState.Accelerator(
                     name: device.name, api: "iommud_dma_v1", algorithms: device.description.algorithms,
                     queuesAvailable: max(device.description.queues - device.openQueues, 0))
             })
+    }
+}
+
+extension EmulatedDevice {
+    /// What there is to know of it, for `topology.list`.
+    fileprivate var facts: TopologyState.Device {
+        var facts = TopologyState.Device(name: name)
+        facts.smmu = description.smmu
+        facts.streamIDs = description.streamIDs
+        facts.group = group.id
+        facts.driver = description.driver
+        (facts.ats, facts.pri, facts.stall) = (description.ats, description.pri, description.stall)
+        (facts.coherent, facts.pasidBits) = (description.coherent, description.pasidBits)
+        facts.reserved = device.reservedRegions
+        facts.boundBy = device.boundBy?.owner
+        return facts
     }
 }
 

@@ -20,6 +20,8 @@ package final class EmulatedBackend: IOMMUBackend {
     package private(set) lazy var registry = DeviceRegistry(host: self)
     /// By ``Device/number``.
     var slots: [EmulatedDevice?] = []
+    /// What devices that are added have to fit to.
+    var index: TopologyIndex
     private var nextAccessID: AccessID = 1
 
     /// Builds the machine and brings its SMMUs up.
@@ -37,16 +39,14 @@ package final class EmulatedBackend: IOMMUBackend {
         self.machine = machine
         let source = pages(machine)
         var smmus: [EmulatedSMMU] = []
+        var index = TopologyIndex()
         for description in topology.smmus {
-            guard !smmus.contains(where: { $0.name == description.name }) else {
-                throw IOMMUError(
-                    .EEXIST, .smmuExists, "there are two SMMUs named \(description.name)",
-                    ["smmu": .text(description.name)])
-            }
+            if let problem = index.add(description) { throw problem.refusal(of: description) }
             smmus.append(
                 try EmulatedSMMU(description, machine: machine, pages: source, caches: caches, executor: executor))
         }
         self.smmus = smmus
+        self.index = index
         for smmu in smmus { smmu.driver.events = self }
         for description in topology.devices { try insert(description) }
     }

@@ -47,6 +47,7 @@ package struct SubmitResult: Sendable, Equatable {
     /// Only of ``QueueOperation/checksum(source:length:)``.
     package var checksum: UInt32?
 
+    /// With these properties.
     package init(completed: UInt64, checksum: UInt32?) {
         self.completed = completed
         self.checksum = checksum

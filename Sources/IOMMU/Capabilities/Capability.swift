@@ -35,7 +35,9 @@ package enum Capability: String, Sendable, CaseIterable {
 
     /// `EOPNOTSUPP`: the backend does not have it.
     package var missing: IOMMUError {
-        IOMMUError(.EOPNOTSUPP, missingReason, "this backend \(limitation)", hint: remedy, ["capability": .text(rawValue)])
+        IOMMUError(
+            .EOPNOTSUPP, missingReason, "this backend \(limitation)", hint: remedy,
+            ["capability": .text(rawValue)])
     }
 
     /// What a backend without it cannot do, as the end of a sentence about it.

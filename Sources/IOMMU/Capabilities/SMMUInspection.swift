@@ -47,9 +47,12 @@ package enum InspectionScope: Sendable {
 
 /// One stream of one SMMU.
 package struct StreamName: Sendable, Hashable {
+    /// The SMMU's name.
     package var smmu: String
+    /// The stream.
     package var streamID: UInt32
 
+    /// With these properties.
     package init(smmu: String, streamID: UInt32) {
         self.smmu = smmu
         self.streamID = streamID
@@ -63,6 +66,7 @@ package struct Trace<Record: Sendable>: Sendable {
     /// The number of the newest record that there ever was, seen or not.
     package var last: UInt64
 
+    /// With these properties.
     package init(records: [(sequence: UInt64, record: Record)], last: UInt64) {
         self.records = records
         self.last = last

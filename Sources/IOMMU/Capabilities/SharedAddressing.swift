@@ -56,11 +56,15 @@ package protocol SharedAddressing: WaitingWork {
 
 /// A device and an address space that it uses.
 package struct BondDescription: Sendable, Equatable {
+    /// Its id.
     package var bond: ObjectID
     /// nil once the session has unbound the device.
     package var device: ObjectID?
+    /// The address space.
     package var mm: ObjectID
+    /// What the device's accesses carry.
     package var pasid: UInt32
+    /// What the TLB knows the address space by.
     package var asid: UInt32
     /// Binds and queues.
     package var users: Int
@@ -69,6 +73,7 @@ package struct BondDescription: Sendable, Equatable {
     /// CPU invalidations reach the SMMU by themselves.
     package var btm: Bool
 
+    /// With these properties.
     package init(
         bond: ObjectID, device: ObjectID?, mm: ObjectID, pasid: UInt32, asid: UInt32, users: Int, state: String,
         btm: Bool

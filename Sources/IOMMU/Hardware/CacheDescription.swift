@@ -11,6 +11,7 @@ package struct CacheDescription: Sendable {
         /// Entries removed one by one.
         package var invalidations: UInt64
 
+        /// With these properties.
         package init(hits: UInt64, misses: UInt64, evictions: UInt64, invalidations: UInt64) {
             (self.hits, self.misses, self.evictions, self.invalidations) = (hits, misses, evictions, invalidations)
         }
@@ -35,6 +36,7 @@ package struct CacheDescription: Sendable {
         /// A write has to mark the page dirty first.
         package var isWritableClean: Bool
 
+        /// With these properties.
         package init(
             stage: Int, vmid: UInt16?, asid: UInt16?, input: UInt64, output: UInt64, size: UInt64,
             attributes: TranslationAttributes, isWritableClean: Bool
@@ -45,15 +47,20 @@ package struct CacheDescription: Sendable {
         }
     }
 
+    /// How the TLB did.
     package var tlb: Figures
+    /// How the STE cache did.
     package var streamTable: Figures
+    /// How the CD cache did.
     package var contextDescriptors: Figures
+    /// In the TLB.
     package var translations: [Entry]
     /// Whose STE is cached.
     package var streamIDs: [UInt32]
     /// Whose CD is cached, with its index in the table of the stream.
     package var contexts: [(streamID: UInt32, index: UInt32)]
 
+    /// With these properties.
     package init(
         tlb: Figures, streamTable: Figures, contextDescriptors: Figures, translations: [Entry], streamIDs: [UInt32],
         contexts: [(streamID: UInt32, index: UInt32)]

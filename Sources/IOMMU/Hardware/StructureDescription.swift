@@ -1,11 +1,13 @@
 /// One field of a structure, command or register by its name in IHI 0070.
 package struct NamedField: Sendable {
+    /// As IHI 0070 spells it.
     package var name: String
     /// Right-aligned; of an address field the whole byte address.
     package var value: UInt64
     /// Bits, 64 for an address.
     package var width: Int
 
+    /// With these properties.
     package init(_ name: String, _ value: UInt64, width: Int) {
         self.name = name
         self.value = value
@@ -17,8 +19,10 @@ package struct NamedField: Sendable {
 package struct StructureDescription: Sendable {
     /// Eight.
     package var words: [UInt64]
+    /// Each by its name, in the order of the bits.
     package var fields: [NamedField]
 
+    /// With these properties.
     package init(words: [UInt64], fields: [NamedField]) {
         self.words = words
         self.fields = fields
@@ -29,10 +33,12 @@ package struct StructureDescription: Sendable {
 package struct CommandDescription: Sendable {
     /// "CMD_TLBI_NH_VA" and so on, "Reserved" for what IHI 0070 does not define.
     package var name: String
+    /// Its parameters, in the order of the bits.
     package var fields: [NamedField]
     /// Two.
     package var words: [UInt64]
 
+    /// With these properties.
     package init(name: String, fields: [NamedField], words: [UInt64]) {
         self.name = name
         self.fields = fields

@@ -2,7 +2,7 @@
 extension Reason {
     // MARK: Description
 
-    /// A device without a name.
+    /// What is to be a name is none.
     package static let badName = Reason("bad_name")
     /// More PASIDs than the SMMU has SubstreamIDs for.
     package static let badPASIDBits = Reason("bad_pasid_bits")
@@ -14,6 +14,8 @@ extension Reason {
     package static let deviceExists = Reason("device_exists")
     /// The devices of a group are behind one SMMU.
     package static let groupSpansSmmus = Reason("group_spans_smmus")
+    /// Addresses of 52 bits need the 64 KiB granule.
+    package static let needs64KGranule = Reason("needs_64k_granule")
     /// The SMMU has no ATS.
     package static let noATS = Reason("no_ats")
     /// The SMMU has no PRI queue.
@@ -22,6 +24,16 @@ extension Reason {
     package static let noStall = Reason("no_stall")
     /// A device without a StreamID.
     package static let noStreamID = Reason("no_stream_id")
+    /// The SMMU translates in neither stage.
+    package static let noTranslationStage = Reason("no_translation_stage")
+    /// PRI needs ATS.
+    package static let priWithoutATS = Reason("pri_without_ats")
+    /// The queues of an accelerator need PASIDs.
+    package static let queuesWithoutPASIDs = Reason("queues_without_pasids")
+    /// A reserved region is not whole pages.
+    package static let regionNotPages = Reason("region_not_pages")
+    /// Two reserved regions of a device overlap.
+    package static let regionsOverlap = Reason("regions_overlap")
     /// There is an SMMU of this name already.
     package static let smmuExists = Reason("smmu_exists")
     /// The model cannot be the SMMU that is described.

@@ -3,7 +3,7 @@ import IOMMU
 extension ObjectContext {
     // MARK: Bind
 
-    package func bind(deviceNamed name: String) throws(IOMMUError) -> (device: ObjectID, group: UInt32) {
+    package func bind(deviceNamed name: String) throws(IOMMUError) -> (device: ObjectID, group: UInt32?) {
         let device = try registry.device(named: name)
         if let problem = bindingProblem(of: device) { throw problem }
         try chargeObject()

@@ -24,9 +24,6 @@ package final class DeviceRegistry {
         return device
     }
 
-    /// Whether a device has that name.
-    package func hasDevice(named name: String) -> Bool { devicesByName[name] != nil }
-
     /// The group of that name, if any device is in it.
     package func group(named name: String) -> DeviceGroup? {
         groups.all.map(\.element).first { $0.name == name }

@@ -1,3 +1,4 @@
+import IOMMU
 import TOMLKit
 
 /// One table of the file while it is read: each key is asked for once, and what nobody asked for is an error.
@@ -94,7 +95,7 @@ extension ConfigurationSection {
     mutating func name(_ key: String) throws(ConfigurationError) -> String? {
         guard let name = try string(key) else { return nil }
         guard TopologyName.isValid(name.utf8) else {
-            throw error(key, "“\(name)” is not a name", remedy: "use 1 to 64 letters, digits, dots, colons, _ and -")
+            throw error(key, "“\(name)” is not a name", remedy: TopologyName.remedy)
         }
         return name
     }

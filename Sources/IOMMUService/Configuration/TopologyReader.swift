@@ -21,8 +21,9 @@ enum TopologyReader {
         let topology = TopologyDescription(
             smmus: try ConfigurationFile.each(smmus ?? [], smmu),
             devices: try ConfigurationFile.each(devices ?? [], device))
-        if let problem = TopologyRules.firstProblem(topology) {
-            throw ConfigurationError(file: file, .key(problem.key), problem.text, remedy: problem.remedy)
+        if let (path, problem) = TopologyRules.firstProblem(topology) {
+            throw ConfigurationError(
+                file: file, .key("\(path).\(problem.key)"), problem.text, remedy: problem.remedy)
         }
         return topology
     }

@@ -8,10 +8,10 @@ package struct Audit {
 
     package init(log: Logger) { self.log = log }
 
-    func bound(device: String, group: UInt32, by client: Client) {
+    func bound(device: String, group: UInt32?, by client: Client) {
         log.log(
             .deviceBound, level: .notice, "user \(client.peer.identity.uid) has taken device \(device)",
-            fields(client, ["device": "\(device)", "group": "\(group)"]))
+            fields(client, ["device": "\(device)", "group": "\(group.map(String.init) ?? "none")"]))
     }
 
     func unbound(device: String, by client: Client) {

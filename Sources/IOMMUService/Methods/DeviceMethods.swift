@@ -6,7 +6,7 @@ func declareDeviceMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("device.bind", "Take a device for this session.", changesState: true) { m in
         let name = m.param("name", .string(maximumBytes: 64), "As `topology.list` has it.")
         let device = m.result("device", .count, "The device object.")
-        let group = m.result("group", .count, "The number of its group.")
+        let group = m.result("group", .countOrNull, "The number of its group; null: it has none.")
         m.refuses(.ENODEV, .unknownDevice, "There is no device of that name.")
         m.refuses(.EBUSY, .groupOwnedElsewhere, "It, or a device of its group, belongs to another session.")
         m.refuses(.EPERM, .notAllowed, "No `[[allow]]` rule lets this user have it.")
@@ -132,7 +132,7 @@ private func declareExplanation(_ methods: inout MethodTable<Service>) {
         let name = m.param("name", .string(maximumBytes: 64), "As `topology.list` has it.")
         let viable = m.result("viable", .bool, "Whether nothing stands in the way.")
         let reasons = m.result("reasons", .array(of: .any), "Each {reason, text, hint?, and the objects involved}.")
-        let group = m.result("group", .count, "The number of its group.")
+        let group = m.result("group", .countOrNull, "The number of its group; null: it has none.")
         m.refuses(.ENODEV, .unknownDevice, "There is no device of that name.")
         return { call, service in
             let client = try service.client(call)

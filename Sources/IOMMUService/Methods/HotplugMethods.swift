@@ -31,37 +31,79 @@ private enum BusChoice: String, ParameterChoice {
 
 private let topologyName = StringPattern(TopologyName.expression) { TopologyName.isValid($0) }
 
-/// `device.add` and `device.remove`: hot plug of emulated devices.
+/// What `device.add` is told, as a configuration file says it of a `[[device]]`.
+private struct DeviceParameters {
+    let name: Param<String>
+    let smmu: Param<String>
+    let streamIDs: Param<List<UInt32>>
+    let group: Param<String?>
+    let driver: Param<String?>
+    let pasidBits: Param<UInt32>
+    let stall: Param<Bool>
+    let pri: Param<Bool>
+    let ats: Param<Bool>
+    let coherent: Param<Bool>
+    let reserved: Param<List<Object<ReservedParameters>>?>
+    let queues: Param<UInt32>
+    let algorithms: Param<List<String>?>
+    let bus: Param<BusChoice>
+
+    init(_ m: MethodBuilder) {
+        let named = ParamType.string(maximumBytes: 64, pattern: topologyName)
+        name = m.param("name", named, "Its name.")
+        smmu = m.param("smmu", .string(maximumBytes: 64), "The SMMU it is behind.")
+        streamIDs = m.param("stream_ids", .array(of: .count(), count: 1...256), "Its StreamIDs.")
+        group = m.optional("group", named, "Devices that name one move together.")
+        driver = m.optional("driver", named, "The driver that `topology.list` shows; absent: none.")
+        pasidBits = m.param("pasid_bits", .count(0...20), default: 0, "Bits of its PASIDs; 0: none.")
+        stall = m.param("stall", .bool, default: false, "It can wait on a fault.")
+        pri = m.param("pri", .bool, default: false, "It can ask for pages; needs `ats`.")
+        ats = m.param("ats", .bool, default: false, "It caches translations.")
+        coherent = m.param("coherent", .bool, default: true, "Its DMA is coherent with the caches.")
+        reserved = m.optional(
+            "reserved", .array(of: ReservedParameters.type, count: 0...256),
+            "IOVAs it cannot use: whole pages, each named once.")
+        queues = m.param("queues", .count(0...65_536), default: 0, "Queues, which need PASIDs; 0: no accelerator.")
+        algorithms = m.optional("algorithms", .array(of: named, count: 0...64), "What the accelerator can compute.")
+        bus = m.param("bus", .choice(BusChoice.self), default: .pci, "PCI devices reserve the MSI window.")
+    }
+
+    func description(_ call: Call) throws -> DeviceDescription {
+        var device = DeviceDescription(name: call[name], smmu: call[smmu], streamIDs: call[streamIDs].map { $0 })
+        (device.group, device.driver) = (call[group], call[driver])
+        device.pasidBits = Int(call[pasidBits])
+        (device.stall, device.pri, device.ats) = (call[stall], call[pri], call[ats])
+        device.coherent = call[coherent]
+        device.queues = Int(call[queues])
+        device.algorithms = call[algorithms]?.map { $0 } ?? []
+        device.bus = call[bus] == .pci ? .pci : .platform
+        device.reserved = try call[reserved]?.map { try ReservedRegion($0) } ?? []
+        return device
+    }
+}
+
+/// `device.add` and `device.remove`: hot plug of devices.
 func declareHotplugMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("device.add", "Plug in an emulated device.", role: .admin, changesState: true) { m in
-        let name = m.param("name", .string(maximumBytes: 64, pattern: topologyName), "Its name.")
-        let smmu = m.param("smmu", .string(maximumBytes: 64), "The SMMU it is behind.")
-        let streamIDs = m.param("stream_ids", .array(of: .count(), count: 1...256), "Its StreamIDs.")
-        let group = m.optional(
-            "group", .string(maximumBytes: 64, pattern: topologyName), "Devices that name one move together.")
-        let pasidBits = m.param("pasid_bits", .count(0...20), default: 0, "Bits of its PASIDs; 0: none.")
-        let stall = m.param("stall", .bool, default: false, "It can wait on a fault.")
-        let pri = m.param("pri", .bool, default: false, "It can ask for pages.")
-        let ats = m.param("ats", .bool, default: false, "It caches translations.")
-        let coherent = m.param("coherent", .bool, default: true, "Its DMA is coherent with the caches.")
-        let reserved = m.optional(
-            "reserved", .array(of: ReservedParameters.type, count: 0...256), "IOVAs it cannot use.")
-        let queues = m.param("queues", .count(0...65_536), default: 0, "Queues; 0: not an accelerator.")
-        let bus = m.param("bus", .choice(BusChoice.self), default: .pci, "PCI devices reserve the MSI window.")
+        let device = DeviceParameters(m)
         m.needs(.deviceHotplug)
-        m.refuses(.EEXIST, .deviceExists, "There is a device of that name, or with one of the StreamIDs.")
-        m.refuses(.EINVAL, .badPASIDBits, "The SMMU cannot do what the device is said to do.")
+        m.refuses(.EEXIST, .deviceExists, "There is a device of that name.")
+        m.refuses(.EEXIST, .streamIDTaken, "Another device has one of the StreamIDs.")
+        m.refuses(.ENOENT, .unknownSMMU, "There is no SMMU of that name.")
+        m.refuses(.EINVAL, .streamIDTwice, "A StreamID is given twice.")
+        m.refuses(.EINVAL, .badStreamID, "The SMMU has fewer StreamID bits.")
+        m.refuses(.EINVAL, .badPASIDBits, "The SMMU has fewer SubstreamID bits.")
+        m.refuses(.EINVAL, .noStall, "The SMMU does not stall.")
+        m.refuses(.EINVAL, .noATS, "The SMMU has no ATS.")
+        m.refuses(.EINVAL, .noPRI, "The SMMU has no PRI queue.")
+        m.refuses(.EINVAL, .priWithoutATS, "PRI needs ATS.")
+        m.refuses(.EINVAL, .queuesWithoutPASIDs, "The queues of an accelerator need PASIDs.")
+        m.refuses(.EINVAL, .regionNotPages, "A reserved region is not whole pages.")
+        m.refuses(.EINVAL, .regionsOverlap, "Two reserved regions overlap.")
+        m.refuses(.EINVAL, .groupSpansSmmus, "The group's devices are behind another SMMU.")
         return { call, service in
-            var description = DeviceDescription(
-                name: call[name], smmu: call[smmu], streamIDs: call[streamIDs].map { $0 })
-            description.group = call[group]
-            description.pasidBits = Int(call[pasidBits])
-            (description.stall, description.pri, description.ats) = (call[stall], call[pri], call[ats])
-            description.coherent = call[coherent]
-            description.queues = Int(call[queues])
-            description.bus = call[bus] == .pci ? .pci : .platform
-            description.reserved = try call[reserved]?.map { try ReservedRegion($0) } ?? []
-            try service.deviceHotplug().addDevice(description)
+            let hotplug = try service.deviceHotplug()
+            try hotplug.addDevice(try device.description(call))
             return call.reply()
         }
     }

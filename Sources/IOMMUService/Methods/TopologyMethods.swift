@@ -26,7 +26,7 @@ private struct SMMUFields {
             SMMUFields(
                 name: smmu.result("name", .string, "Its name."),
                 features: smmu.result("features", .array(of: .string), "What it implements."),
-                idr: smmu.result("idr", .array(of: .hex), "IDR0 to IDR5.")
+                idr: smmu.optionalResult("idr", .array(of: .hex), "IDR0 to IDR5, where the system tells them.")
             )
         }
     }
@@ -54,8 +54,11 @@ private struct DeviceFields {
     let name: Field<String>
     let smmu: Field<String>
     let streamIDs: Field<ListOf<Count>>
-    let group: Field<Count>
+    let group: Field<OptionalCount>
+    let noIOMMU: Field<Bool>
     let driver: Field<String>
+    let cdev: Field<String>
+    let vfioBound: Field<Bool>
     let ats: Field<Bool>
     let pri: Field<Bool>
     let stall: Field<Bool>
@@ -68,10 +71,14 @@ private struct DeviceFields {
         .object { device in
             DeviceFields(
                 name: device.result("name", .string, "Its name."),
-                smmu: device.result("smmu", .string, "The SMMU it is behind."),
-                streamIDs: device.result("stream_ids", .array(of: .count), "Its StreamIDs."),
-                group: device.result("group", .count, "The number of its group."),
+                smmu: device.optionalResult("smmu", .string, "The SMMU it is behind, where that is known."),
+                streamIDs: device.optionalResult(
+                    "stream_ids", .array(of: .count), "Its StreamIDs, where the system tells them."),
+                group: device.result("group", .countOrNull, "The number of its group; null: it has none."),
+                noIOMMU: device.optionalResult("noiommu", .bool, "True: it can be had without an IOMMU only."),
                 driver: device.optionalResult("driver", .string, "The driver that has it."),
+                cdev: device.optionalResult("cdev", .string, "The path of its vfio device node."),
+                vfioBound: device.optionalResult("vfio_bound", .bool, "Whether a vfio driver has it."),
                 ats: device.result("ats", .bool, "It caches translations."),
                 pri: device.result("pri", .bool, "It can ask for pages."),
                 stall: device.result("stall", .bool, "It can wait on a fault."),
@@ -132,7 +139,7 @@ extension ResultWriter {
     fileprivate func write(_ smmu: TopologyState.SMMU, _ fields: SMMUFields) {
         set(fields.name, smmu.name)
         set(fields.features) { list in for feature in smmu.features { list.append(feature) } }
-        set(fields.idr) { list in for word in smmu.idr { list.append(UInt64(word)) } }
+        if let words = smmu.idr { set(fields.idr) { list in for word in words { list.append(UInt64(word)) } } }
     }
 
     fileprivate func write(_ group: TopologyState.Group, _ obstacle: String?, _ fields: GroupFields) {
@@ -143,19 +150,26 @@ extension ResultWriter {
     }
 
     fileprivate func write(_ device: TopologyState.Device, _ fields: DeviceFields) {
-        let description = device.description
-        set(fields.name, description.name)
-        set(fields.smmu, description.smmu)
-        set(fields.streamIDs) { list in for id in description.streamIDs { list.append(id) } }
+        set(fields.name, device.name)
+        if let smmu = device.smmu { set(fields.smmu, smmu) }
+        if let ids = device.streamIDs { set(fields.streamIDs) { list in for id in ids { list.append(id) } } }
         set(fields.group, device.group)
-        if let driver = description.driver { set(fields.driver, driver) }
-        set(fields.ats, description.ats)
-        set(fields.pri, description.pri)
-        set(fields.stall, description.stall)
-        set(fields.coherent, description.coherent)
-        set(fields.pasidBits, description.pasidBits)
-        set(fields.reserved) { list in
-            for region in description.reserved {
+        if device.isNoIOMMU { set(fields.noIOMMU, true) }
+        if let driver = device.driver { set(fields.driver, driver) }
+        if let path = device.cdev { set(fields.cdev, path) }
+        if let isBound = device.isVFIOBound { set(fields.vfioBound, isBound) }
+        set(fields.ats, device.ats)
+        set(fields.pri, device.pri)
+        set(fields.stall, device.stall)
+        set(fields.coherent, device.coherent)
+        set(fields.pasidBits, device.pasidBits)
+        write(device.reserved, fields.reserved)
+        if let owner = device.boundBy { set(fields.boundBy, owner) }
+    }
+
+    private func write(_ regions: [ReservedRegion], _ field: Field<ListOf<ObjectOf<ReservedFields>>>) {
+        set(field) { list in
+            for region in regions {
                 list.append { object, fields in
                     object.set(fields.start, region.range.start)
                     object.set(fields.last, region.range.last)
@@ -163,7 +177,6 @@ extension ResultWriter {
                 }
             }
         }
-        if let owner = device.boundBy { set(fields.boundBy, owner) }
     }
 
     fileprivate func write(_ accelerator: TopologyState.Accelerator, _ fields: AcceleratorFields) {

@@ -110,6 +110,7 @@ extension OpenRPC {
         case .bool: return [("type", .string("boolean"))]
         case .number: return [("type", .string("number"))]
         case .signed: return [("type", .string("integer"))]
+        case .signedOrNull: return [("type", strings(["integer", "null"]))]
         case .hex: return hexString("^0x(0|[1-9a-f][0-9a-f]{0,15})$")
         case .id: return integer(0...UInt64(UInt32.max))
         case .unsigned(let range, hex: false): return integer(range)

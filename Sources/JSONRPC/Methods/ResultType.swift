@@ -14,6 +14,8 @@ public protocol ResultKind {
 public enum Hex: ResultKind {}
 /// A plain integer: counts, ids, bit widths.
 public enum Count: ResultKind {}
+/// A plain integer, or null where there is none.
+public enum OptionalCount: ResultKind {}
 /// A base64 string.
 public enum Bytes: ResultKind {}
 /// An array of names: one for each bit set.
@@ -44,6 +46,11 @@ extension ResultType where Kind == Hex {
 extension ResultType where Kind == Count {
     /// A plain integer.
     public static var count: ResultType { .init(schema: .signed, shape: ()) }
+}
+
+extension ResultType where Kind == OptionalCount {
+    /// A plain integer, or null where there is none.
+    public static var countOrNull: ResultType { .init(schema: .signedOrNull, shape: ()) }
 }
 
 extension ResultType where Kind == Bool {

@@ -18,6 +18,10 @@ public struct ResultWriter {
     public func set(_ field: Field<Count>, _ value: UInt32) { key(field.name).integer(UInt64(value)) }
     /// Writes a plain integer.
     public func set(_ field: Field<Count>, _ value: Int) { key(field.name).integer(value) }
+    /// Writes a plain integer, or null.
+    public func set(_ field: Field<OptionalCount>, _ value: UInt32?) {
+        if let value { key(field.name).integer(UInt64(value)) } else { key(field.name).null() }
+    }
     /// Writes a truth value.
     public func set(_ field: Field<Bool>, _ value: Bool) { key(field.name).bool(value) }
     /// Writes a number; `null` if it is not finite.

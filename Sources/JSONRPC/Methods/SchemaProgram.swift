@@ -119,7 +119,8 @@ private struct SchemaCompiler {
         case .number: return .init(kind: .number)
         case .hex: return .init(kind: .hex)
         case .nameOrID: return .init(kind: .nameOrID)
-        case .any: return .init(kind: .any)
+        // Of what the daemon says itself, only a part is checked.
+        case .any, .signedOrNull: return .init(kind: .any)
         case .unsigned(let range, let hex):
             return .init(kind: hex ? .unsignedOrHex : .unsigned, low: range.lowerBound, high: range.upperBound)
         case .string(let maximum, let pattern):

@@ -7,6 +7,8 @@ public indirect enum TypeSchema: Sendable {
     case unsigned(ClosedRange<UInt64>, hex: Bool)
     /// A signed integer (results only).
     case signed
+    /// A signed integer or null (results only).
+    case signedOrNull
     /// A number with a fraction (results only).
     case number
     /// A lower-case `"0x…"` string (results only).

@@ -1,6 +1,5 @@
-import IOMMU
-
 import EmulatedIOMMU
+import IOMMU
 
 extension EmulatedBackend {
     /// A context whose number means nothing to the test.

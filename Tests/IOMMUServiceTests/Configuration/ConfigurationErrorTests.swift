@@ -75,7 +75,7 @@ import Testing
     static let badDevices: [Mistake] = [
         Mistake(device(), gives: "device[0].smmu: there is no SMMU named “s”; describe it with [[smmu]]"),
         Mistake(smmu, device(smmu: "u"), gives: "device[0].smmu: there is no SMMU named “u”; write one of s"),
-        Mistake(smmu, device(), device(), gives: "device[1].name: device[0] is named “d” too"),
+        Mistake(smmu, device(), device(), gives: "device[1].name: there is another device named “d”"),
         Mistake(smmu, device("[]"), gives: "device[0].stream_ids: a device needs a StreamID"),
         Mistake(smmu, device("[1, -1]"), gives: "device[0].stream_ids[1]: -1 is out of range"),
         Mistake(smmu, device("[65536]"), gives: "device[0].stream_ids[0]: s has 16 StreamID bits"),

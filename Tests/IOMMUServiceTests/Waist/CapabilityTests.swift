@@ -58,7 +58,7 @@ import Testing
         case .bool: .bool(true)
         case .id: .count(1)
         case .unsigned(let range, _): .count(range.lowerBound)
-        case .signed, .number: .count(0)
+        case .signed, .signedOrNull, .number: .count(0)
         case .hex: .hex(0)
         case .string, .nameOrID, .any: .string("x")
         case .choice(let names): .string(names[0])

@@ -1,5 +1,6 @@
 import Glibc
 import IOMMU
+import LinuxIO
 
 @testable import IOMMUService
 @testable import JSONRPC
