@@ -58,6 +58,10 @@ let package = Package(
 
         // What every backend needs: memory objects, ids, quotas, and iommufd's object model over a driver.
         .target(name: "IOMMUObjects", dependencies: ["CLinux", "IOMMU", "LinuxIO"], swiftSettings: strict),
+        .testTarget(
+            name: "IOMMUObjectsTests", dependencies: ["CLinux", "IOMMU", "IOMMUObjects", "LinuxIO"],
+            swiftSettings: strict
+        ),
 
         // What the model of the SMMUv3 says, in the facts of IOMMU.
         .target(name: "SMMUFacts", dependencies: ["IOMMU", "SMMUv3"], swiftSettings: strict),

@@ -96,7 +96,10 @@ package struct ReservedRegion: Sendable, Equatable {
         case reserved
         case msi
         case softwareMSI = "sw_msi"
+        /// The firmware uses it, and would go on while another owner has the device: such a device cannot be bound.
         case direct
+        /// The firmware used it before the system came up: free for whoever binds the device.
+        case directRelaxable = "direct_relaxable"
     }
 
     package var range: AddressRange

@@ -34,6 +34,8 @@ extension EmulatedBackend: SMMUDriverEvents {
     /// - Returns: whether the event was the virtual machine's, read or lost.
     private func forward(_ event: EventRecord, of device: EmulatedDevice) -> Bool {
         guard !event.S2, !event.Stall else { return false }
-        return device.device.forwardEvent { DriverVIOMMU.virtualized(event, virtualID: $0)?.words }
+        return device.device.forwardEvent { virtualID in
+            DriverVIOMMU.virtualized(event, virtualID: UInt32(truncatingIfNeeded: virtualID))?.words
+        }
     }
 }

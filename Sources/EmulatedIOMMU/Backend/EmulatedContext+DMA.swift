@@ -61,7 +61,7 @@ extension EmulatedContext {
             id: backend.makeAccessID(), owner: StallOwner(session: ObjectIdentifier(self), uid: account.uid),
             streamID: streamID, pasid: pasid, operation: operation,
             usesPageRequests: master.canPRI && master.canATS && !isQuiesced()
-                && master.attachment(pasid: pasid).allowsFaults,
+                && master.translation(pasid: pasid).allowsFaults,
             isQuiesced: isQuiesced
         ) { termination in
             switch termination {

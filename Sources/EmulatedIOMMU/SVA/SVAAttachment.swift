@@ -28,7 +28,8 @@ final class SVAAttachment {
         space: AddressSpace, group: DeviceGroup, for device: EmulatedDevice
     ) throws(IOMMUError) -> SVAAttachment {
         guard space.isLive else { throw .mmExited }
-        let devices = space.manager.members(group)
+        // A sibling without PASIDs can send none, and gets no CD.
+        let devices = space.manager.members(group).filter { $0.master.pasidBits > 0 }
         let pasid = try space.takePASID(for: devices)
         do throws(IOMMUError) {
             let view = try space.takeView(of: device.smmu)

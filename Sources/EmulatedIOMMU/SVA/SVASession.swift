@@ -188,14 +188,6 @@ package final class SVASession {
                 hint: "topology.list says what each device has", ["name": .text(device.name)]
             )
         }
-        // A group has every PASID together.
-        guard let sibling = device.group.devices.first(where: { $0.pasidBits == 0 }) else { return }
-        throw IOMMUError(
-            .ENODEV, .noSVA,
-            "device \(device.name) cannot share address spaces: \(sibling.name) of the same group has no PASIDs",
-            hint: "topology.list says what each device has",
-            ["name": .text(device.name), "sibling": .text(sibling.name)]
-        )
     }
 
     // MARK: Queues

@@ -54,11 +54,20 @@ extension NestedDomain: NestedTranslation {
 }
 
 extension DriverVIOMMU: GuestSlice {
-    package func setVDevice(virtualID: UInt32, port: any TranslationPort) throws(IOMMUError) {
+    package func setVDevice(_ virtualID: UInt64, port: any TranslationPort) throws(IOMMUError) {
         guard let master = port as? Master else {
             throw IOMMUError(.EINVAL, .otherSMMU, "the device is behind another SMMU than the viommu")
         }
-        try setVDevice(virtualID: virtualID, master: master)
+        guard let streamID = UInt32(exactly: virtualID) else {
+            throw IOMMUError(
+                .EINVAL, .badVirtualID, "a guest of an SMMUv3 knows its devices by StreamIDs, which have 32 bits",
+                hint: "take the StreamID that the guest's firmware tables name", ["virt_id": .number(virtualID)])
+        }
+        try setVDevice(virtualID: streamID, master: master)
+    }
+
+    package func removeVDevice(_ virtualID: UInt64) {
+        if let streamID = UInt32(exactly: virtualID) { removeVDevice(virtualID: streamID) }
     }
 
     package func makeNested(_ data: (UInt64, UInt64)) throws(IOMMUError) -> any NestedTranslation {

@@ -12,6 +12,8 @@ extension Reason {
     package static let badStreamID = Reason("bad_stream_id")
     /// There is a device of this name already.
     package static let deviceExists = Reason("device_exists")
+    /// The firmware goes on using memory through the device or a sibling.
+    package static let directRegion = Reason("direct_region")
     /// The devices of a group are behind one SMMU.
     package static let groupSpansSmmus = Reason("group_spans_smmus")
     /// Addresses of 52 bits need the 64 KiB granule.

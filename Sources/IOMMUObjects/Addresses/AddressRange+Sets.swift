@@ -23,6 +23,21 @@ extension AddressRange {
         return free
     }
 
+    /// The same addresses with ranges that touch made one; they are sorted and disjoint.
+    static func joined(_ ranges: [AddressRange]) -> [AddressRange] {
+        var joined: [AddressRange] = []
+        for range in ranges {
+            if let before = joined.last, before.last + 1 == range.start,
+                let both = AddressRange(start: before.start, last: range.last)
+            {
+                joined[joined.count - 1] = both
+            } else {
+                joined.append(range)
+            }
+        }
+        return joined
+    }
+
     /// What both hold; both are sorted and disjoint.
     static func intersection(_ one: [AddressRange], _ other: [AddressRange]) -> [AddressRange] {
         var common: [AddressRange] = []

@@ -4,19 +4,28 @@ import IOMMU
 package struct Area: Equatable {
     /// First byte and, inclusive, the last.
     package var start: UInt64
+    /// Last byte, inclusive.
     package var last: UInt64
     /// Where in the memory object the range begins.
     package var offset: UInt64
     /// Id in the context's table; a memory object outlives its mappings.
     package var memory: ObjectID
+    /// What devices may do there.
     package var access: Access
+    /// Whether the memory was first mapped for writing: copies of a copy may then be writable again, whatever the copy
+    /// between is (`pages->writable`).
+    package var isSourceWritable: Bool
 
-    package init(start: UInt64, last: UInt64, offset: UInt64, memory: ObjectID, access: Access) {
+    /// - Parameter isSourceWritable: nil: as `access` says, for a mapping that is no copy.
+    package init(
+        start: UInt64, last: UInt64, offset: UInt64, memory: ObjectID, access: Access, isSourceWritable: Bool? = nil
+    ) {
         self.start = start
         self.last = last
         self.offset = offset
         self.memory = memory
         self.access = access
+        self.isSourceWritable = isSourceWritable ?? access.allowsWriting
     }
 
     /// Bytes; 0 stands for the whole 64-bit space.

@@ -7,6 +7,8 @@ struct AreaLeaf: Equatable {
 
     private static let headerBytes = 64
     private static let payloadBytes = 16
+    /// ``Area/isSourceWritable``, beside the bits of ``Area/access``.
+    private static let sourceWritable: UInt8 = 0x80
     private static let bytes = headerBytes + capacity * (16 + payloadBytes)
 
     let raw: UnsafeMutableRawPointer
@@ -72,10 +74,12 @@ struct AreaLeaf: Equatable {
     @inline(__always)
     func area(at index: Int) -> Area {
         let payload = payloads + index * Self.payloadBytes
+        let rights = payload.load(fromByteOffset: 12, as: UInt8.self)
         return Area(
             start: starts[index], last: lasts[index], offset: payload.load(as: UInt64.self),
             memory: payload.load(fromByteOffset: 8, as: UInt32.self),
-            access: IOMMU.Access(rawValue: payload.load(fromByteOffset: 12, as: UInt8.self))
+            access: IOMMU.Access(rawValue: rights & ~Self.sourceWritable),
+            isSourceWritable: rights & Self.sourceWritable != 0
         )
     }
 
@@ -86,7 +90,8 @@ struct AreaLeaf: Equatable {
         let payload = payloads + index * Self.payloadBytes
         payload.storeBytes(of: area.offset, as: UInt64.self)
         payload.storeBytes(of: area.memory, toByteOffset: 8, as: UInt32.self)
-        payload.storeBytes(of: area.access.rawValue, toByteOffset: 12, as: UInt8.self)
+        let rights = area.access.rawValue | (area.isSourceWritable ? Self.sourceWritable : 0)
+        payload.storeBytes(of: rights, toByteOffset: 12, as: UInt8.self)
     }
 
     /// Moves `count` areas from `source`, which may be this leaf.

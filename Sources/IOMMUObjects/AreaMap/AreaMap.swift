@@ -6,6 +6,7 @@ package final class AreaMap {
     /// More levels than 2⁶⁴ addresses can fill.
     static let maxHeight = 24
 
+    /// Areas in the map.
     package private(set) var count = 0
     /// nil: empty. A leaf if `height` is 0, else a branch.
     var root: UnsafeMutableRawPointer?
@@ -21,6 +22,7 @@ package final class AreaMap {
     /// Where the first area after that leaf begins; the last address if there is none.
     private var pathLimit = UInt64.max
 
+    /// An empty map.
     package init() {}
 
     deinit {
@@ -30,8 +32,10 @@ package final class AreaMap {
         pathSlots.deallocate()
     }
 
+    /// Whether nothing is mapped.
     package var isEmpty: Bool { count == 0 }
 
+    /// Takes everything out.
     package func removeAll() {
         if let root { deallocate(root, level: height) }
         root = nil
@@ -104,6 +108,7 @@ package final class AreaMap {
         return leaf
     }
 
+    /// The area that holds an address, if one does.
     package func area(containing address: UInt64) -> Area? {
         guard var node = root else { return nil }
         for _ in 0..<height {

@@ -8,12 +8,13 @@ enum AttachRules {
     /// - Throws: `EOPNOTSUPP` for a device without PASIDs, `EINVAL` for a PASID it does not have.
     static func key(_ device: Device, pasid: UInt32?) throws(IOMMUError) -> UInt32 {
         guard let pasid else { return DeviceGroup.ridKey }
-        guard device.group.devices.allSatisfy({ $0.pasidBits > 0 }) else {
+        guard device.pasidBits > 0 else {
             throw IOMMUError(
                 .EOPNOTSUPP, .noPASID, "device \(device.name) has no PASIDs",
                 hint: "topology.list tells the pasid_bits of each device", ["name": .text(device.name)])
         }
-        let bits = device.group.devices.map(\.pasidBits).min() ?? 0
+        // Siblings without PASIDs send none, and are left out.
+        let bits = device.group.devices.map(\.pasidBits).filter { $0 > 0 }.min() ?? 0
         guard pasid != DeviceGroup.ridKey, pasid >> UInt32(bits) == 0 else {
             throw IOMMUError(
                 .EINVAL, .badPASID, "device \(device.name) has the PASIDs 1 to \((UInt32(1) << UInt32(bits)) - 1)",
@@ -51,17 +52,18 @@ enum AttachRules {
     private static func checkRID(_ hwpt: HWPT, on device: Device) throws(IOMMUError) {
         let group = device.group
         let hasPASIDs = group.attachments.keys.contains { $0 != DeviceGroup.ridKey }
-        let isStage1 = !hwpt.isNested && hwpt.paging.domain.stage == 1
-        if !isStage1, hasPASIDs || group.devices.contains(where: { !$0.sharedPASIDs.isEmpty }) {
-            throw IOMMUError(
-                .EBUSY, .pasidsInUse, "PASIDs of device \(device.name) are in use, which needs a stage 1 below it",
-                hint: "detach the PASIDs and unbind shared address spaces first",
-                ["hwpt": .number(UInt64(hwpt.id)), "name": .text(device.name)])
-        }
-        if hasPASIDs, !hwpt.paging.flags.contains(.pasid) {
+        if hasPASIDs, hwpt.isNested || !hwpt.paging.flags.contains(.pasid) {
             throw IOMMUError(
                 .EINVAL, .notPASIDCompatible, "hwpt \(hwpt.id) cannot sit beside attached PASIDs",
-                hint: "allocate it with the flag pasid",
+                hint: "allocate it with the flag pasid, or detach the PASIDs first",
+                ["hwpt": .number(UInt64(hwpt.id)), "name": .text(device.name)])
+        }
+        let isStage1 = !hwpt.isNested && hwpt.paging.domain.stage == 1
+        if !isStage1, group.devices.contains(where: { !$0.sharedPASIDs.isEmpty }) {
+            throw IOMMUError(
+                .EBUSY, .pasidsInUse,
+                "device \(device.name) shares address spaces with processes, which needs a stage 1 of its own",
+                hint: "unbind the shared address spaces first",
                 ["hwpt": .number(UInt64(hwpt.id)), "name": .text(device.name)])
         }
     }

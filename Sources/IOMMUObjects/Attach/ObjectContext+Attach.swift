@@ -3,9 +3,14 @@ import IOMMU
 extension ObjectContext {
     // MARK: Attach
 
+    /// `VFIO_DEVICE_ATTACH_IOMMUFD_PT` of a device, or PASID, that has none.
+    ///
+    /// - Throws: `ENOENT`, `ENODEV`; `EBUSY` if it is attached, `EINVAL` where group, PASID or hwpt do not fit,
+    ///   `EADDRINUSE` where mappings meet reserved regions, and what its driver says. Then nothing has changed.
     package func attach(device id: ObjectID, to pt: ObjectID, pasid: UInt32?) throws(IOMMUError) -> ObjectID {
         let object = try deviceObject(id)
         let key = try AttachRules.key(object.device, pasid: pasid)
+        try checkTarget(pt, for: id)
         if let hwpt = object.attachments[key] {
             throw IOMMUError(
                 .EBUSY, .alreadyAttached, "device \(object.device.name) is attached to hwpt \(hwpt.id)",
@@ -39,6 +44,7 @@ extension ObjectContext {
         } else {
             try GroupSwitch(group, key: key, to: hwpt.target).commit()
             group.attachments[key] = GroupAttachment(hwpt: hwpt, devices: [object])
+            if key == DeviceGroup.ridKey { group.nameEvents(through: hwpt) }
         }
         hwpt.paging.ioas.add(reservations)
         object.attachments[key] = hwpt
@@ -55,6 +61,16 @@ extension ObjectContext {
                 "group": .number(UInt64(object.device.group.id)), "hwpt": .number(UInt64(attachment.hwpt.id)),
                 "sibling": .text(sibling),
             ])
+    }
+
+    /// `ENOENT`, `EINVAL`: whether `pt` is something to attach to, before how the device is attached matters.
+    private func checkTarget(_ pt: ObjectID, for device: ObjectID) throws(IOMMUError) {
+        guard let target = table[pt] else {
+            throw AttachRules.unknownPT(pt, .ENOENT).with("device", .number(UInt64(device)))
+        }
+        guard target is HWPT || target is IOAS else {
+            throw AttachRules.wrongKind(target).with("device", .number(UInt64(device)))
+        }
     }
 
     /// The hwpt that `pt` stands for; an IOAS's automatic one is reused or made.
@@ -81,9 +97,14 @@ extension ObjectContext {
 
     // MARK: Replace
 
+    /// `VFIO_DEVICE_ATTACH_IOMMUFD_PT` of what is attached: the whole group moves at once.
+    ///
+    /// - Throws: as ``attach(device:to:pasid:)``, and `EINVAL` if it is not attached; then the old one is still at
+    ///   work.
     package func replace(device id: ObjectID, with pt: ObjectID, pasid: UInt32?) throws(IOMMUError) -> ObjectID {
         let object = try deviceObject(id)
         let key = try AttachRules.key(object.device, pasid: pasid)
+        try checkTarget(pt, for: id)
         guard object.attachments[key] != nil, let attachment = object.device.group.attachments[key] else {
             throw IOMMUError(
                 .EINVAL, .notAttached, "device \(object.device.name) is not attached", hint: "use device.attach",
@@ -120,6 +141,7 @@ extension ObjectContext {
         try GroupSwitch(group, key: key, to: hwpt.target).commit()
         ioas.add(reservations)
         attachment.hwpt = hwpt
+        if key == DeviceGroup.ridKey { group.nameEvents(through: hwpt) }
         for object in attachment.devices {
             if key == DeviceGroup.ridKey, oldIOAS !== ioas { oldIOAS.removeReservations(of: object) }
             object.attachments[key] = hwpt
@@ -132,6 +154,7 @@ extension ObjectContext {
 
     // MARK: Detach
 
+    /// `VFIO_DEVICE_DETACH_IOMMUFD_PT`; nothing changes if it is not attached. `ENOENT`, `ENODEV`.
     package func detach(device id: ObjectID, pasid: UInt32?) throws(IOMMUError) {
         let object = try deviceObject(id)
         let key = try AttachRules.key(object.device, pasid: pasid)
@@ -148,6 +171,7 @@ extension ObjectContext {
         if attachment.devices.isEmpty {
             group.attachments[key] = nil
             for device in group.devices { device.block(key: key) }
+            if key == DeviceGroup.ridKey { group.nameEvents(through: nil) }
             failFaults(of: group, key: key, through: hwpt)
         } else {
             hwpt.faultQueue?.failAll(of: object.device, pasid: key == DeviceGroup.ridKey ? nil : key, hwpt: hwpt)

@@ -1,6 +1,7 @@
 import IOMMU
 
 extension ObjectContext {
+    /// `IOMMU_DESTROY`. `ENOENT` for an unknown id, `EBUSY` while anything refers to it, and for a bound device.
     package func destroy(object id: ObjectID) throws(IOMMUError) {
         guard let object = table[id] else {
             throw IOMMUError(

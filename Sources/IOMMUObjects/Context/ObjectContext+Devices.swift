@@ -3,6 +3,8 @@ import IOMMU
 extension ObjectContext {
     // MARK: Bind
 
+    /// `VFIO_DEVICE_BIND_IOMMUFD`. `ENODEV` for an unknown name, `EBUSY` for what somebody has, `EINVAL` for a device
+    /// that is not coherent or that the firmware uses, `EDQUOT`.
     package func bind(deviceNamed name: String) throws(IOMMUError) -> (device: ObjectID, group: UInt32?) {
         let device = try registry.device(named: name)
         if let problem = bindingProblem(of: device) { throw problem }
@@ -24,13 +26,37 @@ extension ObjectContext {
                 hint: "go on with its device object, or end that with device.unbind",
                 ["name": .text(device.name), "device": .number(UInt64(device.handle?.id ?? 0))])
         }
-        guard device.description.coherent else {
-            return IOMMUError(
-                .EINVAL, .notCacheCoherent, "device \(device.name) is not cache-coherent with the processors",
-                hint: "only coherent devices can be bound", ["name": .text(device.name)])
-        }
+        guard device.description.coherent else { return incoherence(of: device) }
+        if let problem = directRegionProblems(of: device).first { return problem }
         if let owner = device.group.owner, owner !== self { return ownedElsewhere(device, owner) }
         return nil
+    }
+
+    func incoherence(of device: Device) -> IOMMUError {
+        IOMMUError(
+            .EINVAL, .notCacheCoherent, "device \(device.name) is not cache-coherent with the processors",
+            hint: "only coherent devices can be bound", ["name": .text(device.name)])
+    }
+
+    /// The regions that the firmware goes on using through this device or a sibling: whoever binds it would take them
+    /// away (`require_direct`).
+    func directRegionProblems(of device: Device) -> [IOMMUError] {
+        device.group.devices.flatMap { member in
+            member.description.reserved.filter { $0.kind == .direct }.map { region in
+                let what = member === device ? "it" : "\(member.name) of the same group \(device.group.id)"
+                return IOMMUError(
+                    .EINVAL, .directRegion,
+                    "the firmware uses memory at \(hexadecimal(region.range.start)) through \(what)",
+                    hint: "such a device stays with the system; only direct_relaxable regions can be given up",
+                    [
+                        "name": .text(device.name), "device": .text(member.name),
+                        "region": .object([
+                            .init("start", .hex(region.range.start)), .init("last", .hex(region.range.last)),
+                            .init("type", .text(region.kind.rawValue)),
+                        ]),
+                    ])
+            }
+        }
     }
 
     func ownedElsewhere(_ device: Device, _ owner: ObjectContext) -> IOMMUError {
@@ -47,6 +73,7 @@ extension ObjectContext {
             ])
     }
 
+    /// Like closing the vfio descriptor: the device is detached, and blocked with its group. `ENOENT`.
     package func unbind(device id: ObjectID) throws(IOMMUError) {
         unbind(try table.object(id, .device, as: DeviceObject.self))
     }
@@ -58,7 +85,7 @@ extension ObjectContext {
         if !device.isRemoved {
             for key in object.attachments.keys.sorted(by: >) { detach(object, key: key) }
             failFaults(of: device)
-            if let vdevice = object.vdevice { release(vdevice) }
+            if let vdevice = object.vdevice { bury(vdevice) }
             leaveGroup(device)
             emit(.device(DeviceEvent(name: device.name, action: .unbound)))
         }
@@ -75,10 +102,12 @@ extension ObjectContext {
 
     // MARK: Facts
 
+    /// The name of a bound device, unplugged or not. `ENOENT`.
     package func name(ofDevice device: ObjectID) throws(IOMMUError) -> String {
         try table.object(device, .device, as: DeviceObject.self).device.name
     }
 
+    /// `IOMMU_GET_HW_INFO`. `ENOENT`, `ENODEV`.
     package func hardwareInfo(device id: ObjectID) throws(IOMMUError) -> HardwareInfo {
         let device = try device(id)
         return device.driver.hardwareInfo(of: device.description)

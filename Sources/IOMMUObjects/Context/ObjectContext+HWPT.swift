@@ -6,6 +6,10 @@ extension ObjectContext {
         [], .nestParent, .dirtyTracking, .pasid, [.dirtyTracking, .pasid],
     ]
 
+    /// `IOMMU_HWPT_ALLOC`: fully formed and linked to its IOAS.
+    ///
+    /// - Throws: `ENOENT`, `ENODEV`; `EINVAL` for an unknown or unfit `pt`, `EOPNOTSUPP` for flags and data that do not
+    ///   go together, `EIO` for an illegal stage 1 of a guest, `EADDRINUSE`, `ENOSPC`, `ENOMEM`, `EDQUOT`.
     package func allocateHWPT(_ request: HWPTRequest) throws(IOMMUError) -> ObjectID {
         let device = try device(request.device)
         guard let target = table[request.pt] else { throw AttachRules.unknownPT(request.pt, .EINVAL) }
@@ -138,10 +142,15 @@ extension ObjectContext {
         return hwpt
     }
 
+    /// `IOMMU_HWPT_SET_DIRTY_TRACKING`. `ENOENT`; `EOPNOTSUPP` if it was not allocated for it.
     package func setDirtyTracking(hwpt id: ObjectID, enabled: Bool) throws(IOMMUError) {
         try pagingHWPT(id).domain.setDirtyTracking(enabled)
     }
 
+    /// `IOMMU_HWPT_GET_DIRTY_BITMAP`, where a hole is refused instead of ending the answer.
+    ///
+    /// - Throws: `ENOENT`, `EOPNOTSUPP`; `EINVAL` for misalignment, page sizes that are no powers of two and holes,
+    ///   `EOVERFLOW`, `EMSGSIZE`. Then nothing is cleared.
     package func dirtyBitmap(
         hwpt id: ObjectID, _ request: DirtyRequest
     ) throws(IOMMUError) -> (bitmap: [UInt8], dirty: UInt64) {
@@ -155,6 +164,12 @@ extension ObjectContext {
         }
         guard request.length > 0, (request.iova | request.length) & (request.pageSize - 1) == 0 else {
             throw refusal(.EINVAL, .misaligned, "iova and length have to be multiples of page_size, and length not 0")
+        }
+        guard (request.iova | request.length) & (hwpt.ioas.alignment - 1) == 0 else {
+            throw refusal(
+                .EINVAL, .misaligned, "iova and length have to be multiples of \(hwpt.ioas.alignment) bytes",
+                hint: "page_size may be smaller; ioas.iova_ranges tells the alignment"
+            ).with("alignment", .hex(hwpt.ioas.alignment))
         }
         guard let range = AddressRange(start: request.iova, length: request.length) else {
             throw refusal(.EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space")

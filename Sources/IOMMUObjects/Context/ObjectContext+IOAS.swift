@@ -4,6 +4,7 @@ extension ObjectContext {
     @inline(__always)
     func ioas(_ id: ObjectID) throws(IOMMUError) -> IOAS { try table.object(id, .ioas, as: IOAS.self) }
 
+    /// `IOMMU_IOAS_ALLOC`. `EDQUOT`.
     package func allocateIOAS() throws(IOMMUError) -> ObjectID {
         try chargeObject()
         let ioas = IOAS()
@@ -13,11 +14,44 @@ extension ObjectContext {
 
     // MARK: Map
 
+    /// `IOMMU_IOAS_MAP_FILE`, into every hwpt of the IOAS.
+    ///
+    /// - Throws: `EOVERFLOW`, `EINVAL`, `ENOENT`, `EPERM` for memory that cannot be written, `EEXIST`, `ENOSPC`,
+    ///   `EDQUOT`, `ENOMEM`. Then nothing has changed.
     package func map(ioas id: ObjectID, _ request: MapRequest) throws(IOMMUError) -> UInt64 {
+        try checkRequest(request, ioas: id)
         let ioas = try ioas(id)
         let memory = try memory(request.memory)
         return try map(
             ioas, ioas.hwpts, memory, at: memories.location(of: request.memory), request, isCharged: false)
+    }
+
+    /// What iommufd looks at before it looks for the objects: 2⁶⁴ - 1 is no address and no length, and nothing wraps
+    /// in the memory object; then the access.
+    @inline(__always)
+    private func checkRequest(_ request: MapRequest, ioas: ObjectID) throws(IOMMUError) {
+        guard request.access.rawValue != 0, request.length < .max, request.iova != .max,
+            !request.offset.addingReportingOverflow(request.length).overflow
+        else { throw badRequest(request, ioas: ioas) }
+    }
+
+    private func badRequest(_ request: MapRequest, ioas: ObjectID) -> IOMMUError {
+        let isWide =
+            request.length == .max || request.iova == .max
+            || request.offset.addingReportingOverflow(request.length).overflow
+        guard isWide else { return Self.noAccess(ioas) }
+        return IOMMUError(
+            .EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space or of the memory object",
+            [
+                "ioas": .number(UInt64(ioas)), "iova": .hex(request.iova ?? 0), "length": .hex(request.length),
+                "offset": .hex(request.offset),
+            ])
+    }
+
+    static func noAccess(_ ioas: ObjectID) -> IOMMUError {
+        IOMMUError(
+            .EINVAL, .noAccess, "a mapping allows reading, writing or both",
+            hint: "name one in access, or leave access out for both", ["ioas": .number(UInt64(ioas))])
     }
 
     /// - Parameter hwpts: Those of the IOAS, held by the caller: so none has to be held for each mapping.
@@ -26,18 +60,13 @@ extension ObjectContext {
         _ ioas: IOAS, _ hwpts: ContiguousArray<PagingHWPT>, _ memory: MemoryObject, at location: UInt64,
         _ request: MapRequest, isCharged: Bool
     ) throws(IOMMUError) -> UInt64 {
-        guard request.access.rawValue != 0 else {
-            throw IOMMUError(
-                .EINVAL, .noAccess, "a mapping allows reading, writing or both",
-                hint: "name one in access, or leave access out for both", ["ioas": .number(UInt64(ioas.id))])
-        }
         guard memory.isWritable || !request.access.allowsWriting else {
             throw IOMMUError(
                 .EPERM, .memoryNotWritable, "memory object \(request.memory) cannot be written",
                 hint: "map it for reading, or pass a writable descriptor without F_SEAL_WRITE",
                 ["ioas": .number(UInt64(ioas.id)), "memory": .number(UInt64(request.memory))])
         }
-        try ioas.checkShape(iova: request.iova ?? 0, length: request.length, offset: request.offset)
+        try ioas.checkShape(iova: request.iova ?? 0, length: request.length)
         try checkRange(of: memory, id: request.memory, offset: request.offset, length: request.length)
         return try enter(
             ioas, hwpts, memory, at: location, id: request.memory, offset: request.offset, length: request.length,
@@ -46,22 +75,24 @@ extension ObjectContext {
 
     /// Chooses the IOVA where none is given, charges the account if need be and enters the mapping everywhere.
     @inline(__always)
-    private func enter(
+    func enter(
         _ ioas: IOAS, _ hwpts: ContiguousArray<PagingHWPT>, _ memory: MemoryObject, at location: UInt64, id: ObjectID,
-        offset: UInt64, length: UInt64, fixed: UInt64?, access: Access, isCharged: Bool
+        offset: UInt64, length: UInt64, fixed: UInt64?, access: Access, isSourceWritable: Bool? = nil, isCharged: Bool
     ) throws(IOMMUError) -> UInt64 {
-        let physical = location &+ offset
         let iova: UInt64
         if let fixed {
             try ioas.checkUsable(iova: fixed, length: length)
             iova = fixed
         } else {
-            iova = try ioas.allocate(length: length, physical: physical)
+            iova = try ioas.allocate(length: length, offset: offset)
         }
+        try ioas.checkOffset(offset, iova: iova, length: length)
         if !isCharged { try chargeMappings(1, bytes: length) }
         do {
-            let area = Area(start: iova, last: iova &+ (length &- 1), offset: offset, memory: id, access: access)
-            try ioas.insert(area, physical: physical, hwpts)
+            let area = Area(
+                start: iova, last: iova &+ (length &- 1), offset: offset, memory: id, access: access,
+                isSourceWritable: isSourceWritable)
+            try ioas.insert(area, physical: location &+ offset, hwpts)
         } catch {
             if !isCharged { releaseMappings(1, bytes: length) }
             throw error
@@ -92,8 +123,9 @@ extension ObjectContext {
         account.release(bytes, of: .mappedBytes)
     }
 
+    /// All or none, with `index` in the refusal; as ``map(ioas:_:)``.
     package func map(ioas id: ObjectID, many requests: [MapRequest]) throws(IOMMUError) -> [UInt64] {
-        let ioas = try ioas(id)
+        let ioas = try ioas(id, for: requests)
         let charged = chargeTogether(requests)
         var iovas: [UInt64] = []
         iovas.reserveCapacity(requests.count)
@@ -105,6 +137,7 @@ extension ObjectContext {
                 let memory = try memory(id)
                 let location = memories.location(of: id)
                 while iovas.count < requests.count, requests[iovas.count].memory == id {
+                    try checkRequest(requests[iovas.count], ioas: ioas.id)
                     iovas.append(
                         try map(ioas, hwpts, memory, at: location, requests[iovas.count], isCharged: charged != nil))
                 }
@@ -122,6 +155,22 @@ extension ObjectContext {
         return iovas
     }
 
+    /// Where there is no such IOAS, a request that could go nowhere is what is told.
+    private func ioas(_ id: ObjectID, for requests: [MapRequest]) throws(IOMMUError) -> IOAS {
+        do {
+            return try ioas(id)
+        } catch {
+            for (index, request) in requests.enumerated() {
+                do {
+                    try checkRequest(request, ioas: id)
+                } catch {
+                    throw error.with("index", .number(UInt64(index)))
+                }
+            }
+            throw error
+        }
+    }
+
     /// Takes room for all of them at once; returns the bytes. `nil` if there is not enough: then they are charged one
     /// by one, so that the refusal names the first one too many.
     private func chargeTogether(_ requests: [MapRequest]) -> UInt64? {
@@ -137,7 +186,7 @@ extension ObjectContext {
 
     /// Takes out one mapping; the caller flushes.
     @inline(__always)
-    private func remove(at iova: UInt64, from ioas: IOAS) {
+    func remove(at iova: UInt64, from ioas: IOAS) {
         guard let area = ioas.areas.first(endingAtOrAfter: iova)?.area else { return }
         ioas.remove(area)
         memories[area.memory]?.mappings -= 1
@@ -146,15 +195,19 @@ extension ObjectContext {
 
     // MARK: Unmap
 
+    /// `IOMMU_IOAS_UNMAP`: whole mappings, several at once; 0 and 2⁶⁴ - 1 stand for all.
+    ///
+    /// - Returns: bytes.
+    /// - Throws: `ENOENT` for an unknown IOAS, nothing there or a mapping that would be cut; `EINVAL`, `EOVERFLOW`.
     package func unmap(ioas id: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> UInt64 {
         let ioas = try ioas(id)
         if iova == 0, length == .max { return unmapAll(ioas) }
-        guard length > 0 else {
+        guard length > 0 || iova == .max else {
             throw ioas.refusal(
                 .EINVAL, .zeroLength, "nothing is named to be unmapped", iova, length,
                 hint: "iova 0 with length 0xffffffffffffffff unmaps everything")
         }
-        let (last, overflow) = iova.addingReportingOverflow(length - 1)
+        let (last, overflow) = iova.addingReportingOverflow(length &- 1)
         // As in iommufd, 2⁶⁴ - 1 is no address and, but for everything, no length.
         guard !overflow, iova < .max, length < .max else {
             throw ioas.refusal(
@@ -184,86 +237,5 @@ extension ObjectContext {
         releaseMappings(ioas.areas.count, bytes: bytes)
         ioas.removeAllMappings()
         return bytes
-    }
-
-    // MARK: Copy
-
-    package func copy(
-        from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?,
-        access: Access
-    ) throws(IOMMUError) -> UInt64 {
-        let (from, to) = (try ioas(source), try ioas(destination))
-        guard !access.isEmpty else {
-            throw IOMMUError(
-                .EINVAL, .noAccess, "a mapping allows reading, writing or both",
-                hint: "name one in access, or leave access out for both", ["ioas": .number(UInt64(destination))])
-        }
-        let pieces = try pieces(of: from, iova: iova, length: length, access: access)
-        guard let start = pieces.first else { return iova }
-        try to.checkShape(iova: fixed ?? 0, length: length, offset: start.offset)
-        for piece in pieces { try to.checkShape(iova: 0, length: piece.length, offset: piece.offset) }
-        let physical = memories.location(of: start.memory) &+ start.offset
-        let target: UInt64
-        if let fixed {
-            try to.checkUsable(iova: fixed, length: length)
-            target = fixed
-        } else {
-            target = try to.allocate(length: length, physical: physical)
-        }
-        var next = target
-        do {
-            for piece in pieces {
-                _ = try enter(
-                    to, to.hwpts, try memory(piece.memory), at: memories.location(of: piece.memory), id: piece.memory,
-                    offset: piece.offset, length: piece.length, fixed: next, access: access, isCharged: false)
-                next &+= piece.length
-            }
-        } catch {
-            var undone = target
-            for piece in pieces where undone < next {
-                remove(at: undone, from: to)
-                undone &+= piece.length
-            }
-            to.flush()
-            throw error
-        }
-        return target
-    }
-
-    /// What is mapped there, cut to the range: `ENOENT` for a hole, `EPERM` for writing what is read-only.
-    private func pieces(
-        of ioas: IOAS, iova: UInt64, length: UInt64, access: Access
-    ) throws(IOMMUError) -> [Area] {
-        guard length > 0 else {
-            throw ioas.refusal(.EINVAL, .zeroLength, "a mapping has at least one byte", iova, length)
-        }
-        let (last, overflow) = iova.addingReportingOverflow(length - 1)
-        guard !overflow else {
-            throw ioas.refusal(
-                .EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space", iova, length)
-        }
-        var pieces: [Area] = []
-        var next = iova
-        var position = ioas.areas.first(endingAtOrAfter: iova)
-        while true {
-            guard let here = position, here.start <= next else {
-                throw ioas.refusal(
-                    .ENOENT, .notMapped, "the source range has a hole", next, last &- next &+ 1,
-                    hint: "ioas.mappings lists what is mapped")
-            }
-            var area = here.area
-            guard !access.allowsWriting || area.access.allowsWriting else {
-                throw ioas.refusal(
-                    .EPERM, .copyAddsWrite, "a read-only mapping cannot be copied as a writable one", area.start,
-                    area.length, hint: "copy it with access read")
-            }
-            area.offset &+= next &- area.start
-            area.start = next
-            area.last = min(area.last, last)
-            pieces.append(area)
-            guard area.last < last else { return pieces }
-            next = area.last &+ 1
-            position = here.next
-        }
     }
 }

@@ -7,10 +7,12 @@ extension ObjectContext {
         return (ioas.usable, ioas.alignment)
     }
 
+    /// `IOMMU_IOAS_ALLOW_IOVAS`: replaces the list; none allows everything. `ENOENT`, `EINVAL`, `EADDRINUSE`.
     package func allowIOVAs(ioas id: ObjectID, ranges: [AddressRange]) throws(IOMMUError) {
         try ioas(id).allow(ranges)
     }
 
+    /// At most `limit` mappings from the first that ends at or after `start`. `ENOENT`, `EINVAL`.
     package func mappings(
         ioas id: ObjectID, from start: UInt64, limit: Int
     ) throws(IOMMUError) -> (mappings: [MappingDescription], next: UInt64?) {
@@ -32,8 +34,10 @@ extension ObjectContext {
         return (mappings, nil)
     }
 
+    /// `IOMMU_OPTION_HUGE_PAGES`. `ENOENT`.
     package func hugePages(ioas id: ObjectID) throws(IOMMUError) -> Bool { try ioas(id).usesHugePages }
 
+    /// `IOMMU_OPTION_HUGE_PAGES`. `ENOENT`; `EINVAL` once tables have mappings, `EADDRINUSE` for one that is no page.
     package func setHugePages(ioas id: ObjectID, _ enabled: Bool) throws(IOMMUError) {
         let ioas = try ioas(id)
         guard enabled != ioas.usesHugePages else { return }

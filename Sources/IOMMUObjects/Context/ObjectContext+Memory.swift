@@ -2,6 +2,7 @@ import Glibc
 import IOMMU
 
 extension ObjectContext {
+    /// Takes a client's memfd. `EINVAL` for anything else, `EFBIG`, `EDQUOT`, `ENOMEM`.
     package func importMemory(
         descriptor: Int32, name: String?
     ) throws(IOMMUError) -> (memory: ObjectID, size: UInt64) {
@@ -21,6 +22,7 @@ extension ObjectContext {
         }
     }
 
+    /// A memfd of the daemon's. `EINVAL`, `EFBIG`, `EDQUOT`, `ENOMEM`, `EMFILE`.
     package func createMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> ObjectID {
         guard size > 0 else {
             throw IOMMUError(.EINVAL, .zeroLength, "a memory object has at least one byte", ["size": .hex(size)])
@@ -59,10 +61,13 @@ extension ObjectContext {
         }
     }
 
+    /// The memfd once more, for the caller to close. `ENOENT`, `EMFILE`.
     package func exportMemory(_ memory: ObjectID) throws(IOMMUError) -> Int32 {
         try self.memory(memory).duplicateDescriptor()
     }
 
+    /// `ENOENT`; `EINVAL` beyond the object, `EMSGSIZE` beyond ``ContextLimits/transfer``, `EIO` where it was
+    /// truncated.
     package func readMemory(
         _ memory: ObjectID, offset: UInt64, length: UInt64
     ) throws(IOMMUError) -> [UInt8] {
@@ -78,6 +83,7 @@ extension ObjectContext {
         return bytes
     }
 
+    /// As ``readMemory(_:offset:length:)``, and `EPERM` for what cannot be written.
     package func writeMemory(_ memory: ObjectID, offset: UInt64, bytes: [UInt8]) throws(IOMMUError) {
         let object = try self.memory(memory)
         try checkTransfer(UInt64(bytes.count))
@@ -113,6 +119,7 @@ extension ObjectContext {
         }
     }
 
+    /// `ENOENT`; `EBUSY` while it is mapped anywhere.
     package func closeMemory(_ memory: ObjectID) throws(IOMMUError) {
         let object = try self.memory(memory)
         guard object.mappings == 0 else {

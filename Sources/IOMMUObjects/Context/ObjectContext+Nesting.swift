@@ -34,6 +34,10 @@ extension ObjectContext {
         }
     }
 
+    /// `IOMMU_HWPT_INVALIDATE` of a viommu.
+    ///
+    /// - Throws: `ENOENT`; `EINVAL` for the type or a target that takes none, `EOPNOTSUPP` for a nested hwpt, `EIO` for
+    ///   a command that is not a guest's, with `handled`.
     package func invalidate(
         target id: ObjectID, type: String, entries: [(UInt64, UInt64)]
     ) throws(IOMMUError) -> Int {
@@ -74,6 +78,8 @@ extension ObjectContext {
 
     // MARK: Virtual IOMMUs
 
+    /// `IOMMU_VIOMMU_ALLOC`. `ENOENT`, `ENODEV`; `EOPNOTSUPP` for the type or without nesting, `EINVAL` for an hwpt
+    /// that is no nest parent of the device's IOMMU, `EDQUOT`.
     package func allocateVIOMMU(device id: ObjectID, hwpt: ObjectID, type: String) throws(IOMMUError) -> ObjectID {
         let device = try device(id)
         guard type == device.driver.traits.virtualType else {
@@ -106,6 +112,8 @@ extension ObjectContext {
         }
     }
 
+    /// `IOMMU_VDEVICE_ALLOC`. `ENOENT`, `ENODEV`; `EEXIST` for what is taken, `EINVAL` for a device of another IOMMU or
+    /// an id that the hardware has no bits for, `EOPNOTSUPP` for a device of several streams, `EDQUOT`.
     package func allocateVDevice(
         viommu id: ObjectID, device: ObjectID, virtualID: UInt64
     ) throws(IOMMUError) -> ObjectID {
@@ -117,9 +125,6 @@ extension ObjectContext {
         guard viommu.hwpt.driver === object.device.driver else {
             throw Self.otherSMMU(members)
         }
-        guard virtualID <= UInt64(UInt32.max) else {
-            throw IOMMUError(.EINVAL, .badVirtualID, "a virtual StreamID has 32 bits", members)
-        }
         guard object.device.description.streamIDs.count == 1 else {
             throw IOMMUError(
                 .EOPNOTSUPP, .severalStreams, "device \(object.device.name) has more than one StreamID", members)
@@ -129,7 +134,6 @@ extension ObjectContext {
                 .EEXIST, .vdeviceExists, "device \(object.device.name) has a vdevice already",
                 hint: "object.destroy ends that one", members)
         }
-        let virtualID = UInt32(truncatingIfNeeded: virtualID)
         guard viommu.vdevices[virtualID] == nil else {
             throw IOMMUError(
                 .EEXIST, .virtualIDTaken, "another device of the viommu has that virtual StreamID",
@@ -137,10 +141,10 @@ extension ObjectContext {
         }
         try chargeObject()
         do {
-            try viommu.slice.setVDevice(virtualID: virtualID, port: object.device.port)
+            try viommu.slice.setVDevice(virtualID, port: object.device.port)
         } catch {
             releaseObject()
-            throw error
+            throw error.with("viommu", .number(UInt64(id))).with("device", .number(UInt64(device)))
         }
         let vdevice = VDevice(viommu: viommu, device: object, virtualID: virtualID)
         viommu.vdevices[virtualID] = vdevice
@@ -150,15 +154,27 @@ extension ObjectContext {
     }
 
     func release(_ vdevice: VDevice) {
-        vdevice.viommu.slice.removeVDevice(virtualID: vdevice.virtualID)
-        vdevice.viommu.vdevices[vdevice.virtualID] = nil
-        vdevice.device.vdevice = nil
+        unlink(vdevice)
         table.remove(vdevice)
         releaseObject()
     }
 
+    /// Its device goes while it is there: the id is not given to another object, so that a late `object.destroy` meets
+    /// no stranger (`iommufd_object_tombstone_user`). What it was charged for stays charged.
+    func bury(_ vdevice: VDevice) {
+        unlink(vdevice)
+        table.bury(vdevice)
+    }
+
+    private func unlink(_ vdevice: VDevice) {
+        vdevice.viommu.slice.removeVDevice(vdevice.virtualID)
+        vdevice.viommu.vdevices[vdevice.virtualID] = nil
+        vdevice.device.vdevice = nil
+    }
+
     // MARK: Virtual events
 
+    /// `IOMMU_VEVENTQ_ALLOC`. `ENOENT`; `EINVAL` for the depth, `EOPNOTSUPP` for the type, `EEXIST`, `EDQUOT`.
     package func allocateVEventQueue(
         viommu id: ObjectID, type: String, depth: UInt32
     ) throws(IOMMUError) -> ObjectID {
@@ -184,6 +200,7 @@ extension ObjectContext {
         return queue.id
     }
 
+    /// At most `max` events, oldest first. `ENOENT`, `EINVAL`.
     package func readVirtualEvents(_ queue: ObjectID, max: Int) throws(IOMMUError) -> [VirtualEvent] {
         let queue = try table.object(queue, .veventq, as: VEventQueue.self)
         guard max > 0 else {

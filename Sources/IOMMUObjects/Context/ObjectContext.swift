@@ -2,36 +2,49 @@ import IOMMU
 
 /// The iommufd operations of one session, on whatever drivers its devices have: what one open of `/dev/iommu` can do.
 ///
-/// It is the kernel's object model in Swift: IOAS, hwpt, group, fault queue, viommu. What a backend has besides hangs on
-/// it as a ``ContextCompanion``.
+/// It is the kernel's object model in Swift: IOAS, hwpt, group, fault queue, viommu. What a backend has besides hangs
+/// on it as a ``ContextCompanion``.
 package final class ObjectContext: IOMMUContext {
+    /// The devices of its backend.
     package let registry: DeviceRegistry
     package let id: ContextID
     /// What other sessions are told when this one holds something.
     package let owner: String
     /// What its user's sessions hold together.
     package let account: Account
+    /// Bounds on what it can make the daemon hold.
     package let limits: ContextLimits
 
     /// The iommufd id space.
     package internal(set) var table = ObjectTable()
+    /// The memory objects of the session.
     package internal(set) var memories = MemoryTable()
     /// Those that count against `memory_bytes`; imported ones belong to the client.
     var createdMemories: Set<ObjectIdentifier> = []
+    /// In all IOASes together.
     package internal(set) var mappedBytes: UInt64 = 0
     /// In all IOASes together.
     package internal(set) var mappingCount = 0
+    /// Everything has been freed.
     package private(set) var isClosed = false
     /// What other parts of the backend keep for this context, in the order in which it is torn down.
     package private(set) var companions: [any ContextCompanion] = []
 
-    // What the backend can do beyond the object model.
+    // MARK: What the backend can do beyond the object model
+
+    /// ``Capability/deviceDMA``
     package var deviceDMA: (any DeviceDMA)?
+    /// ``Capability/sharedAddressing``
     package var sharedAddressing: (any SharedAddressing)?
+    /// ``Capability/acceleratorQueues``
     package var acceleratorQueues: (any AcceleratorQueues)?
+    /// ``Capability/smmuInspection``
     package var smmuInspection: (any SMMUInspection)?
+    /// ``Capability/tlbBroadcast``
     package var tlbBroadcast: (any TLBBroadcast)?
+    /// ``Capability/bareSMMUs``
     package var bareSMMUs: (any BareSMMUs)?
+    /// ``Capability/descriptorExport``
     package var descriptorExport: (any DescriptorExport)?
 
     /// How devices refer to this context without keeping it.
@@ -95,7 +108,7 @@ package final class ObjectContext: IOMMUContext {
     ///
     /// - Parameter descriptors: file descriptors that come with it.
     package func chargeObject(descriptors: UInt64 = 0) throws(IOMMUError) {
-        guard objectCount < limits.objects else {
+        guard objectCount + table.tombstones < limits.objects else {
             throw .overLimit(limits.objects, of: "objects", key: "objects_per_session")
         }
         try account.charge(1, of: .objects)
@@ -107,6 +120,7 @@ package final class ObjectContext: IOMMUContext {
         }
     }
 
+    /// Gives back what ``chargeObject(descriptors:)`` took.
     package func releaseObject(descriptors: UInt64 = 0) {
         account.release(1, of: .objects)
         account.release(descriptors, of: .descriptors)
@@ -114,10 +128,12 @@ package final class ObjectContext: IOMMUContext {
 
     // MARK: Objects
 
+    /// How many ``objects()`` there are.
     package var objectCount: Int {
         companions.reduce(table.count + memories.count) { $0 + $1.objectCount }
     }
 
+    /// The iommufd id space, memory objects, and what companions have, each in id order.
     package func objects() -> [ObjectDescription] {
         table.all.map(\.description) + memories.all.map { describe($0.element, id: $0.id) }
             + companions.flatMap { $0.objects() }
@@ -130,6 +146,7 @@ package final class ObjectContext: IOMMUContext {
         return ObjectDescription(kind: "memory", id: id, users: memory.mappings, state: state)
     }
 
+    /// Frees everything in dependency order; the devices end blocked.
     package func close() {
         guard !isClosed else { return }
         isClosed = true
@@ -137,6 +154,8 @@ package final class ObjectContext: IOMMUContext {
         companions = []
         destroyAll()
         for (id, memory) in memories.all { release(memory, id: id) }
+        account.release(UInt64(table.tombstones), of: .objects)
+        table = ObjectTable()
     }
 }
 

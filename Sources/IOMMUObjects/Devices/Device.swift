@@ -6,6 +6,7 @@ package final class Device {
     package let description: DeviceDescription
     /// The IOMMU that its accesses go through.
     package let driver: any TranslationDriver
+    /// Where its driver attaches it.
     package let port: any TranslationPort
     /// It moves with these.
     package let group: DeviceGroup
@@ -21,9 +22,13 @@ package final class Device {
     package internal(set) weak var handle: DeviceObject?
     /// Set once it has been unplugged: whoever still holds it answers ENODEV.
     package internal(set) var isRemoved = false
+    /// The virtual id under which a virtual machine gets the device's events: what it had when it was attached to a
+    /// stage 1 of the guest, until the next attach (`arm_smmu_attach_prepare_vmaster`).
+    var eventID: UInt64?
     /// PASIDs that something besides hwpts holds: address spaces of processes.
     package var sharedPASIDs: Set<UInt32> = []
 
+    /// As clients call it.
     package var name: String { description.name }
 
     init(
@@ -37,13 +42,16 @@ package final class Device {
         self.number = number
     }
 
-    /// Every region of IOVAs that the device cannot use, the MSI window of its bus included.
+    /// Every region of IOVAs that is set aside for the device, the MSI window of its bus included.
     package var reservedRegions: [ReservedRegion] {
         guard description.bus == .pci, let window = ReservedRegion.softwareMSIWindow else {
             return description.reserved
         }
         return description.reserved + [ReservedRegion(range: window, kind: .softwareMSI)]
     }
+
+    /// Those that no IOVA may be in while the device is attached: all but the firmware's that it has given up.
+    package var unusableRegions: [ReservedRegion] { reservedRegions.filter { $0.kind != .directRelaxable } }
 
     /// How many bits a PASID of this device has: what the device and its IOMMU both can; 0: none.
     package var pasidBits: Int { min(description.pasidBits, driver.traits.pasidBits) }

@@ -2,14 +2,17 @@ import IOMMU
 
 /// The devices of a machine and their groups: what all contexts of a backend have in common.
 package final class DeviceRegistry {
+    /// The machine that they are in.
     package unowned let host: any ObjectHost
     /// In the order they were added.
     package private(set) var devices: [Device] = []
+    /// By id.
     package private(set) var groups = IDTable<DeviceGroup>()
     private var devicesByName: [String: Device] = [:]
     /// By ``Device/number``.
     private var isNumberTaken: [Bool] = []
 
+    /// - Parameter host: outlives the registry.
     package init(host: any ObjectHost) { self.host = host }
 
     // MARK: Look-up
@@ -73,7 +76,7 @@ package final class DeviceRegistry {
         let context = device.boundBy
         if let context, let object = device.handle {
             for key in object.attachments.keys.sorted(by: >) { context.detach(object, key: key) }
-            if let vdevice = object.vdevice { context.release(vdevice) }
+            if let vdevice = object.vdevice { context.bury(vdevice) }
         }
         // Siblings may keep the group attached; this device leaves it blocked.
         for key in device.group.attachments.keys { device.block(key: key) }

@@ -11,9 +11,11 @@ struct GroupSwitch {
 
     init(_ devices: [Device], key: UInt32, to target: TranslationTarget) throws(IOMMUError) {
         var steps: [any PreparedTranslation] = []
+        let pasid = key == DeviceGroup.ridKey ? nil : key
         do {
-            for device in devices {
-                steps.append(try device.port.prepare(pasid: key == DeviceGroup.ridKey ? nil : key, target: target))
+            // A device without PASIDs can send none: it has no part in those of its siblings.
+            for device in devices where pasid == nil || device.pasidBits > 0 {
+                steps.append(try device.port.prepare(pasid: pasid, target: target))
             }
         } catch {
             for step in steps.reversed() { step.abandon() }

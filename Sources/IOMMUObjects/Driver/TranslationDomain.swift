@@ -31,7 +31,8 @@ package protocol TranslationDomain: AnyObject {
     ///
     /// - Parameters:
     ///   - pageSize: bytes that one bit stands for, a power of two.
-    ///   - clear: what was dirty is clean from then on.
+    ///   - clear: what was dirty is clean from then on. The hardware has one bit for each leaf, so that clearing part
+    ///     of a leaf clears all of it, as with io-pgtable-arm: whoever tracks in small steps maps without huge pages.
     /// - Returns: bits that were set.
     /// - Throws: `EOPNOTSUPP`, `EINVAL` beyond the aperture or the bitmap.
     func readDirty(
@@ -51,11 +52,11 @@ extension TranslationDomain {
 package protocol GuestSlice: AnyObject {
     /// The virtual machine knows a device by `virtualID` from now on.
     ///
-    /// - Throws: `EEXIST` if the id or the device is taken, `EINVAL` for a device of another IOMMU, `EOPNOTSUPP` for
-    ///   one that cannot have a virtual id.
-    func setVDevice(virtualID: UInt32, port: any TranslationPort) throws(IOMMUError)
+    /// - Throws: `EEXIST` if the id or the device is taken, `EINVAL` for a device of another IOMMU or an id wider than
+    ///   those of its guests' hardware, `EOPNOTSUPP` for a device that cannot have a virtual id.
+    func setVDevice(_ virtualID: UInt64, port: any TranslationPort) throws(IOMMUError)
     /// The id is free again.
-    func removeVDevice(virtualID: UInt32)
+    func removeVDevice(_ virtualID: UInt64)
     /// A guest's stage 1 over the slice.
     ///
     /// - Parameter data: the two words of the guest's configuration, not trusted.

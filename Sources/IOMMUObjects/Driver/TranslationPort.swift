@@ -31,8 +31,10 @@ package protocol PreparedTranslation: AnyObject {
 
 /// What stands for a fault between its driver and whoever answers it; only the driver can read it.
 package struct FaultToken: Sendable, Hashable {
+    /// What the driver makes of it.
     package let rawValue: UInt64
 
+    /// - Parameter rawValue: the driver's.
     package init(rawValue: UInt64) { self.rawValue = rawValue }
 }
 
@@ -43,9 +45,13 @@ package struct DeviceFault: Sendable, Equatable {
         package let rawValue: UInt8
         package init(rawValue: UInt8) { self.rawValue = rawValue }
 
+        /// `IOMMU_PGFAULT_PERM_READ`
         package static let read = Permissions(rawValue: 1)
+        /// `IOMMU_PGFAULT_PERM_WRITE`
         package static let write = Permissions(rawValue: 2)
+        /// `IOMMU_PGFAULT_PERM_EXEC`
         package static let execute = Permissions(rawValue: 4)
+        /// `IOMMU_PGFAULT_PERM_PRIV`
         package static let privileged = Permissions(rawValue: 8)
     }
 

@@ -6,6 +6,7 @@ extension ObjectContext {
     /// More problems than this are not listed.
     private static let maxProblems = 10_000
 
+    /// Every refusal that a layout would meet on these devices, at most 10,000; nothing changes.
     package func check(
         devices selectors: [DeviceSelector], mappings: [CheckedMapping]
     ) throws(IOMMUError) -> [LayoutProblem] {
@@ -67,12 +68,14 @@ extension ObjectContext {
                 report(.EINVAL, .zeroLength, "a mapping has at least one byte")
                 continue
             }
-            guard let range = AddressRange(start: mapping.iova, length: mapping.length), range.last < .max else {
-                report(.EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space")
-                continue
-            }
             if (mapping.iova | mapping.length) & (granule - 1) != 0 {
                 report(.EINVAL, .misaligned, "iova and length have to be multiples of \(granule) bytes")
+            }
+            guard mapping.iova < .max, mapping.length < .max,
+                let range = AddressRange(start: mapping.iova, length: mapping.length)
+            else {
+                report(.EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space")
+                continue
             }
             for (device, format) in formats where !format.aperture.contains(range) {
                 report(
@@ -102,7 +105,7 @@ extension ObjectContext {
     }
 
     private func checkRegions(of device: Device, _ candidates: [Candidate], _ problems: inout [LayoutProblem]) {
-        for region in device.reservedRegions {
+        for region in device.unusableRegions {
             for candidate in candidates where candidate.range.overlaps(region.range) {
                 guard problems.count <= Self.maxProblems else { return }
                 let error = IOMMUError(

@@ -1,10 +1,12 @@
 import IOMMU
 
 extension ObjectContext {
+    /// Why the device can or cannot be bound and attached, sibling by sibling. `ENODEV` for an unknown name.
     package func explain(deviceNamed name: String) throws(IOMMUError) -> DeviceExplanation {
         let device = try registry.device(named: name)
         var reasons: [DeviceExplanation.Obstacle] = []
-        if !device.description.coherent, let problem = bindingProblem(of: device) { reasons.append(.init(problem)) }
+        if !device.description.coherent { reasons.append(.init(incoherence(of: device))) }
+        reasons += directRegionProblems(of: device).map { .init($0) }
         if let owner = device.group.owner, owner !== self {
             for sibling in device.group.devices where sibling.boundBy === owner {
                 reasons.append(held(sibling, by: owner, asking: device))

@@ -40,6 +40,7 @@ package final class FaultQueue: SessionObject {
         super.init(.fault)
     }
 
+    /// The hwpts that it serves.
     package override var users: Int { hwptCount }
     override var state: [IOMMUError.Member] {
         [
@@ -124,10 +125,11 @@ package final class FaultQueue: SessionObject {
 
     // MARK: Endings
 
-    /// Answers with "invalid" whatever the device has open here through `hwpt`, read or not.
+    /// Answers with "invalid" whatever the device has open here through `hwpt`, read or not; through a guest's stage 1
+    /// also what the guest's own PASIDs have.
     func failAll(of device: Device, pasid: UInt32?, hwpt: HWPT) {
         let concerns = { (group: FaultGroup) in
-            group.device.device === device && group.pasid == pasid && group.hwpt === hwpt
+            group.device.device === device && group.hwpt === hwpt && (hwpt.isNested || group.pasid == pasid)
         }
         for group in partial.filter(concerns) { discard(group) }
         partial.removeAll(where: concerns)

@@ -14,46 +14,36 @@ struct AllocationHint {
 }
 
 extension IOAS {
-    private static let largestBlock: UInt64 = 1 << 30
-    private static let middleBlock: UInt64 = 1 << 21
+    /// No choice is more aligned than this: where blocks can be used, it makes one possible.
+    private static let largestAlignment: UInt64 = 2 << 20
 
-    /// The lowest IOVA in the allocatable ranges with room for `length` bytes that begin at `physical`.
+    /// Where IOVAs are chosen: never in the first nor in the last page of the 64-bit space.
+    static let choosable = AddressRange(start: pageSize, last: .max - pageSize)
+
+    /// The lowest IOVA in the allocatable ranges with room for `length` bytes of a memory object from `offset` on
+    /// (`iopt_alloc_iova`).
     ///
-    /// With huge pages the IOVA is congruent to the physical address modulo the largest block that the length can
-    /// hold, so that blocks can be used; where that leaves no room, modulo smaller ones.
+    /// It has the offset's place in its page and is aligned as the length, rounded up to a power of two, but no more
+    /// than the offset, and at most to 2 MiB.
     ///
-    /// - Throws: `ENOSPC`.
-    func allocate(length: UInt64, physical: UInt64) throws(IOMMUError) -> UInt64 {
-        var modulus = preferredModulus(length: length, physical: physical)
-        let least = max(alignment, usesHugePages ? leastModulus(length: length, physical: physical) : Self.pageSize)
-        while true {
-            modulus = max(modulus, least)
-            if let iova = firstHole(
-                length: length, alignment: Alignment(modulus: modulus, residue: physical & (modulus - 1)))
-            {
-                return iova
-            }
-            guard modulus > least else { break }
-            modulus = modulus > Self.middleBlock ? Self.middleBlock : least
+    /// - Throws: `ENOSPC`, `EOVERFLOW` for half of the address space or more.
+    func allocate(length: UInt64, offset: UInt64) throws(IOMMUError) -> UInt64 {
+        guard length < .max / 2 else {
+            throw IOMMUError(
+                .EOVERFLOW, .iovaOverflow, "no IOVA is chosen for a range of \(length) bytes",
+                hint: "name an iova", ["ioas": .number(UInt64(id)), "length": .hex(length)])
+        }
+        let own = offset == 0 ? Self.largestAlignment : offset & (0 &- offset)
+        let modulus = max(min(length.roundedUpToPowerOfTwo, own, Self.largestAlignment), Self.pageSize)
+        if let iova = firstHole(
+            length: length, alignment: Alignment(modulus: modulus, residue: offset & (Self.pageSize - 1)))
+        {
+            return iova
         }
         throw IOMMUError(
             .ENOSPC, .noFreeIOVA, "no free range of \(length) bytes is left in the allowed IOVAs of ioas \(id)",
             hint: "ioas.iova_ranges and ioas.mappings show what is taken; ioas.allow_iovas narrows the choice",
             ["ioas": .number(UInt64(id)), "length": .hex(length)])
-    }
-
-    private func preferredModulus(length: UInt64, physical: UInt64) -> UInt64 {
-        guard usesHugePages else { return Self.pageSize }
-        if length >= Self.largestBlock { return Self.largestBlock }
-        if length >= Self.middleBlock { return Self.middleBlock }
-        return leastModulus(length: length, physical: physical)
-    }
-
-    /// As iommufd: the length rounded up to a power of two, no more than the memory itself is aligned, at most 2 MiB.
-    private func leastModulus(length: UInt64, physical: UInt64) -> UInt64 {
-        let own = physical == 0 ? Self.middleBlock : physical & (0 &- physical)
-        let whole = length >= Self.middleBlock ? Self.middleBlock : length.roundedUpToPowerOfTwo
-        return min(own, whole)
     }
 
     private func firstHole(length: UInt64, alignment: Alignment) -> UInt64? {

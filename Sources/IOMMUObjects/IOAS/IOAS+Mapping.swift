@@ -2,19 +2,42 @@ import IOMMU
 import LinuxIO
 
 extension IOAS {
-    /// `EINVAL`, `EOVERFLOW`: whether a range of that shape can be mapped at all.
+    /// `EINVAL`, `EOVERFLOW`: whether a range of that shape can be mapped at all. The offset's alignment comes after
+    /// what is there already: see ``checkOffset(_:iova:length:)``.
     @inline(__always)
-    func checkShape(iova: UInt64, length: UInt64, offset: UInt64) throws(IOMMUError) {
-        guard length > 0 else { throw refusal(.EINVAL, .zeroLength, "a mapping has at least one byte", iova, length) }
-        let (last, overflow) = iova.addingReportingOverflow(length - 1)
-        guard !overflow, last < .max else {
-            throw refusal(.EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space", iova, length)
+    func checkShape(iova: UInt64, length: UInt64) throws(IOMMUError) {
+        guard length > 0, (iova | length) & (alignment - 1) == 0, !iova.addingReportingOverflow(length - 1).overflow
+        else { throw badShape(iova, length) }
+    }
+
+    private func badShape(_ iova: UInt64, _ length: UInt64) -> IOMMUError {
+        if length == 0 { return refusal(.EINVAL, .zeroLength, "a mapping has at least one byte", iova, length) }
+        guard (iova | length) & (alignment - 1) != 0 else {
+            return refusal(
+                .EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space", iova, length)
         }
-        guard (iova | length | offset) & (alignment - 1) == 0 else {
-            throw refusal(
-                .EINVAL, .misaligned, "iova, length and offset have to be multiples of \(alignment) bytes", iova,
-                length
-            ).with("alignment", .hex(alignment)).with("offset", .hex(offset))
+        return misaligned(iova, length)
+    }
+
+    private func misaligned(_ iova: UInt64, _ length: UInt64) -> IOMMUError {
+        refusal(
+            .EINVAL, .misaligned, "iova, length and offset have to be multiples of \(alignment) bytes", iova, length,
+            hint: "ioas.iova_ranges tells the alignment"
+        ).with("alignment", .hex(alignment))
+    }
+
+    /// `EINVAL` for an offset in the memory object that is not aligned; but `EEXIST` where the range is taken.
+    @inline(__always)
+    func checkOffset(_ offset: UInt64, iova: UInt64, length: UInt64) throws(IOMMUError) {
+        guard offset & (alignment - 1) != 0 else { return }
+        try checkFree(iova: iova, length: length)
+        throw misaligned(iova, length).with("offset", .hex(offset))
+    }
+
+    /// `EEXIST` where something is mapped.
+    func checkFree(iova: UInt64, length: UInt64) throws(IOMMUError) {
+        if let other = areas.firstOverlap(start: iova, last: iova &+ (length &- 1)) {
+            throw alreadyMapped(other, iova, length)
         }
     }
 
@@ -64,13 +87,7 @@ extension IOAS {
     func insert(
         _ area: Area, physical: UInt64, _ hwpts: ContiguousArray<PagingHWPT>
     ) throws(IOMMUError) {
-        if let other = areas.insert(area) {
-            throw refusal(
-                .EEXIST, .alreadyMapped,
-                "the range overlaps the mapping of \(other.length) bytes at 0x\(String(other.start, radix: 16))",
-                area.start, area.length, hint: "unmap that first"
-            ).with("mapping_iova", .hex(other.start)).with("mapping_length", .hex(other.length))
-        }
+        if let other = areas.insert(area) { throw alreadyMapped(other, area.start, area.length) }
         noteBits(of: area)
         var index = 0
         do {
@@ -86,6 +103,14 @@ extension IOAS {
             }
             throw error.with("ioas", .number(UInt64(id))).with("iova", .hex(area.start))
         }
+    }
+
+    private func alreadyMapped(_ other: Area, _ iova: UInt64, _ length: UInt64) -> IOMMUError {
+        refusal(
+            .EEXIST, .alreadyMapped,
+            "the range overlaps the mapping of \(other.length) bytes at 0x\(String(other.start, radix: 16))", iova,
+            length, hint: "unmap that first"
+        ).with("mapping_iova", .hex(other.start)).with("mapping_length", .hex(other.length))
     }
 
     // MARK: Unmap

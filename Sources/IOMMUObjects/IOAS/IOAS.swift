@@ -22,16 +22,17 @@ package final class IOAS: SessionObject {
     /// The one of them that the last mapping was in.
     var recentlyUsable = IOAS.nothing
     private static let nothing: (start: UInt64, last: UInt64) = (.max, 0)
-    /// Where automatic IOVAs come from: `usable` within `allowed`.
+    /// Where automatic IOVAs come from: `usable` within `allowed` and ``choosable``.
     private(set) var allocatable: [AddressRange]
     var hint = AllocationHint()
 
     init() {
         usable = [.everything]
-        allocatable = usable
+        allocatable = Self.choosable.map { [$0] } ?? []
         super.init(.ioas)
     }
 
+    /// The hwpts that follow it.
     package override var users: Int { hwpts.count }
 
     override var state: [IOMMUError.Member] {
@@ -162,7 +163,8 @@ package final class IOAS: SessionObject {
 
     private func changed() {
         usable = AddressRange.complement(of: reservations.map(\.range))
-        allocatable = allowed.isEmpty ? usable : AddressRange.intersection(usable, allowed)
+        allocatable = AddressRange.intersection(usable, Self.choosable.map { [$0] } ?? [])
+        if !allowed.isEmpty { allocatable = AddressRange.intersection(allocatable, AddressRange.joined(allowed)) }
         hint = AllocationHint()
     }
 }
@@ -206,7 +208,7 @@ struct Reservation {
 
     /// What the device cannot use.
     static func regions(of device: Device, owner: AnyObject) -> [Reservation] {
-        device.reservedRegions.map {
+        device.unusableRegions.map {
             Reservation(range: $0.range, owner: owner, cause: .region($0.kind, device: device.name))
         }
     }

@@ -6,6 +6,7 @@ package struct MemoryTable {
     /// Slot `i` belongs to id `i + 1`.
     private var locations = ContiguousArray<UInt64>()
 
+    /// An empty table.
     package init() {}
 
     /// Memory objects in the table.

@@ -4,6 +4,7 @@ import IOMMU
 ///
 /// It outlives the unplugging of its device: then every call on it but `device.unbind` answers ENODEV.
 package final class DeviceObject: SessionObject {
+    /// The device, plugged in or not.
     package let device: Device
     /// The hwpts it is attached to, by PASID (``DeviceGroup/ridKey`` without one).
     var attachments: [UInt32: HWPT] = [:]
@@ -14,6 +15,7 @@ package final class DeviceObject: SessionObject {
         super.init(.device)
     }
 
+    /// Its vdevice.
     package override var users: Int { vdevice == nil ? 0 : 1 }
 
     override var references: [SessionObject] {

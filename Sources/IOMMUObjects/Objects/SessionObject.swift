@@ -26,6 +26,7 @@ package enum ObjectKind: String, Sendable {
 
 /// Something in the iommufd id space of a context.
 package class SessionObject {
+    /// What it is.
     package let kind: ObjectKind
     /// Given by the table that holds it; 0 before.
     package fileprivate(set) var id: ObjectID = 0
@@ -50,10 +51,12 @@ package class SessionObject {
 package struct ObjectTable {
     private var table = IDTable<SessionObject>()
 
+    /// An empty id space.
     package init() {}
 
     /// Objects in the table.
     package var count: Int { table.count }
+    /// Whether no id is in use.
     package var isEmpty: Bool { table.isEmpty }
     /// In the order of the ids.
     package var all: [SessionObject] { table.all.map(\.element) }
@@ -68,6 +71,11 @@ package struct ObjectTable {
     mutating func insert(_ object: SessionObject) { object.id = table.insert(object) }
 
     mutating func remove(_ object: SessionObject) { table.remove(object.id) }
+
+    /// Takes an object out and leaves a tombstone: the id stays taken for as long as the context lives.
+    mutating func bury(_ object: SessionObject) { table.retire(object.id) }
+
+    var tombstones: Int { table.retiredCount }
 
     /// The object with this id, if there is one.
     @inline(__always)

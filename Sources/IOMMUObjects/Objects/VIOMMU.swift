@@ -6,8 +6,8 @@ package final class VIOMMU: SessionObject {
     /// The driver's part of it.
     let slice: any GuestSlice
     var nestedCount = 0
-    /// By virtual StreamID.
-    var vdevices: [UInt32: VDevice] = [:]
+    /// By virtual id.
+    var vdevices: [UInt64: VDevice] = [:]
     var eventQueue: VEventQueue?
 
     init(hwpt: PagingHWPT, slice: any GuestSlice) {
@@ -17,6 +17,7 @@ package final class VIOMMU: SessionObject {
         hwpt.viommuCount += 1
     }
 
+    /// Nested hwpts, vdevices and the event queue.
     package override var users: Int { nestedCount + vdevices.count + (eventQueue == nil ? 0 : 1) }
     override var references: [SessionObject] { [hwpt] }
     override var state: [IOMMUError.Member] {
@@ -28,9 +29,9 @@ package final class VIOMMU: SessionObject {
 package final class VDevice: SessionObject {
     let viommu: VIOMMU
     let device: DeviceObject
-    let virtualID: UInt32
+    let virtualID: UInt64
 
-    init(viommu: VIOMMU, device: DeviceObject, virtualID: UInt32) {
+    init(viommu: VIOMMU, device: DeviceObject, virtualID: UInt64) {
         self.viommu = viommu
         self.device = device
         self.virtualID = virtualID
@@ -38,5 +39,5 @@ package final class VDevice: SessionObject {
     }
 
     override var references: [SessionObject] { [viommu, device] }
-    override var state: [IOMMUError.Member] { [.init("virt_id", .number(UInt64(virtualID)))] }
+    override var state: [IOMMUError.Member] { [.init("virt_id", .number(virtualID))] }
 }

@@ -11,6 +11,7 @@ func declareDeviceMethods(_ methods: inout MethodTable<Service>) {
         m.refuses(.EBUSY, .groupOwnedElsewhere, "It, or a device of its group, belongs to another session.")
         m.refuses(.EPERM, .notAllowed, "No `[[allow]]` rule lets this user have it.")
         m.refuses(.EINVAL, .notCacheCoherent, "Its DMA would not be coherent with the caches.")
+        m.refuses(.EINVAL, .directRegion, "The firmware goes on using memory through it or a device of its group.")
         return { call, service in
             let client = try service.client(call)
             let wanted = call[name]

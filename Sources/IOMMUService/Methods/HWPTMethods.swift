@@ -59,10 +59,13 @@ private func declareDirtyTracking(_ methods: inout MethodTable<Service>) {
 
     methods.declare("hwpt.get_dirty_bitmap", "Which pages devices have written.", changesState: true) { m in
         let hwpt = m.param("hwpt", .id, "The hwpt.")
-        let iova = m.param("iova", .address, "First byte.")
-        let length = m.param("length", .address, "Bytes.")
+        let iova = m.param("iova", .address, "First byte, a multiple of the IOAS's alignment.")
+        let length = m.param("length", .address, "Bytes, a multiple of the IOAS's alignment; no part may be unmapped.")
         let pageSize = m.param("page_size", .address, "Bytes that one bit stands for; a power of two.")
-        let clear = m.param("clear", .bool, default: true, "Whether to clear what is reported.")
+        let clear = m.param(
+            "clear", .bool, default: true,
+            "Whether to clear what is reported. The hardware keeps dirty state for each page that it maps: clearing "
+                + "part of a large one clears all of it, so ask for whole ones, or map with huge_pages off.")
         let bitmap = m.result("bitmap", .base64, "Bit 0 of byte 0 is the first page.")
         let dirty = m.result("dirty", .count, "Dirty pages.")
         m.refusesUnknown("hwpt", .unknownHWPT)

@@ -22,6 +22,7 @@ private enum ReservedChoice: String, ParameterChoice {
     case msi
     case sw_msi
     case direct
+    case direct_relaxable
 }
 
 private enum BusChoice: String, ParameterChoice {

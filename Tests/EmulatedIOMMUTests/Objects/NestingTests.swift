@@ -174,7 +174,7 @@ import Testing
         expectRefusal(.EEXIST, .vdeviceExists, in: laboratory) { try vdevice(guest.device, 5) }
         expectRefusal(.EEXIST, .virtualIDTaken, in: laboratory) { try vdevice(second, Guest.virtualID) }
         expectRefusal(.EINVAL, .otherSMMU, in: laboratory) { try vdevice(other, 5) }
-        expectRefusal(.EINVAL, in: laboratory) { try vdevice(second, 1 << 32) }
+        expectRefusal(.EINVAL, .badVirtualID, in: laboratory) { try vdevice(second, 1 << 32) }
         expectRefusal(.ENOENT, in: laboratory) { try vdevice(99, 5) }
         expectRefusal(.ENOENT, in: laboratory) { try vdevice(second, 5, in: guest.parent) }
         try laboratory.backend.addDevice(DeviceDescription(name: "two", smmu: "smmu0", streamIDs: [0x801, 0x802]))
@@ -250,7 +250,9 @@ import Testing
         try context.destroy(object: guest.vdevice)
         _ = try context.allocateVDevice(viommu: viommu, device: guest.device, virtualID: 1)
         _ = try guest.reach(Guest.va + 0x8000)
-        for queue in [own, other] { #expect(try context.readVirtualEvents(queue, max: 10).isEmpty) }
+        let events = try context.readVirtualEvents(own, max: 10)
+        #expect(events.map { $0.record[0] >> 32 } == [Guest.virtualID])
+        #expect(try context.readVirtualEvents(other, max: 10).isEmpty)
     }
 
     /// The guest's CD asks for stalls, but nobody takes its faults: the access ends, and the guest is not asked.
@@ -267,6 +269,28 @@ import Testing
             ($0 as? IOMMUError)?.errno == .EFAULT
         }
         #expect(try context.readVirtualEvents(queue, max: 10).isEmpty)
+    }
+
+    /// A guest's own PASIDs stall into the fault queue of what its device is attached to.
+    @Test func faultsOfTheGuestsPASIDsAreQueued() throws {
+        let queue = try context.allocateFaultQueue()
+        var stalling = Guest.contextDescriptor
+        (stalling.S, stalling.ASID) = (true, 2)
+        try guest.storeCD(stalling, at: 1)
+        // Two CDs; without a PASID the device uses the first.
+        let hwpt = try guest.nested((Guest.vste.0 | 1 << 59, 2), fault: queue)
+        _ = try context.attach(device: guest.device, to: hwpt, pasid: nil)
+        var result: Result<[UInt8], IOMMUError>?
+        let progress = try context.emulated.dmaRead(
+            device: guest.device, pasid: 1, iova: Guest.va + 0x8000, length: 4, completion: { result = $0 })
+        guard case .pending = progress else { return #expect(Bool(false), "it waits for its page") }
+        let faults = try context.readFaults(queue, max: 8)
+        try #require(faults.count == 1)
+        #expect(faults[0].pasid == 1 && faults[0].address == Guest.va + 0x8000 && faults[0].device == guest.device)
+        try guest.store(Guest.level3 + 64, Guest.page(Guest.data))
+        _ = try context.respond(fault: queue, [FaultResponse(cookie: faults[0].cookie, success: true)])
+        laboratory.executor.drain()
+        #expect(try result?.get().count == 4)
     }
 
     @Test func lostEventsShowInTheSequence() throws {

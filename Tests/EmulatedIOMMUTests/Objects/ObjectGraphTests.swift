@@ -92,7 +92,9 @@ import Testing
             #expect(context.table.count <= before)
         }
         for (id, _) in context.memories.all { try context.closeMemory(id) }
-        #expect(context.isEmpty && Account.Resource.allCases.allSatisfy { laboratory.account.used($0) == 0 })
+        #expect(context.isEmpty && laboratory.account.used(.objects) == UInt64(context.table.tombstones))
+        context.close()
+        #expect(Account.Resource.allCases.allSatisfy { laboratory.account.used($0) == 0 })
     }
 
     // MARK: Hot plug

@@ -33,6 +33,12 @@ package final class Master {
         return pasidAttachments[pasid] ?? .blocked
     }
 
+    /// What accesses with a PASID, or without one, go through: those of a guest's own PASIDs its stage 1.
+    package func translation(pasid: UInt32?) -> AttachTarget {
+        if let pasid, pasidAttachments[pasid] == nil, attachment.nestedDomain == nil { return .blocked }
+        return pasid.flatMap { pasidAttachments[$0] } ?? attachment
+    }
+
     /// The device can wait for pages.
     package var canFault: Bool { canStall || (canPRI && canATS) }
 }

@@ -71,7 +71,7 @@ extension SMMUDriver {
         if master?.attachment(pasid: record.substream).svaDomain?.isLive == false {
             return respond(to: tag, success: false)
         }
-        guard let master, let events, master.attachment(pasid: record.substream).allowsFaults else {
+        guard let master, let events, master.translation(pasid: record.substream).allowsFaults else {
             respond(to: tag, success: false)
             self.events?.driver(self, event: record, from: master)
             return
@@ -112,7 +112,7 @@ extension SMMUDriver {
         if request.X { permissions.insert(.execute) }
         if request.Priv { permissions.insert(.privileged) }
         let tag = DriverFault.Tag.pri(streamID: streamID, pasid: pasid, group: group)
-        guard let master = masters[streamID], let events, master.attachment(pasid: pasid).allowsFaults else {
+        guard let master = masters[streamID], let events, master.translation(pasid: pasid).allowsFaults else {
             if last { deny(streamID, pasid, group) }
             return
         }

@@ -3,7 +3,6 @@ import Glibc
 import IOMMU
 import Testing
 
-@testable import EmulatedIOMMU
 @testable import IOMMUObjects
 
 @Suite struct MemoryObjectTests {
@@ -117,10 +116,10 @@ import Testing
 
     /// Only where the administrator has set huge pages aside.
     private static var hasFreeHugePages: Bool {
-        guard let content = ProcFile.read("/proc/meminfo"),
-            let free = ProcFile.values(of: "HugePages_Free", in: content)?.first.flatMap({ Int($0) })
-        else { return false }
-        return free >= 2
+        guard let file = fopen("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "r") else { return false }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 32)
+        return fgets(&line, Int32(line.count), file) != nil && atol(line) >= 2
     }
 
     /// hugetlbfs has no write(2), and its pages can be missing when they are touched.

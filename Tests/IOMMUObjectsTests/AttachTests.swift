@@ -1,7 +1,6 @@
 import IOMMU
 import Testing
 
-@testable import EmulatedIOMMU
 @testable import IOMMUObjects
 
 @Suite struct AttachTests {
@@ -235,5 +234,22 @@ import Testing
         try laboratory.backend.addDevice(description)
         expectRefusal(.EINVAL, .notCacheCoherent, in: laboratory) { try laboratory.bind("incoherent") }
         #expect(try context.explain(deviceNamed: "incoherent").reasons.map(\.reason) == [.notCacheCoherent])
+    }
+
+    @Test func anUnknownTargetIsToldBeforeTheState() throws {
+        let device = try laboratory.bind(ObjectLaboratory.pci)
+        expectRefusal(.ENOENT, .unknownPt, in: laboratory) {
+            try context.replace(device: device, with: 99, pasid: nil)
+        }
+        expectRefusal(.EINVAL, .wrongKind, in: laboratory) {
+            try context.replace(device: device, with: device, pasid: nil)
+        }
+        expectRefusal(.EINVAL, .notAttached, in: laboratory) {
+            try context.replace(device: device, with: ioas, pasid: nil)
+        }
+        _ = try context.attach(device: device, to: ioas, pasid: nil)
+        expectRefusal(.ENOENT, .unknownPt, in: laboratory) {
+            try context.attach(device: device, to: 99, pasid: nil)
+        }
     }
 }

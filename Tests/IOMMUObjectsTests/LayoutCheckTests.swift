@@ -2,7 +2,6 @@ import IOMMU
 import LinuxIO
 import Testing
 
-@testable import EmulatedIOMMU
 @testable import IOMMUObjects
 
 @Suite struct LayoutCheckTests {
@@ -33,7 +32,7 @@ import Testing
         let problems = try check(
             [ObjectLaboratory.reserving, ObjectLaboratory.pairSecond, "nobody"],
             [
-                (0x4000_0000, 0x1000), (0x800, 0x1000), (0x10_0000, 0), (.max - 0xfff, 0x1000), (1 << 48, 0x1000),
+                (0x4000_0000, 0x1000), (0x800, 0x1000), (0x10_0000, 0), (.max - 0xfff, 0x2000), (1 << 48, 0x1000),
                 (0x2000, 0x4000), (0x3000, 0x1000), (0x7ff_f000, 0x2000),
             ])
         func has(_ errno: Errno, _ reason: Reason, mapping: Int? = nil, device: String? = nil) -> Bool {

@@ -1,7 +1,6 @@
 import IOMMU
 import Testing
 
-@testable import EmulatedIOMMU
 @testable import IOMMUObjects
 
 /// A plain model: a sorted array.

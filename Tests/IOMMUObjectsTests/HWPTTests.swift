@@ -1,7 +1,6 @@
 import IOMMU
 import Testing
 
-@testable import EmulatedIOMMU
 @testable import IOMMUObjects
 
 @Suite struct HWPTTests {
@@ -111,6 +110,26 @@ import Testing
             ).bitmap == [2])
     }
 
+    @Test func aRefusedQueryClearsNothing() throws {
+        let memory = try laboratory.memory()
+        try laboratory.map(ioas, memory, at: 0x10000)
+        let hwpt = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: .dirtyTracking))
+        _ = try context.attach(device: device, to: hwpt, pasid: nil)
+        try context.setDirtyTracking(hwpt: hwpt, enabled: true)
+        #expect(try laboratory.reach(ObjectLaboratory.stalling, 0x10000, .write) != nil)
+        func read(_ iova: UInt64, _ length: UInt64, _ pageSize: UInt64) throws -> UInt64 {
+            try context.dirtyBitmap(
+                hwpt: hwpt, DirtyRequest(iova: iova, length: length, pageSize: pageSize, clear: true)
+            ).dirty
+        }
+        for (iova, length) in [(0x10000, 0x800), (0x10800, 0x800), (0x10000, 0x2000)] as [(UInt64, UInt64)] {
+            expectRefusal(.EINVAL, in: laboratory) { try read(iova, length, 2048) }
+        }
+        // A smaller page_size is fine: each of its pages is as dirty as the leaf.
+        #expect(try read(0x10000, 0x1000, 2048) == 2)
+        #expect(try read(0x10000, 0x1000, 4096) == 0)
+    }
+
     @Test func turningItOnAgainForgetsWhatWasDirty() throws {
         let memory = try laboratory.memory()
         try laboratory.map(ioas, memory, at: 0)
@@ -152,8 +171,12 @@ import Testing
         expectRefusal(.EINVAL, .notMapped, in: laboratory) { try read(0, 0x20000, 4096) }
         expectRefusal(.EOVERFLOW, in: laboratory) { try read(.max - 4095, 0x2000, 4096) }
         expectRefusal(.EMSGSIZE, in: laboratory) { try read(0, 1 << 40, 4096) }
-        for length in [.max, .max - 6, .max - 7] as [UInt64] {
+        for length in [1 << 60, .max - 4095] as [UInt64] {
             expectRefusal(.EMSGSIZE, in: laboratory) { try read(0, length, 1) }
+        }
+        // Whole pages of the IOAS only, however small those of the bitmap are; what is dirty stays so.
+        for (iova, length) in [(0x10800, 0x1000), (0x10000, 0x800), (0x10800, 0x800), (0, .max)] as [(UInt64, UInt64)] {
+            expectRefusal(.EINVAL, .misaligned, in: laboratory) { try read(iova, length, 1) }
         }
         try context.setDirtyTracking(hwpt: hwpt, enabled: true)
         #expect(try read(0x10000, 0x10000, 4096) == 0)
