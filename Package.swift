@@ -71,6 +71,10 @@ let package = Package(
             name: "BareSMMU", dependencies: ["CLinux", "IOMMU", "IOMMUObjects", "SMMUFacts", "SMMUv3"],
             swiftSettings: strict
         ),
+        .testTarget(
+            name: "BareSMMUTests", dependencies: ["BareSMMU", "CLinux", "IOMMU", "IOMMUObjects", "SMMUv3"],
+            swiftSettings: strict
+        ),
 
         // The machine, its devices and the SMMUv3 driver.
         .target(
@@ -79,7 +83,7 @@ let package = Package(
         ),
         .testTarget(
             name: "EmulatedIOMMUTests",
-            dependencies: ["BareSMMU", "EmulatedIOMMU", "IOMMU", "IOMMUObjects", "LinuxIO", "SMMUv3"],
+            dependencies: ["EmulatedIOMMU", "IOMMU", "IOMMUObjects", "LinuxIO", "SMMUv3"],
             swiftSettings: strict
         ),
 

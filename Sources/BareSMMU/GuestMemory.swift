@@ -9,17 +9,21 @@ import SMMUv3
 package struct GuestMemory: PhysicalMemory {
     let map: GuestMemoryMap
 
+    /// One atomic load at a multiple of 8; nil in a hole.
     @inline(__always)
     package func load64(_ address: UInt64) -> UInt64? { map.load64(address) }
 
+    /// One atomic store at a multiple of 8; false in a hole, or where nothing may be written.
     package func store64(_ address: UInt64, _ value: UInt64) -> Bool {
         map.find(address).map { $0.object.store64(offset: $0.offset, value) } ?? false
     }
 
+    /// One atomic store at a multiple of 4; false in a hole, or where nothing may be written.
     package func store32(_ address: UInt64, _ value: UInt32) -> Bool {
         map.find(address).map { $0.object.store32(offset: $0.offset, value) } ?? false
     }
 
+    /// Whether the word was `expected` and is `desired` now; nil in a hole, or where nothing may be written.
     package func compareExchange64(_ address: UInt64, expected: UInt64, desired: UInt64) -> Bool? {
         map.find(address).flatMap {
             $0.object.compareExchange64(offset: $0.offset, expected: expected, desired: desired)

@@ -9,8 +9,10 @@ extension SMMUModels: ContextCompanion {
         context.bareSMMUs = models
     }
 
+    /// How many models there are.
     package var objectCount: Int { vsmmus.count }
 
+    /// Each model, with the memory objects that it holds.
     package func objects() -> [ObjectDescription] {
         vsmmus.all.map { id, vsmmu in
             let ranges = vsmmu.memory.ranges
@@ -25,6 +27,7 @@ extension SMMUModels: ContextCompanion {
     /// Models have no devices.
     package func release(device: Device) {}
 
+    /// Ends every model; their memory is free then.
     package func close() {
         for (id, vsmmu) in vsmmus.all { remove(id, vsmmu) }
     }

@@ -6,6 +6,7 @@ import SMMUv3
 
 /// A bare SMMUv3 that the client itself programs: registers, and structures in the client's memory.
 package final class VirtualSMMU: SMMUDelegate {
+    /// In the context; 0 before it has one.
     package internal(set) var id: ObjectID = 0
     let smmu: SMMU<GuestMemory>
     let memory: GuestMemoryMap
@@ -175,6 +176,7 @@ package final class VirtualSMMU: SMMUDelegate {
         }
     }
 
+    /// Signals it once the register write is through.
     package func interruptRaised(_ interrupt: Interrupt) { pending.insert(interrupt) }
     /// Stalled transactions have no device that would go on: their retry is the client's, if it was told of them.
     package func stallResolved(_ resolution: StallResolution) {
@@ -183,6 +185,8 @@ package final class VirtualSMMU: SMMUDelegate {
             retries.append(transaction)
         }
     }
+    /// There are no devices that cache translations here.
     package func invalidateTranslations(_ invalidation: ATCInvalidation) -> Bool { true }
+    /// There are no devices that ask for pages here.
     package func pageRequestAnswered(_ answer: PageRequestAnswer) {}
 }

@@ -30,6 +30,7 @@ extension FaultDescription.Access {
 }
 
 extension Transaction {
+    /// What a client asks for, as the model takes it.
     @inline(__always)
     package init(_ request: TransactionRequest) {
         let access: SMMUv3.Access =
@@ -57,6 +58,7 @@ extension TranslationOutcome {
 }
 
 extension TranslationOutput {
+    /// Where an access goes.
     @inline(__always)
     package init(_ output: Output) {
         self.init(
@@ -66,6 +68,7 @@ extension TranslationOutput {
 }
 
 extension TranslationAttributes {
+    /// What an access finds there.
     @inline(__always)
     package init(_ attributes: OutputAttributes) {
         self.init(
@@ -76,6 +79,7 @@ extension TranslationAttributes {
 }
 
 extension TranslationStep {
+    /// One descriptor of a walk.
     package init(_ step: WalkStep) {
         self.init(
             stage: step.stage, level: step.level, table: step.table, index: step.index, descriptor: step.descriptor)
@@ -83,16 +87,19 @@ extension TranslationStep {
 }
 
 extension NamedField {
+    /// A field with its name in IHI 0070.
     package init(_ field: DecodedField) { self.init(field.name.description, field.value, width: field.width) }
 }
 
 extension CommandDescription {
+    /// A command with its fields and words.
     package init(_ command: Command) {
         self.init(name: command.name, fields: command.fields.map { NamedField($0) }, words: command.words)
     }
 }
 
 extension CacheDescription {
+    /// What the caches hold.
     package init(_ view: CacheView) {
         self.init(
             tlb: Figures(view.tlb), streamTable: Figures(view.streamTable),

@@ -196,7 +196,7 @@ package final class DMAEngine: SMMUDelegate {
         if transferring.contains(where: { $0 === access }) { access.transfer = transfer }
     }
 
-    private func transferEnded(_ end: ProcessTransfer.End, piece: DeviceOperation, of access: DeviceAccess) {
+    private func transferEnded(_ end: TransferEnd, piece: DeviceOperation, of access: DeviceAccess) {
         transferring.removeAll { $0 === access }
         access.transfer = nil
         guard access.result == nil else { return }

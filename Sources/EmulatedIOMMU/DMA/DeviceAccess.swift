@@ -71,7 +71,7 @@ package final class DeviceAccess {
     /// Its place in line while it waits for one among the stalls.
     var ticket: UInt64?
     /// Set while a worker moves data, so that it can be stopped between two chunks.
-    var transfer: ProcessTransfer?
+    var transfer: (any DataTransfer)?
 
     init(
         id: AccessID, owner: StallOwner, streamID: UInt32, pasid: UInt32?, operation: DeviceOperation,

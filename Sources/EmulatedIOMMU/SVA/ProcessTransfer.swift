@@ -1,30 +1,7 @@
 import Synchronization
 
-/// Starts transfers of process memory for the DMA engines.
-package protocol ProcessTransferring: AnyObject {
-    /// Moves one piece within the address space whose pages appear at a physical address.
-    ///
-    /// - Parameters:
-    ///   - previous: the checksum of the pieces before.
-    ///   - completion: called once, later, on the owning thread.
-    /// - Returns: nil if no address space is there any more.
-    func begin(
-        _ piece: DeviceOperation, at physicalAddress: UInt64, previous: UInt32?,
-        completion: @escaping (ProcessTransfer.End) -> Void
-    ) -> ProcessTransfer?
-}
-
 /// One piece of data on its way into or out of a process, on a worker.
-package final class ProcessTransfer: Sendable {
-    /// What the engine does next.
-    package enum End: Sendable {
-        case moved(bytes: [UInt8], checksum: UInt32?)
-        /// The tables did not say what the process says; they have been put right, the access has to translate again.
-        case stale
-        /// The page cannot be had although the process permits it.
-        case unreachable(UInt64)
-    }
-
+package final class ProcessTransfer: DataTransfer, Sendable {
     private let isCancelled = Atomic<Bool>(false)
     /// Bytes between two looks at cancellation.
     private static let chunk = 128 << 10

@@ -116,8 +116,8 @@ package final class SVAManager {
 extension SVAManager: ProcessTransferring {
     package func begin(
         _ piece: DeviceOperation, at physicalAddress: UInt64, previous: UInt32?,
-        completion: @escaping (ProcessTransfer.End) -> Void
-    ) -> ProcessTransfer? {
+        completion: @escaping (TransferEnd) -> Void
+    ) -> (any DataTransfer)? {
         guard let space = windows.space(at: physicalAddress), space.isLive, let memory = space.process else {
             return nil
         }

@@ -1,4 +1,3 @@
-import BareSMMU
 import IOMMU
 import Testing
 
@@ -32,7 +31,6 @@ final class Laboratory {
             ])
         change(&topology)
         backend = try EmulatedBackend(topology: topology, executor: executor, pages: pages)
-        backend.equipment = { SMMUModels.equip($0) }
         context = backend.makeContext(owner: "test", account: account, limits: ContextLimits())
         backend.eventHandler = { [weak self] in self?.events.append($0) }
     }
@@ -60,7 +58,9 @@ final class Laboratory {
 
     func read(_ device: ObjectID, pasid: UInt32? = nil, _ iova: UInt64, _ length: UInt64) throws -> [UInt8] {
         let box = Box<[UInt8]>()
-        switch try context.emulated.dmaRead(device: device, pasid: pasid, iova: iova, length: length, completion: box.take) {
+        switch try context.emulated.dmaRead(
+            device: device, pasid: pasid, iova: iova, length: length, completion: box.take)
+        {
         case .done(let bytes): return bytes
         case .pending: return try box.wait(executor)
         }
@@ -68,7 +68,9 @@ final class Laboratory {
 
     func write(_ device: ObjectID, pasid: UInt32? = nil, _ iova: UInt64, _ bytes: [UInt8]) throws {
         let box = Box<UInt64>()
-        switch try context.emulated.dmaWrite(device: device, pasid: pasid, iova: iova, bytes: bytes, completion: box.take) {
+        switch try context.emulated.dmaWrite(
+            device: device, pasid: pasid, iova: iova, bytes: bytes, completion: box.take)
+        {
         case .done(let count): #expect(count == UInt64(bytes.count))
         case .pending: #expect(try box.wait(executor) == UInt64(bytes.count))
         }

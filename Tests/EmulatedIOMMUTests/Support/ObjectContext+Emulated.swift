@@ -1,4 +1,3 @@
-import BareSMMU
 import IOMMU
 import Testing
 
@@ -12,14 +11,6 @@ extension ObjectContext {
             preconditionFailure("every context of the emulated backend has one")
         }
         return emulated
-    }
-
-    /// Its bare SMMUs.
-    var models: SMMUModels {
-        guard let models = bareSMMUs as? SMMUModels else {
-            preconditionFailure("the laboratory gives every context some")
-        }
-        return models
     }
 
     /// The physical address of a memory object's first byte.

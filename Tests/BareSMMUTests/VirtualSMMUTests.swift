@@ -1,11 +1,10 @@
-import BareSMMU
 import CLinux
 import Glibc
 import IOMMU
 import SMMUv3
 import Testing
 
-@testable import EmulatedIOMMU
+@testable import BareSMMU
 @testable import IOMMUObjects
 
 @Suite struct VirtualSMMUTests {
@@ -158,8 +157,10 @@ import Testing
         let bytes = try context.readMemory(guest.high, offset: 0, length: 1 << 16)
         #expect(bytes.withUnsafeBytes { pwrite(mirror, $0.baseAddress, $0.count, 0) } == bytes.count)
         let (shrinkable, _) = try context.importMemory(descriptor: file, name: nil)
-        try context.models.mapVSMMUMemory(guest.vsmmu, memory: shrinkable, offset: 0x1000, length: 0xf000, gpa: Guest.tables)
-        try context.models.mapVSMMUMemory(guest.vsmmu, memory: shrinkable, offset: 0, length: 0x1000, gpa: Guest.highBase)
+        try context.models.mapVSMMUMemory(
+            guest.vsmmu, memory: shrinkable, offset: 0x1000, length: 0xf000, gpa: Guest.tables)
+        try context.models.mapVSMMUMemory(
+            guest.vsmmu, memory: shrinkable, offset: 0, length: 0x1000, gpa: Guest.highBase)
         #expect(output(try guest.translate(0x1234_5000))?.address == 0x9_8765_4000)
         try #require(ftruncate(mirror, 0x1000) == 0)
         #expect(eventType(try guest.translate(0x1234_6000)) == .F_WALK_EABT)
@@ -186,7 +187,8 @@ import Testing
         #expect(
             refusal { try context.models.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: dup(1)) }?.reason
                 == .notAnEventfd)
-        #expect(refusal { try context.models.setVSMMUInterrupt(guest.vsmmu, "nmi", descriptor: dup(1)) }?.errno == .EINVAL)
+        #expect(
+            refusal { try context.models.setVSMMUInterrupt(guest.vsmmu, "nmi", descriptor: dup(1)) }?.errno == .EINVAL)
         #expect(Glibc.read(eventfd, &count, 8) == 8)
         try context.models.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: nil)
         try guest.write(.EVENTQ_CONS, try guest.read(.EVENTQ_PROD))
@@ -233,9 +235,12 @@ import Testing
         for (offset, size) in [(0x20000, 4), (0x22, 4), (0x20, 8), (0x80, 2), (UInt64.max, 8), (0x24, 8)]
             as [(UInt64, Int)]
         {
-            #expect(refusal { _ = try context.models.mmioRead(guest.vsmmu, offset: offset, size: size) }?.errno == .EINVAL)
+            #expect(
+                refusal { _ = try context.models.mmioRead(guest.vsmmu, offset: offset, size: size) }?.errno == .EINVAL)
         }
-        #expect(refusal { try context.models.mmioWrite(guest.vsmmu, offset: 0x20, size: 4, value: 1 << 32) }?.errno == .EINVAL)
+        #expect(
+            refusal { try context.models.mmioWrite(guest.vsmmu, offset: 0x20, size: 4, value: 1 << 32) }?.errno
+                == .EINVAL)
         #expect(try context.models.mmioRead(guest.vsmmu, offset: 0x1fffc, size: 4) == 0)
         #expect(context.objects().filter { $0.kind == "vsmmu" }.map(\.refersTo.count) == [2])
     }
@@ -256,6 +261,8 @@ import Testing
         // Around the end of the queue, and gone in the middle of it.
         #expect(try context.models.mmioWrite(guest.vsmmu, offset: producer, size: 4, value: 4096) == false)
         try context.models.destroyVSMMU(guest.vsmmu)
-        #expect { try context.models.consumeVSMMUCommands(guest.vsmmu) } throws: { ($0 as? IOMMUError)?.errno == .ENOENT }
+        #expect { try context.models.consumeVSMMUCommands(guest.vsmmu) } throws: {
+            ($0 as? IOMMUError)?.errno == .ENOENT
+        }
     }
 }
