@@ -14,7 +14,7 @@ release_dir = .build/release
 
 build_packages = libsystemd-dev pkg-config
 run_packages = python3
-test_packages = python3 socat jq systemd
+test_packages = python3 python3-pip socat jq systemd
 bench_packages = python3 gcc g++ libabsl-dev libjansson-dev util-linux
 
 # Installs the Debian packages that are missing, by name; elsewhere it says what is needed and goes on.
@@ -38,7 +38,8 @@ help:
 	@echo 'make build      release binaries in $(release_dir)'
 	@echo 'make run        start the daemon on an emulated machine and show one DMA through the SMMU, step by step'
 	@echo 'make test       everything that can be tested here: unit tests, the daemon over its socket, the units,'
-	@echo '                the commands of README.md, the service under a systemd of its own'
+	@echo '                the commands of README.md, the metrics as others read them, the service under a systemd of its'
+	@echo '                own; at the end every check that could not run here, as "not run: NAME: REASON"'
 	@echo 'make bench      speed, as ratios to reference programs in the same run'
 	@echo 'make install    binaries, configuration and units (DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR))'
 	@echo 'make deps       the Debian packages that all of this needs, where they are missing'
@@ -56,13 +57,17 @@ run: build
 	$(call need,$(run_packages))
 	@Tests/Support/with-daemon --bin $(release_dir) --log .build/iommud.log -- $(release_dir)/iommuctl demo
 
-test: build
+test:
+	@Tests/Support/test-report begin
+	Tests/Support/step build $(MAKE) --no-print-directory build
 	$(call need,$(sort $(build_packages) $(test_packages)))
-	swift build --build-tests
-	Tests/Support/unit-tests
-	Tests/Support/check-units
-	Tests/Support/check-readme
-	Tests/Support/check-service
+	Tests/Support/step build-tests swift build --build-tests
+	Tests/Support/step unit-tests Tests/Support/unit-tests
+	Tests/Support/step check-units Tests/Support/check-units
+	Tests/Support/step check-readme Tests/Support/check-readme
+	Tests/Support/step check-metrics Tests/Support/check-metrics
+	Tests/Support/step check-service Tests/Support/check-service
+	@Tests/Support/test-report not-run
 
 bench:
 	$(call need,$(sort $(build_packages) $(bench_packages)))

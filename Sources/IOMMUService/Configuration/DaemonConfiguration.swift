@@ -10,7 +10,7 @@ package struct DaemonConfiguration: Sendable, Equatable {
     /// Directory of what outlives a restart. nil: `$RUNTIME_DIRECTORY`, else beside the socket. `--state` wins.
     package var state: String?
     package var logLevel = LogLevel.info
-    /// Path of a Unix socket that answers HTTP with the metrics in Prometheus' text format. nil: none.
+    /// Path of a Unix socket that answers HTTP with the metrics, in Prometheus' text format or OpenMetrics. nil: none.
     package var metrics: String?
     /// How long SIGTERM lets requests that wait finish, in seconds.
     package var drainSeconds = 10

@@ -203,7 +203,7 @@ package final class Service {
         let all = sessions.all
         let mapped = all.reduce(UInt64(0)) { $0 &+ $1.context.mappedBytes }
         return [
-            Metric(.counter, "connections_total", "Connections accepted", connectionsAccepted),
+            Metric(.counter, "connections_accepted_total", "Connections accepted", connectionsAccepted),
             Metric(.counter, "events_total", "Events that happened while somebody had subscribed", events.published),
             Metric(.counter, "events_lost_total", "Events that a subscriber was too slow for", events.lost),
             Metric(.gauge, "connections", "Connections now", UInt64(clients.count { $0 != nil })),

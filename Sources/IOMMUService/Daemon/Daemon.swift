@@ -103,8 +103,8 @@ package final class Daemon {
         try loop.onSignals([SIGTERM, SIGINT, SIGHUP]) { [unowned self] signal in handle(signal) }
         for listener in listeners { try server.listen(on: listener) }
         if let path = service.configuration.daemon.metrics {
-            metrics = try MetricsEndpoint(path: path, loop: loop) { [unowned self] in
-                PrometheusText.render(service.metrics.read())
+            metrics = try MetricsEndpoint(path: path, loop: loop) { [unowned self] format in
+                MetricsPage.render(service.metrics.read(), as: format)
             }
         }
         try startWatchdog()

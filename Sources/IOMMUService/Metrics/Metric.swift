@@ -1,6 +1,6 @@
 /// One figure, the same in `daemon.stats` and in the text that Prometheus reads.
 package struct Metric: Sendable, Equatable {
-    /// Prometheus' types, by the names of its text format.
+    /// Prometheus' types, by the names that both of its formats have for them.
     package enum Kind: String, Sendable {
         /// Only grows while the daemon runs.
         case counter
@@ -8,7 +8,8 @@ package struct Metric: Sendable, Equatable {
         case gauge
     }
 
-    /// Without the `iommud_` prefix.
+    /// Without the `iommud_` prefix. Counters, and nothing else, end with `_total`; no gauge has the name of a counter
+    /// without it, which is the name of the counter's family in OpenMetrics.
     package var name: String
     package var kind: Kind
     /// What it counts, in one sentence without a full stop.

@@ -1,0 +1,39 @@
+/// All figures as one page of text.
+package enum MetricsPage {
+    /// - Parameter metrics: those of one name stand together; counters, and nothing else, end with `_total`.
+    package static func render(_ metrics: [Metric], as format: ExpositionFormat) -> String {
+        var text = ""
+        var last = ""
+        for metric in metrics {
+            let name = "iommud_\(metric.name)"
+            if name != last {
+                let family = family(of: name, metric.kind, format)
+                text += "# HELP \(family) \(escaped(metric.help))\n# TYPE \(family) \(metric.kind.rawValue)\n"
+                last = name
+            }
+            text += name
+            if let label = metric.label { text += "{\(label.name)=\"\(escaped(label.value))\"}" }
+            text += " \(metric.value)\n"
+        }
+        return format == .openMetrics ? text + "# EOF\n" : text
+    }
+
+    private static func family(of name: String, _ kind: Metric.Kind, _ format: ExpositionFormat) -> String {
+        let suffix = "_total"
+        guard format == .openMetrics, kind == .counter, name.hasSuffix(suffix) else { return name }
+        return String(name.dropLast(suffix.count))
+    }
+
+    private static func escaped(_ value: String) -> String {
+        var result = ""
+        for scalar in value.unicodeScalars {
+            switch scalar {
+            case "\\": result += "\\\\"
+            case "\"": result += "\\\""
+            case "\n": result += "\\n"
+            default: result.unicodeScalars.append(scalar)
+            }
+        }
+        return result
+    }
+}
