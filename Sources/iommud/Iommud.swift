@@ -54,7 +54,8 @@ private func makeBackend(
 ) throws(IOMMUError) -> any IOMMUBackend {
     switch configuration.backend.type {
     case .emulated:
-        let backend = try EmulatedBackend(topology: configuration.topology, executor: executor)
+        let backend = try EmulatedBackend(
+            topology: configuration.topology, executor: executor, tableSpace: UInt64(configuration.backend.tableSpace))
         backend.equipment = { SMMUModels.equip($0) }
         return backend
     }

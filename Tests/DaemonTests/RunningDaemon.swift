@@ -12,9 +12,10 @@ final class RunningDaemon {
     /// - Parameters:
     ///   - configuration: TOML text; nil: the laboratory topology.
     ///   - environment: besides `NOTIFY_SOCKET`.
+    ///   - launcher: a program and its arguments that go before the daemon's, and which becomes the daemon.
     init(
         configuration: String? = nil, arguments: [String] = [], environment: [String: String] = [:],
-        isReachableByAll: Bool = false
+        launcher: [String] = [], isReachableByAll: Bool = false
     ) throws {
         directory = try Self.makeDirectory(mode: isReachableByAll ? 0o755 : 0o700)
         socket = directory + "/iommud.sock"
@@ -24,8 +25,9 @@ final class RunningDaemon {
             file = directory + "/iommud.toml"
             try configuration.write(toFile: file, atomically: false, encoding: .utf8)
         }
+        let command = launcher + [BuiltProgram.iommud, "--config", file, "--socket", socket] + arguments
         process = try ChildProcess(
-            BuiltProgram.iommud, ["--config", file, "--socket", socket] + arguments,
+            command[0], Array(command.dropFirst()),
             environment: environment.merging(["NOTIFY_SOCKET": manager.path]) { $1 })
         guard manager.wait(for: "READY=1", milliseconds: 20_000) != nil else {
             process.signal(SIGKILL)

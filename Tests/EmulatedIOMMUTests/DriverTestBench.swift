@@ -75,6 +75,8 @@ final class FailingPageSource: PageSource {
 
     init(_ source: any PageSource) { self.source = source }
 
+    var range: AddressRange { source.range }
+
     func allocatePages(bytes: UInt64) throws(IOMMUError) -> UInt64 {
         if let left = failsAfter {
             guard left > 0 else { throw IOMMUError(.ENOMEM, .injected, "injected failure") }

@@ -65,11 +65,18 @@ static inline int clinux_duplicate(int fd)
     return fcntl(fd, F_DUPFD_CLOEXEC, 3);
 }
 
-/* Address space without memory behind it until it is touched; NULL and errno. */
+/* Address space that reads as zeros and costs no memory, nor any of what vm.overcommit_memory=2 or RLIMIT_DATA allow;
+   NULL and errno. */
 static inline void *clinux_reserve(uint64_t bytes)
 {
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p == MAP_FAILED ? NULL : p;
+}
+
+/* Makes whole pages of reserved address space writable; -1 and errno, ENOMEM where no more memory may be had. */
+static inline int clinux_commit(void *start, uint64_t bytes)
+{
+    return mprotect(start, bytes, PROT_READ | PROT_WRITE);
 }
 
 /* A shared mapping of a whole file; NULL and errno. */

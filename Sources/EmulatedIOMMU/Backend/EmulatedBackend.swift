@@ -27,15 +27,17 @@ package final class EmulatedBackend: IOMMUBackend {
     /// Builds the machine and brings its SMMUs up.
     ///
     /// - Parameters:
+    ///   - tableSpace: bytes of address space for tables and queues; less is reserved where less can be had.
     ///   - caches: the size of the SMMUs' caches; a test takes those that never evict.
     ///   - pages: where the driver gets memory from; a test takes a source that fails.
     /// - Throws: what the topology gets wrong, or `ENOMEM`.
     package init(
-        topology: TopologyDescription, executor: any WorkExecutor, caches: CacheGeometry = .standard,
+        topology: TopologyDescription, executor: any WorkExecutor, tableSpace: UInt64 = TableSpace.standard, caches: CacheGeometry = .standard,
         pages: (Machine) -> any PageSource = { $0 }
     ) throws(IOMMUError) {
         self.executor = executor
-        let machine = try Machine(outputAddressBits: topology.smmus.map(\.outputAddressBits).min() ?? 44)
+        let machine = try Machine(
+            outputAddressBits: topology.smmus.map(\.outputAddressBits).min() ?? 44, tableSpace: tableSpace)
         self.machine = machine
         let source = pages(machine)
         var smmus: [EmulatedSMMU] = []

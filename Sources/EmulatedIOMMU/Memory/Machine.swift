@@ -5,7 +5,7 @@ import IOMMUObjects
 ///
 /// | physical addresses (44 bits or more) | |
 /// |---|---|
-/// | 0x1_0000_0000, 64 GiB of address space | tables and queues of drivers |
+/// | 0x1_0000_0000, up to 64 GiB of address space | tables and queues of drivers |
 /// | 1 TiB to 15.5 TiB | windows on memory objects |
 /// | 15.5 TiB to 16 TiB | pages of processes |
 package final class Machine {
@@ -16,12 +16,15 @@ package final class Machine {
     /// Where pages of processes appear.
     package let processSpace: AddressRange
 
-    /// - Parameter outputAddressBits: the smallest OAS of the machine's SMMUs; below 44 everything moves down.
-    package init(outputAddressBits: Int = 44) throws(IOMMUError) {
+    /// - Parameters:
+    ///   - outputAddressBits: the smallest OAS of the machine's SMMUs; below 44 everything moves down.
+    ///   - tableSpace: bytes of address space for tables and queues; less is reserved where less can be had.
+    package init(outputAddressBits: Int = 44, tableSpace: UInt64 = TableSpace.standard) throws(IOMMUError) {
         guard let layout = Layout(bits: outputAddressBits) else {
             throw IOMMUError(.EINVAL, .badOutputSize, "\(outputAddressBits) output address bits cannot be laid out")
         }
-        tables = try TableRAM(base: layout.tables.start, size: layout.tables.length)
+        tables = try TableRAM(
+            base: layout.tables.start, space: try TableSpace(bytes: min(tableSpace, layout.tables.length)))
         windows = WindowTable(space: layout.windows)
         processSpace = layout.processes
         memory = MachineMemory(
@@ -31,6 +34,9 @@ package final class Machine {
 
     /// Bytes of tables and queues in use.
     package var tableBytes: UInt64 { tables.used }
+
+    /// Bytes of address space that tables and queues have.
+    package var tableSpace: UInt64 { tables.size }
 
     // MARK: Client memory
 
@@ -91,6 +97,8 @@ package final class Machine {
 }
 
 extension Machine: PageSource {
+    package var range: AddressRange { tables.range }
+
     package func allocatePages(bytes: UInt64) throws(IOMMUError) -> UInt64 {
         try tables.allocate(bytes: bytes)
     }
@@ -117,8 +125,8 @@ private struct Layout {
         let isWide = bits >= 44
         guard
             let tables = isWide
-                ? AddressRange(start: 1 << 32, length: 64 << 30)
-                : AddressRange(start: 8 * unit, length: min(8 * unit, 64 << 30)),
+                ? AddressRange(start: 1 << 32, length: TableSpace.standard)
+                : AddressRange(start: 8 * unit, length: min(8 * unit, TableSpace.standard)),
             let windows = AddressRange(start: isWide ? 1 << 40 : 16 * unit, last: 31 * unit - 1),
             let processes = AddressRange(start: 31 * unit, length: unit)
         else { return nil }

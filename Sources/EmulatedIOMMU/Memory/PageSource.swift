@@ -4,6 +4,9 @@ import IOMMU
 ///
 /// ``Machine`` is the real one; tests inject sources that fail at a chosen allocation.
 package protocol PageSource: AnyObject {
+    /// Where all pages lie that it will ever hand out.
+    var range: AddressRange { get }
+
     /// Zeroed memory, aligned to its size.
     ///
     /// - Parameter bytes: a power of two, at least 4096.

@@ -4,45 +4,52 @@ import IOMMU
 
 /// The part of physical memory that belongs to drivers: tables and queues.
 ///
-/// One anonymous reservation, handed out in powers of two with natural alignment. Freed blocks are kept by size; the
+/// One reservation, handed out in powers of two with natural alignment. Freed blocks are kept by size; the
 /// first few stay resident and are zeroed when they are used again, the others go back to the system at once.
 final class TableRAM {
-    let base: UInt64
-    let size: UInt64
-    let memory: UnsafeMutableRawPointer
+    let range: AddressRange
+    private let space: TableSpace
     /// Bytes handed out and not freed.
     private(set) var used: UInt64 = 0
     /// Bytes that may be handed out together.
     private let limit: UInt64
+    /// Bytes from the start of the space that can be written.
+    private var committed: UInt64 = 0
     private var next: UInt64 = 0
     /// By order (log2 of 4 KiB pages): offsets of free blocks with unknown content, and of free blocks that read zero.
     private var dirty: [[UInt64]]
     private var clean: [[UInt64]]
     private static let smallest = 12
     private static let residentBlocksPerOrder = 2048
+    /// What becomes writable at a time: few calls, and little of what the system lets the daemon have.
+    private static let commitStep: UInt64 = 16 << 20
 
-    init(base: UInt64, size: UInt64) throws(IOMMUError) {
-        guard let memory = clinux_reserve(size) else {
-            throw IOMMUError(.ENOMEM, .noTableMemory, "the address space for translation tables cannot be reserved")
+    /// - Parameter base: the physical address of the space.
+    init(base: UInt64, space: TableSpace) throws(IOMMUError) {
+        guard let range = AddressRange(start: base, length: space.size) else {
+            throw IOMMUError(.EINVAL, .badOutputSize, "tables do not fit into the physical addresses")
         }
-        self.base = base
-        self.size = size
-        self.memory = memory
-        let installed = UInt64(max(sysconf(Int32(_SC_PHYS_PAGES)), 1)) &* UInt64(max(sysconf(Int32(_SC_PAGESIZE)), 1))
-        limit = min(size, max(installed / 4, 256 << 20))
-        let orders = size.trailingZeroBitCount - TableRAM.smallest + 1
+        self.range = range
+        self.space = space
+        limit = min(space.size, TableSpace.usable)
+        let orders = space.size.trailingZeroBitCount - TableRAM.smallest + 1
         dirty = Array(repeating: [], count: orders)
         clean = dirty
     }
 
-    deinit { munmap(memory, Int(size)) }
+    /// The physical address of the first byte.
+    var base: UInt64 { range.start }
+    /// Bytes, a power of two.
+    var size: UInt64 { space.size }
+    /// Where the first byte lies in the daemon.
+    var memory: UnsafeMutableRawPointer { space.memory }
 
     func allocate(bytes: UInt64) throws(IOMMUError) -> UInt64 {
         let order = bytes.trailingZeroBitCount - TableRAM.smallest
-        guard bytes.nonzeroBitCount == 1, order >= 0, order < clean.count else {
+        guard bytes.nonzeroBitCount == 1, order >= 0 else {
             throw IOMMUError(.EINVAL, .badTableSize, "tables are powers of two of at least 4096 bytes")
         }
-        guard bytes <= limit &- used else { throw outOfMemory() }
+        guard order < clean.count, bytes <= limit &- used else { throw outOfMemory() }
         let offset: UInt64
         if let block = dirty[order].popLast() {
             memset(memory + Int(block), 0, Int(bytes))
@@ -51,7 +58,7 @@ final class TableRAM {
             offset = block
         } else {
             let start = (next &+ bytes &- 1) & ~(bytes &- 1)
-            guard start <= size, bytes <= size &- start else { throw outOfMemory() }
+            guard start <= size, bytes <= size &- start, commit(start &+ bytes) else { throw outOfMemory() }
             keepGap(from: next, to: start)
             next = start &+ bytes
             offset = start
@@ -86,6 +93,18 @@ final class TableRAM {
         return block
     }
 
+    /// Makes the space writable up to `end`; false where the system has no more memory for the daemon.
+    private func commit(_ end: UInt64) -> Bool {
+        guard end > committed else { return true }
+        let wanted = min(size, (end &+ Self.commitStep &- 1) & ~(Self.commitStep &- 1))
+        for goal in wanted == end ? [end] : [wanted, end]
+        where clinux_commit(memory + Int(committed), goal &- committed) == 0 {
+            committed = goal
+            return true
+        }
+        return false
+    }
+
     /// What alignment skipped is as good as any other untouched memory.
     private func keepGap(from start: UInt64, to end: UInt64) {
         var offset = start
@@ -99,7 +118,8 @@ final class TableRAM {
     private func outOfMemory() -> IOMMUError {
         IOMMUError(
             .ENOMEM, .noTableMemory, "no memory is left for translation tables",
-            hint: "map larger aligned pieces so that fewer tables are needed, or unmap some",
+            hint: "map larger aligned pieces so that fewer tables are needed, or unmap some; "
+                + "backend.table_space and the daemon's limits of memory bound what there is",
             ["used": .number(used), "limit": .number(limit)]
         )
     }

@@ -19,7 +19,8 @@ extension Configuration {
         if daemon.logLevel != new.daemon.logLevel { changes.live.append("daemon.log_level") }
         if daemon.metrics != new.daemon.metrics { changes.needRestart.append("daemon.metrics") }
         if daemon.drainSeconds != new.daemon.drainSeconds { changes.live.append("daemon.drain_seconds") }
-        if backend != new.backend { changes.needRestart.append("backend.type") }
+        if backend.type != new.backend.type { changes.needRestart.append("backend.type") }
+        if backend.tableSpace != new.backend.tableSpace { changes.needRestart.append("backend.table_space") }
         if access != new.access { changes.live.append("allow") }
         if topology.smmus != new.topology.smmus { changes.needRestart.append("smmu") }
         if topology.devices != new.topology.devices { changes.needRestart.append("device") }

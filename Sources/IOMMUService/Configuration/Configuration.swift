@@ -21,6 +21,14 @@ package struct BackendConfiguration: Sendable, Equatable {
     }
 
     package var type = Kind.emulated
+    /// Address space for translation tables and queues of the emulated SMMUs, in bytes.
+    package var tableSpace = 64 << 30
 
     package init() {}
+
+    init(_ section: inout ConfigurationSection) throws(ConfigurationError) {
+        type = try section.choice("type") ?? type
+        tableSpace = try section.bytes("table_space", in: 16 << 20...64 << 30) ?? tableSpace
+        try section.finish()
+    }
 }

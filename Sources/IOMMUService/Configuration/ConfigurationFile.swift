@@ -32,8 +32,7 @@ package enum ConfigurationFile {
         try root.finish()
 
         configuration.daemon = try DaemonConfiguration(&daemon)
-        configuration.backend.type = try backend.choice("type") ?? .emulated
-        try backend.finish()
+        configuration.backend = try BackendConfiguration(&backend)
         configuration.limits = try LimitsConfiguration(&limits)
         configuration.access.rules = try each(allow ?? [], AllowRules.rule)
         configuration.topology = try TopologyReader.read(smmus: smmus, devices: devices, file: file)

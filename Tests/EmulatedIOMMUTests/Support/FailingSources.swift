@@ -43,6 +43,8 @@ final class FailingPages: PageSource {
         self.point = point
     }
 
+    var range: AddressRange { base.range }
+
     func allocatePages(bytes: UInt64) throws(IOMMUError) -> UInt64 {
         try point.use()
         return try base.allocatePages(bytes: bytes)

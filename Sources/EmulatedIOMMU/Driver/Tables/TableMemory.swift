@@ -7,11 +7,8 @@ import IOMMU
 final class TableMemory {
     /// Where physical address 0 would be mapped; only addresses of table memory lead anywhere.
     let origin: UnsafeMutableRawPointer
-    /// Lowest address that tables can have.
-    private let base: UInt64
-    private static let span: UInt64 = 128 << 30
     private let source: any PageSource
-    /// Live entries of each table, by 4 KiB page number from `base`; its zero pages cost nothing.
+    /// Live entries of each table, by 4 KiB page number within the source's range; its zero pages cost nothing.
     private let counts: UnsafeMutablePointer<UInt16>
     /// The count of the page at physical address 0 would be here.
     let countOrigin: UnsafeMutablePointer<UInt16>
@@ -31,16 +28,14 @@ final class TableMemory {
 
     init(source: any PageSource, tableBytes: UInt64) throws(IOMMUError) {
         let first = try source.allocatePages(bytes: tableBytes)
-        // What comes later can lie on either side of the first page, within the 64 GiB that a machine gives to tables.
-        let base = first & ~(Self.span / 2 - 1)
-        guard let counts = calloc(Int(Self.span >> 12), 2) else {
+        guard let counts = calloc(Int(source.range.length >> 12), 2) else {
             source.freePages(first, bytes: tableBytes)
             throw IOMMUError(.ENOMEM, .noTableMemory, "no memory for the driver's table accounting")
         }
-        (self.source, self.tableBytes, self.base) = (source, tableBytes, base)
+        (self.source, self.tableBytes) = (source, tableBytes)
         origin = source.pointer(first) - Int(first)
         self.counts = counts.assumingMemoryBound(to: UInt16.self)
-        countOrigin = self.counts - Int(base >> 12)
+        countOrigin = self.counts - Int(source.range.start >> 12)
         stock = .allocate(capacity: 1)
         stock.initialize(to: Stock())
         put(first)
@@ -135,14 +130,7 @@ final class TableMemory {
     // MARK: Other memory
 
     /// Zeroed memory for tables and queues.
-    func allocate(bytes: UInt64) throws(IOMMUError) -> UInt64 {
-        let address = try source.allocatePages(bytes: bytes)
-        guard address >= base, address - base < Self.span else {
-            source.freePages(address, bytes: bytes)
-            throw IOMMUError(.ENOMEM, .noTableMemory, "the table memory of this SMMU is exhausted")
-        }
-        return address
-    }
+    func allocate(bytes: UInt64) throws(IOMMUError) -> UInt64 { try source.allocatePages(bytes: bytes) }
 
     func release(_ address: UInt64, bytes: UInt64) { source.freePages(address, bytes: bytes) }
 }
