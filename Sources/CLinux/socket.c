@@ -5,6 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#ifndef SO_PEEK_OFF
+#define SO_PEEK_OFF 42
+#endif
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
 #endif
@@ -41,6 +44,40 @@ struct clinux_received clinux_receive(int socket, void *buffer, size_t size, int
         received.fd_count += (int)count;
     }
     return received;
+}
+
+struct clinux_received clinux_peek(int socket, void *buffer, size_t size)
+{
+    struct iovec part = {.iov_base = buffer, .iov_len = size};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    struct clinux_received received = {0};
+
+    do {
+        received.bytes = recvmsg(socket, &message, MSG_PEEK);
+    } while (received.bytes < 0 && errno == EINTR);
+    if (received.bytes < 0)
+        received.error = errno;
+    else
+        received.truncated = (message.msg_flags & MSG_CTRUNC) != 0;
+    return received;
+}
+
+ssize_t clinux_receive_whole(int socket, void *buffer, size_t size)
+{
+    /* The kernel copies a buffer as a whole or, where it faults, not at all: the last byte has no place to go to. */
+    struct iovec parts[2] = {{.iov_base = buffer, .iov_len = size - 1}, {.iov_base = NULL, .iov_len = 1}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t received;
+
+    do {
+        received = recvmsg(socket, &message, 0);
+    } while (received < 0 && errno == EINTR);
+    return received < 0 ? -errno : received;
+}
+
+int clinux_set_peek_offset(int socket, int offset)
+{
+    return setsockopt(socket, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof offset) < 0 ? -errno : 0;
 }
 
 ssize_t clinux_send(int socket, const void *buffer, size_t size, const int *fds, int fd_count)

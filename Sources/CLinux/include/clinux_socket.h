@@ -24,6 +24,17 @@ struct clinux_received {
 /* Receives bytes and at most CLINUX_SCM_MAX_FD descriptors. */
 struct clinux_received clinux_receive(int socket, void *buffer, size_t size, int *fds);
 
+/* Copies bytes that can be received and leaves them there. Descriptors are not touched: the copy ends behind the first
+   buffer that has some, and `truncated` tells that there is one, in the copy or right behind it. */
+struct clinux_received clinux_peek(int socket, void *buffer, size_t size);
+
+/* Receives as many whole buffers, which must have no descriptors, as have fewer than `size` bytes together, and leaves
+   the next as it is. Returns their bytes or -errno: -EFAULT where the first has `size` bytes or more. */
+ssize_t clinux_receive_whole(int socket, void *buffer, size_t size);
+
+/* Where the next peek begins, which goes on from there by itself; -1: at the front, always. 0 or -errno. */
+int clinux_set_peek_offset(int socket, int offset);
+
 /* Sends bytes, and with the first of them `fd_count` descriptors. Returns the bytes sent or -errno; no SIGPIPE. */
 ssize_t clinux_send(int socket, const void *buffer, size_t size, const int *fds, int fd_count);
 

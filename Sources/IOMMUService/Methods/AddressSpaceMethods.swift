@@ -116,7 +116,6 @@ private enum NamedProcess {
 /// another call are left alone.
 private func refuseDescriptors(besidePID pid: UInt32, _ call: Call) throws {
     guard call.hasDescriptorsOfItsOwn else { return }
-    while call.waitingDescriptors > 0 { _ = try call.takeDescriptor() }
     throw IOMMUError(
         .EINVAL, .pidAndDescriptors, "mm.open takes a pid or descriptors, and both came",
         hint: "name the process one way only", ["pid": .number(UInt64(pid))])

@@ -23,7 +23,7 @@ public struct MethodDeclaration: Sendable {
     public let role: Role
     /// Whether the call changes state (and so has to be recorded, or refused to who may only look).
     public let changesState: Bool
-    /// The descriptors it takes off the connection's queue: fewest to most.
+    /// The descriptors it takes of those that came with its bytes: fewest to most.
     public let descriptorsTaken: ClosedRange<Int>
     /// Whether its reply may carry descriptors.
     public let returnsDescriptors: Bool
@@ -81,10 +81,10 @@ public final class MethodBuilder {
     /// The result is an object whose members are not declared one by one: written with `call.replyFree`.
     public func freeResult() { hasFreeResult = true }
 
-    /// The call takes descriptors off the connection's queue (`call.takeDescriptor()`).
+    /// The call takes descriptors that came with its bytes (`call.takeDescriptor()`).
     public func takesDescriptors(_ count: ClosedRange<Int>) { descriptorsTaken = count }
 
-    /// The call takes exactly so many descriptors off the connection's queue (`call.takeDescriptor()`).
+    /// The call takes exactly so many descriptors that came with its bytes (`call.takeDescriptor()`).
     public func takesDescriptors(_ count: Int) { descriptorsTaken = count...count }
 
     /// The reply may carry descriptors (`call.attach`): its result then says `"fds": N`.

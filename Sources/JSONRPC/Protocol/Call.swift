@@ -70,16 +70,15 @@ public final class Call {
 
     // MARK: Descriptors
 
-    /// Descriptors that the client has sent and no call has taken.
-    public var waitingDescriptors: Int { connection.waitingDescriptors }
+    /// Descriptors that came with the bytes of this request's line and that no call has taken.
+    public var waitingDescriptors: Int { connection.ownDescriptors }
 
-    /// Whether descriptors wait that cannot be meant for another call: nothing has come behind this one, which is in no
-    /// batch. Descriptors come with the bytes they were sent with or before them.
+    /// Whether some of them cannot be meant for another call: their bytes belong to no other line, and this is no batch.
     public var hasDescriptorsOfItsOwn: Bool {
-        waitingDescriptors > 0 && !connection.outbox.pointee.isInBatch && !connection.outbox.pointee.isMoreBehind
+        connection.exclusiveDescriptors > 0 && !connection.outbox.pointee.isInBatch
     }
 
-    /// Takes the oldest descriptor that the client has sent; EBADF if there is none.
+    /// Takes the oldest of the descriptors that came with the bytes of this request's line; EBADF if there is none.
     public func takeDescriptor() throws -> Descriptor { try connection.takeDescriptor() }
 
     /// Sends a descriptor with the reply that follows; it is closed once sent. EMFILE if too many are unsent.

@@ -33,7 +33,7 @@ public final class Connection {
     /// Told when there is room again for notifications that `notify` has refused.
     public var onNotificationRoom: (() -> Void)?
     let notifications: UnsafeMutablePointer<ByteBuffer>
-    private var received: [Int32] = []
+    private var received = ReceivedDescriptors() { didSet { outbox.pointee.hasReceived = !received.isEmpty } }
     /// Descriptors of the reply being made.
     private var attached: [Int32] = [] { didSet { outbox.pointee.attachedCount = attached.count } }
     /// Descriptors arrived beyond the limit since the last error about it.
@@ -88,8 +88,7 @@ public final class Connection {
         let waiting = parked
         parked = nil
         waiting?.cancel()
-        for number in received { _ = close(number) }
-        received.removeAll()
+        received.closeAll()
         dropAttached()
         outbox.pointee.dropAttachments()
     }
@@ -122,6 +121,7 @@ public final class Connection {
     func resume(_ call: ParkedCall) {
         guard parked === call else { return }
         parked = nil
+        lineIsAnswered()
         transport?.connectionMayGoOn()
     }
 
@@ -135,25 +135,41 @@ public final class Connection {
     // MARK: Descriptors
 
     /// Queues a received descriptor; one beyond the limit is closed at once and answered with an error.
-    public func receive(_ descriptor: consuming Descriptor) {
+    ///
+    /// - Parameter bytes: those that it came with, counted from the first of the input that is not yet done with.
+    func receive(_ descriptor: consuming Descriptor, with bytes: Range<Int>) {
         guard received.count < limits.waitingDescriptors, !isClosing else {
             if !isClosing { overflowed += 1 }
             return
         }
-        received.append(descriptor.take())
+        let done = outbox.pointee.inputDone
+        received.add(descriptor, start: done + bytes.lowerBound, end: done + bytes.upperBound)
     }
 
     /// Descriptors received and not yet taken.
     public var waitingDescriptors: Int { received.count }
 
+    /// Those that the request in hand may take.
+    var ownDescriptors: Int { received.count(forLineEndingAt: outbox.pointee.lineEnd) }
+
+    /// Those of them that no later line may take.
+    var exclusiveDescriptors: Int { received.count(onlyForLineEndingAt: outbox.pointee.lineEnd) }
+
     func takeDescriptor() throws(RPCError) -> Descriptor {
-        guard !received.isEmpty else {
+        guard let descriptor = received.take(forLineEndingAt: outbox.pointee.lineEnd) else {
             throw RPCError(
                 errno: EBADF, reason: "descriptor_missing",
-                message: "The call takes a descriptor, and none is waiting on this connection.",
-                hint: "Send the descriptor with the bytes of the request (SCM_RIGHTS).")
+                message: "The call takes a descriptor, and none came with its bytes that is not taken already.",
+                hint: "Send the descriptor (SCM_RIGHTS) with bytes of the line that takes it.")
         }
-        return Descriptor(adopting: received.removeFirst())
+        return descriptor
+    }
+
+    /// Closes descriptors that came with the line in hand and that no later line may take, if it is answered as a whole.
+    @inline(__always)
+    func lineIsAnswered() {
+        guard outbox.pointee.hasReceived, !outbox.pointee.isParked, !outbox.pointee.isInBatch else { return }
+        received.close(afterLineEndingAt: outbox.pointee.lineEnd)
     }
 
     /// Takes over a descriptor that goes with the next reply.

@@ -8,6 +8,7 @@ extension Dispatcher {
     /// The bytes are changed in place and must stay as they are left until the rest of them comes again;
     /// `ByteBuffer.slack` bytes beyond them must be readable.
     func consume(_ bytes: UnsafeMutablePointer<UInt8>, _ count: Int, _ connection: Connection) -> Int {
+        let before = connection.outbox.pointee.inputDone
         var offset = 0
         var scanned = connection.scanned
         connection.scanned = 0
@@ -32,11 +33,13 @@ extension Dispatcher {
                 refuseLongLine(connection)
                 break
             }
-            connection.outbox.pointee.isMoreBehind = offset &+ length &+ 1 < count
+            connection.outbox.pointee.lineEnd = before &+ offset &+ length &+ 1
             guard line(bytes + offset, length, connection) else { break }
             offset &+= length &+ 1
         }
-        return connection.isClosing ? count : offset
+        if connection.isClosing { offset = count }
+        connection.outbox.pointee.inputDone = before &+ offset
+        return offset
     }
 
     /// For tests and in-process clients: carries out whole lines, each ended by `\n`; returns the bytes not yet done
@@ -56,9 +59,13 @@ extension Dispatcher {
     private func line(_ text: UnsafeMutablePointer<UInt8>, _ length: Int, _ connection: Connection) -> Bool {
         var end = length
         if end > 0, text[end &- 1] == 0x0d { end &-= 1 }
-        guard end > 0 else { return true }
+        // Descriptors that come with nothing but white space are for the request that follows.
+        guard end > 0, text[0] > 0x20 || !Self.isBlank(text, end) else { return true }
         text[end] = 0
-        defer { if length > 1 << 16 { parser.pointee.trim() } }
+        defer {
+            if length > 1 << 16 { parser.pointee.trim() }
+            connection.lineIsAnswered()
+        }
         guard parser.pointee.parse(text, length: end) else {
             refuseSyntax(connection)
             return true
@@ -68,6 +75,10 @@ extension Dispatcher {
             return true
         }
         return batch(text, end, consumed: length &+ 1, connection)
+    }
+
+    private static func isBlank(_ text: UnsafeMutablePointer<UInt8>, _ length: Int) -> Bool {
+        UnsafeBufferPointer(start: text, count: length).allSatisfy { JSONBytes.isSpace($0) }
     }
 
     // MARK: Batches
@@ -133,6 +144,7 @@ extension Dispatcher {
         let consumed = connection.batch?.consumed ?? 0
         connection.batch = nil
         connection.outbox.pointee.endBatch()
+        connection.lineIsAnswered()
         parser.pointee.trim()
         return consumed
     }
@@ -145,7 +157,8 @@ extension Dispatcher {
         let error = RPCError(
             code: isLimit ? RPCError.invalidRequest : RPCError.parseError, errno: isLimit ? E2BIG : EBADMSG,
             reason: isLimit ? "too_deep" : "parse_error",
-            message: "The line is not acceptable JSON: \(problem.rawValue), at byte \(parser.pointee.position).")
+            message: "The line is not acceptable JSON: \(problem.rawValue), at byte \(parser.pointee.position)."
+                + (problem == .unexpectedEnd ? " A value may not be spread over lines: send one JSON value a line." : ""))
         refuse(error.with("offset", .integer(parser.pointee.position)), connection)
     }
 
@@ -164,7 +177,7 @@ extension Dispatcher {
                 errno: EMFILE, reason: "too_many_descriptors",
                 message: "At most \(limits.waitingDescriptors) descriptors may wait on a connection; "
                     + "\(connection.overflowed) more were closed.",
-                hint: "Send each descriptor with the request that takes it.")
+                hint: "Send each descriptor in the message of the request that takes it.")
             connection.overflowed = 0
             refuse(error, connection)
         }

@@ -36,8 +36,12 @@ struct Outbox {
     var attachedCount = 0
     /// Inside the array of a batch's replies.
     var isInBatch = false
-    /// More has been received behind the line in hand.
-    var isMoreBehind = false
+    /// Descriptors wait that the client has sent.
+    var hasReceived = false
+    /// Bytes of the input that are done with.
+    var inputDone = 0
+    /// Behind the line in hand, counted as ``inputDone`` is.
+    var lineEnd = 0
     /// Replies written in this batch.
     var batchReplies = 0
 

@@ -15,6 +15,8 @@ final class Link: EventHandler, ConnectionTransport {
     /// Always asked for. Each condition is reported once, which spares the kernel a second look at the socket in every
     /// turn; ``lookAgain()`` where there may be more.
     private static let always: EventMask = [.once, .inputEnds]
+    private var incoming: SocketInput
+    private var isMarkedKeeping = false
     /// What was received and has to wait.
     private var input = ByteBuffer(capacity: 0)
     /// The client sends no more.
@@ -38,6 +40,7 @@ final class Link: EventHandler, ConnectionTransport {
 
     init(_ socket: consuming Descriptor, _ connection: Connection, _ server: Server) {
         self.socket = socket.take()
+        incoming = SocketInput(self.socket)
         self.connection = connection
         self.server = server
         loop = server.loop
@@ -62,6 +65,8 @@ final class Link: EventHandler, ConnectionTransport {
         self.registration = nil
         loop.unregister(registration)
         if !connection.isEnded { server.connectionEnded(connection) }
+        // What is left unread would turn the end into ECONNRESET for the client.
+        incoming.discard()
         _ = shutdown(socket, Int32(SHUT_RDWR))
         server.remove(self)
     }
@@ -169,20 +174,25 @@ final class Link: EventHandler, ConnectionTransport {
 
     /// Bytes read; `nil` if there were none, or the connection ended.
     private func read(into buffer: UnsafeMutablePointer<UInt8>, _ size: Int) -> Int? {
-        withUnsafeTemporaryAllocation(of: Int32.self, capacity: Int(CLINUX_SCM_MAX_FD)) { fds -> Int? in
-            let received = clinux_receive(socket, buffer, size, fds.baseAddress)
-            for index in 0..<Int(received.fd_count) { connection.receive(Descriptor(adopting: fds[index])) }
-            if received.truncated { connection.areDescriptorsLost = true }
-            mayHaveMore = received.bytes == size || received.fd_count > 0 || received.truncated
-            if received.bytes > 0 { return received.bytes }
-            if received.bytes < 0, received.error == EAGAIN { return nil }
-            if received.bytes < 0 {
-                end()
-                return nil
+        switch incoming.read(into: buffer, size, behind: input.count, for: connection) {
+        case .bytes(let count, let isMoreLikely):
+            mayHaveMore = isMoreLikely
+            if !isMarkedKeeping, incoming.isKeeping {
+                isMarkedKeeping = true
+                server.markKeeping(self)
             }
-            endOfInput()
-            return nil
+            return count
+        case .nothing: break
+        case .end: endOfInput()
+        case .failure: end()
         }
+        return nil
+    }
+
+    /// Lets the kernel have back what was read.
+    func discardInput() {
+        isMarkedKeeping = false
+        incoming.discard()
     }
 
     /// The client has shut down its side: a last line needs no line end to be complete.

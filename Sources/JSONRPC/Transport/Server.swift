@@ -33,6 +33,12 @@ public final class Server {
     private let runnable = Server.emptyList()
     private let unsent = Server.emptyList()
     private let inHand = Server.emptyList()
+    /// Of connections whose input the kernel still keeps though it has been read, by index.
+    private var keeping: [UInt32] = []
+    private var keepingEnds: TimerID?
+    /// Few times a second against the requests that come meanwhile; nothing against the patience of a client that
+    /// has room for a handful of them only.
+    private static let keepingNanoseconds: UInt64 = 5_000_000
     private var stallCheck: TimerID?
     private var drainDeadline: TimerID?
     private var endOfTurn: TurnEndID?
@@ -60,7 +66,7 @@ public final class Server {
     deinit {
         // Closures of the loop refer to the server without keeping it: they go first.
         if let endOfTurn { loop.removeFromEndOfTurn(endOfTurn) }
-        for timer in [stallCheck, drainDeadline] { timer.map(loop.cancel) }
+        for timer in [stallCheck, drainDeadline, keepingEnds] { timer.map(loop.cancel) }
         for acceptor in acceptors { acceptor.stop() }
         for link in links { link?.abandon() }
         scratch.deallocate()
@@ -182,6 +188,17 @@ extension Server {
 
     /// The connection has something to send at the end of the turn.
     func markUnsent(_ link: Link) { unsent.pointee.append(link) }
+
+    /// What the connection has read has to be given back to the kernel soon.
+    func markKeeping(_ link: Link) {
+        keeping.append(link.connection.id.index)
+        guard keepingEnds == nil else { return }
+        keepingEnds = loop.schedule(after: Self.keepingNanoseconds) { [unowned self] in
+            keepingEnds = nil
+            for index in keeping { links[Int(index)]?.discardInput() }
+            keeping.removeAll(keepingCapacity: true)
+        }
+    }
 
     private func finishTurn() -> Bool {
         while !runnable.pointee.isEmpty {

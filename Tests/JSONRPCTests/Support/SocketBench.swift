@@ -107,8 +107,9 @@ final class SocketClient {
     }
 
     /// Bytes that fit the socket's buffer, without letting the server run; returns how many.
-    func sendWithoutServer(_ bytes: [UInt8]) -> Int {
-        bytes.withUnsafeBytes { clinux_send(socket, $0.baseAddress, $0.count, nil, 0) }
+    @discardableResult
+    func sendWithoutServer(_ bytes: [UInt8], descriptors: [Int32] = []) -> Int {
+        bytes.withUnsafeBytes { clinux_send(socket, $0.baseAddress, $0.count, descriptors, Int32(descriptors.count)) }
     }
 
     private func receive() -> Bool {

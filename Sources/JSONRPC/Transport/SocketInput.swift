@@ -1,0 +1,103 @@
+import CLinux
+import Glibc
+import LinuxIO
+
+/// The receiving side of a connected Unix stream socket: tells exactly which bytes descriptors came with.
+///
+/// The kernel keeps what is sent in buffers, one for a message of up to 32 KiB; a longer message has its descriptors in
+/// the first of several. Receiving runs over any number of buffers and stops behind the first with descriptors, so that
+/// bytes sent before, in messages of their own, stand in front of those that the descriptors came with. Once they are
+/// received nobody can tell them apart. A peek that has no room for descriptors stops at the same place and says that
+/// there are some, without making any.
+///
+/// So that no descriptor, not even the first of a connection, is received before its buffer is found, and a client that
+/// sends none pays for nothing: every read *is* a peek, from where the last one ended (SO_PEEK_OFF), and what has been
+/// read so is thrown away in one piece now and then. Only a read that meets descriptors goes back: it receives the whole
+/// buffers in front of theirs, and then theirs by itself.
+struct SocketInput {
+    /// What a read brought.
+    enum Reading {
+        case bytes(Int, isMoreLikely: Bool)
+        /// Nothing is there now.
+        case nothing
+        /// The peer sends no more.
+        case end
+        case failure
+    }
+
+    private let socket: Int32
+    /// Whether a peek can go on where the last one ended.
+    private let hasOffset: Bool
+    /// Bytes that have been read and are still at the front of what the kernel keeps.
+    private var kept = 0
+    private var keptReads = 0
+
+    /// What is kept takes room that the client's sends wait for; each buffer takes more than its bytes.
+    private static let maximumKept = 16 << 10
+    private static let maximumKeptReads = 16
+
+    init(_ socket: Int32) {
+        self.socket = socket
+        hasOffset = clinux_set_peek_offset(socket, 0) == 0
+    }
+
+    /// Whether something is kept that ``discard()`` would give back.
+    var isKeeping: Bool { kept > 0 }
+
+    /// Reads bytes, and hands the descriptors that came with them to the connection.
+    ///
+    /// - Parameters:
+    ///   - size: at least 64 KiB, so that a whole buffer fits.
+    ///   - waiting: bytes of the connection's input that are not yet done with, and stand before those read.
+    mutating func read(
+        into buffer: UnsafeMutablePointer<UInt8>, _ size: Int, behind waiting: Int, for connection: Connection
+    ) -> Reading {
+        if keptReads >= Self.maximumKeptReads || kept >= Self.maximumKept || !hasOffset { discard() }
+        let peeked = clinux_peek(socket, buffer, size)
+        guard peeked.bytes > 0 else {
+            if peeked.bytes == 0 { return .end }
+            return peeked.error == EAGAIN ? .nothing : .failure
+        }
+        guard !peeked.truncated else {
+            discard()
+            if hasOffset { _ = clinux_set_peek_offset(socket, 0) }
+            let before = clinux_receive_whole(socket, buffer, peeked.bytes)
+            if before > 0 { return .bytes(before, isMoreLikely: true) }
+            guard before == -Int(EFAULT) else { return .failure }
+            return receiveFirst(into: buffer, size, behind: waiting, for: connection)
+        }
+        kept &+= peeked.bytes
+        keptReads &+= 1
+        return .bytes(peeked.bytes, isMoreLikely: peeked.bytes == size)
+    }
+
+    /// Gives back what is kept: a client is not to wait for room that nobody needs.
+    mutating func discard() {
+        guard kept > 0 else { return }
+        let limit = min(kept, Self.maximumKept)
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: limit) { waste in
+            while kept > 0 {
+                let count = recv(socket, waste.baseAddress, min(kept, limit), Int32(MSG_DONTWAIT))
+                if count < 0, errno == EINTR { continue }
+                guard count > 0 else { break }
+                kept -= count
+            }
+        }
+        kept = 0
+        keptReads = 0
+    }
+
+    /// Receives the buffer at the front with its descriptors; the kernel stops behind it.
+    private func receiveFirst(
+        into buffer: UnsafeMutablePointer<UInt8>, _ size: Int, behind waiting: Int, for connection: Connection
+    ) -> Reading {
+        withUnsafeTemporaryAllocation(of: Int32.self, capacity: Int(CLINUX_SCM_MAX_FD)) { descriptors in
+            let received = clinux_receive(socket, buffer, size, descriptors.baseAddress)
+            for number in descriptors.prefix(Int(received.fd_count)) {
+                connection.receive(Descriptor(adopting: number), with: waiting..<waiting + max(0, received.bytes))
+            }
+            if received.truncated { connection.areDescriptorsLost = true }
+            return received.bytes > 0 ? .bytes(received.bytes, isMoreLikely: true) : .failure
+        }
+    }
+}
