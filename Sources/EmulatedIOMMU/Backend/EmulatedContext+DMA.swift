@@ -59,7 +59,7 @@ extension EmulatedContext {
         let isQuiesced = { master.attachment(pasid: pasid).svaDomain?.isLive == false }
         let access = DeviceAccess(
             id: backend.makeAccessID(), owner: StallOwner(session: ObjectIdentifier(self), uid: account.uid),
-            streamID: streamID, pasid: pasid, operation: operation,
+            streamID: streamID, pasid: pasid, operation: operation, usesATS: { master.isATSEnabled },
             usesPageRequests: master.canPRI && master.canATS && !isQuiesced()
                 && master.translation(pasid: pasid).allowsFaults,
             isQuiesced: isQuiesced

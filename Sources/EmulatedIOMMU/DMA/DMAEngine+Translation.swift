@@ -24,26 +24,46 @@ extension DMAEngine {
         return true
     }
 
+    /// Where an address lies, and how large its page is.
+    private typealias Place = (address: UInt64, pageSize: UInt64)
+
     /// One transaction; nil if the access was parked or finished instead.
-    private func translate(_ address: UInt64, _ kind: SMMUv3.Access, of access: DeviceAccess) -> Output? {
-        var transaction = Transaction(
+    private func translate(_ address: UInt64, _ kind: SMMUv3.Access, of access: DeviceAccess) -> Place? {
+        let transaction = Transaction(
             streamID: access.streamID, substreamID: access.pasid, address: address, access: kind
         )
-        if access.usesPageRequests {
-            transaction.addressType = .translationRequest
-            switch smmu.translate(transaction) {
-            case .ok(let output) where kind == .write ? output.attributes.isWritable : output.attributes.isReadable:
-                return output
-            case .ok, .terminated(.atsNoAccess):
-                requestPage(transaction, of: access)
-                return nil
-            // The request itself was refused: an ordinary access gets the proper report.
-            case .terminated, .fault, .stalled, .held: transaction.addressType = .untranslated
-            }
+        guard access.usesATS() else { return submit(transaction, of: access) }
+        if let known = caches[access.streamID]?.output(for: address, pasid: access.pasid, kind) {
+            return submitTranslated(known, transaction, of: access)
         }
+        var request = transaction
+        request.addressType = .translationRequest
+        switch smmu.translate(request) {
+        case .ok(let output) where kind == .write ? output.attributes.isWritable : output.attributes.isReadable:
+            caches[access.streamID, default: TranslationCache()]
+                .insert(output, for: address, pasid: access.pasid, kind)
+            return submitTranslated((output.address, output.pageSize), transaction, of: access)
+        case .ok where access.usesPageRequests, .terminated(.atsNoAccess) where access.usesPageRequests:
+            requestPage(transaction, of: access)
+            return nil
+        // What the request does not grant an ordinary access gets, or the proper report.
+        case .ok, .terminated, .fault, .stalled, .held: return submit(transaction, of: access)
+        }
+    }
+
+    /// A Translated transaction: the SMMU only looks whether the stream may make any.
+    private func submitTranslated(_ place: Place, _ transaction: Transaction, of access: DeviceAccess) -> Place? {
+        var translated = transaction
+        (translated.addressType, translated.address) = (.translated, place.address)
+        guard submit(translated, of: access) != nil else { return nil }
+        return place
+    }
+
+    private func submit(_ transaction: Transaction, of access: DeviceAccess) -> Place? {
+        let address = transaction.address
         smmu.admitsStalls = places.admits(access)
         switch smmu.translate(transaction) {
-        case .ok(let output): return output
+        case .ok(let output): return (output.address, output.pageSize)
         case .held:
             // It has not been tried: the SMMU has not taken it.
             access.attempts -= 1

@@ -30,6 +30,8 @@ package final class DMAEngine: SMMUDelegate {
     private let serviceInterrupts: () -> Void
     private weak var driver: (any SMMUDelegate)?
     var stalled: [StallKey: Stalled] = [:]
+    /// What devices with ATS keep, by StreamID.
+    var caches: [UInt32: TranslationCache] = [:]
     var places: StallPlaces
     var requested: [RequestKey: DeviceAccess] = [:]
     private var transferring: [DeviceAccess] = []
@@ -246,8 +248,8 @@ package final class DMAEngine: SMMUDelegate {
     }
 
     package func invalidateTranslations(_ invalidation: ATCInvalidation) -> Bool {
-        // The devices ask for every translation anew, so there is nothing that they could forget.
-        driver?.invalidateTranslations(invalidation) ?? true
+        caches[invalidation.streamID]?.invalidate(invalidation)
+        return driver?.invalidateTranslations(invalidation) ?? true
     }
 
     package func pageRequestAnswered(_ answer: PageRequestAnswer) {

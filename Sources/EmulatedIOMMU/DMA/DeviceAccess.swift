@@ -54,6 +54,8 @@ package final class DeviceAccess {
     let streamID: UInt32
     let pasid: UInt32?
     let operation: DeviceOperation
+    /// Whether the device's ATS is on: it asks for translations, and keeps them.
+    let usesATS: () -> Bool
     /// Whether somebody resolves page requests of this device and PASID.
     let usesPageRequests: Bool
     /// Says in the client's terms why a transaction was terminated without a record.
@@ -75,13 +77,15 @@ package final class DeviceAccess {
 
     init(
         id: AccessID, owner: StallOwner, streamID: UInt32, pasid: UInt32?, operation: DeviceOperation,
-        usesPageRequests: Bool, isQuiesced: @escaping () -> Bool = { false }, reason: @escaping (Termination) -> Reason
+        usesATS: @escaping () -> Bool = { false }, usesPageRequests: Bool,
+        isQuiesced: @escaping () -> Bool = { false }, reason: @escaping (Termination) -> Reason
     ) {
         self.id = id
         self.owner = owner
         self.streamID = streamID
         self.pasid = pasid
         self.operation = operation
+        self.usesATS = usesATS
         self.usesPageRequests = usesPageRequests
         self.reason = reason
         self.isQuiesced = isQuiesced
