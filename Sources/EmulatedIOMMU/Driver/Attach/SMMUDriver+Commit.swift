@@ -189,8 +189,8 @@ extension SMMUDriver {
     private func entry(for master: Master, ats: Bool) -> StreamTableEntry {
         switch master.attachment {
         case .paging(let domain, _) where domain.kind != .stage1:
-            return stage2Entry(domain, stall: master.canStall, ats: ats)
-        case .nested(let domain, _): return nestedEntry(domain, stall: master.canStall, ats: ats)
+            return stage2Entry(domain, stall: stallsInStage2(master), ats: ats)
+        case .nested(let domain, _): return nestedEntry(domain, stall: stallsInStage2(master), ats: ats)
         case .blocked where master.pasidAttachments.isEmpty: return abortEntry()
         default:
             guard let contexts = master.contexts else { return abortEntry() }
@@ -199,13 +199,16 @@ extension SMMUDriver {
         }
     }
 
+    /// An STE whose stage 2 does not stall is ILLEGAL where every fault stalls.
+    private func stallsInStage2(_ master: Master) -> Bool { features.forcesStall || master.canStall }
+
     /// Stage 2 stalls and full ATS exclude each other (IHI 0070 5.2 EATS).
     private func wantsATS(_ master: Master) -> Bool {
         guard master.canATS else { return false }
         switch master.attachment {
         case .blocked: return !master.pasidAttachments.isEmpty
-        case .paging(let domain, _): return domain.kind == .stage1 || !master.canStall
-        case .nested(let domain, _): return domain.enablesATS && !master.canStall
+        case .paging(let domain, _): return domain.kind == .stage1 || !stallsInStage2(master)
+        case .nested(let domain, _): return domain.enablesATS && !stallsInStage2(master)
         case .sva: return false
         }
     }
