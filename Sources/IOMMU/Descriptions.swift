@@ -68,6 +68,8 @@ package struct HardwareInfo: Sendable {
     package var iidr: UInt32
     /// AIDR
     package var aidr: UInt32
+    /// `IOMMU_HW_INFO_ARM_SMMUV3_*`, such as "errata_repeat_tlbi_cfgi"; an emulated SMMU has no errata.
+    package var flags: [String] = []
     /// "dirty_tracking", "pasid_exec", "pasid_priv", "ats_not_supported"
     package var capabilities: [String]
     /// Bits of its PASIDs; 0: none.

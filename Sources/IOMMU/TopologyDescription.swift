@@ -35,8 +35,12 @@ package struct SMMUDescription: Sendable, Equatable {
     /// IDR0.ASID16 / VMID16: 8 or 16
     package var asidBits = 16
     package var vmidBits = 16
-    /// IDR0.STALL_MODEL = 0b00
-    package var stall = true
+    /// IDR0.STALL_MODEL: 0 faults can stall, 1 they cannot, 2 they always do.
+    package var stallModel = 0
+    /// IDR0.TERM_MODEL: 1 terminated accesses always abort (CD.A = 0 is ILLEGAL).
+    package var terminateModel = 0
+    /// IDR3.FWB: stage 2 can force write-back.
+    package var forceWriteBack = true
     package var pri = true
     package var ats = true
     /// IDR0.HTTU = 2: access flag and dirty state
@@ -50,6 +54,12 @@ package struct SMMUDescription: Sendable, Equatable {
 
     /// With these properties.
     package init(name: String) { self.name = name }
+
+    /// Faults can stall.
+    package var stall: Bool {
+        get { stallModel != 1 }
+        set { stallModel = newValue ? 0 : 1 }
+    }
 }
 
 /// One emulated device.

@@ -43,6 +43,7 @@ struct DeviceTests {
         #expect(info["type"]?.stringValue == "arm_smmuv3")
         #expect(info["idr"]?.arrayValue?.count == 6)
         #expect(info["max_pasid_log2"]?.intValue == 0)
+        #expect(info["flags"]?.arrayValue?.isEmpty == true)
         _ = try client.call("ioas.alloc")
         let hwpt = try client.id("device.attach", #"{"device":1,"pt":2}"#, "hwpt")
         try client.expect(EBUSY, nil, "device.attach", #"{"device":1,"pt":2}"#)

@@ -149,6 +149,22 @@ import Testing
         #expect(DriverVIOMMU.virtualized(foreign, virtualID: 0x42) == nil)
     }
 
+    /// A guest without stage 1 has nothing to say about ATS: the host invalidates.
+    @Test func bypassHasATS() throws {
+        let guest = try Guest(ats: true)
+        try guest.attach((9, 0))
+        #expect(guest.master.isATSEnabled)
+        #expect(guest.bench.driver.streams.entry(0x100).EATS == 1)
+        #expect(guest.bench.output(guest.master, 0x3abc) == 0x100_0000_3abc)
+        guest.bench.link.invalidations = []
+        guest.parent.unmap(iova: 0, length: 0x10_0000)
+        guest.parent.flush()
+        #expect(guest.bench.link.invalidations.map(\.streamID) == [0x100])
+        #expect(guest.bench.link.invalidations.first?.log2Size == 64)
+        try guest.attach((1, 0))
+        #expect(!guest.master.isATSEnabled)
+    }
+
     @Test func guestsATS() throws {
         let guest = try Guest(ats: true)
         try guest.attach((guest.tables.vste.0, guest.tables.vste.1 | 1 << 28))

@@ -8,7 +8,7 @@ extension Identification {
         self.init(
             IDR0: Self.featureWord(description),
             IDR1: try Self.sizeWord(description, queues: laboratory.IDR1),
-            IDR3: laboratory.IDR3 & ~(1 << 10) | (description.rangeInvalidation ? 1 << 10 : 0),
+            IDR3: Self.optionsWord(description, options: laboratory.IDR3),
             IDR5: try Self.addressWord(description),
             IIDR: laboratory.IIDR, AIDR: laboratory.AIDR
         )
@@ -29,9 +29,15 @@ extension Identification {
         set(description.vmidBits == 16, 1, at: 18)
         set(description.substreamIDBits > 0, 1, at: 19)  // CD2L
         set(true, 0b10, at: 21)  // TTENDIAN: little
-        set(!description.stall, 0b01, at: 24)  // STALL_MODEL: no stalls
+        word |= UInt32(description.stallModel & 0b11) << 24  // STALL_MODEL
+        word |= UInt32(description.terminateModel & 1) << 26  // TERM_MODEL
         set(description.twoLevelStreamTable, 0b01, at: 27)
         return word
+    }
+
+    private static func optionsWord(_ description: SMMUDescription, options: UInt32) -> UInt32 {
+        options & ~(1 << 8 | 1 << 10) | (description.forceWriteBack ? 1 << 8 : 0)
+            | (description.rangeInvalidation ? 1 << 10 : 0)
     }
 
     private static func sizeWord(_ description: SMMUDescription, queues: UInt32) throws(IdentificationError) -> UInt32 {

@@ -46,14 +46,30 @@ enum TopologyReader {
         smmu.substreamIDBits = try section.integer("ssidsize", in: 0...20) ?? smmu.substreamIDBits
         smmu.asidBits = try section.integer("asid_bits", among: [8, 16]) ?? smmu.asidBits
         smmu.vmidBits = try section.integer("vmid_bits", among: [8, 16]) ?? smmu.vmidBits
-        smmu.stall = try section.boolean("stall") ?? smmu.stall
+        try readFaultModels(&section, into: &smmu)
         smmu.pri = try section.boolean("pri") ?? smmu.pri
         smmu.ats = try section.boolean("ats") ?? smmu.ats
         smmu.hardwareDirty = try section.boolean("httu") ?? smmu.hardwareDirty
         smmu.rangeInvalidation = try section.boolean("ril") ?? smmu.rangeInvalidation
         smmu.broadcastTLB = try section.boolean("btm") ?? smmu.broadcastTLB
+        smmu.forceWriteBack = try section.boolean("fwb") ?? smmu.forceWriteBack
         try section.finish()
         return smmu
+    }
+
+    /// `stall` is the short form of `stall_model`.
+    private static func readFaultModels(
+        _ section: inout ConfigurationSection, into smmu: inout SMMUDescription
+    ) throws(ConfigurationError) {
+        let stall = try section.boolean("stall")
+        let model = try section.integer("stall_model", among: [0, 1, 2])
+        if let stall, let model, stall == (model == 1) {
+            throw section.error(
+                "stall_model", "stall = \(stall) says otherwise", remedy: "leave one of the two out")
+        }
+        if let stall { smmu.stall = stall }
+        smmu.stallModel = model ?? smmu.stallModel
+        smmu.terminateModel = try section.integer("term_model", among: [0, 1]) ?? smmu.terminateModel
     }
 
     private static func granules(

@@ -62,6 +62,7 @@ private func declareHardwareInfo(_ methods: inout MethodTable<Service>) {
         let idr = m.result("idr", .array(of: .hex), "IDR0 to IDR5.")
         let iidr = m.result("iidr", .hex, "IIDR.")
         let aidr = m.result("aidr", .hex, "AIDR.")
+        let flags = m.result("flags", .array(of: .string), "What its driver has to mind, as errata_repeat_tlbi_cfgi.")
         let capabilities = m.result("capabilities", .array(of: .string), "Such as dirty_tracking, pasid_exec.")
         let maxPASID = m.result("max_pasid_log2", .count, "Bits of its PASIDs; 0: none.")
         m.refusesUnknown("device", .unknownDevice)
@@ -72,6 +73,7 @@ private func declareHardwareInfo(_ methods: inout MethodTable<Service>) {
                 reply.set(idr) { list in for word in info.idr { list.append(UInt64(word)) } }
                 reply.set(iidr, UInt64(info.iidr))
                 reply.set(aidr, UInt64(info.aidr))
+                reply.set(flags) { list in for name in info.flags { list.append(name) } }
                 reply.set(capabilities) { list in for name in info.capabilities { list.append(name) } }
                 reply.set(maxPASID, info.maxPASIDLog2)
             }

@@ -69,6 +69,9 @@ import Testing
         Mistake(smmu, "ats = false", gives: "smmu[0].pri: PRI needs ATS"),
         Mistake(smmu, "granules = []", gives: "smmu[0].granules: an SMMU needs a granule"),
         Mistake(smmu, "granules = [\"8K\"]", gives: "smmu[0].granules[0]: “8K” is not a granule"),
+        Mistake(
+            smmu, "stall = false\nstall_model = 2", gives: "smmu[0].stall_model: stall = false says otherwise; leave"),
+        Mistake(smmu, "stall_model = 3", gives: "smmu[0].stall_model: 3 is not one of the choices; write one of 0, 1"),
         Mistake(smmu, "name2 = 1", gives: "smmu[0].name2: there is no such key; did you mean name?"),
     ]
 

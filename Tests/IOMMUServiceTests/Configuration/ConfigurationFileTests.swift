@@ -81,6 +81,9 @@ private enum ShippedFile {
             va_bits = 52
             oas = 52
             sidsize = 8
+            stall_model = 2
+            term_model = 1
+            fwb = false
             [[device]]
             name = "d"
             smmu = "s"
@@ -106,6 +109,7 @@ private enum ShippedFile {
         let smmu = try #require(configuration.topology.smmus.first)
         #expect(!smmu.stage2 && smmu.granule64K && !smmu.granule16K && !smmu.twoLevelStreamTable)
         #expect(smmu.virtualAddressBits == 52 && smmu.outputAddressBits == 52 && smmu.streamIDBits == 8)
+        #expect(smmu.stallModel == 2 && smmu.stall && smmu.terminateModel == 1 && !smmu.forceWriteBack)
         let device = try #require(configuration.topology.devices.first)
         #expect(device.streamIDs == [1, 2] && !device.coherent && device.driver == "vfio-pci")
         #expect(device.reserved.first?.kind == .msi)
