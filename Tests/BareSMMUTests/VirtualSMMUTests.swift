@@ -232,7 +232,7 @@ import Testing
         #expect(refusal { try map(.max - 0xfff, 0, 0x2000) }?.errno == .EINVAL)
         #expect(refusal { try map(Guest.lowBase + 0xf000, 0, 0x1000) }?.errno == .EEXIST)
         #expect(refusal { try map(Guest.lowBase - 0x1000, 0, 0x2000) }?.errno == .EEXIST)
-        for (offset, size) in [(0x20000, 4), (0x22, 4), (0x20, 8), (0x80, 2), (UInt64.max, 8), (0x24, 8)]
+        for (offset, size) in [(0x20002, 4), (0x22, 4), (0x20, 3), (0x80, 2), (UInt64.max, 8), (0x24, 8)]
             as [(UInt64, Int)]
         {
             #expect(

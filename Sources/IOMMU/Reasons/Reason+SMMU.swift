@@ -23,8 +23,6 @@ extension Reason {
     package static let noSignals = Reason("no_signals")
     /// The descriptor is not an eventfd.
     package static let notAnEventfd = Reason("not_an_eventfd")
-    /// Beyond the registers.
-    package static let outsideRegisters = Reason("outside_registers")
     /// No ID register has this name.
     package static let unknownIDRegister = Reason("unknown_id_register")
     /// No interrupt has this name.

@@ -85,8 +85,8 @@ private func declareGuestMemory(_ methods: inout MethodTable<Service>) {
 private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
     methods.declare("vsmmu.mmio_read", "Read a register.") { m in
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
-        let offset = m.param("offset", .address, "0 to 0x1ffff.")
-        let size = m.param("size", .count(), "4, or 8 at a 64-bit register.")
+        let offset = m.param("offset", .address, "0 to 0x1ffff; what lies beyond reads as zero.")
+        let size = m.param("size", .count(), "4, or 8: a 64-bit register, or two of 32 bits.")
         let value = m.result("value", .hex, "What it reads.")
         refusesRegisters(m)
         return { call, service in
@@ -100,8 +100,8 @@ private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
         "vsmmu.mmio_write", "Write a register; all that follows is done with the reply.", changesState: true
     ) { m in
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
-        let offset = m.param("offset", .address, "0 to 0x1ffff.")
-        let size = m.param("size", .count(), "4, or 8 at a 64-bit register.")
+        let offset = m.param("offset", .address, "0 to 0x1ffff; what lies beyond ignores writes.")
+        let size = m.param("size", .count(), "4, or 8: a 64-bit register, or two of 32 bits.")
         let value = m.param("value", .address, "What to write.")
         refusesRegisters(m)
         m.refusesWhenStopping()
@@ -117,7 +117,7 @@ private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
 private func refusesRegisters(_ method: MethodBuilder) {
     method.needs(.bareSMMUs)
     method.refusesUnknown("vsmmu", .unknownVSMMU)
-    method.refuses(.EINVAL, .badWidth, "The size or alignment is none that the register has.")
+    method.refuses(.EINVAL, .badWidth, "A size or alignment that registers do not have.")
 }
 
 private enum InterruptChoice: String, ParameterChoice {

@@ -3,16 +3,20 @@ extension SMMU {
     ///
     /// - Parameters:
     ///   - offset: byte offset, a multiple of `width`.
-    ///   - width: 4 or 8 bytes; 8 only at a 64-bit register.
+    ///   - width: 4 or 8 bytes; 8 at a pair of 32-bit registers reads both.
     public func readRegister(_ offset: UInt32, width: Int) throws(MMIOError) -> UInt64 {
-        guard let register = try register(at: offset, width: width) else {
-            return 0
+        try check(offset, width: width)
+        guard let register = register(at: offset) else {
+            return width == 4 ? 0 : readPair(offset)
+        }
+        guard register.width == 8 else {
+            return width == 4 ? value(of: register) : readPair(offset)
         }
         let value = value(of: register)
-        if register.width == 8 && width == 4 {
-            return offset == register.rawValue ? value & 0xffff_ffff : value >> 32
+        guard width == 4 else {
+            return value
         }
-        return value
+        return offset == register.rawValue ? value & 0xffff_ffff : value >> 32
     }
 
     /// Writes a register of page 0 or 1; unknown and read-only offsets ignore it.
@@ -21,24 +25,31 @@ extension SMMU {
     ///
     /// - Parameters:
     ///   - offset: byte offset, a multiple of `width`.
-    ///   - width: 4 or 8 bytes; 8 only at a 64-bit register.
+    ///   - width: 4 or 8 bytes; 8 at a pair of 32-bit registers writes both, the low one first.
     ///   - value: the value; bits above the width are ignored.
     public func writeRegister(_ offset: UInt32, width: Int, value: UInt64) throws(MMIOError) {
-        guard let register = try register(at: offset, width: width) else {
-            return
+        try check(offset, width: width)
+        if let register = register(at: offset), register.width == 8 {
+            var whole = value
+            if width == 4 {
+                let old = self.value(of: register)
+                whole =
+                    offset == register.rawValue
+                    ? old & ~0xffff_ffff | value & 0xffff_ffff : old & 0xffff_ffff | value << 32
+            }
+            return write64(register, whole)
         }
-        guard register.width == 8 else {
+        if let register = Register(rawValue: offset) {
             write32(register, UInt32(truncatingIfNeeded: value))
-            return
         }
-        var whole = value
-        if width == 4 {
-            let old = self.value(of: register)
-            whole =
-                offset == register.rawValue
-                ? old & ~0xffff_ffff | value & 0xffff_ffff : old & 0xffff_ffff | value << 32
+        if width == 8, let second = Register(rawValue: offset + 4) {
+            write32(second, UInt32(truncatingIfNeeded: value >> 32))
         }
-        write64(register, whole)
+    }
+
+    private func readPair(_ offset: UInt32) -> UInt64 {
+        func half(_ offset: UInt32) -> UInt64 { Register(rawValue: offset).map { value(of: $0) } ?? 0 }
+        return half(offset) | half(offset + 4) << 32
     }
 
     /// The value of a register as software reads it.
@@ -91,26 +102,23 @@ extension SMMU {
         }
     }
 
-    /// The register that an access reaches, nil for none.
-    private func register(at offset: UInt32, width: Int) throws(MMIOError) -> Register? {
+    private func check(_ offset: UInt32, width: Int) throws(MMIOError) {
         guard width == 4 || width == 8 else {
             throw .badWidth
-        }
-        guard offset < Register.regionSize else {
-            throw .outOfRange
         }
         guard offset % UInt32(width) == 0 else {
             throw .misaligned
         }
+    }
+
+    /// The register that an offset reaches, the second half of a 64-bit one too; nil for none.
+    private func register(at offset: UInt32) -> Register? {
         if let register = Register(rawValue: offset) {
-            guard width <= register.width else {
-                throw .badWidth
-            }
             return register
         }
-        if width == 4, offset >= 4, let register = Register(rawValue: offset - 4), register.width == 8 {
-            return register
+        guard offset >= 4, let register = Register(rawValue: offset - 4), register.width == 8 else {
+            return nil
         }
-        return nil
+        return register
     }
 }

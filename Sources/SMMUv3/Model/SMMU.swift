@@ -182,10 +182,8 @@ struct HotState: ~Copyable {
 
 /// A register access that no bus would carry.
 public enum MMIOError: Error, Equatable, Sendable {
-    /// Only 4 and 8 bytes; 8 only at a 64-bit register.
+    /// Only 4 and 8 bytes.
     case badWidth
     /// Not a multiple of the width.
     case misaligned
-    /// Beyond page 1.
-    case outOfRange
 }

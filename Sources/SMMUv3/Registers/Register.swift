@@ -40,9 +40,6 @@ public enum Register: UInt32, CaseIterable, Sendable {
     case PRIQ_PROD = 0x100c8
     case PRIQ_CONS = 0x100cc
 
-    /// The first offset behind page 1.
-    public static var regionSize: UInt32 { 0x20000 }
-
     /// The name as IHI 0070 spells it without `SMMU_`.
     public var name: String { "\(self)" }
 
