@@ -2,6 +2,8 @@ import IOMMU
 import SMMUv3
 
 /// What the model of the architecture says, in the plain facts that cross the waist.
+///
+/// What is made for each of thousands of transactions is public: only public code is inlined in other modules.
 extension FaultDescription {
     /// - Parameter address: the first failing byte of the access; nil: InputAddr, where the record has one.
     package init(_ record: EventRecord, address: UInt64? = nil) {
@@ -31,8 +33,8 @@ extension FaultDescription.Access {
 
 extension Transaction {
     /// What a client asks for, as the model takes it.
-    @inline(__always)
-    package init(_ request: TransactionRequest) {
+    @inlinable
+    public init(_ request: TransactionRequest) {
         let access: SMMUv3.Access =
             switch request.access {
             case .read: .read
@@ -59,8 +61,8 @@ extension TranslationOutcome {
 
 extension TranslationOutput {
     /// Where an access goes.
-    @inline(__always)
-    package init(_ output: Output) {
+    @inlinable
+    public init(_ output: Output) {
         self.init(
             address: output.address, pageSize: output.pageSize,
             attributes: TranslationAttributes(output.attributes))
@@ -69,8 +71,8 @@ extension TranslationOutput {
 
 extension TranslationAttributes {
     /// What an access finds there.
-    @inline(__always)
-    package init(_ attributes: OutputAttributes) {
+    @inlinable
+    public init(_ attributes: OutputAttributes) {
         self.init(
             memory: attributes.memoryAttributes, shareability: attributes.shareability,
             isReadable: attributes.isReadable, isWritable: attributes.isWritable,

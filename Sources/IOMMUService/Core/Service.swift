@@ -179,7 +179,7 @@ package final class Service {
         events.publish(event, origin: event.context.flatMap { sessions.session($0)?.origin })
         guard let context = event.context else { return }
         waits.stir(context)
-        if let session = sessions.ending(context), case .device(let change) = event.body, change.action == .unbound {
+        if case .device(let change) = event.body, change.action == .unbound, let session = sessions.ending(context) {
             audit.unbound(device: change.name, withEndOf: session)
         }
     }

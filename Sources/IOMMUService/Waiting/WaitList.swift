@@ -45,7 +45,7 @@ package final class WaitList {
     /// Something happened in the context. Its calls are tried when the work in hand is done, since it may be in the
     /// middle of changing what they read.
     package func stir(_ context: ContextID) {
-        guard waits[context] != nil else { return }
+        guard count > 0, waits[context] != nil else { return }
         guard stirred.insert(context).inserted, stirred.count == 1 else { return }
         loop.schedule(after: 0) { [weak self] in self?.retry() }
     }
