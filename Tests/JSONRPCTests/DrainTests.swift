@@ -27,6 +27,22 @@ import Testing
         #expect(access(bench.path, F_OK) != 0)
     }
 
+    /// Each message is a read of its own.
+    @Test func answersAllThatHasArrivedWithDescriptors() throws {
+        let client = try bench.connect()
+        let witness = try Witness()
+        for id in 0..<10 {
+            client.sendWithoutServer(Array((request(id, "fd.take") + "\n").utf8), descriptors: [witness.write])
+        }
+        witness.closeWrite()
+        var isDrained = false
+        bench.server.drain(within: 60_000_000_000, refusal: refusal) { isDrained = true }
+        let replies = try client.rest().map { try JSONValue(parsing: $0) }
+        #expect(replies.map { $0["id"] } == (0..<10).map { .integer($0) })
+        #expect(replies.allSatisfy { $0["result"] != nil })
+        try bench.pump { isDrained && witness.isAbandoned }
+    }
+
     @Test func refusesWhatStillWaitsWhenTheTimeIsUp() throws {
         let client = try bench.connect()
         try client.send(request(1, "park") + "\n" + request(2, "note", #"{"text":"never"}"#))

@@ -60,8 +60,15 @@ struct JSONParser {
         count = scan.count
         position = scan.position
         guard problem != nil else { return true }
-        if position >= length, problem != .tooDeep { problem = .unexpectedEnd }
+        let isAtEnd = position >= length || Self.isBeginningOfLiteral(text + position, length - position)
+        if isAtEnd, problem != .tooDeep { problem = .unexpectedEnd }
         return false
+    }
+
+    /// Whether the text breaks off inside `true`, `false` or `null`, of which the scan tells the first byte.
+    private static func isBeginningOfLiteral(_ text: UnsafeMutablePointer<UInt8>, _ length: Int) -> Bool {
+        let rest = UnsafeBufferPointer(start: text, count: length)
+        return ["true", "false", "null"].contains { $0.utf8.starts(with: rest) }
     }
 
     /// Gives a large tape's memory back.
