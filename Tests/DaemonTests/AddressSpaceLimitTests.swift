@@ -73,6 +73,7 @@ struct AddressSpaceLimitTests {
     /// Bytes of the daemon's address space.
     private func mapped(by daemon: RunningDaemon) throws -> UInt64 {
         let text = try String(contentsOfFile: "/proc/\(daemon.process.pid)/statm", encoding: .utf8)
-        return try #require(text.split(separator: " ").first.flatMap { UInt64($0) }) * UInt64(sysconf(Int32(_SC_PAGESIZE)))
+        return try #require(text.split(separator: " ").first.flatMap { UInt64($0) })
+            * UInt64(sysconf(Int32(_SC_PAGESIZE)))
     }
 }

@@ -22,7 +22,7 @@ struct HostileClientTests {
         #"{"jsonrpc":"2.0","id":5,"method":"device.attach","params":{"device":2,"pt":1}}"#,
         #"{"jsonrpc":"2.0","id":6,"method":"ioas.map","params":{"ioas":1,"memory":1,"length":65536,"iova":"0x10000"}}"#,
         #"{"jsonrpc":"2.0","id":7,"method":"dma.write","params":{"device":2,"iova":"0x10000","data":"AAECAwQFBgc="}}"#,
-        #"{"jsonrpc":"2.0","id":8,"method":"ioas.check","params":{"devices":[2],"mappings":[{"iova":0,"length":4096}]}}"#,
+        #"{"jsonrpc":"2.0","id":8,"method":"ioas.check","params":{"devices":[2],"mappings":[{"iova":0,"length":1}]}}"#,
         #"{"jsonrpc":"2.0","id":9,"method":"vsmmu.create","params":{"idr":{"IDR1":"0x1ce4210"}}}"#,
         #"[{"jsonrpc":"2.0","id":10,"method":"memory.export","params":{"memory":1}},{"jsonrpc":"2.0","method":"x"}]"#,
         #"{"jsonrpc":"2.0","id":11,"method":"events.subscribe","params":{"kinds":["device","fault"]}}"#,
@@ -30,7 +30,8 @@ struct HostileClientTests {
     ]
 
     private static let insertions = [
-        "\n", "\"", "{", "[[[[", "\\u", "\\ud800", "1e999", ",", "99999999999999999999999999", "\u{0}", "\r", "null", "-",
+        "\n", "\"", "{", "[[[[", "\\u", "\\ud800", "1e999", ",", "99999999999999999999999999", "\u{0}", "\r", "null",
+        "-",
     ]
 
     private func mutated(_ line: String, _ generator: inout SplitMix) -> [UInt8] {
@@ -40,7 +41,9 @@ struct HostileClientTests {
             switch Int.random(in: 0..<4, using: &generator) {
             case 0: bytes[place] = UInt8.random(in: 0...255, using: &generator)
             case 1: bytes.removeSubrange(place..<min(place + 7, bytes.count))
-            case 2: bytes.insert(contentsOf: Array((Self.insertions.randomElement(using: &generator) ?? "").utf8), at: place)
+            case 2:
+                bytes.insert(
+                    contentsOf: Array((Self.insertions.randomElement(using: &generator) ?? "").utf8), at: place)
             default: bytes.insert(contentsOf: Array(bytes[max(0, place - 20)..<place]), at: place)
             }
         }

@@ -54,7 +54,8 @@ struct MetricsTests {
     }
 
     @Test func otherMethodsAndPathsGetAnAnswer() throws {
-        let posted = try answer("POST /metrics HTTP/1.1\nContent-Length: 100000\n\n" + String(repeating: "x", count: 100_000))
+        let posted = try answer(
+            "POST /metrics HTTP/1.1\nContent-Length: 100000\n\n" + String(repeating: "x", count: 100_000))
         #expect(posted.hasPrefix("HTTP/1.1 405 Method Not Allowed\r\n"))
         #expect(posted.contains("\r\nAllow: GET, HEAD\r\n"))
         #expect(try answer("GET /metric HTTP/1.1\r\n\r\n").hasPrefix("HTTP/1.1 404 Not Found\r\n"))

@@ -50,40 +50,41 @@ struct MetricsPageTests {
         )
     }
 
-    @Test(arguments: [
-        ([], .text),
-        (["*/*"], .text),
-        (["text/html, application/json"], .text),
-        (["application/openmetrics-text"], .openMetrics),
-        (["Application/OpenMetrics-Text; Version=\"1.0.0\" ; charset=utf-8"], .openMetrics),
-        (["application/openmetrics-text;version=0.0.1"], .text),
-        (["application/openmetrics-text;version=2.0.0, */*;q=0.1"], .text),
-        (["text/plain;q=0.5, application/openmetrics-text;q=0.6"], .openMetrics),
-        (["text/plain;q=0.6", "application/openmetrics-text;q=0.5"], .text),
-        (["application/*;q=0.9, text/*;q=0.8"], .openMetrics),
-        (["application/openmetrics-text;q=0, */*"], .text),
-        // The more specific range counts, not the heavier one.
-        (["application/openmetrics-text;q=0.2, application/*;q=0.9, text/plain;q=0.3"], .text),
-        (["application/openmetrics-text;q=many, text/plain;q=0.1"], .text),
-        // Prometheus 2.42 and 3.5.
-        (
-            [
-                """
-                application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
-                text/plain;version=0.0.4;q=0.5,*/*;q=0.1
-                """
-            ], .openMetrics
-        ),
-        (
-            [
-                """
-                application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
-                application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
-                text/plain;version=0.0.4;q=0.3,*/*;q=0.2
-                """
-            ], .openMetrics
-        ),
-    ] as [([String], ExpositionFormat)])
+    @Test(
+        arguments: [
+            ([], .text),
+            (["*/*"], .text),
+            (["text/html, application/json"], .text),
+            (["application/openmetrics-text"], .openMetrics),
+            (["Application/OpenMetrics-Text; Version=\"1.0.0\" ; charset=utf-8"], .openMetrics),
+            (["application/openmetrics-text;version=0.0.1"], .text),
+            (["application/openmetrics-text;version=2.0.0, */*;q=0.1"], .text),
+            (["text/plain;q=0.5, application/openmetrics-text;q=0.6"], .openMetrics),
+            (["text/plain;q=0.6", "application/openmetrics-text;q=0.5"], .text),
+            (["application/*;q=0.9, text/*;q=0.8"], .openMetrics),
+            (["application/openmetrics-text;q=0, */*"], .text),
+            // The more specific range counts, not the heavier one.
+            (["application/openmetrics-text;q=0.2, application/*;q=0.9, text/plain;q=0.3"], .text),
+            (["application/openmetrics-text;q=many, text/plain;q=0.1"], .text),
+            // Prometheus 2.42 and 3.5.
+            (
+                [
+                    """
+                    application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,\
+                    text/plain;version=0.0.4;q=0.5,*/*;q=0.1
+                    """
+                ], .openMetrics
+            ),
+            (
+                [
+                    """
+                    application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+                    application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=1.0.0;q=0.4,\
+                    text/plain;version=0.0.4;q=0.3,*/*;q=0.2
+                    """
+                ], .openMetrics
+            ),
+        ] as [([String], ExpositionFormat)])
     func theClientsWishDecides(accept: [String], format: ExpositionFormat) {
         #expect(ExpositionFormat.preferred(accept: accept) == format, "\(accept)")
     }

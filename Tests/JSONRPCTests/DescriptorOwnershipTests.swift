@@ -4,8 +4,8 @@ import Testing
 
 @testable import JSONRPC
 
-/// Which lines may take a descriptor: those that have a byte in the buffer it came with. The server runs only when it is
-/// let, so that the kernel holds several messages when it reads.
+/// Which lines may take a descriptor: those that have a byte in the buffer it came with. The server runs only when it
+/// is let, so that the kernel holds several messages when it reads.
 @Suite struct DescriptorOwnershipTests {
     let bench: SocketBench
     let client: SocketClient

@@ -73,7 +73,7 @@ public final class Call {
     /// Descriptors that came with the bytes of this request's line and that no call has taken.
     public var waitingDescriptors: Int { connection.ownDescriptors }
 
-    /// Whether some of them cannot be meant for another call: their bytes belong to no other line, and this is no batch.
+    /// Whether some of them cannot be meant for another call: no later line has their bytes, and this is no batch.
     public var hasDescriptorsOfItsOwn: Bool {
         connection.exclusiveDescriptors > 0 && !connection.outbox.pointee.isInBatch
     }

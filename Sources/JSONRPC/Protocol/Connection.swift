@@ -165,7 +165,7 @@ public final class Connection {
         return descriptor
     }
 
-    /// Closes descriptors that came with the line in hand and that no later line may take, if it is answered as a whole.
+    /// Closes the descriptors of the line in hand that no later line may take, if it is answered as a whole.
     @inline(__always)
     func lineIsAnswered() {
         guard outbox.pointee.hasReceived, !outbox.pointee.isParked, !outbox.pointee.isInBatch else { return }

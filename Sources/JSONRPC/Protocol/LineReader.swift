@@ -158,7 +158,8 @@ extension Dispatcher {
             code: isLimit ? RPCError.invalidRequest : RPCError.parseError, errno: isLimit ? E2BIG : EBADMSG,
             reason: isLimit ? "too_deep" : "parse_error",
             message: "The line is not acceptable JSON: \(problem.rawValue), at byte \(parser.pointee.position)."
-                + (problem == .unexpectedEnd ? " A value may not be spread over lines: send one JSON value a line." : ""))
+                + (problem == .unexpectedEnd
+                    ? " A value may not be spread over lines: send one JSON value a line." : ""))
         refuse(error.with("offset", .integer(parser.pointee.position)), connection)
     }
 

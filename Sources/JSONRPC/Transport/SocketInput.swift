@@ -12,8 +12,8 @@ import LinuxIO
 ///
 /// So that no descriptor, not even the first of a connection, is received before its buffer is found, and a client that
 /// sends none pays for nothing: every read *is* a peek, from where the last one ended (SO_PEEK_OFF), and what has been
-/// read so is thrown away in one piece now and then. Only a read that meets descriptors goes back: it receives the whole
-/// buffers in front of theirs, and then theirs by itself.
+/// read so is thrown away in one piece now and then. Only a read that meets descriptors goes back: it receives the
+/// whole buffers in front of theirs, and then theirs by itself.
 struct SocketInput {
     /// What a read brought.
     enum Reading {
