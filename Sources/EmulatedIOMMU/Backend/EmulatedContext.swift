@@ -6,6 +6,9 @@ import IOMMUObjects
 package final class EmulatedContext {
     package unowned let context: ObjectContext
     package unowned let backend: EmulatedBackend
+    /// What its user's sessions hold together.
+    let account: Account
+    let limits: ContextLimits
     /// Accesses and look-ups that are under way.
     let pending = PendingOperations()
     /// Made at the first use.
@@ -14,10 +17,9 @@ package final class EmulatedContext {
     init(_ context: ObjectContext, backend: EmulatedBackend) {
         self.context = context
         self.backend = backend
+        account = context.account
+        limits = context.limits
     }
-
-    var account: Account { context.account }
-    var limits: ContextLimits { context.limits }
 
     /// What this context shares with devices; made at the first use.
     package var sva: SVASession {

@@ -14,6 +14,8 @@ package protocol PageFaultHandler: AnyObject {
 package final class EmulatedDevice {
     /// As the object model sees it.
     package let device: Device
+    /// The facts; here once more, because every access asks for some.
+    package let description: DeviceDescription
     package let smmu: EmulatedSMMU
     package let master: Master
     /// PASIDs that shared virtual addressing holds on this device, with who resolves their faults.
@@ -22,13 +24,13 @@ package final class EmulatedDevice {
     package var openQueues = 0
     private var removalHooks: [(owner: ObjectIdentifier, action: (EmulatedDevice) -> Void)] = []
 
-    package var description: DeviceDescription { device.description }
-    package var name: String { device.description.name }
+    package var name: String { description.name }
     package var group: DeviceGroup { device.group }
     package var driver: SMMUDriver { smmu.driver }
 
     init(_ device: Device, smmu: EmulatedSMMU, master: Master) {
         self.device = device
+        description = device.description
         self.smmu = smmu
         self.master = master
         master.owner = device.number
