@@ -20,6 +20,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     ],
     targets: [
@@ -35,12 +36,24 @@ let package = Package(
 
         // MARK: Ground floor
 
-        .target(name: "LinuxIO", dependencies: ["CLinux"], swiftSettings: strict),
+        .target(
+            name: "LinuxIO",
+            dependencies: [
+                "CLinux",
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ],
+            swiftSettings: strict
+        ),
         .testTarget(name: "LinuxIOTests", dependencies: ["CLinux", "LinuxIO", "TestSupport"], swiftSettings: strict),
 
         .target(name: "IOMMU", dependencies: ["LinuxIO"], swiftSettings: strict),
 
-        .target(name: "JSONRPC", dependencies: ["CLinux", "LinuxIO"], swiftSettings: strict),
+        .target(
+            name: "JSONRPC",
+            dependencies: ["CLinux", "LinuxIO", .product(name: "DequeModule", package: "swift-collections")],
+            swiftSettings: strict
+        ),
         .testTarget(
             name: "JSONRPCTests",
             dependencies: ["CLinux", "JSONRPC", "LinuxIO", "TestSupport"],
@@ -57,9 +70,14 @@ let package = Package(
         // MARK: Backends
 
         // What every backend needs: memory objects, ids, quotas, and iommufd's object model over a driver.
-        .target(name: "IOMMUObjects", dependencies: ["CLinux", "IOMMU", "LinuxIO"], swiftSettings: strict),
+        .target(
+            name: "IOMMUObjects",
+            dependencies: ["CLinux", "IOMMU", "LinuxIO", .product(name: "DequeModule", package: "swift-collections")],
+            swiftSettings: strict
+        ),
         .testTarget(
-            name: "IOMMUObjectsTests", dependencies: ["CLinux", "IOMMU", "IOMMUObjects", "LinuxIO"],
+            name: "IOMMUObjectsTests",
+            dependencies: ["CLinux", "IOMMU", "IOMMUObjects", "LinuxIO", "TestSupport"],
             swiftSettings: strict
         ),
 
@@ -68,11 +86,12 @@ let package = Package(
 
         // SMMUv3 models that clients program: beside any backend.
         .target(
-            name: "BareSMMU", dependencies: ["CLinux", "IOMMU", "IOMMUObjects", "SMMUFacts", "SMMUv3"],
+            name: "BareSMMU", dependencies: ["CLinux", "IOMMU", "IOMMUObjects", "LinuxIO", "SMMUFacts", "SMMUv3"],
             swiftSettings: strict
         ),
         .testTarget(
-            name: "BareSMMUTests", dependencies: ["BareSMMU", "CLinux", "IOMMU", "IOMMUObjects", "SMMUv3"],
+            name: "BareSMMUTests",
+            dependencies: ["BareSMMU", "CLinux", "IOMMU", "IOMMUObjects", "LinuxIO", "SMMUv3", "TestSupport"],
             swiftSettings: strict
         ),
 
@@ -83,7 +102,7 @@ let package = Package(
         ),
         .testTarget(
             name: "EmulatedIOMMUTests",
-            dependencies: ["EmulatedIOMMU", "IOMMU", "IOMMUObjects", "LinuxIO", "SMMUv3"],
+            dependencies: ["EmulatedIOMMU", "IOMMU", "IOMMUObjects", "LinuxIO", "SMMUv3", "TestSupport"],
             swiftSettings: strict
         ),
 
@@ -93,6 +112,7 @@ let package = Package(
             name: "IOMMUService",
             dependencies: [
                 "CLinux", "IOMMU", "JSONRPC", "LinuxIO", "Systemd",
+                .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "TOMLKit", package: "TOMLKit"),
             ],
@@ -127,14 +147,16 @@ let package = Package(
             swiftSettings: strict
         ),
 
-        .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+        .target(
+            name: "TestSupport", dependencies: ["LinuxIO"], path: "Tests/TestSupport", swiftSettings: strict
+        ),
 
         // MARK: Benchmarks
 
         .target(name: "CBenchReference", path: "Tests/Bench/CReference"),
         .executableTarget(
             name: "iommud-bench",
-            dependencies: ["CBenchReference", "CLinux", "EmulatedIOMMU", "IOMMU", "IOMMUObjects", "SMMUv3"],
+            dependencies: ["CBenchReference", "CLinux", "EmulatedIOMMU", "IOMMU", "IOMMUObjects", "LinuxIO", "SMMUv3"],
             path: "Tests/Bench/Runner",
             swiftSettings: strict
         ),

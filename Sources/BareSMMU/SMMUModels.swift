@@ -1,6 +1,7 @@
 import Glibc
 import IOMMU
 import IOMMUObjects
+import LinuxIO
 import SMMUFacts
 import SMMUv3
 
@@ -157,20 +158,13 @@ package final class SMMUModels: BareSMMUs {
         }
     }
 
-    /// `vsmmu.set_irq`: signals an eventfd, which this call owns, at each interrupt; nil stops.
+    /// `vsmmu.set_irq`: signals an eventfd at each interrupt; nil stops.
     ///
     /// - Parameter name: "evtq", "priq", "cmdq-sync" or "gerror".
     /// - Throws: `EINVAL` for another name or what is no eventfd, `EAGAIN` or `EMFILE` where it could not be signalled.
-    package func setVSMMUInterrupt(_ id: ObjectID, _ name: String, descriptor: Int32?) throws(IOMMUError) {
-        let (target, interrupt): (VirtualSMMU, Interrupt)
-        do throws(IOMMUError) {
-            (target, interrupt) = (try vsmmu(id), try Self.interrupt(named: name))
-        } catch {
-            if let descriptor { Glibc.close(descriptor) }
-            throw error
-        }
-        // From here on the descriptor is the model's, also if it refuses it.
-        try target.setSignal(interrupt, descriptor)
+    package func setVSMMUInterrupt(_ id: ObjectID, _ name: String, descriptor: consuming Descriptor?) throws(IOMMUError)
+    {
+        try vsmmu(id).setSignal(try Self.interrupt(named: name), descriptor)
     }
 
     private static func interrupt(named name: String) throws(IOMMUError) -> Interrupt {

@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 import IOMMU
 import IOMMUObjects
+import LinuxIO
 import SMMUv3
 
 /// A bare SMMUv3 that the client itself programs: registers, and structures in the client's memory.
@@ -11,7 +12,7 @@ package final class VirtualSMMU: SMMUDelegate {
     let smmu: SMMU<GuestMemory>
     let memory: GuestMemoryMap
     /// Where each interrupt is signalled.
-    private var signals: [Interrupt: Int32] = [:]
+    private var signals: [Interrupt: SharedDescriptor] = [:]
     private var pending: Set<Interrupt> = []
     /// Transactions that stalled while the event queue took no record, by StreamID and tag.
     private var unrecorded: [UInt64: Transaction] = [:]
@@ -39,10 +40,7 @@ package final class VirtualSMMU: SMMUDelegate {
         smmu.commandsAtOnce = Self.commandsAtOnce
     }
 
-    deinit {
-        for descriptor in signals.values { close(descriptor) }
-        memory.removeAll()
-    }
+    deinit { memory.removeAll() }
 
     // MARK: Registers
 
@@ -131,24 +129,17 @@ package final class VirtualSMMU: SMMUDelegate {
 
     // MARK: Interrupts
 
-    /// Signals an eventfd, which it owns, at each interrupt; nil stops.
+    /// Signals an eventfd at each interrupt; nil stops.
     ///
     /// - Throws: `EINVAL` for what is no eventfd, `EAGAIN` or `EMFILE` where the daemon could not signal it.
-    func setSignal(_ interrupt: Interrupt, _ descriptor: Int32?) throws(IOMMUError) {
-        if let descriptor {
-            do throws(IOMMUError) {
-                try Self.checkSignal(descriptor)
-            } catch {
-                close(descriptor)
-                throw error
-            }
-        }
-        if let old = signals[interrupt] { close(old) }
-        signals[interrupt] = descriptor
+    func setSignal(_ interrupt: Interrupt, _ descriptor: consuming Descriptor?) throws(IOMMUError) {
+        guard let descriptor else { return signals[interrupt] = nil }
+        try Self.checkSignal(descriptor)
+        signals[interrupt] = SharedDescriptor(descriptor)
     }
 
-    private static func checkSignal(_ descriptor: Int32) throws(IOMMUError) {
-        guard linkTarget(ofDescriptor: descriptor) == "anon_inode:[eventfd]" else {
+    private static func checkSignal(_ descriptor: borrowing Descriptor) throws(IOMMUError) {
+        guard linkTarget(ofDescriptor: descriptor.number) == "anon_inode:[eventfd]" else {
             throw IOMMUError(
                 .EINVAL, .notAnEventfd, "interrupts are signalled through eventfds only",
                 hint: "make one with eventfd(2)")
@@ -173,7 +164,7 @@ package final class VirtualSMMU: SMMUDelegate {
             guard let descriptor = signals[interrupt] else { continue }
             // What it takes is there since the descriptor was accepted. A counter that overflows stays readable:
             // nothing is lost but the count.
-            _ = clinux_signal_eventfd(descriptor)
+            _ = clinux_signal_eventfd(descriptor.number)
         }
     }
 

@@ -56,16 +56,17 @@ int clinux_signal_eventfd(int eventfd)
 
 int clinux_alarm_create(void)
 {
-    return timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    int alarm = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    return alarm < 0 ? -errno : alarm;
 }
 
-bool clinux_alarm_set(int alarm, uint64_t nanoseconds)
+int clinux_alarm_set(int alarm, uint64_t nanoseconds)
 {
     struct itimerspec when = {0};
 
     when.it_value.tv_sec = (time_t)(nanoseconds / 1000000000u);
     when.it_value.tv_nsec = (long)(nanoseconds % 1000000000u);
-    return timerfd_settime(alarm, TFD_TIMER_ABSTIME, &when, NULL) == 0;
+    return timerfd_settime(alarm, TFD_TIMER_ABSTIME, &when, NULL) < 0 ? -errno : 0;
 }
 
 void clinux_alarm_clear(int alarm)
@@ -78,5 +79,6 @@ void clinux_alarm_clear(int alarm)
 
 int clinux_make_eventfd(void)
 {
-    return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int made = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return made < 0 ? -errno : made;
 }

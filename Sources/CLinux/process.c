@@ -47,7 +47,7 @@ int clinux_query_vma(int maps, uint64_t address, bool or_next, struct clinux_vma
     }
     while (ioctl(maps, QUERY_IOCTL, &query) != 0) {
         if (errno != EINTR)
-            return errno;
+            return -errno;
     }
     vma->start = query.vma_start;
     vma->end = query.vma_end;
@@ -156,7 +156,8 @@ int clinux_open_as(const char *path, int flags, uid_t uid, gid_t gid)
 
 int clinux_pidfd_open(pid_t pid)
 {
-    return (int)syscall(SYS_pidfd_open, pid, 0u);
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0u);
+    return fd < 0 ? -errno : fd;
 }
 
 /* get_robust_list() compares real ids and permitted capabilities, and asks nothing else of the process. */

@@ -17,49 +17,46 @@ union control {
     char bytes[CMSG_SPACE(CLINUX_SCM_MAX_FD * sizeof(int))];
 };
 
-struct clinux_received clinux_receive(int socket, void *buffer, size_t size, int *fds)
+ssize_t clinux_receive(int socket, void *buffer, size_t size, int *fds, struct clinux_ancillary *ancillary)
 {
     struct iovec part = {.iov_base = buffer, .iov_len = size};
     union control control;
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
-    struct clinux_received received = {0};
+    ssize_t received;
 
+    ancillary->fd_count = 0;
+    ancillary->truncated = false;
     do {
-        received.bytes = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-    } while (received.bytes < 0 && errno == EINTR);
-    if (received.bytes < 0) {
-        received.error = errno;
-        return received;
-    }
+        received = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    } while (received < 0 && errno == EINTR);
+    if (received < 0)
+        return -errno;
     /* Where not even the first descriptor found room there is no control message, only the flag. */
-    received.truncated = (message.msg_flags & MSG_CTRUNC) != 0;
+    ancillary->truncated = (message.msg_flags & MSG_CTRUNC) != 0;
     if (message.msg_controllen == 0)
         return received;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
             continue;
         size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        memcpy(fds + received.fd_count, CMSG_DATA(c), count * sizeof(int));
-        received.fd_count += (int)count;
+        memcpy(fds + ancillary->fd_count, CMSG_DATA(c), count * sizeof(int));
+        ancillary->fd_count += (int)count;
     }
     return received;
 }
 
-struct clinux_received clinux_peek(int socket, void *buffer, size_t size)
+ssize_t clinux_peek(int socket, void *buffer, size_t size, bool *has_descriptors)
 {
     struct iovec part = {.iov_base = buffer, .iov_len = size};
     struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    struct clinux_received received = {0};
+    ssize_t peeked;
 
     do {
-        received.bytes = recvmsg(socket, &message, MSG_PEEK);
-    } while (received.bytes < 0 && errno == EINTR);
-    if (received.bytes < 0)
-        received.error = errno;
-    else
-        received.truncated = (message.msg_flags & MSG_CTRUNC) != 0;
-    return received;
+        peeked = recvmsg(socket, &message, MSG_PEEK);
+    } while (peeked < 0 && errno == EINTR);
+    *has_descriptors = peeked >= 0 && (message.msg_flags & MSG_CTRUNC) != 0;
+    return peeked < 0 ? -errno : peeked;
 }
 
 ssize_t clinux_receive_whole(int socket, void *buffer, size_t size)

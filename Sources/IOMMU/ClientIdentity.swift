@@ -1,3 +1,5 @@
+import LinuxIO
+
 /// Who asks, as the kernel vouches for it (`SO_PEERCRED`).
 package struct ClientIdentity: Sendable, Hashable {
     /// User id.
@@ -28,8 +30,8 @@ package enum Progress<Value> {
     case pending(AccessID)
 }
 
-/// Runs what may block away from the owning thread.
-package protocol WorkExecutor: AnyObject {
+/// Runs what may block away from the owning thread, and on it what has to wait a little.
+package protocol WorkExecutor: LoopServices {
     /// `completion` runs on the owning thread. Work with the same `key` runs in the order of the calls.
     func perform<Value: Sendable>(
         key: UInt64, _ work: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void

@@ -1,3 +1,5 @@
+import LinuxIO
+
 /// The iommufd operations of one session, at the level of the ioctls: what one open of `/dev/iommu` can do.
 ///
 /// Every backend implements it. Every call is all or nothing, and every refusal is an ``IOMMUError`` with the errno of
@@ -24,13 +26,15 @@ package protocol IOMMUContext: AnsweringLater {
 
     // MARK: Memory
 
-    /// Makes a memory object of a file, whose descriptor it takes whatever happens.
+    /// Makes a memory object of a file.
     ///
     /// - Parameter name: for people; nil: none.
     /// - Returns: the object, and its size in bytes.
     /// - Throws: `EINVAL` if it is not a memfd, or empty; `EFBIG` above ``ContextLimits/memorySize``, `EDQUOT`,
     ///   `ENOMEM`.
-    func importMemory(descriptor: Int32, name: String?) throws(IOMMUError) -> (memory: ObjectID, size: UInt64)
+    func importMemory(
+        _ descriptor: consuming Descriptor, name: String?
+    ) throws(IOMMUError) -> (memory: ObjectID, size: UInt64)
     /// Makes a memory object of a new memfd.
     ///
     /// - Parameters:
@@ -39,8 +43,8 @@ package protocol IOMMUContext: AnsweringLater {
     /// - Throws: `EINVAL` for the size, `EFBIG` above ``ContextLimits/memorySize``, `EDQUOT`, `ENOMEM` without memory
     ///   or huge pages, `EMFILE`.
     func createMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> ObjectID
-    /// A duplicate of the memfd; the caller owns it. `ENOENT`; `EMFILE` without a descriptor.
-    func exportMemory(_ memory: ObjectID) throws(IOMMUError) -> Int32
+    /// A duplicate of the memfd. `ENOENT`; `EMFILE` without a descriptor.
+    func exportMemory(_ memory: ObjectID) throws(IOMMUError) -> Descriptor
     /// `length` bytes from `offset`; 0 bytes are none.
     ///
     /// - Throws: `ENOENT`; `EINVAL` outside the object, `EMSGSIZE` above ``ContextLimits/transfer``, `EIO` where the

@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 import IOMMU
 import SMMUv3
+import TestSupport
 import Testing
 
 @testable import BareSMMU
@@ -156,7 +157,7 @@ import Testing
         try #require(ftruncate(file, 1 << 16) == 0)
         let bytes = try context.readMemory(guest.high, offset: 0, length: 1 << 16)
         #expect(bytes.withUnsafeBytes { pwrite(mirror, $0.baseAddress, $0.count, 0) } == bytes.count)
-        let (shrinkable, _) = try context.importMemory(descriptor: file, name: nil)
+        let (shrinkable, _) = try context.importMemory(owned(file), name: nil)
         try context.models.mapVSMMUMemory(
             guest.vsmmu, memory: shrinkable, offset: 0x1000, length: 0xf000, gpa: Guest.tables)
         try context.models.mapVSMMUMemory(
@@ -175,7 +176,7 @@ import Testing
         let context = guest.laboratory.context
         let eventfd = clinux_make_eventfd()
         defer { close(eventfd) }
-        try context.models.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: dup(eventfd))
+        try context.models.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: owned(dup(eventfd)))
         _ = try guest.translate(0)
         var count: UInt64 = 0
         #expect(Glibc.read(eventfd, &count, 8) == 8 && count >= 1)
@@ -185,10 +186,11 @@ import Testing
         try guest.write(.EVENTQ_CONS, try guest.read(.EVENTQ_PROD))
         _ = try guest.translate(0)
         #expect(
-            refusal { try context.models.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: dup(1)) }?.reason
+            refusal { try context.models.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: owned(dup(1))) }?.reason
                 == .notAnEventfd)
         #expect(
-            refusal { try context.models.setVSMMUInterrupt(guest.vsmmu, "nmi", descriptor: dup(1)) }?.errno == .EINVAL)
+            refusal { try context.models.setVSMMUInterrupt(guest.vsmmu, "nmi", descriptor: owned(dup(1))) }?.errno
+                == .EINVAL)
         #expect(Glibc.read(eventfd, &count, 8) == 8)
         try context.models.setVSMMUInterrupt(guest.vsmmu, "evtq", descriptor: nil)
         try guest.write(.EVENTQ_CONS, try guest.read(.EVENTQ_PROD))

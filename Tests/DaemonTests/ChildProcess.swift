@@ -78,6 +78,11 @@ final class ChildProcess {
         return fields.dropFirst(11).prefix(2).compactMap { Int($0) }.reduce(0, +)
     }
 
+    /// Threads of the child.
+    var threadCount: Int {
+        (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/task").count) ?? -1
+    }
+
     /// Open descriptors of the child.
     var descriptorCount: Int {
         (try? FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count) ?? -1

@@ -160,6 +160,20 @@ struct DMATests {
         #expect(try reply()["error"]?["code"]?.intValue == -Int(EFAULT))
     }
 
+    /// The answers come out of the SMMU and are worked off when the detach is done, on the daemon's own thread.
+    @Test func detachingAStalledDeviceStartsNoThread() throws {
+        let other = try daemon.connect()
+        let (device, _, fault, _) = try stallingDevice(other)
+        for address in 1...16 {
+            let line = #"{"device":\#(device),"iova":\#(address << 12),"length":4}"#
+            try send("dma.read", line)
+        }
+        _ = try other.call("fault.read", #"{"fault":\#(fault),"timeout_ms":10000}"#)
+        try other.call("device.detach", #"{"device":\#(device)}"#)
+        #expect(try reply()["error"]?["code"]?.intValue == -Int(EFAULT))
+        #expect(daemon.process.threadCount == 1)
+    }
+
     @Test func closingTheSessionAnswersWhatWaitsInIt() throws {
         let other = try daemon.connect()
         let (device, _, fault, _) = try stallingDevice(other)

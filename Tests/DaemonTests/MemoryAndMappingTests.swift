@@ -27,9 +27,8 @@ struct MemoryAndMappingTests {
         let descriptors = client.takeDescriptors()
         #expect(descriptors.count == 1)
         var bytes = [UInt8](repeating: 0, count: 5)
-        #expect(pread(descriptors[0], &bytes, 5, 4096) == 5)
+        #expect(pread(descriptors[0].number, &bytes, 5, 4096) == 5)
         #expect(String(decoding: bytes, as: UTF8.self) == "hello")
-        descriptors.forEach { close($0) }
         try client.call("memory.close", #"{"memory":1}"#)
         try client.expect(ENOENT, nil, "memory.read", #"{"memory":1,"length":1}"#)
     }

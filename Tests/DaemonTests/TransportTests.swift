@@ -58,7 +58,7 @@ struct TransportTests {
                 let memory = try SharedMemory(size: 4096)
                 _ = try client.call("memory.import", "{}", descriptors: [memory.descriptor])
                 _ = try client.call("memory.export", #"{"memory":1}"#)
-                client.takeDescriptors().forEach { close($0) }
+                _ = client.takeDescriptors()
                 _ = try client.call("ioas.alloc")
                 // Descriptors that nobody takes go with the connection.
                 if index % 2 == 0 { _ = try client.call("daemon.info", "{}", descriptors: [memory.descriptor]) }
@@ -90,9 +90,7 @@ struct TransportTests {
         let batch = try JSONValue(parsing: try #require(try client.receiveLine())).arrayValue ?? []
         #expect(batch.count == 64)
         #expect(batch.allSatisfy { $0["result"]?["fds"]?.intValue == 1 })
-        let descriptors = client.takeDescriptors()
-        #expect(descriptors.count == 128)
-        descriptors.forEach { close($0) }
+        #expect(client.takeDescriptors().count == 128)
     }
 
     @Test func manyConnectionsAreServedAtOnce() throws {

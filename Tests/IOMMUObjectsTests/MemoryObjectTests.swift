@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import IOMMU
+import TestSupport
 import Testing
 
 @testable import IOMMUObjects
@@ -25,7 +26,7 @@ import Testing
         let descriptor = try memfd(bytes: 8192, seals: seals)
         let mirror = dup(descriptor)
         defer { close(mirror) }
-        let object = try MemoryObject.importing(descriptor: descriptor, name: nil)
+        let object = try MemoryObject.importing(owned(descriptor), name: nil)
         #expect(object.isWritable)
         #expect((object.pointer != nil) == (seals != 0))
         try [1, 2, 3].withUnsafeBytes {
@@ -48,7 +49,7 @@ import Testing
         let descriptor = try memfd(bytes: 8192)
         let mirror = dup(descriptor)
         defer { close(mirror) }
-        let object = try MemoryObject.importing(descriptor: descriptor, name: nil)
+        let object = try MemoryObject.importing(owned(descriptor), name: nil)
         try #require(ftruncate(mirror, 4096) == 0)
         #expect(object.load64(offset: 4096) == nil)
         #expect(!object.store64(offset: 4096, 1))
@@ -68,7 +69,7 @@ import Testing
         let device = open("/dev/zero", O_RDWR)
         for descriptor in [pipes[0], socket, file, device, 9999] {
             let error = #expect(throws: IOMMUError.self) {
-                _ = try MemoryObject.importing(descriptor: descriptor, name: nil)
+                _ = try MemoryObject.importing(owned(descriptor), name: nil)
             }
             #expect(error?.errno == .EINVAL)
             #expect(error?.reason == .notAMemfd)
@@ -76,7 +77,7 @@ import Testing
         var writer = pollfd(fd: pipes[1], events: 0, revents: 0)
         #expect(poll(&writer, 1, 0) == 1 && writer.revents & Int16(POLLERR) != 0, "a refused descriptor is closed")
         let empty = try memfd(bytes: 0)
-        #expect(throws: IOMMUError.self) { _ = try MemoryObject.importing(descriptor: empty, name: nil) }
+        #expect(throws: IOMMUError.self) { _ = try MemoryObject.importing(owned(empty), name: nil) }
     }
 
     /// O_TMPFILE | O_RDWR: an unlinked file on a mounted tmpfs, which answers to F_GET_SEALS like a memfd.
@@ -89,7 +90,7 @@ import Testing
         close(original)
         let sealed = try memfd(bytes: 4096, seals: CLINUX_SEAL_SHRINK | CLINUX_SEAL_WRITE)
         for descriptor in [readOnly, sealed] {
-            let object = try MemoryObject.importing(descriptor: descriptor, name: nil)
+            let object = try MemoryObject.importing(owned(descriptor), name: nil)
             #expect(!object.isWritable)
             #expect(object.load64(offset: 0) == 0)
             #expect(!object.store64(offset: 0, 1))
@@ -99,15 +100,14 @@ import Testing
             }
             #expect(error?.errno == .EPERM)
         }
-        #expect(throws: IOMMUError.self) { _ = try MemoryObject.importing(descriptor: writeOnly, name: nil) }
+        #expect(throws: IOMMUError.self) { _ = try MemoryObject.importing(owned(writeOnly), name: nil) }
     }
 
     @Test func createdMemoryCannotChangeItsSize() throws {
         let object = try MemoryObject.creating(size: 12288, name: "ram", huge: false)
         let copy = try object.duplicateDescriptor()
-        defer { close(copy) }
-        #expect(ftruncate(copy, 4096) == -1)
-        #expect(ftruncate(copy, 1 << 20) == -1)
+        #expect(ftruncate(copy.number, 4096) == -1)
+        #expect(ftruncate(copy.number, 1 << 20) == -1)
         #expect(object.pointer != nil)
         #expect(throws: IOMMUError.self) { _ = try MemoryObject.creating(size: 0, name: nil, huge: false) }
         #expect(throws: IOMMUError.self) { _ = try MemoryObject.creating(size: .max, name: nil, huge: false) }
@@ -129,13 +129,13 @@ import Testing
         #expect(object.store64(offset: 4096, 77))
         #expect(object.load64(offset: 4096) == 77)
         #expect(object.compareExchange64(offset: 4096, expected: 77, desired: 78) == true)
-        let copy = try MemoryObject.importing(descriptor: try object.duplicateDescriptor(), name: nil)
+        let copy = try MemoryObject.importing(try object.duplicateDescriptor(), name: nil)
         #expect(copy.isHuge && copy.load64(offset: 4096) == 78)
         let shrinkable = clinux_memfd_create("huge", true)
         let mirror = dup(shrinkable)
         defer { close(mirror) }
         try #require(ftruncate(shrinkable, 2 << 20) == 0)
-        let foreign = try MemoryObject.importing(descriptor: shrinkable, name: nil)
+        let foreign = try MemoryObject.importing(owned(shrinkable), name: nil)
         #expect(foreign.store64(offset: 0, 1))
         try #require(ftruncate(mirror, 0) == 0)
         #expect(!foreign.store64(offset: 0, 2), "no SIGBUS")

@@ -1,5 +1,6 @@
 import IOMMU
 import IOMMUService
+import LinuxIO
 
 /// A context in which only emptiness and closing mean something.
 final class FakeContext: IOMMUContext {
@@ -28,11 +29,13 @@ final class FakeContext: IOMMUContext {
     }
 
     func destroy(object: ObjectID) throws(IOMMUError) { throw refusal }
-    func importMemory(descriptor: Int32, name: String?) throws(IOMMUError) -> (memory: ObjectID, size: UInt64) {
+    func importMemory(_ descriptor: consuming Descriptor, name: String?) throws(IOMMUError) -> (
+        memory: ObjectID, size: UInt64
+    ) {
         throw refusal
     }
     func createMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> ObjectID { throw refusal }
-    func exportMemory(_ memory: ObjectID) throws(IOMMUError) -> Int32 { throw refusal }
+    func exportMemory(_ memory: ObjectID) throws(IOMMUError) -> Descriptor { throw refusal }
     func readMemory(_ memory: ObjectID, offset: UInt64, length: UInt64) throws(IOMMUError) -> [UInt8] { throw refusal }
     func writeMemory(_ memory: ObjectID, offset: UInt64, bytes: [UInt8]) throws(IOMMUError) { throw refusal }
     func closeMemory(_ memory: ObjectID) throws(IOMMUError) { throw refusal }

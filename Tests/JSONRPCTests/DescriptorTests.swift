@@ -86,10 +86,11 @@ import Testing
         var buffer = [UInt8](repeating: 0, count: 4096)
         var fds = [Int32](repeating: -1, count: 253)
         while true {
-            let piece = clinux_receive(client.socket, &buffer, buffer.count, &fds)
-            guard piece.bytes > 0 else { break }
-            for index in 0..<Int(piece.fd_count) { _ = close(fds[index]) }
-            pieces.append((String(decoding: buffer.prefix(piece.bytes), as: UTF8.self), Int(piece.fd_count)))
+            var ancillary = clinux_ancillary()
+            let count = clinux_receive(client.socket, &buffer, buffer.count, &fds, &ancillary)
+            guard count > 0 else { break }
+            for index in 0..<Int(ancillary.fd_count) { _ = close(fds[index]) }
+            pieces.append((String(decoding: buffer.prefix(count), as: UTF8.self), Int(ancillary.fd_count)))
         }
         let carrying = pieces.filter { $0.descriptors > 0 }
         #expect(carrying.map(\.descriptors) == [1, 1])

@@ -68,7 +68,7 @@ import Testing
     @Test func aListenerThatFailedIsNotTriedAgain() throws {
         let socket = clinux_unix_socket(true)
         try #require(socket >= 0)
-        try bench.server.listen(on: UnixListener(adopting: socket))
+        try bench.server.listen(on: UnixListener(adopting: Descriptor(adopting: socket)))
         try bench.settle()
         var isDrained = false
         bench.server.drain(within: 0, refusal: refusal) { isDrained = true }

@@ -37,9 +37,8 @@ import Testing
         let received = client.takeDescriptors()
         #expect(received.count == 1)
         var bytes = [UInt8](repeating: 0, count: 7)
-        #expect(pread(try #require(received.first), &bytes, 7, 0) == 7)
+        #expect(pread(try #require(received.first).number, &bytes, 7, 0) == 7)
         #expect(String(decoding: bytes, as: UTF8.self) == "content")
-        for descriptor in received { close(descriptor) }
         #expect(client.takeDescriptors().isEmpty)
     }
 

@@ -108,7 +108,122 @@ import Testing
         }
     }
 
+    @Test func firesManyTimersInOrderWhateverIsCancelled() throws {
+        var queue = TimerQueue()
+        var fired: [UInt64] = []
+        // Each deadline four times, in an order that is none.
+        let deadlines = (0..<4000).map { UInt64($0 * 7919 % 1000) }
+        let timers = deadlines.map { deadline in queue.add(at: deadline) { fired.append(deadline) } }
+        for (index, timer) in timers.enumerated() where index % 4 != 0 { queue.cancel(timer) }
+        #expect(queue.count == 1000)
+        var time: UInt64 = 0
+        while let next = queue.nextDeadline() {
+            #expect(next >= time)
+            time = next
+            while let body = queue.takeDue(time, upTo: queue.newest) { body() }
+        }
+        #expect(fired == stride(from: 0, to: 4000, by: 4).map { deadlines[$0] }.sorted())
+        #expect(queue.isEmpty)
+    }
+
     // MARK: Turns
+
+    @Test func doesLaterWhatIsPutOff() throws {
+        var order: [String] = []
+        let ends = try makePipe()
+        let recorder = Recorder()
+        recorder.onReady = {
+            loop.later { order.append("put off") }
+            order.append("at hand")
+        }
+        _ = try loop.register(ends.read, for: .input, recorder)
+        loop.atEndOfTurn {
+            order.append("end")
+            return false
+        }
+        #expect(write(ends.write, "x", 1) == 1)
+        try loop.turn(waiting: true)
+        #expect(order == ["at hand", "put off", "end"])
+        for end in [ends.read, ends.write] { close(end) }
+    }
+
+    /// However much is put off, and whatever puts itself off again: descriptors get their turn, and nothing is lost.
+    @Test func putsOffWithoutKeepingAnyoneFromHisTurn() throws {
+        let ends = try makePipe()
+        let recorder = Recorder()
+        _ = try loop.register(ends.read, for: .input, recorder)
+        var done: [Int] = []
+        for number in 0..<1000 { loop.later { done.append(number) } }
+        var again = 0
+        func goOn() {
+            again += 1
+            if again < 100 { loop.later(goOn) }
+        }
+        loop.later(goOn)
+        #expect(write(ends.write, "x", 1) == 1)
+        var turns = 0
+        while again < 100 {
+            // It would wait for ever if what is put off did not keep it going.
+            try loop.turn(waiting: true)
+            turns += 1
+            #expect(recorder.events.count == turns)
+            #expect(done.count <= turns * 100)
+        }
+        #expect(done == Array(0..<1000))
+        #expect(turns >= 100)
+        for end in [ends.read, ends.write] { close(end) }
+    }
+
+    /// It goes to sleep when nothing is put off any more.
+    @Test func waitsWhenNothingIsPutOff() throws {
+        loop.later {}
+        #expect(try !loop.turn(waiting: true))
+        loop.later { [loop] in loop.later {} }
+        #expect(try loop.turn(waiting: false))
+        #expect(try !loop.turn(waiting: false))
+    }
+
+    // MARK: Services
+
+    /// A backend's queue of faults, as a kernel has it: a descriptor to read records from.
+    private final class FaultSource {
+        private let descriptor: Descriptor
+        private var watch: DescriptorWatch?
+        private(set) var records: [UInt8] = []
+
+        init(_ descriptor: consuming Descriptor, _ services: any LoopServices) throws {
+            self.descriptor = descriptor
+            watch = try services.watch(self.descriptor) { [unowned self] in take() }
+        }
+
+        private func take() {
+            var record: UInt8 = 0
+            if read(descriptor.number, &record, 1) == 1 { records.append(record) }
+        }
+
+        func end() { watch = nil }
+    }
+
+    @Test func watchesADescriptorForOneWhoDoesNotKnowTheLoop() throws {
+        let ends = try makePipe()
+        let source = try FaultSource(Descriptor(adopting: ends.read), loop)
+        try loop.turn(waiting: false)
+        #expect(source.records.isEmpty)
+        #expect(write(ends.write, "abc", 3) == 3)
+        for _ in 0..<3 { try loop.turn(waiting: true) }
+        #expect(source.records == Array("abc".utf8))
+        #expect(write(ends.write, "d", 1) == 1)
+        source.end()
+        try loop.turn(waiting: false)
+        #expect(source.records.count == 3)
+        close(ends.write)
+    }
+
+    @Test func refusesToWatchAFile() throws {
+        let file = try Descriptor(opening: "/proc/self/exe", O_RDONLY)
+        let error = #expect(throws: SystemError.self) { _ = try loop.watch(file) {} }
+        #expect(error?.errno == EPERM)
+    }
 
     @Test func endsEveryTurnWithItsWork() throws {
         var order: [Int] = []

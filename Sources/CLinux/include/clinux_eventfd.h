@@ -1,23 +1,24 @@
 #pragma once
-#include <stdbool.h>
 #include <stdint.h>
 
-/* Makes ready what clinux_signal_eventfd() needs, which it then keeps: 0, or -errno; -EAGAIN if the system has no
- * asynchronous I/O left (fs.aio-max-nr). One thread at a time. */
+/* What can fail returns 0 or more, or -errno. */
+
+/* Makes ready what clinux_signal_eventfd() needs, which it then keeps. -EAGAIN if the system has no asynchronous
+ * I/O left (fs.aio-max-nr). One thread at a time. */
 int clinux_prepare_signals(void);
 
-/* Adds 1 to the counter of somebody else's eventfd without ever blocking, however full it is: 0, or -errno; -EINVAL if
- * the descriptor is no eventfd. One thread at a time. */
+/* Adds 1 to the counter of somebody else's eventfd without ever blocking, however full it is. -EINVAL if the descriptor
+ * is no eventfd. One thread at a time. */
 int clinux_signal_eventfd(int eventfd);
 
-/* An eventfd (EFD_CLOEXEC | EFD_NONBLOCK), or -1 and errno. */
+/* An eventfd (EFD_CLOEXEC | EFD_NONBLOCK). */
 int clinux_make_eventfd(void);
 
-/* A timer descriptor (CLOCK_MONOTONIC, close-on-exec, non-blocking), or -1 and errno. */
+/* A timer descriptor (CLOCK_MONOTONIC, close-on-exec, non-blocking). */
 int clinux_alarm_create(void);
 
 /* Makes it readable once the clock shows `nanoseconds`, which is not 0, and not before. */
-bool clinux_alarm_set(int alarm, uint64_t nanoseconds);
+int clinux_alarm_set(int alarm, uint64_t nanoseconds);
 
 /* Not readable any more until set again. */
 void clinux_alarm_clear(int alarm);

@@ -6,7 +6,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Other processes' address spaces: what takes credentials, ioctls and system calls that Swift cannot express. */
+/* Other processes' address spaces: what takes credentials, ioctls and system calls that Swift cannot express.
+ * What can fail returns 0 or more, or -errno. */
 
 /* One VMA. */
 struct clinux_vma {
@@ -19,25 +20,25 @@ struct clinux_vma {
     uint32_t name_length;
 };
 
-/* The VMA that covers `address`, or the next one if `or_next`. 0, or an errno: ENOENT none, ESRCH the mm is gone,
- * ENOTTY a kernel without PROCMAP_QUERY. `name` (may be NULL) receives its name without terminator. */
+/* The VMA that covers `address`, or the next one if `or_next`. -ENOENT: none, -ESRCH: the mm is gone, -ENOTTY:
+ * a kernel without PROCMAP_QUERY. `name` (may be NULL) receives its name without terminator. */
 int clinux_query_vma(int maps, uint64_t address, bool or_next, struct clinux_vma *vma, char *name, uint32_t capacity);
 
-/* Whether the mm that a writable /proc/PID/mem holds still has users: 1 or 0, or -errno. Takes no lock of that mm. */
+/* Whether the mm that a writable /proc/PID/mem holds still has users: 1 or 0. Takes no lock of that mm. */
 int clinux_probe_mm(int mem);
 
-/* kcmp(KCMP_VM): 0 the same mm, > 0 different, -errno not known. */
+/* kcmp(KCMP_VM): 0 the same mm, > 0 different. */
 int clinux_compare_mm(pid_t first, pid_t second);
 
 /* open() with the access rights of another user and without any capability, so that the kernel itself decides whether
- * that user may look into a process. The descriptor, or -errno; -ENOTSUP if the identity cannot be taken on. */
+ * that user may look into a process. The descriptor; -ENOTSUP if the identity cannot be taken on. */
 int clinux_open_as(const char *path, int flags, uid_t uid, gid_t gid);
 
-/* Whether this process's user may look into a process without any capability in effect: 0, or -errno. That takes the
+/* Whether this process's user may look into a process without any capability in effect. That takes the
  * same ids and a dumpable process that holds no more capabilities than this one; Yama has no say in it. */
 int clinux_may_read(pid_t pid);
 
-/* A pidfd, or -1 and errno. */
+/* A pidfd. */
 int clinux_pidfd_open(pid_t pid);
 
 /* Whether this thread has CAP_SYS_PTRACE. */

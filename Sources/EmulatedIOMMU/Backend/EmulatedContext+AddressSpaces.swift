@@ -1,5 +1,6 @@
 import IOMMU
 import IOMMUObjects
+import LinuxIO
 
 // MARK: - mm.*
 
@@ -15,22 +16,24 @@ extension EmulatedContext {
     }
 
     /// Whether a descriptor is a pidfd, of a process that lives or not.
-    package func isPidfd(_ descriptor: Int32) -> Bool {
-        ProcessCandidate.numbers(ofPidfd: descriptor, backend.sva.processFiles) != nil
+    package func isPidfd(_ descriptor: borrowing Descriptor) -> Bool {
+        ProcessCandidate.numbers(ofPidfd: descriptor.number, backend.sva.processFiles) != nil
     }
 
-    /// `mm.open` with a pidfd, which this call owns.
+    /// `mm.open` with a pidfd.
     package func openMM(
-        pidfd: Int32, by client: ClientIdentity, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
+        pidfd: consuming Descriptor, by client: ClientIdentity,
+        completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<ObjectID> {
         open(try ProcessCandidate(pidfd: pidfd, by: client, files: backend.sva.processFiles), completion)
     }
 
-    /// `mm.open` with a client's own `mem` and `maps` files, which this call owns.
+    /// `mm.open` with a client's own `mem` and `maps` files.
     ///
     /// - Throws: `EINVAL` if they are not that, or of two processes; `ESRCH` if the address space has ended.
     package func openMM(
-        mem: Int32, maps: Int32, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
+        mem: consuming Descriptor, maps: consuming Descriptor,
+        completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<ObjectID> {
         open(try ProcessCandidate(mem: mem, maps: maps, files: backend.sva.processFiles), completion)
     }
@@ -46,9 +49,10 @@ extension EmulatedContext {
             candidate.examine()
         } completion: { [weak self] examined in
             guard let self, pending.finish(id) else { return }
-            completion(examined.flatMap { opened in
-                Result { () throws(IOMMUError) in try self.sva.open(opened) }
-            })
+            completion(
+                examined.flatMap { opened in
+                    Result { () throws(IOMMUError) in try self.sva.open(opened) }
+                })
         }
         return .pending(id)
     }
@@ -59,12 +63,14 @@ extension EmulatedContext {
     }
 
     /// As ``openMM(pidfd:by:completion:)``, waiting for the process.
-    package func openMM(pidfd: Int32, by client: ClientIdentity) throws(IOMMUError) -> ObjectID {
+    package func openMM(pidfd: consuming Descriptor, by client: ClientIdentity) throws(IOMMUError) -> ObjectID {
         try sva.open(try ProcessCandidate(pidfd: pidfd, by: client, files: backend.sva.processFiles).examine().get())
     }
 
     /// As ``openMM(mem:maps:completion:)``, waiting for the process.
-    package func openMM(mem: Int32, maps: Int32) throws(IOMMUError) -> ObjectID {
+    package func openMM(
+        mem: consuming Descriptor, maps: consuming Descriptor
+    ) throws(IOMMUError) -> ObjectID {
         try sva.open(try ProcessCandidate(mem: mem, maps: maps, files: backend.sva.processFiles).examine().get())
     }
 

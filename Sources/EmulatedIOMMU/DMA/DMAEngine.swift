@@ -99,8 +99,7 @@ package final class DMAEngine: SMMUDelegate {
     private func schedulePump() {
         guard !isPumping, !isPumpScheduled else { return }
         isPumpScheduled = true
-        executor.perform(key: 0) {
-        } completion: { [weak self] in
+        executor.later { [weak self] in
             self?.isPumpScheduled = false
             self?.pump()
         }

@@ -21,7 +21,7 @@ package final class TableSpace {
     ///   - reserve: maps so many bytes, or refuses.
     /// - Throws: `ENOMEM` if not even ``smallest`` can be had.
     init(
-        bytes: UInt64, reserve: (UInt64) -> UnsafeMutableRawPointer? = clinux_reserve
+        bytes: UInt64, reserve: (UInt64) -> UnsafeMutableRawPointer? = TableSpace.reserve
     ) throws(IOMMUError) {
         var size = Self.powerOfTwo(atMost: min(bytes, Self.allowed, 16 * Self.usable))
         size = max(size, Self.smallest)
@@ -37,6 +37,12 @@ package final class TableSpace {
     }
 
     deinit { munmap(memory, Int(size)) }
+
+    /// Nil where the system refuses.
+    static func reserve(_ bytes: UInt64) -> UnsafeMutableRawPointer? {
+        var start: UnsafeMutableRawPointer?
+        return clinux_reserve(bytes, &start) == 0 ? start : nil
+    }
 
     /// Bytes of tables and queues that a machine of this size bears.
     static var usable: UInt64 {

@@ -1,5 +1,5 @@
-import Glibc
 import IOMMU
+import LinuxIO
 
 /// The address space of a process, opened and known to be what it was asked for.
 struct OpenedProcess: Sendable {
@@ -39,18 +39,11 @@ struct OpenedProcess: Sendable {
 /// Making one asks the kernel for permission and never waits for the process. ``examine()`` looks into the address
 /// space, which can take as long as the process wants: that is work for a worker.
 struct ProcessCandidate: Sendable {
-    /// A descriptor that is closed with its last holder.
-    final class OwnedDescriptor: Sendable {
-        let number: Int32
-        init(_ number: Int32) { self.number = number }
-        deinit { close(number) }
-    }
-
     let memory: ProcessMemory
     let pid: Int32?
     /// Who asked for a process by its number; nil for a process's own files.
     let client: ClientIdentity?
-    let pidfd: OwnedDescriptor?
+    let pidfd: SharedDescriptor?
     let files: any ProcessFiles
 
     /// Looks into the address space, and makes sure that it was opened for whom and of whom it should be.

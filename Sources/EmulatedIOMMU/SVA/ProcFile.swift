@@ -1,16 +1,15 @@
 import Glibc
+import LinuxIO
 
 /// Small text files of procfs.
 enum ProcFile {
     /// The content, at most 64 KiB of it; nil if it cannot be read.
     static func read(_ path: String) -> String? {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return nil }
-        defer { close(descriptor) }
+        guard let file = try? Descriptor(opening: path, O_RDONLY) else { return nil }
         var content: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 8192)
         while content.count < 64 << 10 {
-            let count = buffer.withUnsafeMutableBytes { Glibc.read(descriptor, $0.baseAddress, $0.count) }
+            let count = buffer.withUnsafeMutableBytes { Glibc.read(file.number, $0.baseAddress, $0.count) }
             if count < 0, Glibc.errno == EINTR { continue }
             guard count > 0 else { break }
             content += buffer[..<count]

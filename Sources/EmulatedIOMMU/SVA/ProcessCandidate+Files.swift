@@ -1,26 +1,23 @@
 import Glibc
 import IOMMU
+import LinuxIO
 
 // MARK: - By the client's own files
 
 extension ProcessCandidate {
-    /// Takes ownership of both, which may come in either order.
+    /// Both may come in either order.
     init(
-        mem first: Int32, maps second: Int32, files: any ProcessFiles = KernelProcessFiles()
+        mem first: consuming Descriptor, maps second: consuming Descriptor,
+        files: any ProcessFiles = KernelProcessFiles()
     ) throws(IOMMUError) {
-        var (mem, maps) = (first, second)
-        if files.link(ofDescriptor: first)?.hasSuffix("/maps") == true { swap(&mem, &maps) }
-        let directory = Self.processDirectory(of: mem, file: "mem", files)
-        guard let directory, directory == Self.processDirectory(of: maps, file: "maps", files),
-            Self.isReadable(mem, files), Self.isReadable(maps, files),
-            let device = Self.device(of: mem, files), device == Self.device(of: maps, files)
-        else {
-            close(mem)
-            close(maps)
-            throw Self.notMemAndMaps
-        }
-        pid = Self.verifiedPID(directory, mem, files)
-        memory = ProcessMemory(mem: mem, maps: maps, files: files)
+        if files.link(ofDescriptor: first.number)?.hasSuffix("/maps") == true { swap(&first, &second) }
+        let directory = Self.processDirectory(of: first.number, file: "mem", files)
+        guard let directory, directory == Self.processDirectory(of: second.number, file: "maps", files),
+            Self.isReadable(first.number, files), Self.isReadable(second.number, files),
+            let device = Self.device(of: first.number, files), device == Self.device(of: second.number, files)
+        else { throw Self.notMemAndMaps }
+        pid = Self.verifiedPID(directory, first.number, files)
+        memory = ProcessMemory(mem: first, maps: second, files: files)
         (client, pidfd, self.files) = (nil, nil, files)
     }
 

@@ -1,5 +1,6 @@
 import Glibc
 import IOMMU
+import LinuxIO
 
 // MARK: - By pid
 
@@ -20,13 +21,14 @@ extension ProcessCandidate {
         }
     }
 
-    /// Takes ownership of `pidfd`.
+    /// By a pidfd.
     init(
-        pidfd: Int32, by client: ClientIdentity, files: any ProcessFiles = KernelProcessFiles()
+        pidfd: consuming Descriptor, by client: ClientIdentity, files: any ProcessFiles = KernelProcessFiles()
     ) throws(IOMMUError) {
-        let owned = OwnedDescriptor(pidfd)
-        let candidate = try ProcessCandidate(pid: try Self.pid(ofPidfd: pidfd, files), by: client, files: files)
-        (memory, pid, self.client, self.pidfd) = (candidate.memory, candidate.pid, client, owned)
+        let pid = try Self.pid(ofPidfd: pidfd.number, files)
+        let candidate = try ProcessCandidate(pid: pid, by: client, files: files)
+        (memory, self.pid, self.client) = (candidate.memory, candidate.pid, client)
+        self.pidfd = SharedDescriptor(pidfd)
         self.files = files
     }
 
@@ -104,14 +106,12 @@ extension ProcessCandidate {
         _ pid: Int32, _ files: any ProcessFiles
     ) throws(IOMMUError) -> ProcessMemory {
         try checkDumpable(pid, files)
-        let mem = files.open("/proc/\(pid)/mem", O_RDWR)
-        guard mem >= 0 else { throw refusal(-mem, files) }
-        let maps = files.open("/proc/\(pid)/maps", O_RDONLY)
-        guard maps >= 0 else {
-            close(mem)
-            throw refusal(-maps, files)
+        do throws(SystemError) {
+            let mem = try files.open("/proc/\(pid)/mem", O_RDWR)
+            return ProcessMemory(mem: mem, maps: try files.open("/proc/\(pid)/maps", O_RDONLY), files: files)
+        } catch {
+            throw refusal(error.errno, files)
         }
-        return ProcessMemory(mem: mem, maps: maps, files: files)
     }
 
     static func checkDumpable(_ pid: Int32, _ files: any ProcessFiles) throws(IOMMUError) {
@@ -126,24 +126,45 @@ extension ProcessCandidate {
     private static func openAsUser(
         of client: ClientIdentity, _ pid: Int32, _ files: any ProcessFiles
     ) throws(IOMMUError) -> ProcessMemory {
-        let (memPath, mapsPath) = ("/proc/\(pid)/mem", "/proc/\(pid)/maps")
-        var mem = files.open(memPath, O_RDWR, as: client)
-        if mem == -Glibc.ENOTSUP || mem == -Glibc.EACCES || mem == -Glibc.EPERM {
-            mem = files.open(memPath, O_RDWR)
-        }
-        guard mem >= 0 else { throw refusal(-mem, files) }
+        let mem = try openMem(of: client, pid, files)
         // Opened with the daemon's rights, `mem` may only be used if the client could at least read `maps`: that takes
         // the same ids and a dumpable process, and Yama has no say in it.
-        var maps = files.open(mapsPath, O_RDONLY, as: client)
-        if maps == -Glibc.ENOTSUP, isOwnedVisibly(mapsPath, by: client, files) {
-            maps = files.open(mapsPath, O_RDONLY)
+        return ProcessMemory(mem: mem, maps: try openMaps(of: client, pid, files), files: files)
+    }
+
+    private static func openMem(
+        of client: ClientIdentity, _ pid: Int32, _ files: any ProcessFiles
+    ) throws(IOMMUError) -> Descriptor {
+        let path = "/proc/\(pid)/mem"
+        do throws(SystemError) {
+            do throws(SystemError) {
+                return try files.open(path, O_RDWR, as: client)
+            } catch  where isRefused(error) {
+                return try files.open(path, O_RDWR)
+            }
+        } catch {
+            throw refusal(error.errno, files)
         }
-        guard maps >= 0 else {
-            close(mem)
-            if maps == -Glibc.EACCES || maps == -Glibc.EPERM || maps == -Glibc.ENOTSUP { throw notDumpable }
-            throw refusal(-maps, files)
+    }
+
+    private static func openMaps(
+        of client: ClientIdentity, _ pid: Int32, _ files: any ProcessFiles
+    ) throws(IOMMUError) -> Descriptor {
+        let path = "/proc/\(pid)/maps"
+        do throws(SystemError) {
+            do throws(SystemError) {
+                return try files.open(path, O_RDONLY, as: client)
+            } catch  where error.errno == Glibc.ENOTSUP && isOwnedVisibly(path, by: client, files) {
+                return try files.open(path, O_RDONLY)
+            }
+        } catch {
+            throw isRefused(error) ? notDumpable : refusal(error.errno, files)
         }
-        return ProcessMemory(mem: mem, maps: maps, files: files)
+    }
+
+    /// By the client's rights; the daemon's may be others.
+    private static func isRefused(_ error: SystemError) -> Bool {
+        [Glibc.ENOTSUP, Glibc.EACCES, Glibc.EPERM].contains(error.errno)
     }
 
     /// The files of a process that is not dumpable belong to root.

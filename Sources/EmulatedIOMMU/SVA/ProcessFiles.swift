@@ -2,17 +2,19 @@ import CLinux
 import Glibc
 import IOMMU
 import IOMMUObjects
+import LinuxIO
 
 /// The kernel as it is asked about other processes: their files in procfs, and what the daemon may. Every such call
 /// goes through here; whether it is permitted is the kernel's to say.
 package protocol ProcessFiles: Sendable {
     // MARK: By path
 
-    /// As open(2) with the daemon's rights. - Returns: a descriptor that closes on exec, or a negative errno.
-    func open(_ path: String, _ flags: Int32) -> Int32
-    /// As if the client opened it, with its ids and no capabilities. - Returns: as ``open(_:_:)``; `-ENOTSUP` if the
-    /// daemon cannot take the client's ids.
-    func open(_ path: String, _ flags: Int32, as client: ClientIdentity) -> Int32
+    /// As open(2) with the daemon's rights, closed on exec. - Throws: the errno of open(2).
+    func open(_ path: String, _ flags: Int32) throws(SystemError) -> Descriptor
+    /// As if the client opened it, with its ids and no capabilities, closed on exec.
+    ///
+    /// - Throws: the errno of open(2); `ENOTSUP` if the daemon cannot take the client's ids.
+    func open(_ path: String, _ flags: Int32, as client: ClientIdentity) throws(SystemError) -> Descriptor
     /// A small text file; nil if it cannot be read.
     func read(_ path: String) -> String?
     /// stat(2); nil if there is no such file, or it is hidden.
@@ -66,13 +68,12 @@ package struct ProcessFileFacts: Sendable, Equatable {
 
 /// The kernel itself.
 struct KernelProcessFiles: ProcessFiles {
-    func open(_ path: String, _ flags: Int32) -> Int32 {
-        let descriptor = Glibc.open(path, flags | O_CLOEXEC)
-        return descriptor >= 0 ? descriptor : -Glibc.errno
+    func open(_ path: String, _ flags: Int32) throws(SystemError) -> Descriptor {
+        try Descriptor(opening: path, flags)
     }
 
-    func open(_ path: String, _ flags: Int32, as client: ClientIdentity) -> Int32 {
-        clinux_open_as(path, flags, client.uid, client.gid)
+    func open(_ path: String, _ flags: Int32, as client: ClientIdentity) throws(SystemError) -> Descriptor {
+        try Descriptor(opened: clinux_open_as(path, flags, client.uid, client.gid), "open \(path)")
     }
 
     func read(_ path: String) -> String? { ProcFile.read(path) }
@@ -95,7 +96,7 @@ struct KernelProcessFiles: ProcessFiles {
     }
 
     func isOfProcfs(_ descriptor: Int32) -> Bool {
-        clinux_filesystem(descriptor) == UInt64(CLINUX_PROC_SUPER_MAGIC)
+        clinux_filesystem(descriptor) == Int64(CLINUX_PROC_SUPER_MAGIC)
     }
 
     func read(_ descriptor: Int32, at address: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Int {
@@ -113,7 +114,7 @@ struct KernelProcessFiles: ProcessFiles {
     func area(maps: Int32, at address: UInt64) -> (errno: Int32, area: ProcessArea?) {
         var area = clinux_vma()
         let code = clinux_query_vma(maps, address, false, &area, nil, 0)
-        guard code == 0 else { return (code, nil) }
+        guard code == 0 else { return (-code, nil) }
         return (
             0,
             ProcessArea(

@@ -1,4 +1,5 @@
 import Glibc
+import LinuxIO
 
 /// A piece of a process's address space with one set of permissions.
 package struct ProcessArea: Sendable, Equatable {
@@ -24,8 +25,8 @@ final class ProcessMemory: Sendable {
         case unreachable(UInt64)
     }
 
-    private let mem: Int32
-    private let maps: Int32
+    private let mem: Descriptor
+    private let maps: Descriptor
     private let files: any ProcessFiles
     /// Which file `mem` is: another one for every process, as long as it is open.
     let identity: ProcessFileFacts.Identity?
@@ -36,36 +37,34 @@ final class ProcessMemory: Sendable {
     /// The kernel answers PROCMAP_QUERY.
     let hasQuery: Bool
 
-    /// Takes ownership of both descriptors.
-    init(mem: Int32, maps: Int32, files: any ProcessFiles = KernelProcessFiles(), parsesMaps: Bool = false) {
+    init(
+        mem: consuming Descriptor, maps: consuming Descriptor, files: any ProcessFiles = KernelProcessFiles(),
+        parsesMaps: Bool = false
+    ) {
+        let (memNumber, mapsNumber) = (mem.number, maps.number)
         self.mem = mem
         self.maps = maps
         self.files = files
-        let mode = files.accessMode(ofDescriptor: mem)
-        identity = files.facts(ofDescriptor: mem)?.identity
+        let mode = files.accessMode(ofDescriptor: memNumber)
+        identity = files.facts(ofDescriptor: memNumber)?.identity
         isWritable = mode == O_RDWR
         isKnown = mode != nil && identity != nil
-        hasQuery = !parsesMaps && files.area(maps: maps, at: 0).errno != Glibc.ENOTTY
-    }
-
-    deinit {
-        close(mem)
-        close(maps)
+        hasQuery = !parsesMaps && files.area(maps: mapsNumber, at: 0).errno != Glibc.ENOTTY
     }
 
     /// Whether any process still uses the address space.
     var isAlive: Bool {
-        if isWritable { return files.probe(mem: mem) != 0 }
+        if isWritable { return files.probe(mem: mem.number) != 0 }
         // Nothing is mapped at 0: an error while it lives, the end of the file afterwards.
         var byte: UInt8 = 0
-        return withUnsafeMutableBytes(of: &byte) { files.read(mem, at: 0, into: $0) } != 0
+        return withUnsafeMutableBytes(of: &byte) { files.read(mem.number, at: 0, into: $0) } != 0
     }
 
     /// Whether both files are those of the process that has this number now. As long as they are open no other process
     /// gets the same files, so that the number meant it all along.
     func belongs(to pid: Int32) -> Bool {
         guard let identity, let own = files.facts("/proc/\(pid)/mem")?.identity, own == identity,
-            let maps = files.facts(ofDescriptor: maps)?.identity
+            let maps = files.facts(ofDescriptor: maps.number)?.identity
         else { return false }
         return files.facts("/proc/\(pid)/maps")?.identity == maps
     }
@@ -74,8 +73,10 @@ final class ProcessMemory: Sendable {
 
     /// The area at an address, or nil if there is none.
     func area(at address: UInt64) throws(Failure) -> ProcessArea? {
-        guard hasQuery else { return try MapsFile(descriptor: maps, files: files).area(at: address, orNext: false) }
-        let answer = files.area(maps: maps, at: address)
+        guard hasQuery else {
+            return try MapsFile(descriptor: maps.number, files: files).area(at: address, orNext: false)
+        }
+        let answer = files.area(maps: maps.number, at: address)
         switch answer.errno {
         case 0: return answer.area
         case Glibc.ENOENT: return nil
@@ -86,7 +87,7 @@ final class ProcessMemory: Sendable {
 
     func firstReadableArea() throws(Failure) -> ProcessArea? {
         var found: ProcessArea?
-        try MapsFile(descriptor: maps, files: files).forEach { area, _ in
+        try MapsFile(descriptor: maps.number, files: files).forEach { area, _ in
             if area.isReadable { found = area }
             return found == nil
         }
@@ -113,7 +114,7 @@ final class ProcessMemory: Sendable {
         var done = 0
         while done < buffer.count {
             let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[done...])
-            let count = files.read(mem, at: address &+ UInt64(done), into: rest)
+            let count = files.read(mem.number, at: address &+ UInt64(done), into: rest)
             if count > 0 { done += count } else if count != -Int(Glibc.EINTR) { throw ending(address, done) }
         }
     }
@@ -123,7 +124,7 @@ final class ProcessMemory: Sendable {
         var done = 0
         while done < buffer.count {
             let rest = UnsafeRawBufferPointer(rebasing: buffer[done...])
-            let count = files.write(mem, at: address &+ UInt64(done), from: rest)
+            let count = files.write(mem.number, at: address &+ UInt64(done), from: rest)
             if count > 0 { done += count } else if count != -Int(Glibc.EINTR) { throw ending(address, done) }
         }
     }
@@ -137,7 +138,7 @@ final class ProcessMemory: Sendable {
     /// Where the kernel put what it places at random in each program, and what it put there: tells one program image
     /// from the next, also without address space randomisation.
     func layout() throws(Failure) -> ProcessLayout {
-        var layout = try MapsFile(descriptor: maps, files: files).layout()
+        var layout = try MapsFile(descriptor: maps.number, files: files).layout()
         layout.seed = try seed(layout)
         return layout
     }

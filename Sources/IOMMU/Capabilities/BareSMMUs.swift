@@ -1,3 +1,5 @@
+import LinuxIO
+
 /// ``Capability/bareSMMUs``: SMMUv3 models that the client itself programs, through registers, queues and tables in its
 /// own memory objects.
 package protocol BareSMMUs: AnyObject {
@@ -34,10 +36,10 @@ package protocol BareSMMUs: AnyObject {
     func translateVSMMU(
         _ vsmmu: ObjectID, many transactions: [TransactionRequest]
     ) throws(IOMMUError) -> [TranslationResult]
-    /// `vsmmu.set_irq`: signals an eventfd, which the call owns, at each interrupt; nil stops.
+    /// `vsmmu.set_irq`: signals an eventfd at each interrupt; nil stops.
     ///
     /// - Parameter name: "evtq", "priq", "cmdq-sync" or "gerror".
     /// - Throws: `ENOENT`; `EINVAL` for another name or what is no eventfd, `EAGAIN` or `EMFILE` where it could not be
     ///   signalled.
-    func setVSMMUInterrupt(_ vsmmu: ObjectID, _ name: String, descriptor: Int32?) throws(IOMMUError)
+    func setVSMMUInterrupt(_ vsmmu: ObjectID, _ name: String, descriptor: consuming Descriptor?) throws(IOMMUError)
 }

@@ -1,3 +1,5 @@
+import LinuxIO
+
 /// ``Capability/sharedAddressing``: devices that use the virtual addresses of processes.
 package protocol SharedAddressing: WaitingWork {
     // MARK: Address spaces
@@ -9,18 +11,20 @@ package protocol SharedAddressing: WaitingWork {
     func openMM(
         pid: Int32, by client: ClientIdentity, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<ObjectID>
-    /// `mm.open` with a pidfd, which the call owns. As by pid.
+    /// `mm.open` with a pidfd. As by pid.
     func openMM(
-        pidfd: Int32, by client: ClientIdentity, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
+        pidfd: consuming Descriptor, by client: ClientIdentity,
+        completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<ObjectID>
-    /// `mm.open` with a process's own `/proc/self/mem` and `maps`, which the call owns.
+    /// `mm.open` with a process's own `/proc/self/mem` and `maps`.
     ///
     /// - Throws: `EINVAL` if they are not that, or of two processes; `ESRCH` once the address space has ended.
     func openMM(
-        mem: Int32, maps: Int32, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
+        mem: consuming Descriptor, maps: consuming Descriptor,
+        completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<ObjectID>
-    /// Whether a descriptor is a pidfd, of a process that lives or not. It stays the caller's.
-    func isPidfd(_ descriptor: Int32) -> Bool
+    /// Whether a descriptor is a pidfd, of a process that lives or not.
+    func isPidfd(_ descriptor: borrowing Descriptor) -> Bool
 
     /// `mm.create`: a synthetic address space. `EDQUOT` for too many objects.
     func createMM() throws(IOMMUError) -> ObjectID

@@ -1,19 +1,15 @@
 import Glibc
 import IOMMU
+import LinuxIO
 
 extension ObjectContext {
     /// Takes a client's memfd. `EINVAL` for anything else, `EFBIG`, `EDQUOT`, `ENOMEM`.
     package func importMemory(
-        descriptor: Int32, name: String?
+        _ descriptor: consuming Descriptor, name: String?
     ) throws(IOMMUError) -> (memory: ObjectID, size: UInt64) {
+        try chargeObject(descriptors: 1)
         do {
-            try chargeObject(descriptors: 1)
-        } catch {
-            _ = Glibc.close(descriptor)
-            throw error
-        }
-        do {
-            let memory = try MemoryObject.importing(descriptor: descriptor, name: name)
+            let memory = try MemoryObject.importing(descriptor, name: name)
             try checkSize(memory.size)
             return (memories.insert(memory, at: try registry.host.admit(memory)), memory.size)
         } catch {
@@ -61,8 +57,8 @@ extension ObjectContext {
         }
     }
 
-    /// The memfd once more, for the caller to close. `ENOENT`, `EMFILE`.
-    package func exportMemory(_ memory: ObjectID) throws(IOMMUError) -> Int32 {
+    /// The memfd once more. `ENOENT`, `EMFILE`.
+    package func exportMemory(_ memory: ObjectID) throws(IOMMUError) -> Descriptor {
         try self.memory(memory).duplicateDescriptor()
     }
 

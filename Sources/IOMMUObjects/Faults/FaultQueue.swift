@@ -1,3 +1,4 @@
+import DequeModule
 import IOMMU
 
 /// One page request group, or one stalled access: what is answered with one cookie.
@@ -28,7 +29,7 @@ package final class FaultQueue: SessionObject {
     /// Faults, counted in the groups that wait to be read or answered.
     let depth: Int
     var hwptCount = 0
-    private var waiting = Ring<FaultGroup>()
+    private var waiting = Deque<FaultGroup>()
     /// Page request groups whose last request has not come yet.
     private var partial: [FaultGroup] = []
     /// Read and not answered, by cookie: lowest free from 1.
@@ -133,7 +134,8 @@ package final class FaultQueue: SessionObject {
         }
         for group in partial.filter(concerns) { discard(group) }
         partial.removeAll(where: concerns)
-        var ended = waiting.remove(where: concerns)
+        var ended = waiting.filter(concerns)
+        waiting.removeAll(where: concerns)
         for (cookie, group) in outstanding.all where concerns(group) {
             outstanding.remove(cookie)
             ended.append(group)

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import IOMMU
+import LinuxIO
 
 extension MemoryObject {
     /// What a client's descriptor is, once it is known to be a memfd.
@@ -28,15 +29,15 @@ extension MemoryObject {
             }
             size = UInt64(status.st_size)
             isWritable = mode & O_ACCMODE == O_RDWR && seals & (CLINUX_SEAL_WRITE | CLINUX_SEAL_FUTURE_WRITE) == 0
-            isHuge = clinux_filesystem(descriptor) == UInt64(CLINUX_HUGETLBFS_MAGIC)
+            isHuge = clinux_filesystem(descriptor) == Int64(CLINUX_HUGETLBFS_MAGIC)
         }
 
         /// Files of a mounted tmpfs answer to F_GET_SEALS too; a memfd is on the kernel's own mount and has no name.
         private static func isAnonymous(_ descriptor: Int32, _ status: stat) -> Bool {
             guard status.st_nlink == 0 else { return false }
             switch clinux_filesystem(descriptor) {
-            case UInt64(CLINUX_TMPFS_MAGIC): return status.st_dev == kernelMount
-            case UInt64(CLINUX_HUGETLBFS_MAGIC):
+            case Int64(CLINUX_TMPFS_MAGIC): return status.st_dev == kernelMount
+            case Int64(CLINUX_HUGETLBFS_MAGIC):
                 return linkTarget(ofDescriptor: descriptor)?.hasPrefix("/memfd:") == true
             default: return false
             }
@@ -44,11 +45,10 @@ extension MemoryObject {
 
         /// The device number that every memfd of ordinary pages has.
         private static let kernelMount: dev_t? = {
-            let probe = clinux_memfd_create("iommud-probe", false)
-            guard probe >= 0 else { return nil }
-            defer { close(probe) }
+            guard let probe = try? Descriptor(opened: clinux_memfd_create("iommud-probe", false), "memfd_create")
+            else { return nil }
             var status = stat()
-            return fstat(probe, &status) == 0 ? status.st_dev : nil
+            return fstat(probe.number, &status) == 0 ? status.st_dev : nil
         }()
 
         private static var notAMemfd: IOMMUError {

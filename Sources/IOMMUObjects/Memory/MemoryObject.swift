@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import IOMMU
+import LinuxIO
 
 /// A memfd whose bytes devices reach.
 ///
@@ -17,43 +18,50 @@ package final class MemoryObject {
     package let name: String?
     /// How many mappings, address spaces and device models use it.
     package var mappings = 0
-    let descriptor: Int32
+    private let file: Descriptor
+    /// The number of its descriptor, to use while it lives.
+    var descriptor: Int32 { file.number }
     /// A mapping that loads and stores may touch; nil: go through the descriptor.
     package let pointer: UnsafeMutableRawPointer?
     /// A mapping of huge pages that only the kernel may touch on our behalf.
     private let guardedPointer: UnsafeMutableRawPointer?
 
-    private init(owning descriptor: Int32, size: UInt64, isWritable: Bool, isHuge: Bool, isFixed: Bool, name: String?) {
-        self.descriptor = descriptor
+    private init(
+        _ file: consuming Descriptor, size: UInt64, isWritable: Bool, isHuge: Bool, isFixed: Bool, name: String?
+    ) {
+        let descriptor = file.number
+        self.file = file
         self.size = size
         self.isWritable = isWritable
         self.isHuge = isHuge
         self.name = name
-        pointer = isFixed && !isHuge ? clinux_map_file(descriptor, size, isWritable) : nil
-        guardedPointer = isHuge && isWritable ? clinux_map_file(descriptor, size, true) : nil
+        pointer = isFixed && !isHuge ? Self.map(descriptor, size, writable: isWritable) : nil
+        guardedPointer = isHuge && isWritable ? Self.map(descriptor, size, writable: true) : nil
     }
 
     deinit {
         if let mapped = pointer ?? guardedPointer { munmap(mapped, Int(size)) }
-        close(descriptor)
+    }
+
+    /// Nil where the kernel refuses: it goes through the descriptor then.
+    private static func map(_ descriptor: Int32, _ size: UInt64, writable: Bool) -> UnsafeMutableRawPointer? {
+        var mapped: UnsafeMutableRawPointer?
+        return clinux_map_file(descriptor, size, writable, &mapped) == 0 ? mapped : nil
     }
 
     // MARK: Making
 
-    /// Takes a client's memfd, and ownership of `descriptor` whatever happens.
+    /// Takes a client's memfd.
     ///
     /// - Throws: `EINVAL` for anything but a memfd with content that can be read.
-    package static func importing(descriptor: Int32, name: String?) throws(IOMMUError) -> MemoryObject {
-        do throws(IOMMUError) {
-            let facts = try Facts(descriptor)
-            return MemoryObject(
-                owning: descriptor, size: facts.size, isWritable: facts.isWritable, isHuge: facts.isHuge,
-                isFixed: facts.seals & CLINUX_SEAL_SHRINK != 0, name: name
-            )
-        } catch {
-            close(descriptor)
-            throw error
-        }
+    package static func importing(
+        _ descriptor: consuming Descriptor, name: String?
+    ) throws(IOMMUError) -> MemoryObject {
+        let facts = try Facts(descriptor.number)
+        return MemoryObject(
+            descriptor, size: facts.size, isWritable: facts.isWritable, isHuge: facts.isHuge,
+            isFixed: facts.seals & CLINUX_SEAL_SHRINK != 0, name: name
+        )
     }
 
     /// A memfd of the daemon's own, of fixed size and filled with zeros.
@@ -65,30 +73,26 @@ package final class MemoryObject {
             throw IOMMUError(.EINVAL, .badSize, "a memory object has at least one byte", ["size": .hex(size)])
         }
         let label = "iommud-" + String((name ?? "memory").prefix(64))
-        let descriptor = clinux_memfd_create(label, huge)
-        guard descriptor >= 0 else { throw refused(Glibc.errno, size: size, huge: huge) }
-        do throws(IOMMUError) {
-            try fix(descriptor, size: size, huge: huge)
-        } catch {
-            close(descriptor)
-            throw error
-        }
-        return MemoryObject(owning: descriptor, size: size, isWritable: true, isHuge: huge, isFixed: true, name: name)
+        let number = clinux_memfd_create(label, huge)
+        guard number >= 0 else { throw refused(-number, size: size, huge: huge) }
+        let descriptor = Descriptor(adopting: number)
+        try fix(number, size: size, huge: huge)
+        return MemoryObject(descriptor, size: size, isWritable: true, isHuge: huge, isFixed: true, name: name)
     }
 
-    /// The same memfd once more; the caller owns it.
-    package func duplicateDescriptor() throws(IOMMUError) -> Int32 {
-        let copy = clinux_duplicate(descriptor)
-        guard copy >= 0 else {
+    /// The same memfd once more. `EMFILE`.
+    package func duplicateDescriptor() throws(IOMMUError) -> Descriptor {
+        do throws(SystemError) {
+            return try file.duplicate()
+        } catch {
             throw IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left")
         }
-        return copy
     }
 
     private static func fix(_ descriptor: Int32, size: UInt64, huge: Bool) throws(IOMMUError) {
         if huge {
-            let pageSize = clinux_block_size(descriptor)
-            guard size % pageSize == 0 else {
+            let pageSize = UInt64(clamping: clinux_block_size(descriptor))
+            guard pageSize > 0, size % pageSize == 0 else {
                 throw IOMMUError(
                     .EINVAL, .badSize, "the size is not a multiple of the huge page size",
                     ["size": .hex(size), "page_size": .hex(pageSize)]
@@ -101,9 +105,8 @@ package final class MemoryObject {
             let result = posix_fallocate(descriptor, 0, Int(size))
             guard result == 0 else { throw refused(result, size: size, huge: true) }
         }
-        guard clinux_add_seals(descriptor, CLINUX_SEAL_SHRINK | CLINUX_SEAL_GROW) == 0 else {
-            throw refused(Glibc.errno, size: size, huge: huge)
-        }
+        let sealed = clinux_add_seals(descriptor, CLINUX_SEAL_SHRINK | CLINUX_SEAL_GROW)
+        guard sealed == 0 else { throw refused(-sealed, size: size, huge: huge) }
     }
 
     private static func refused(_ code: Int32, size: UInt64, huge: Bool) -> IOMMUError {
@@ -168,7 +171,7 @@ package final class MemoryObject {
             return true
         }
         return transferAll(buffer.count) { done in
-            pread(descriptor, target + done, buffer.count - done, off_t(offset) + off_t(done))
+            Self.result(pread(descriptor, target + done, buffer.count - done, off_t(offset) + off_t(done)))
         }
     }
 
@@ -190,7 +193,7 @@ package final class MemoryObject {
         // A write behind the end would make a truncated file grow again, with the client none the wiser.
         guard isBacked(upTo: offset &+ UInt64(buffer.count)) else { return false }
         return transferAll(buffer.count) { done in
-            pwrite(descriptor, source + done, buffer.count - done, off_t(offset) + off_t(done))
+            Self.result(pwrite(descriptor, source + done, buffer.count - done, off_t(offset) + off_t(done)))
         }
     }
 
@@ -205,6 +208,9 @@ package final class MemoryObject {
         return fstat(descriptor, &status) == 0 && UInt64(max(status.st_size, 0)) >= end
     }
 
+    /// Bytes, or a negative errno.
+    private static func result(_ count: Int) -> Int { count < 0 ? -Int(Glibc.errno) : count }
+
     /// Repeats a transfer until all bytes are through; it gets the number of bytes done.
     private func transferAll(_ count: Int, _ transfer: (Int) -> Int) -> Bool {
         var done = 0
@@ -212,7 +218,7 @@ package final class MemoryObject {
             let result = transfer(done)
             if result > 0 {
                 done += result
-            } else if result == 0 || Glibc.errno != EINTR {
+            } else if result != -Int(EINTR) {
                 return false
             }
         }

@@ -1,3 +1,4 @@
+import DequeModule
 import IOMMU
 
 /// Event records for a virtual machine, bounded; what found no room shows as a gap in the sequence.
@@ -8,7 +9,7 @@ package final class VEventQueue: SessionObject {
 
     let viommu: VIOMMU
     let depth: Int
-    private var events = Ring<VirtualEvent>()
+    private var events = Deque<VirtualEvent>()
     private var sequence: UInt32 = 0
     /// The newest event that found no room; it is told at the end of the queue until a later event gets in.
     private var lostSequence: UInt32?

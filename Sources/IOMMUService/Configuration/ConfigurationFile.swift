@@ -1,4 +1,5 @@
 import Glibc
+import LinuxIO
 import IOMMU
 import TOMLKit
 
@@ -75,13 +76,12 @@ package enum ConfigurationFile {
             return ConfigurationError(
                 file: file, .file, problem, remedy: "check the path and its permissions", errno: number)
         }
-        let descriptor = open(file, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw failure(errno) }
-        defer { close(descriptor) }
+        let opened: Descriptor
+        do throws(SystemError) { opened = try Descriptor(opening: file, O_RDONLY) } catch { throw failure(error.errno) }
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while true {
-            let count = read(descriptor, &buffer, buffer.count)
+            let count = read(opened.number, &buffer, buffer.count)
             if count < 0 && errno == EINTR { continue }
             guard count >= 0 else { throw failure(errno) }
             guard count > 0 else { return bytes }

@@ -31,7 +31,7 @@ package final class Daemon {
         loop = try EventLoop()
         let pool = try WorkerPool(
             loop: loop, threads: configuration.limits.workers, capacity: configuration.limits.connections)
-        let backend = try Self.backend(configuration, LoopExecutor(pool: pool), options, makeBackend)
+        let backend = try Self.backend(configuration, LoopExecutor(loop: loop, pool: pool), options, makeBackend)
         service = Service(
             backend: backend, configuration: configuration, facts: facts, loop: loop, log: log.logger)
         let dispatcher = Dispatcher(

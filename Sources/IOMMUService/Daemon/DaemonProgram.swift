@@ -36,7 +36,9 @@ package enum DaemonProgram {
     package static func check(_ options: DaemonOptions, makeBackend: BackendFactory) -> Int32 {
         do {
             let configuration = try ConfigurationFile.load(options.configuration)
-            _ = try Daemon.backend(configuration, InlineExecutor(), options, makeBackend)
+            let loop = try EventLoop()
+            let executor = LoopExecutor(loop: loop, pool: try WorkerPool(loop: loop))
+            _ = try Daemon.backend(configuration, executor, options, makeBackend)
             print("\(options.configuration ?? "the configuration"): usable")
             return 0
         } catch {
@@ -77,10 +79,9 @@ package enum DaemonProgram {
                 log.logger.log(
                     .descriptorsDropped, level: .warning,
                     "the passed descriptor \(descriptor.name) is no listening socket")
-                close(descriptor.descriptor)
                 continue
             }
-            inherited.append(try UnixListener(adopting: descriptor.descriptor))
+            inherited.append(try UnixListener(adopting: descriptor.descriptor.duplicate()))
         }
         guard inherited.isEmpty else { return (inherited, true) }
         let path = options.socket ?? configuration.daemon.socket ?? SocketLocation.standard()
@@ -109,14 +110,5 @@ package enum DaemonProgram {
     private static func fail(_ text: String, errno: CInt, _ log: DaemonLog, _ manager: NotifySocket) {
         log.logger.critical("cannot go on: \(text)", metadata: ["ERRNO": "\(errno)"])
         manager.announce(.errno(errno), .status(text), log: log.logger)
-    }
-}
-
-/// Runs work at once: while a configuration is checked there is no loop.
-private final class InlineExecutor: WorkExecutor {
-    func perform<Value: Sendable>(
-        key: UInt64, _ work: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void
-    ) {
-        completion(work())
     }
 }

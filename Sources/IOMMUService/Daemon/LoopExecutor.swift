@@ -1,14 +1,18 @@
+import DequeModule
 import IOMMU
-import JSONRPC
 import LinuxIO
 
 /// Runs the backend's blocking work on the loop's worker threads.
 package final class LoopExecutor: WorkExecutor {
+    private let loop: EventLoop
     private let pool: WorkerPool
     /// What the pool had no room for, in order. Bounded by the calls that can wait: one for each connection.
-    private var overflow: [() -> Bool] = []
+    private var overflow = Deque<() -> Bool>()
 
-    package init(pool: WorkerPool) { self.pool = pool }
+    package init(loop: EventLoop, pool: WorkerPool) {
+        self.loop = loop
+        self.pool = pool
+    }
 
     package func perform<Value: Sendable>(
         key: UInt64, _ work: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void
@@ -25,5 +29,13 @@ package final class LoopExecutor: WorkExecutor {
 
     private func submitOverflow() {
         while let next = overflow.first, next() { overflow.removeFirst() }
+    }
+
+    package func later(_ body: @escaping () -> Void) { loop.later(body) }
+
+    package func watch(
+        _ descriptor: borrowing Descriptor, _ ready: @escaping () -> Void
+    ) throws(SystemError) -> DescriptorWatch {
+        try loop.watch(descriptor, ready)
     }
 }

@@ -1,3 +1,4 @@
+import DequeModule
 import IOMMU
 
 /// What a subscriber is told next.
@@ -20,9 +21,9 @@ package final class Subscription {
     package var wantsAll = false
     private let sink: any NoticeSink
     private let capacity: Int
-    private var queue: [Event] = []
-    /// Of `queue`, the first that has not been sent.
-    private var head = 0
+    private var queue = Deque<Event>()
+    /// Most events that waited since the queue was last empty.
+    private var peak = 0
     private var lost: UInt64 = 0
     private var sequence: UInt64 = 0
 
@@ -33,7 +34,7 @@ package final class Subscription {
         self.capacity = capacity
     }
 
-    package var waiting: Int { queue.count - head }
+    package var waiting: Int { queue.count }
 
     /// Queues the event, or counts it as lost, and sends what there is room for. Returns whether it was lost.
     @discardableResult
@@ -44,30 +45,23 @@ package final class Subscription {
             return true
         }
         queue.append(event)
+        peak = max(peak, queue.count)
         flush()
         return false
     }
 
     /// Sends what waits; called again when the connection has room.
     package func flush() {
-        while head < queue.count {
-            guard sink.send(.event(queue[head], sequence: sequence + 1)) else { return compact() }
+        while let event = queue.first {
+            guard sink.send(.event(event, sequence: sequence + 1)) else { return }
             sequence += 1
-            head += 1
+            queue.removeFirst()
         }
-        compact()
+        // A burst is over: what it took is given back.
+        if peak > 64 { queue = Deque() }
+        peak = 0
         guard lost > 0, sink.send(.lost(lost, sequence: sequence + 1, time: Timestamp.now())) else { return }
         sequence += 1
         lost = 0
-    }
-
-    private func compact() {
-        if head == queue.count {
-            queue.removeAll(keepingCapacity: queue.capacity <= 64)
-            head = 0
-        } else if head > 256 {
-            queue.removeFirst(head)
-            head = 0
-        }
     }
 }

@@ -1,5 +1,6 @@
 import IOMMU
 import JSONRPC
+import LinuxIO
 
 /// `mm.*`: address spaces to share with devices.
 func declareAddressSpaceMethods(_ methods: inout MethodTable<Service>) {
@@ -75,12 +76,8 @@ private func declareMMOpen(_ methods: inout MethodTable<Service>) {
             let identity = try service.client(call).peer.identity
             let spaces = try service.sharedAddressing(call)
             let process = try NamedProcess(call, pid: call[pid], in: spaces)
-            return try service.access(call, spaces, timeout: nil) { done throws(IOMMUError) in
-                switch process {
-                case .pid(let pid): try spaces.openMM(pid: pid, by: identity, completion: done)
-                case .pidfd(let pidfd): try spaces.openMM(pidfd: pidfd, by: identity, completion: done)
-                case .files(let mem, let maps): try spaces.openMM(mem: mem, maps: maps, completion: done)
-                }
+            return try service.access(call, spaces, timeout: nil, with: process) { (process, done) throws(IOMMUError) in
+                try process.open(in: spaces, by: identity, done)
             } write: { writer, opened in
                 writer.set(mm, opened)
                 service.watchAddressSpaces()
@@ -89,11 +86,11 @@ private func declareMMOpen(_ methods: inout MethodTable<Service>) {
     }
 }
 
-/// What a client names a process by. Whoever opens it owns the descriptors.
-private enum NamedProcess {
+/// What a client names a process by.
+private enum NamedProcess: ~Copyable {
     case pid(Int32)
-    case pidfd(Int32)
-    case files(mem: Int32, maps: Int32)
+    case pidfd(Descriptor)
+    case files(mem: Descriptor, maps: Descriptor)
 
     /// - Throws: `EBADF` where neither a pid nor enough descriptors came, `EINVAL` where both did.
     init(_ call: Call, pid: UInt32?, in spaces: any SharedAddressing) throws {
@@ -103,12 +100,22 @@ private enum NamedProcess {
             return
         }
         let first = try call.takeDescriptor()
-        if spaces.isPidfd(first.number) {
-            self = .pidfd(first.take())
+        if spaces.isPidfd(first) {
+            self = .pidfd(first)
             return
         }
-        let second = try call.takeDescriptor()
-        self = .files(mem: first.take(), maps: second.take())
+        self = .files(mem: first, maps: try call.takeDescriptor())
+    }
+
+    consuming func open(
+        in spaces: any SharedAddressing, by identity: ClientIdentity,
+        _ done: @escaping (Result<ObjectID, IOMMUError>) -> Void
+    ) throws(IOMMUError) -> Progress<ObjectID> {
+        switch consume self {
+        case .pid(let pid): try spaces.openMM(pid: pid, by: identity, completion: done)
+        case .pidfd(let pidfd): try spaces.openMM(pidfd: pidfd, by: identity, completion: done)
+        case .files(let mem, let maps): try spaces.openMM(mem: mem, maps: maps, completion: done)
+        }
     }
 }
 

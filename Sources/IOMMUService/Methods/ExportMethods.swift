@@ -25,20 +25,15 @@ func declareExportMethods(_ methods: inout MethodTable<Service>) {
         m.refusesUnknown("device", .unknownDevice)
         return { call, service in
             let export = try service.descriptorExport(try service.client(call))
-            return try call.reply(handingOut: [try export.exportDevice(call[device])])
+            return try call.reply(handingOut: [SharedDescriptor(try export.exportDevice(call[device]))])
         }
     }
 }
 
 extension Call {
-    /// Replies with descriptors, each of which is closed once it is sent or cannot be.
-    fileprivate func reply(handingOut numbers: [Int32]) throws -> Outcome {
-        var refusal: (any Error)?
-        for number in numbers {
-            let descriptor = Descriptor(adopting: number)
-            do { try attach(descriptor) } catch { refusal = refusal ?? error }
-        }
-        if let refusal { throw refusal }
+    /// Replies with descriptors.
+    fileprivate func reply(handingOut descriptors: [SharedDescriptor]) throws -> Outcome {
+        for descriptor in descriptors { try attach(descriptor) }
         return reply()
     }
 }

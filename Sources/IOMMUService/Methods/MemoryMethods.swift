@@ -1,6 +1,5 @@
 import IOMMU
 import JSONRPC
-import LinuxIO
 
 /// `memory.*`: what gets mapped.
 func declareMemoryMethods(_ methods: inout MethodTable<Service>) {
@@ -13,8 +12,7 @@ func declareMemoryMethods(_ methods: inout MethodTable<Service>) {
         m.refuses(.EINVAL, .notAMemfd, "The descriptor is not that of a memfd.")
         return { call, service in
             let context = try service.context(call)
-            let descriptor = try call.takeDescriptor()
-            let imported = try context.importMemory(descriptor: descriptor.take(), name: call[name])
+            let imported = try context.importMemory(try call.takeDescriptor(), name: call[name])
             return call.reply { reply in
                 reply.set(memory, imported.memory)
                 reply.set(size, imported.size)
@@ -45,8 +43,7 @@ private func declareMemoryExport(_ methods: inout MethodTable<Service>) {
         m.sendsDescriptors()
         m.refusesUnknown("memory", .unknownMemory)
         return { call, service in
-            let descriptor = try service.context(call).exportMemory(call[memory])
-            try call.attach(Descriptor(adopting: descriptor))
+            try call.attach(try service.context(call).exportMemory(call[memory]))
             return call.reply()
         }
     }

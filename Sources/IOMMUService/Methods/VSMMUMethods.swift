@@ -140,7 +140,7 @@ private func declareInterrupts(_ methods: inout MethodTable<Service>) {
         m.refuses(.EAGAIN, .noSignals, "The system has no asynchronous I/O left to signal it with.")
         return { call, service in
             let smmus = try service.bareSMMUs(call)
-            let descriptor = call[enable] ? try call.takeDescriptor().take() : nil
+            let descriptor = call[enable] ? try call.takeDescriptor() : nil
             try smmus.setVSMMUInterrupt(call[vsmmu], call[irq].rawValue, descriptor: descriptor)
             return call.reply()
         }

@@ -34,8 +34,23 @@ extension Service {
         start: (@escaping (Result<Value, IOMMUError>) -> Void) throws(IOMMUError) -> Progress<Value>,
         write: @escaping (ResultWriter, Value) -> Void
     ) throws -> Outcome {
+        try access(call, work, timeout: milliseconds, with: ()) { (_, done) throws(IOMMUError) in
+            try start(done)
+        } write: {
+            write($0, $1)
+        }
+    }
+
+    /// As above, with something that goes over to the access.
+    func access<Subject: ~Copyable, Value>(
+        _ call: Call, _ work: any WaitingWork, timeout milliseconds: UInt32?, with subject: consuming Subject,
+        start: (
+            consuming Subject, @escaping (Result<Value, IOMMUError>) -> Void
+        ) throws(IOMMUError) -> Progress<Value>,
+        write: @escaping (ResultWriter, Value) -> Void
+    ) throws -> Outcome {
         let pending = PendingAccess(write)
-        switch try start({ pending.finish($0) }) {
+        switch try start(subject, { pending.finish($0) }) {
         case .done(let value):
             return call.reply { write($0, value) }
         case .pending(let id):

@@ -11,7 +11,7 @@ extension Service {
     }
 
     private func goOn(_ vsmmu: ObjectID, _ smmus: any BareSMMUs, _ parked: ParkedCall) {
-        loop.schedule(after: 0) { [weak self, weak smmus] in
+        loop.later { [weak self, weak smmus] in
             guard let self, let smmus else {
                 parked.fail(IOMMUError(.ECANCELED, .sessionClosed, "the session was closed"))
                 return

@@ -47,7 +47,7 @@ package final class WaitList {
     package func stir(_ context: ContextID) {
         guard count > 0, waits[context] != nil else { return }
         guard stirred.insert(context).inserted, stirred.count == 1 else { return }
-        loop.schedule(after: 0) { [weak self] in self?.retry() }
+        loop.later { [weak self] in self?.retry() }
     }
 
     private func retry() {

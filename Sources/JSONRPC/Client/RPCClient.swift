@@ -4,11 +4,12 @@ import LinuxIO
 
 /// A blocking client of one server: for command-line tools and tests.
 public final class RPCClient {
+    private let connected: Descriptor
     /// The connected socket.
-    public let socket: Int32
+    public var socket: Int32 { connected.number }
     private var input: [UInt8] = []
     private var scanned = 0
-    private var received: [Int32] = []
+    private var received: [SharedDescriptor] = []
     private var lastID = 0
     private var waitingNotifications: [JSONValue] = []
 
@@ -16,24 +17,13 @@ public final class RPCClient {
     ///
     /// - Parameter timeoutMilliseconds: How long to wait for a reply before ETIMEDOUT; 0 waits for ever.
     public init(path: String, timeoutMilliseconds: Int = 0) throws(SystemError) {
-        let socket = clinux_unix_socket(false)
-        guard socket >= 0 else { throw SystemError(errno: -socket, "socket") }
-        let result = clinux_unix_connect(socket, path)
-        guard result == 0 else {
-            _ = close(socket)
-            throw SystemError(errno: -result, "connect \(path)")
-        }
-        self.socket = socket
+        connected = try Descriptor(opened: clinux_unix_socket(false), "socket")
+        try SystemError.check(clinux_unix_connect(connected.number, path), "connect \(path)")
         if timeoutMilliseconds > 0 { setTimeout(timeoutMilliseconds) }
     }
 
     /// Takes over a connected socket.
-    public init(adopting socket: Int32) { self.socket = socket }
-
-    deinit {
-        for number in received { _ = close(number) }
-        _ = close(socket)
-    }
+    public init(adopting socket: consuming Descriptor) { connected = socket }
 
     private func setTimeout(_ milliseconds: Int) {
         var time = timeval(tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000)
@@ -73,8 +63,8 @@ public final class RPCClient {
         }
     }
 
-    /// The descriptors that have come with replies and were not taken yet; the caller closes them.
-    public func takeDescriptors() -> [Int32] {
+    /// The descriptors that have come with replies and were not taken yet.
+    public func takeDescriptors() -> [SharedDescriptor] {
         defer { received.removeAll() }
         return received
     }
@@ -139,13 +129,14 @@ public final class RPCClient {
     private func receiveMore() throws(SystemError) -> Bool {
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         var fds = [Int32](repeating: -1, count: Int(CLINUX_SCM_MAX_FD))
-        let result = clinux_receive(socket, &buffer, buffer.count, &fds)
-        guard result.bytes >= 0 else {
-            throw SystemError(errno: result.error == EAGAIN ? ETIMEDOUT : result.error, "receive")
+        var ancillary = clinux_ancillary()
+        let count = clinux_receive(socket, &buffer, buffer.count, &fds, &ancillary)
+        received += fds.prefix(Int(ancillary.fd_count)).map { SharedDescriptor(Descriptor(adopting: $0)) }
+        guard count >= 0 else {
+            throw SystemError(errno: count == -Int(EAGAIN) ? ETIMEDOUT : Int32(-count), "receive")
         }
-        received += fds.prefix(Int(result.fd_count))
-        input += buffer.prefix(result.bytes)
-        return result.bytes > 0
+        input += buffer.prefix(count)
+        return count > 0
     }
 }
 

@@ -82,7 +82,10 @@ public final class Call {
     public func takeDescriptor() throws -> Descriptor { try connection.takeDescriptor() }
 
     /// Sends a descriptor with the reply that follows; it is closed once sent. EMFILE if too many are unsent.
-    public func attach(_ descriptor: consuming Descriptor) throws { try connection.attach(descriptor) }
+    public func attach(_ descriptor: consuming Descriptor) throws { try attach(SharedDescriptor(descriptor)) }
+
+    /// As ``attach(_:)``; closed once all who hold it have dropped it.
+    public func attach(_ descriptor: SharedDescriptor) throws { try connection.attach(descriptor) }
 
     // MARK: Parking
 
@@ -124,7 +127,7 @@ public final class ParkedCall {
     /// Sends a descriptor with the reply that follows; EMFILE if too many are unsent.
     public func attach(_ descriptor: consuming Descriptor) throws {
         guard isWaiting, let connection else { return }
-        try connection.attach(descriptor)
+        try connection.attach(SharedDescriptor(descriptor))
     }
 
     /// Answers with a result, which `body` sets field by field. `false` if the client has gone or has its answer.

@@ -33,9 +33,9 @@ public final class Connection {
     /// Told when there is room again for notifications that `notify` has refused.
     public var onNotificationRoom: (() -> Void)?
     let notifications: UnsafeMutablePointer<ByteBuffer>
-    private var received = ReceivedDescriptors() { didSet { outbox.pointee.hasReceived = !received.isEmpty } }
+    private var received = ReceivedDescriptors()
     /// Descriptors of the reply being made.
-    private var attached: [Int32] = [] { didSet { outbox.pointee.attachedCount = attached.count } }
+    private var attached: [SharedDescriptor] = [] { didSet { outbox.pointee.attachedCount = attached.count } }
     /// Descriptors arrived beyond the limit since the last error about it.
     var overflowed = 0 { didSet { noteUnfinished() } }
     /// The kernel could not hand over all descriptors of a message since the last error about it.
@@ -61,6 +61,8 @@ public final class Connection {
         notifications.pointee.deallocate()
         notifications.deallocate()
     }
+
+    private func noteReceived() { outbox.pointee.hasReceived = !received.isEmpty }
 
     private func noteUnfinished() {
         outbox.pointee.hasUnfinished = batch != nil || overflowed > 0 || areDescriptorsLost
@@ -89,6 +91,7 @@ public final class Connection {
         parked = nil
         waiting?.cancel()
         received.closeAll()
+        noteReceived()
         dropAttached()
         outbox.pointee.dropAttachments()
     }
@@ -144,6 +147,7 @@ public final class Connection {
         }
         let done = outbox.pointee.inputDone
         received.add(descriptor, start: done + bytes.lowerBound, end: done + bytes.upperBound)
+        noteReceived()
     }
 
     /// Descriptors received and not yet taken.
@@ -162,6 +166,7 @@ public final class Connection {
                 message: "The call takes a descriptor, and none came with its bytes that is not taken already.",
                 hint: "Send the descriptor (SCM_RIGHTS) with bytes of the line that takes it.")
         }
+        noteReceived()
         return descriptor
     }
 
@@ -170,17 +175,18 @@ public final class Connection {
     func lineIsAnswered() {
         guard outbox.pointee.hasReceived, !outbox.pointee.isParked, !outbox.pointee.isInBatch else { return }
         received.close(afterLineEndingAt: outbox.pointee.lineEnd)
+        noteReceived()
     }
 
     /// Takes over a descriptor that goes with the next reply.
-    func attach(_ descriptor: consuming Descriptor) throws(RPCError) {
+    func attach(_ descriptor: SharedDescriptor) throws(RPCError) {
         guard attached.count + outbox.pointee.unsentDescriptors < limits.unsentDescriptors else {
             throw RPCError(
                 errno: EMFILE, reason: "descriptors_unsent",
                 message: "At most \(limits.unsentDescriptors) descriptors may wait to be sent to one client.",
                 hint: "Receive the replies already made, then ask again.")
         }
-        attached.append(descriptor.take())
+        attached.append(descriptor)
     }
 
     /// Ties the attached descriptors to the reply that began at `mark` and is now complete.
@@ -192,7 +198,6 @@ public final class Connection {
 
     func dropAttached() {
         guard outbox.pointee.attachedCount > 0 else { return }
-        for number in attached { _ = close(number) }
         attached.removeAll()
     }
 

@@ -1,4 +1,4 @@
-import Glibc
+import LinuxIO
 
 /// What a connection has to send: bytes, and the descriptors that go with some of them; and whether it may go on.
 ///
@@ -10,7 +10,7 @@ struct Outbox {
         let position: Int
         /// Where the reply that they belong to ends.
         let end: Int
-        let descriptors: [Int32]
+        let descriptors: [SharedDescriptor]
     }
 
     /// Kept between messages; more is given back.
@@ -92,7 +92,7 @@ struct Outbox {
         bytes.pointee.count = mark.count
         batchReplies = mark.batchReplies
         while attachments.count > mark.attachments {
-            for number in attachments.removeLast().descriptors { _ = Glibc.close(number) }
+            attachments.removeLast()
             isFullOfDescriptors = false
         }
     }
@@ -126,7 +126,7 @@ struct Outbox {
     var unsentDescriptors: Int { attachments.reduce(0) { $0 + $1.descriptors.count } }
 
     /// Ties descriptors to the reply that was written last, from the byte at `position` on.
-    mutating func attach(_ descriptors: [Int32], from position: Int, limit: Int) {
+    mutating func attach(_ descriptors: [SharedDescriptor], from position: Int, limit: Int) {
         let origin = sent &- head
         attachments.append(
             .init(position: origin + position, end: origin + bytes.pointee.count, descriptors: descriptors))
@@ -135,7 +135,7 @@ struct Outbox {
 
     /// The first attachment has been sent: the receiver has descriptors of its own now.
     mutating func dropFirstAttachment() {
-        for number in attachments.removeFirst().descriptors { _ = Glibc.close(number) }
+        attachments.removeFirst()
         isFullOfDescriptors = false
     }
 

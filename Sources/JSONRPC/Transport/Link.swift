@@ -5,7 +5,7 @@ import LinuxIO
 /// One connected socket: moves bytes and descriptors between it and its connection's conversation.
 final class Link: EventHandler, ConnectionTransport {
     let connection: Connection
-    private let socket: Int32
+    private let socket: Descriptor
     /// Unsafe so as not to count references around every event: a server that goes away abandons its links before.
     private unowned(unsafe) let server: Server
     private let dispatcher: Dispatcher
@@ -39,8 +39,8 @@ final class Link: EventHandler, ConnectionTransport {
     private(set) var lastProgress: UInt64 = 0
 
     init(_ socket: consuming Descriptor, _ connection: Connection, _ server: Server) {
-        self.socket = socket.take()
-        incoming = SocketInput(self.socket)
+        incoming = SocketInput(socket.number)
+        self.socket = socket
         self.connection = connection
         self.server = server
         loop = server.loop
@@ -49,11 +49,12 @@ final class Link: EventHandler, ConnectionTransport {
 
     deinit {
         input.deallocate()
-        _ = Glibc.close(socket)
     }
 
     func start() -> Bool {
-        guard let registered = try? loop.register(socket, for: Self.always.union(.input), self) else { return false }
+        guard let registered = try? loop.register(socket.number, for: Self.always.union(.input), self) else {
+            return false
+        }
         registration = registered
         connection.transport = self
         return true
@@ -67,7 +68,7 @@ final class Link: EventHandler, ConnectionTransport {
         if !connection.isEnded { server.connectionEnded(connection) }
         // What is left unread would turn the end into ECONNRESET for the client.
         incoming.discard()
-        _ = shutdown(socket, Int32(SHUT_RDWR))
+        _ = shutdown(socket.number, Int32(SHUT_RDWR))
         server.remove(self)
     }
 
@@ -77,7 +78,7 @@ final class Link: EventHandler, ConnectionTransport {
         guard connection.isClosing, !isInputEnded, !isOutputBroken, let registration else { return end() }
         isLingering = true
         server.connectionEnded(connection)
-        _ = shutdown(socket, Int32(SHUT_WR))
+        _ = shutdown(socket.number, Int32(SHUT_WR))
         interest = .input
         loop.modify(registration, for: Self.always.union(.input))
         loop.schedule(after: Self.lingerNanoseconds) { [weak self] in self?.end() }
@@ -279,7 +280,7 @@ final class Link: EventHandler, ConnectionTransport {
 
     private func sendAll() {
         let outbox = connection.outbox
-        let end = isOutputBroken ? .broken : outbox.pointee.send(to: socket)
+        let end = isOutputBroken ? .broken : outbox.pointee.send(to: socket.number)
         isShortOfReferences = end == .shortOfReferences
         guard end == .broken else { return }
         isOutputBroken = true

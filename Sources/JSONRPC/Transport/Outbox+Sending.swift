@@ -35,8 +35,8 @@ extension Outbox {
         guard let next = attachments.first else { return clinux_send(socket, start, pending, nil, 0) }
         let distance = next.position - sent
         guard distance <= 0 else { return clinux_send(socket, start, distance, nil, 0) }
-        let result = clinux_send(
-            socket, start, next.end - sent, next.descriptors, Int32(next.descriptors.count))
+        let numbers = next.descriptors.map(\.number)
+        let result = clinux_send(socket, start, next.end - sent, numbers, Int32(numbers.count))
         if result > 0 { dropFirstAttachment() }
         return result
     }

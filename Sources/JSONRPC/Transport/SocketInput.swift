@@ -25,6 +25,7 @@ struct SocketInput {
         case failure
     }
 
+    /// Its link closes it.
     private let socket: Int32
     /// Whether a peek can go on where the last one ended.
     private let hasOffset: Bool
@@ -53,22 +54,23 @@ struct SocketInput {
         into buffer: UnsafeMutablePointer<UInt8>, _ size: Int, behind waiting: Int, for connection: Connection
     ) -> Reading {
         if keptReads >= Self.maximumKeptReads || kept >= Self.maximumKept || !hasOffset { discard() }
-        let peeked = clinux_peek(socket, buffer, size)
-        guard peeked.bytes > 0 else {
-            if peeked.bytes == 0 { return .end }
-            return peeked.error == EAGAIN ? .nothing : .failure
+        var hasDescriptors = false
+        let peeked = clinux_peek(socket, buffer, size, &hasDescriptors)
+        guard peeked > 0 else {
+            if peeked == 0 { return .end }
+            return peeked == -Int(EAGAIN) ? .nothing : .failure
         }
-        guard !peeked.truncated else {
+        guard !hasDescriptors else {
             discard()
             if hasOffset { _ = clinux_set_peek_offset(socket, 0) }
-            let before = clinux_receive_whole(socket, buffer, peeked.bytes)
+            let before = clinux_receive_whole(socket, buffer, peeked)
             if before > 0 { return .bytes(before, isMoreLikely: true) }
             guard before == -Int(EFAULT) else { return .failure }
             return receiveFirst(into: buffer, size, behind: waiting, for: connection)
         }
-        kept &+= peeked.bytes
+        kept &+= peeked
         keptReads &+= 1
-        return .bytes(peeked.bytes, isMoreLikely: peeked.bytes == size)
+        return .bytes(peeked, isMoreLikely: peeked == size)
     }
 
     /// Gives back what is kept: a client is not to wait for room that nobody needs.
@@ -92,12 +94,13 @@ struct SocketInput {
         into buffer: UnsafeMutablePointer<UInt8>, _ size: Int, behind waiting: Int, for connection: Connection
     ) -> Reading {
         withUnsafeTemporaryAllocation(of: Int32.self, capacity: Int(CLINUX_SCM_MAX_FD)) { descriptors in
-            let received = clinux_receive(socket, buffer, size, descriptors.baseAddress)
-            for number in descriptors.prefix(Int(received.fd_count)) {
-                connection.receive(Descriptor(adopting: number), with: waiting..<waiting + max(0, received.bytes))
+            var ancillary = clinux_ancillary()
+            let count = clinux_receive(socket, buffer, size, descriptors.baseAddress, &ancillary)
+            for number in descriptors.prefix(Int(ancillary.fd_count)) {
+                connection.receive(Descriptor(adopting: number), with: waiting..<waiting + max(0, count))
             }
-            if received.truncated { connection.areDescriptorsLost = true }
-            return received.bytes > 0 ? .bytes(received.bytes, isMoreLikely: true) : .failure
+            if ancillary.truncated { connection.areDescriptorsLost = true }
+            return count > 0 ? .bytes(count, isMoreLikely: true) : .failure
         }
     }
 }

@@ -1,4 +1,5 @@
 import CLinux
+import DequeModule
 import Glibc
 
 /// Who wants to know that a descriptor is ready.
@@ -32,7 +33,8 @@ public struct EventMask: OptionSet, Sendable {
 /// Everything below `run()` belongs to the thread that calls it; nothing here is Sendable, so that the compiler keeps
 /// it there. Other threads speak to the loop through a `Mailbox` only.
 ///
-/// A turn: wait, handle what is ready, run due timers, then the end-of-turn work in the order it was added.
+/// A turn: wait, handle what is ready, run due timers, then what was put off (``later(_:)``), then the end-of-turn work
+/// in the order it was added.
 public final class EventLoop {
     /// Names one registered descriptor.
     public struct Registration: Equatable {
@@ -50,7 +52,7 @@ public final class EventLoop {
     /// to work meanwhile.
     private static let eventsPerTurn = 16
 
-    private let epoll: Int32
+    private let epoll: Descriptor
     private var slots: [Slot] = []
     private var freeSlots: [Int] = []
     private let events: UnsafeMutablePointer<epoll_event>
@@ -58,32 +60,27 @@ public final class EventLoop {
     private var lastTurnEnd = 0
     private var isStopped = false
     private var timers = TimerQueue()
+    private var putOff = Deque<() -> Void>()
+    /// Of what was put off; descriptors get their turn in between.
+    private static let putOffPerTurn = 64
     /// Wakes the loop for the next timer. A timeout of epoll_wait would have the kernel set its clock in every turn.
-    private let alarm: Int32
+    private let alarm: Descriptor
     /// When the alarm is set to go off.
     private var alarmTime = UInt64.max
     private static let alarmKey = UInt64.max
 
     /// A loop for the calling thread.
     public init() throws(SystemError) {
-        epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
-        guard epoll >= 0 else { throw .current("epoll_create1") }
-        alarm = clinux_alarm_create()
+        let number = epoll_create1(Int32(EPOLL_CLOEXEC))
+        guard number >= 0 else { throw .current("epoll_create1") }
+        epoll = Descriptor(adopting: number)
+        alarm = try Descriptor(opened: clinux_alarm_create(), "timerfd_create")
         var event = epoll_event(events: EventMask.input.rawValue, data: epoll_data_t(u64: Self.alarmKey))
-        guard alarm >= 0, epoll_ctl(epoll, EPOLL_CTL_ADD, alarm, &event) == 0 else {
-            let error = SystemError.current("timerfd_create")
-            _ = close(epoll)
-            if alarm >= 0 { _ = close(alarm) }
-            throw error
-        }
+        guard epoll_ctl(number, EPOLL_CTL_ADD, alarm.number, &event) == 0 else { throw .current("epoll_ctl add") }
         events = .allocate(capacity: Self.eventsPerTurn)
     }
 
-    deinit {
-        _ = close(alarm)
-        _ = close(epoll)
-        events.deallocate()
-    }
+    deinit { events.deallocate() }
 
     // MARK: Descriptors
 
@@ -129,7 +126,7 @@ public final class EventLoop {
     private func control(_ operation: Int32, _ registration: Registration, _ interest: EventMask) -> Int32 {
         let key = UInt64(registration.generation) << 32 | UInt64(registration.index)
         var event = epoll_event(events: interest.rawValue, data: epoll_data_t(u64: key))
-        return epoll_ctl(epoll, operation, registration.descriptor, &event)
+        return epoll_ctl(epoll.number, operation, registration.descriptor, &event)
     }
 
     // MARK: Timers
@@ -144,6 +141,15 @@ public final class EventLoop {
     public func cancel(_ timer: TimerID) { timers.cancel(timer) }
 
     // MARK: Running
+
+    /// Calls `body` on this thread when the work at hand is done: in this turn, or in one of the next if much was put
+    /// off or this was itself. In order; what is ready or due gets its turn in between.
+    public func later(_ body: @escaping () -> Void) { putOff.append(body) }
+
+    /// What is put off meanwhile waits for the next turn, so that it cannot keep the loop from its descriptors.
+    private func runPutOff() {
+        for _ in 0..<min(putOff.count, Self.putOffPerTurn) { putOff.removeFirst()() }
+    }
 
     /// Adds work for the end of every turn; it returns whether more of it waits, so that the loop does not sleep.
     @discardableResult
@@ -170,20 +176,21 @@ public final class EventLoop {
     /// One turn; without `waiting` it only handles what is ready now. Returns whether work is left.
     @discardableResult
     public func turn(waiting: Bool) throws(SystemError) -> Bool {
-        let timeout: Int32 = waiting && setAlarm() ? -1 : 0
-        let count = epoll_wait(epoll, events, Int32(Self.eventsPerTurn), timeout)
+        let timeout: Int32 = waiting && putOff.isEmpty && setAlarm() ? -1 : 0
+        let count = epoll_wait(epoll.number, events, Int32(Self.eventsPerTurn), timeout)
         guard count >= 0 || errno == EINTR else { throw .current("epoll_wait") }
         for index in 0..<max(0, Int(count)) { deliver(events[index]) }
         runDueTimers()
+        runPutOff()
         var isBusy = false
         for work in endOfTurn { isBusy = work.body() || isBusy }
-        return isBusy
+        return isBusy || !putOff.isEmpty
     }
 
     /// Sees to it that the loop wakes up for the next timer; `false` if that is due now.
     private func setAlarm() -> Bool {
         guard let deadline = timers.nextDeadline(), deadline != alarmTime else { return true }
-        guard deadline > MonotonicClock.nanoseconds, clinux_alarm_set(alarm, deadline) else { return false }
+        guard deadline > MonotonicClock.nanoseconds, clinux_alarm_set(alarm.number, deadline) == 0 else { return false }
         alarmTime = deadline
         return true
     }
@@ -198,7 +205,7 @@ public final class EventLoop {
 
     private func deliver(_ event: epoll_event) {
         if event.data.u64 == Self.alarmKey {
-            clinux_alarm_clear(alarm)
+            clinux_alarm_clear(alarm.number)
             alarmTime = .max
             return
         }

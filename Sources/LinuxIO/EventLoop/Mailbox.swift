@@ -6,15 +6,12 @@ import Synchronization
 public final class Mailbox<Message: Sendable>: Sendable {
     private let messages = Mutex<[Message]>([])
     private let capacity: Int
-    fileprivate let wakeUp: Int32
+    fileprivate let wakeUp: Descriptor
 
     fileprivate init(capacity: Int) throws(SystemError) {
         self.capacity = capacity
-        wakeUp = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
-        guard wakeUp >= 0 else { throw .current("eventfd") }
+        wakeUp = try Descriptor(opened: clinux_make_eventfd(), "eventfd")
     }
-
-    deinit { _ = close(wakeUp) }
 
     /// Hands a value to the loop; `false` if as many as the mailbox holds are already waiting. From any thread.
     @discardableResult
@@ -24,13 +21,13 @@ public final class Mailbox<Message: Sendable>: Sendable {
             messages.append(message)
             return (true, messages.count == 1)
         }
-        if isFirst { _ = eventfd_write(wakeUp, 1) }
+        if isFirst { _ = eventfd_write(wakeUp.number, 1) }
         return isPosted
     }
 
     fileprivate func takeAll() -> [Message] {
         var count: eventfd_t = 0
-        _ = eventfd_read(wakeUp, &count)
+        _ = eventfd_read(wakeUp.number, &count)
         return messages.withLock { messages in
             let taken = messages
             messages = []
@@ -62,7 +59,7 @@ extension EventLoop {
         of type: Message.Type = Message.self, capacity: Int = 65_536, _ receive: @escaping (Message) -> Void
     ) throws(SystemError) -> Mailbox<Message> {
         let mailbox = try Mailbox<Message>(capacity: capacity)
-        _ = try register(mailbox.wakeUp, for: .input, MailboxReader(mailbox, receive))
+        _ = try register(mailbox.wakeUp.number, for: .input, MailboxReader(mailbox, receive))
         return mailbox
     }
 }

@@ -3,7 +3,7 @@ import Glibc
 
 /// Signals as events of a loop (signalfd).
 private final class SignalReader: EventHandler {
-    private let descriptor: Int32
+    private let descriptor: Descriptor
     private let receive: (Int32) -> Void
 
     init(_ signals: [Int32], _ receive: @escaping (Int32) -> Void) throws(SystemError) {
@@ -13,20 +13,19 @@ private final class SignalReader: EventHandler {
         // A blocked signal stays pending for the descriptor instead of killing the process.
         let error = pthread_sigmask(SIG_BLOCK, &set, nil)
         guard error == 0 else { throw SystemError(errno: error, "pthread_sigmask") }
-        descriptor = signalfd(-1, &set, Int32(SFD_CLOEXEC | SFD_NONBLOCK))
-        guard descriptor >= 0 else { throw .current("signalfd") }
+        let number = signalfd(-1, &set, Int32(SFD_CLOEXEC | SFD_NONBLOCK))
+        guard number >= 0 else { throw .current("signalfd") }
+        descriptor = Descriptor(adopting: number)
         self.receive = receive
     }
 
-    deinit { _ = close(descriptor) }
-
     func register(with loop: EventLoop) throws(SystemError) {
-        _ = try loop.register(descriptor, for: .input, self)
+        _ = try loop.register(descriptor.number, for: .input, self)
     }
 
     func ready(_ events: EventMask) {
         var info = signalfd_siginfo()
-        while read(descriptor, &info, MemoryLayout.size(ofValue: info)) == MemoryLayout.size(ofValue: info) {
+        while read(descriptor.number, &info, MemoryLayout.size(ofValue: info)) == MemoryLayout.size(ofValue: info) {
             receive(Int32(bitPattern: info.ssi_signo))
         }
     }

@@ -3,22 +3,23 @@ import Glibc
 
 /// A listening Unix stream socket.
 public final class UnixListener {
-    /// The socket, non-blocking.
-    public let descriptor: Int32
+    private var socket: Descriptor?
+    /// The socket, non-blocking; -1 once it is shut down.
+    public var descriptor: Int32 { socket?.number ?? -1 }
     /// Where it is bound; `nil` for one that was passed in.
     public let path: String?
     private var identity: (device: UInt64, inode: UInt64)?
-    private var isClosed = false
 
     /// Takes over a listening socket that somebody else made (socket activation).
-    public init(adopting descriptor: Int32) throws(SystemError) {
-        self.descriptor = descriptor
+    public init(adopting socket: consuming Descriptor) throws(SystemError) {
+        let number = socket.number
+        self.socket = consume socket
         path = nil
-        let flags = fcntl(descriptor, F_GETFL)
-        guard flags >= 0, fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) == 0 else {
+        let flags = fcntl(number, F_GETFL)
+        guard flags >= 0, fcntl(number, F_SETFL, flags | O_NONBLOCK) == 0 else {
             throw .current("fcntl on the passed socket")
         }
-        _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+        _ = fcntl(number, F_SETFD, FD_CLOEXEC)
     }
 
     /// Binds and listens. A socket file on which nobody answers any more is replaced.
@@ -29,29 +30,27 @@ public final class UnixListener {
     public init(path: String, mode: mode_t = 0o666, privateDirectory: Bool = false) throws(SystemError) {
         let directory = Self.directory(of: path)
         if privateDirectory { try Self.ensurePrivate(directory) }
-        let socket = clinux_unix_socket(true)
-        guard socket >= 0 else { throw SystemError(errno: -socket, "socket") }
-        // From here on `deinit` closes the socket, also when this throws.
-        descriptor = socket
+        let made = try Descriptor(opened: clinux_unix_socket(true), "socket")
+        let number = made.number
+        socket = consume made
         self.path = path
         // Whoever starts at the same moment must not take our fresh socket for a stale one.
-        let lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard lock >= 0 else { throw SystemError.current("open \(directory)") }
-        defer { _ = close(lock) }
-        Self.lockBriefly(lock)
-        _ = fchmod(socket, mode)
-        try Self.bind(socket, path)
-        guard listen(socket, SOMAXCONN) == 0 else { throw SystemError.current("listen on \(path)") }
+        let lock = try Descriptor(opening: directory, O_RDONLY | O_DIRECTORY)
+        Self.lockBriefly(lock.number)
+        _ = fchmod(number, mode)
+        try Self.bind(number, path)
+        guard listen(number, SOMAXCONN) == 0 else { throw SystemError.current("listen on \(path)") }
         identity = Self.identity(of: path)
+        // Locked until here.
+        _ = consume lock
     }
 
     deinit { shutDown() }
 
     /// Stops listening and removes the socket file, if it is still this one.
     public func shutDown() {
-        guard !isClosed else { return }
-        isClosed = true
-        _ = close(descriptor)
+        guard socket != nil else { return }
+        socket = nil
         guard let path, let identity, let now = Self.identity(of: path), now == identity else { return }
         _ = unlink(path)
     }
@@ -85,17 +84,15 @@ public final class UnixListener {
             _ = unlink(path)
             result = clinux_unix_bind(socket, path)
         }
-        guard result == 0 else { throw SystemError(errno: -result, "bind \(path)") }
+        try SystemError.check(result, "bind \(path)")
     }
 
     /// Whether the path is a socket on which nobody answers.
     private static func isStale(_ path: String) -> Bool {
         var status = stat()
         guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else { return false }
-        let probe = clinux_unix_socket(true)
-        guard probe >= 0 else { return false }
-        defer { _ = close(probe) }
-        return clinux_unix_connect(probe, path) == -ECONNREFUSED
+        guard let probe = try? Descriptor(opened: clinux_unix_socket(true), "socket") else { return false }
+        return clinux_unix_connect(probe.number, path) == -ECONNREFUSED
     }
 
     private static func identity(of path: String) -> (device: UInt64, inode: UInt64)? {

@@ -1,4 +1,5 @@
 import CLinux
+import DequeModule
 import Glibc
 import Synchronization
 
@@ -20,7 +21,7 @@ public final class WorkerPool {
     private var lastNumber: UInt64 = 0
     private var completions: [UInt64: (key: UInt64, body: () -> Void)] = [:]
     /// Keys with a job at work, and what waits behind it.
-    private var waiting: [UInt64: [Job]] = [:]
+    private var waiting: [UInt64: Deque<Job>] = [:]
 
     /// - Parameters:
     ///   - threads: Jobs at work at one time. Threads start when they are first needed.
@@ -66,7 +67,7 @@ public final class WorkerPool {
 
     private func completed(_ number: UInt64) {
         guard let completion = completions.removeValue(forKey: number) else { return }
-        if waiting[completion.key]?.isEmpty == false, let next = waiting[completion.key]?.removeFirst() {
+        if let next = waiting[completion.key]?.popFirst() {
             handOut(next)
         } else {
             waiting[completion.key] = nil
@@ -98,33 +99,32 @@ private final class WorkResult<Output: Sendable>: Sendable {
 /// What the threads share: the jobs ready to run, and a semaphore that counts them.
 private final class WorkerCrew: Sendable {
     private struct State {
-        var jobs: [(number: UInt64, run: @Sendable () -> Void)] = []
+        var jobs = Deque<(number: UInt64, run: @Sendable () -> Void)>()
         var isDismissed = false
     }
 
     private static let stackBytes = 512 << 10
 
     private let state = Mutex(State())
-    private let semaphore: Int32
+    private let semaphore: Descriptor
     private let done: Mailbox<UInt64>
 
     init(_ done: Mailbox<UInt64>) throws(SystemError) {
         self.done = done
-        semaphore = eventfd(0, Int32(EFD_CLOEXEC | EFD_SEMAPHORE))
-        guard semaphore >= 0 else { throw .current("eventfd") }
+        let number = eventfd(0, Int32(EFD_CLOEXEC | EFD_SEMAPHORE))
+        guard number >= 0 else { throw .current("eventfd") }
+        semaphore = Descriptor(adopting: number)
     }
-
-    deinit { _ = close(semaphore) }
 
     func add(number: UInt64, _ run: @escaping @Sendable () -> Void) {
         state.withLock { $0.jobs.append((number, run)) }
-        _ = eventfd_write(semaphore, 1)
+        _ = eventfd_write(semaphore.number, 1)
     }
 
     /// Lets the threads end when they have finished what they are at.
     func dismiss() {
         state.withLock { $0.isDismissed = true }
-        _ = eventfd_write(semaphore, 1 << 20)
+        _ = eventfd_write(semaphore.number, 1 << 20)
     }
 
     /// Starts one thread that receives no signals.
@@ -152,15 +152,17 @@ private final class WorkerCrew: Sendable {
     func work() {
         while true {
             var count: eventfd_t = 0
-            guard eventfd_read(semaphore, &count) == 0 || errno == EINTR else { return }
-            let (job, isDismissed) = state.withLock { state in
-                (state.jobs.isEmpty ? nil : state.jobs.removeFirst(), state.isDismissed)
-            }
-            if isDismissed { return }
-            guard let job else { continue }
-            job.run()
-            done.post(job.number)
+            guard eventfd_read(semaphore.number, &count) == 0 || errno == EINTR else { return }
+            if state.withLock({ $0.isDismissed }) { return }
+            if let number = workOff() { done.post(number) }
         }
+    }
+
+    /// Runs the next job, and lets go of what it held before anybody hears that it is done.
+    private func workOff() -> UInt64? {
+        guard let job = state.withLock({ $0.jobs.popFirst() }) else { return nil }
+        job.run()
+        return job.number
     }
 }
 

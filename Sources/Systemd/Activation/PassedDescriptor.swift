@@ -4,7 +4,7 @@ import LinuxIO
 
 /// A file descriptor that the service manager passed at start: a socket of a `.socket` unit, or one that an earlier
 /// run put in the ``DescriptorStore``.
-public struct PassedDescriptor: Sendable, Equatable {
+public struct PassedDescriptor: Sendable {
     /// What a descriptor is, as far as telling a socket unit's from a stored one needs.
     public enum Kind: Sendable, Equatable {
         /// A Unix stream socket in listening state.
@@ -19,8 +19,8 @@ public struct PassedDescriptor: Sendable, Equatable {
         case other
     }
 
-    /// The descriptor, now owned by the receiver and close-on-exec.
-    public let descriptor: CInt
+    /// The descriptor, close-on-exec: closed when nobody holds it any more.
+    public let descriptor: SharedDescriptor
     /// `FileDescriptorName=` of the socket unit (by default the unit's name, `iommud.socket`), or the `FDNAME=` it was
     /// stored under; `"unknown"` or `"stored"` where systemd was given none.
     public let name: String
@@ -39,8 +39,9 @@ public struct PassedDescriptor: Sendable, Equatable {
         try SystemError.check(count, "take the descriptors passed by the service manager")
         let names = Self.consume(list, count: Int(count))
         return names.enumerated().map { index, name in
-            let descriptor = Self.first + CInt(index)
-            return PassedDescriptor(descriptor: descriptor, name: name, kind: kind(of: descriptor))
+            let number = Self.first + CInt(index)
+            let descriptor = SharedDescriptor(Descriptor(adopting: number))
+            return PassedDescriptor(descriptor: descriptor, name: name, kind: kind(of: number))
         }
     }
 

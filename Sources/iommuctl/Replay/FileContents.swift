@@ -1,18 +1,20 @@
 import CLinux
 import Glibc
+import LinuxIO
 
 /// Files of recordings.
 enum FileContents {
     /// The bytes of a file; what gzip has packed is unpacked.
     static func read(_ path: String) throws(Failure) -> [UInt8] {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw failure("read", path) }
-        defer { close(descriptor) }
-        let bytes = try all(descriptor, path)
+        let file: Descriptor
+        do throws(SystemError) { file = try Descriptor(opening: path, O_RDONLY) } catch {
+            throw failure("read", path, error.errno)
+        }
+        let bytes = try all(file.number, path)
         return bytes.starts(with: [0x1f, 0x8b]) ? try unpacked(path) : bytes
     }
 
-    private static func failure(_ what: String, _ path: String) -> Failure {
+    private static func failure(_ what: String, _ path: String, _ errno: Int32) -> Failure {
         .usage("cannot \(what) \(path): \(String(cString: strerror(errno)))")
     }
 
@@ -22,16 +24,20 @@ enum FileContents {
         while true {
             let count = Glibc.read(descriptor, &buffer, buffer.count)
             if count < 0 && errno == EINTR { continue }
-            guard count >= 0 else { throw failure("read", path) }
+            guard count >= 0 else { throw failure("read", path, errno) }
             if count == 0 { return bytes }
             bytes += buffer.prefix(count)
         }
     }
 
     private static func unpacked(_ path: String) throws(Failure) -> [UInt8] {
-        let output = clinux_memfd_create("unpacked", false)
-        guard output >= 0 else { throw failure("unpack", path) }
-        defer { close(output) }
+        let unpacked: Descriptor
+        do throws(SystemError) {
+            unpacked = try Descriptor(opened: clinux_memfd_create("unpacked", false), "memfd_create")
+        } catch {
+            throw failure("unpack", path, error.errno)
+        }
+        let output = unpacked.number
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -46,6 +52,8 @@ enum FileContents {
             throw .usage("cannot unpack \(path) with gzip")
         }
         lseek(output, 0, SEEK_SET)
-        return try all(output, path)
+        let bytes = try all(output, path)
+        _ = consume unpacked
+        return bytes
     }
 }

@@ -3,6 +3,7 @@ import CLinux
 import EmulatedIOMMU
 import Glibc
 import IOMMU
+import LinuxIO
 import IOMMUObjects
 
 /// Runs work where it is asked for: what the daemon's workers do, without their hand-over.
@@ -11,6 +12,13 @@ private final class InlineExecutor: WorkExecutor {
         key: UInt64, _ work: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void
     ) {
         completion(work())
+    }
+
+    func later(_ body: @escaping () -> Void) { body() }
+
+    func watch(_ descriptor: borrowing Descriptor, _ ready: @escaping () -> Void) throws(SystemError) -> DescriptorWatch
+    {
+        throw SystemError(errno: ENOSYS, "watch a descriptor without a loop")
     }
 }
 
@@ -111,7 +119,9 @@ struct BackendBench {
         buffer.initializeMemory(as: UInt8.self, repeating: 0x5a, count: 2 * bytes)
         bounce.initializeMemory(as: UInt8.self, repeating: 0, count: bytes)
         let source = UInt64(UInt(bitPattern: buffer))
-        let mm = try emulated.openMM(mem: open("/proc/self/mem", O_RDWR), maps: open("/proc/self/maps", O_RDONLY))
+        let mm = try emulated.openMM(
+            mem: try Descriptor(opening: "/proc/self/mem", O_RDWR),
+            maps: try Descriptor(opening: "/proc/self/maps", O_RDONLY))
         let queue = try emulated.openQueue(device: device, mm: mm).queue
         _ = try emulated.startQueue(queue)
         var (ours, theirs) = (Double.infinity, Double.infinity)

@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import IOMMU
 import Testing
@@ -10,7 +9,7 @@ import Testing
         var asked: [UInt64] = []
         let space = try TableSpace(bytes: 100 << 20) { bytes in
             asked.append(bytes)
-            return bytes > 16 << 20 ? nil : clinux_reserve(bytes)
+            return bytes > 16 << 20 ? nil : TableSpace.reserve(bytes)
         }
         #expect(asked == [64 << 20, 32 << 20, 16 << 20])
         #expect(space.size == 16 << 20)

@@ -1,4 +1,6 @@
+import Glibc
 import IOMMU
+import LinuxIO
 import SMMUv3
 
 @testable import EmulatedIOMMU
@@ -12,6 +14,13 @@ final class DeferringExecutor: WorkExecutor {
         key: UInt64, _ work: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void
     ) {
         waiting.append { completion(work()) }
+    }
+
+    func later(_ body: @escaping () -> Void) { waiting.append(body) }
+
+    func watch(_ descriptor: borrowing Descriptor, _ ready: @escaping () -> Void) throws(SystemError) -> DescriptorWatch
+    {
+        throw SystemError(errno: ENOSYS, "watch a descriptor without a loop")
     }
 
     func drain() {

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import IOMMU
+import TestSupport
 import Testing
 
 @testable import EmulatedIOMMU
@@ -50,8 +51,9 @@ import Testing
     private func open(_ way: Way, _ pid: pid_t, _ context: ObjectContext) throws -> ObjectID {
         switch way {
         case .pid: try context.emulated.openMM(pid: pid, by: me)
-        case .pidfd: try context.emulated.openMM(pidfd: clinux_pidfd_open(pid), by: me)
-        case .ownFiles: try context.emulated.openMM(mem: file(pid, "mem", O_RDWR), maps: file(pid, "maps", O_RDONLY))
+        case .pidfd: try context.emulated.openMM(pidfd: owned(clinux_pidfd_open(pid)), by: me)
+        case .ownFiles:
+            try context.emulated.openMM(mem: owned(file(pid, "mem", O_RDWR)), maps: owned(file(pid, "maps", O_RDONLY)))
         }
     }
 
@@ -91,8 +93,8 @@ import Testing
         let filled = refusal { _ = try laboratory.submit(queue, .fill(destination: buffer, length: 16, value: 2)) }
         #expect(filled?.errno == .ESRCH && filled?.reason == .mmExited)
         #expect(refusal { _ = try context.emulated.bindSVA(device: accelerator, mm: mm) }?.errno == .ESRCH)
-        #expect(refusal { _ = try context.emulated.openMM(mem: files.0, maps: files.1) } != nil)
-        #expect(refusal { _ = try context.emulated.openMM(pidfd: files.2, by: me) }?.errno == .ESRCH)
+        #expect(refusal { _ = try context.emulated.openMM(mem: owned(files.0), maps: owned(files.1)) } != nil)
+        #expect(refusal { _ = try context.emulated.openMM(pidfd: owned(files.2), by: me) }?.errno == .ESRCH)
 
         // The new one is another address space, which nothing has touched.
         let next = try open(way, pid, context)
@@ -166,13 +168,15 @@ import Testing
             Glibc.open("/proc/\(pid)/root/proc/1/\(name)", mode | O_CLOEXEC)
         }
         let device = try laboratory.bind("0000:03:00.0")
-        let mm = try context.emulated.openMM(mem: file("mem", O_RDWR), maps: file("maps", O_RDONLY))
+        let mm = try context.emulated.openMM(mem: owned(file("mem", O_RDWR)), maps: owned(file("maps", O_RDONLY)))
         let (_, pasid, _) = try context.emulated.bindSVA(device: device, mm: mm)
         try laboratory.write(device, pasid: pasid, buffer, [5])
         #expect(!context.objects().contains { "\($0)".contains("\"pid\"") }, "no number of this namespace")
-        #expect(try context.emulated.openMM(mem: file("mem", O_RDWR), maps: file("maps", O_RDONLY)) == mm)
+        #expect(try context.emulated.openMM(mem: owned(file("mem", O_RDWR)), maps: owned(file("maps", O_RDONLY))) == mm)
         let own = Glibc.open("/proc/1/maps", O_RDONLY | O_CLOEXEC)
-        #expect(refusal { _ = try context.emulated.openMM(mem: file("mem", O_RDWR), maps: own) }?.reason == .notMemAndMaps)
+        #expect(
+            refusal { _ = try context.emulated.openMM(mem: owned(file("mem", O_RDWR)), maps: owned(own)) }?.reason
+                == .notMemAndMaps)
         let outside = try context.emulated.openMM(pid: pid, by: me)
         let other = try context.emulated.bindSVA(device: device, mm: outside).pasid
         #expect(try laboratory.read(device, pasid: other, buffer, 1) == [5], "the same memory, by its number here")

@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 import IOMMU
 import LinuxIO
+import TestSupport
 import Testing
 
 @testable import EmulatedIOMMU
@@ -57,7 +58,7 @@ import Testing
         let descriptors = [child.pid].map { clinux_pidfd_open($0) }
         for error in [
             refusal { _ = try bench.context.emulated.openMM(pid: child.pid, by: client) },
-            refusal { _ = try bench.context.emulated.openMM(pidfd: descriptors[0], by: client) },
+            refusal { _ = try bench.context.emulated.openMM(pidfd: owned(descriptors[0]), by: client) },
         ] {
             #expect(error?.errno == it.errno && error?.reason == it.reason, "\(error.map { "\($0)" } ?? "")")
             #expect(it.remedy.isEmpty || error?.hint?.contains(it.remedy) == true, "\(error?.hint ?? "")")
@@ -66,7 +67,7 @@ import Testing
         #expect(GrantUnwindingTests.descriptors(of: [child.pid]).isEmpty)
         // The process's own files need none of it.
         let files = ["mem", "maps"].map { open("/proc/\(child.pid)/\($0)", O_RDONLY | O_CLOEXEC) }
-        _ = try bench.context.emulated.openMM(mem: files[0], maps: files[1])
+        _ = try bench.context.emulated.openMM(mem: owned(files[0]), maps: owned(files[1]))
     }
 
     @Test(arguments: own)

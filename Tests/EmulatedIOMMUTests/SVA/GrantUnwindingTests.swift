@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import IOMMU
+import TestSupport
 import Testing
 
 @testable import EmulatedIOMMU
@@ -114,17 +115,22 @@ import Testing
         }
         func file(_ name: String, _ mode: Int32) -> Int32 { Glibc.open("/proc/\(pid)/\(name)", mode | O_CLOEXEC) }
         switch way {
-        case .pid, .otherUser, .otherUserWithoutIdentities: return try bench.context.emulated.openMM(pid: pid, by: client)
+        case .pid, .otherUser, .otherUserWithoutIdentities:
+            return try bench.context.emulated.openMM(pid: pid, by: client)
         case .pidfd, .otherUserByPidfd:
-            return try bench.context.emulated.openMM(pidfd: clinux_pidfd_open(pid), by: client)
-        case .pidOnAWorker: return try wait(try bench.context.emulated.openMM(pid: pid, by: client, completion: box.take))
-        case .ownFiles: return try bench.context.emulated.openMM(mem: file("mem", O_RDWR), maps: file("maps", O_RDONLY))
+            return try bench.context.emulated.openMM(pidfd: owned(clinux_pidfd_open(pid)), by: client)
+        case .pidOnAWorker:
+            return try wait(try bench.context.emulated.openMM(pid: pid, by: client, completion: box.take))
+        case .ownFiles:
+            return try bench.context.emulated.openMM(
+                mem: owned(file("mem", O_RDWR)), maps: owned(file("maps", O_RDONLY)))
         case .ownFilesSwapped:
-            return try bench.context.emulated.openMM(mem: file("maps", O_RDONLY), maps: file("mem", O_RDWR))
+            return try bench.context.emulated.openMM(
+                mem: owned(file("maps", O_RDONLY)), maps: owned(file("mem", O_RDWR)))
         case .ownFilesOnAWorker:
             return try wait(
                 try bench.context.emulated.openMM(
-                    mem: file("mem", O_RDWR), maps: file("maps", O_RDONLY), completion: box.take))
+                    mem: owned(file("mem", O_RDWR)), maps: owned(file("maps", O_RDONLY)), completion: box.take))
         }
     }
 
@@ -224,7 +230,9 @@ import Testing
         let mm = try open(.pid, subject, bench)
         for device in devices {
             var pasid: UInt32 = 0
-            #expect(try bench.failEverywhere { pasid = try bench.context.emulated.bindSVA(device: device, mm: mm).pasid } >= 3)
+            #expect(
+                try bench.failEverywhere { pasid = try bench.context.emulated.bindSVA(device: device, mm: mm).pasid }
+                    >= 3)
             let failures = try bench.failEverywhere(as: .EFAULT) {
                 try bench.laboratory.write(device, pasid: pasid, subject.buffer, [1])
             }

@@ -1,5 +1,6 @@
 import Glibc
 import IOMMU
+import TestSupport
 import Testing
 
 @testable import EmulatedIOMMU
@@ -11,8 +12,8 @@ import Testing
 
     private func open(_ child: PythonProcess, _ mode: Int32, _ context: ObjectContext) throws -> ObjectID {
         try context.emulated.openMM(
-            mem: Glibc.open("/proc/\(child.pid)/mem", mode | O_CLOEXEC),
-            maps: Glibc.open("/proc/\(child.pid)/maps", O_RDONLY | O_CLOEXEC))
+            mem: owned(Glibc.open("/proc/\(child.pid)/mem", mode | O_CLOEXEC)),
+            maps: owned(Glibc.open("/proc/\(child.pid)/maps", O_RDONLY | O_CLOEXEC)))
     }
 
     /// One session holds a descriptor for reading, another one for writing: neither has the other's rights.
@@ -33,7 +34,8 @@ import Testing
             try writer.bind(deviceNamed: "0000:03:00.0").device, try reader.bind(deviceNamed: "0000:05:00.0").device
         )
         let (write, read) = (
-            try writer.emulated.bindSVA(device: plain, mm: writing), try reader.emulated.bindSVA(device: other, mm: reading)
+            try writer.emulated.bindSVA(device: plain, mm: writing),
+            try reader.emulated.bindSVA(device: other, mm: reading)
         )
         #expect(write.pasid != read.pasid)
         try laboratory.write(plain, pasid: write.pasid, buffer, [8])

@@ -1,6 +1,8 @@
 import CLinux
 import Glibc
 import IOMMU
+import LinuxIO
+import TestSupport
 import Testing
 
 @testable import EmulatedIOMMU
@@ -10,11 +12,11 @@ extension OpenedProcess {
         self = try ProcessCandidate(pid: pid, by: client).examine().get()
     }
 
-    fileprivate init(pidfd: Int32, by client: ClientIdentity) throws(IOMMUError) {
+    fileprivate init(pidfd: consuming Descriptor, by client: ClientIdentity) throws(IOMMUError) {
         self = try ProcessCandidate(pidfd: pidfd, by: client).examine().get()
     }
 
-    fileprivate init(mem: Int32, maps: Int32) throws(IOMMUError) {
+    fileprivate init(mem: consuming Descriptor, maps: consuming Descriptor) throws(IOMMUError) {
         self = try ProcessCandidate(mem: mem, maps: maps).examine().get()
     }
 }
@@ -32,7 +34,7 @@ extension OpenedProcess {
             """)
         let base = try child.hearAddress()
         let memory = ProcessMemory(
-            mem: open("/proc/\(child.pid)/mem", O_RDWR), maps: open("/proc/\(child.pid)/maps", O_RDONLY),
+            mem: owned(open("/proc/\(child.pid)/mem", O_RDWR)), maps: owned(open("/proc/\(child.pid)/maps", O_RDONLY)),
             parsesMaps: parsesMaps)
         #expect(memory.isAlive)
         #expect(memory.hasQuery != parsesMaps)
@@ -79,7 +81,8 @@ extension OpenedProcess {
         let child = try PythonProcess("a = buffer(4096); say(a); hear()")
         let base = try child.hearAddress()
         let memory = ProcessMemory(
-            mem: open("/proc/\(child.pid)/mem", O_RDONLY), maps: open("/proc/\(child.pid)/maps", O_RDONLY))
+            mem: owned(open("/proc/\(child.pid)/mem", O_RDONLY)),
+            maps: owned(open("/proc/\(child.pid)/maps", O_RDONLY)))
         #expect(!memory.isWritable && memory.isAlive)
         try memory.check(base, length: 4096, write: false)
         #expect(throws: ProcessMemory.Failure.denied(base)) { try memory.check(base, length: 1, write: true) }
@@ -140,11 +143,12 @@ extension OpenedProcess {
         let child = try PythonProcess("say('up'); hear()")
         _ = try child.hear()
         func pidfd() -> Int32 { clinux_pidfd_open(child.pid) }
-        #expect(try OpenedProcess(pidfd: pidfd(), by: me).pid == child.pid)
-        #expect(refusal { _ = try OpenedProcess(pidfd: open("/dev/null", O_RDONLY), by: me) }?.reason == .notAPidfd)
+        #expect(try OpenedProcess(pidfd: owned(pidfd()), by: me).pid == child.pid)
+        #expect(
+            refusal { _ = try OpenedProcess(pidfd: owned(open("/dev/null", O_RDONLY)), by: me) }?.reason == .notAPidfd)
         let late = pidfd()
         child.kill()
-        #expect(refusal { _ = try OpenedProcess(pidfd: late, by: me) }?.errno == .ESRCH)
+        #expect(refusal { _ = try OpenedProcess(pidfd: owned(late), by: me) }?.errno == .ESRCH)
     }
 
     @Test func ownFilesAreAGrant() throws {
@@ -154,9 +158,9 @@ extension OpenedProcess {
         func file(_ name: String, _ process: PythonProcess, _ mode: Int32 = O_RDONLY) -> Int32 {
             open("/proc/\(process.pid)/\(name)", mode)
         }
-        let opened = try OpenedProcess(mem: file("mem", child, O_RDWR), maps: file("maps", child))
+        let opened = try OpenedProcess(mem: owned(file("mem", child, O_RDWR)), maps: owned(file("maps", child)))
         #expect(opened.pid == child.pid && opened.memory.isWritable)
-        let swapped = try OpenedProcess(mem: file("maps", child), maps: file("mem", child))
+        let swapped = try OpenedProcess(mem: owned(file("maps", child)), maps: owned(file("mem", child)))
         #expect(swapped.pid == child.pid && !swapped.memory.isWritable)
         let wrong: [(Int32, Int32)] = [
             (file("mem", child), file("maps", other)), (file("mem", child), file("smaps", child)),
@@ -165,11 +169,11 @@ extension OpenedProcess {
             (clinux_memfd_create("mem", false), file("maps", child)), (-1, -1),
         ]
         for (mem, maps) in wrong {
-            #expect(refusal { _ = try OpenedProcess(mem: mem, maps: maps) }?.reason == .notMemAndMaps)
+            #expect(refusal { _ = try OpenedProcess(mem: owned(mem), maps: owned(maps)) }?.reason == .notMemAndMaps)
         }
         let (mem, maps) = (file("mem", child), file("maps", child))
         child.kill()
-        #expect(refusal { _ = try OpenedProcess(mem: mem, maps: maps) }?.errno == .ESRCH)
+        #expect(refusal { _ = try OpenedProcess(mem: owned(mem), maps: owned(maps)) }?.errno == .ESRCH)
     }
 
     @Test func linesOfMapsAreParsed() {

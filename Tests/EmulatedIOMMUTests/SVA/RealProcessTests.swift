@@ -1,5 +1,6 @@
 import Glibc
 import IOMMU
+import TestSupport
 import Testing
 
 @testable import EmulatedIOMMU
@@ -84,7 +85,9 @@ import Testing
         _ = try context.emulated.openMM(pid: it.child.pid, by: me, completion: opened.take)
         #expect(opened.result == nil)
         #expect(try opened.wait(it.laboratory.executor) == it.mm)
-        guard case .pending(let access) = try context.emulated.openMM(pid: it.child.pid, by: me, completion: cancelled.take)
+        guard
+            case .pending(let access) = try context.emulated.openMM(
+                pid: it.child.pid, by: me, completion: cancelled.take)
         else { return #expect(Bool(false), "it waits for a worker") }
         context.emulated.terminate(access: access, with: IOMMUError(.ETIMEDOUT, .accessTimedOut, "too late"))
         #expect(refusal { _ = try cancelled.wait(it.laboratory.executor) }?.errno == .ETIMEDOUT)
@@ -114,7 +117,8 @@ import Testing
         it.child.say("os.execv('/usr/bin/python3', ['python3', '-ISc', 'print(1, flush=True); input()'])")
         #expect(try it.child.hear() == "1")
         #expect(refusal { _ = try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 1) }?.reason == .quiesced)
-        #expect(refusal { _ = try it.laboratory.context.emulated.bindSVA(device: it.device, mm: it.mm) }?.errno == .ESRCH)
+        #expect(
+            refusal { _ = try it.laboratory.context.emulated.bindSVA(device: it.device, mm: it.mm) }?.errno == .ESRCH)
         let next = try it.laboratory.context.emulated.openMM(pid: it.child.pid, by: me)
         #expect(next != it.mm, "the same pid, another address space")
         #expect(try it.laboratory.context.emulated.bindSVA(device: it.device, mm: next).pasid != it.pasid)
@@ -143,7 +147,8 @@ import Testing
         #expect(try it.laboratory.read(it.device, pasid: it.pasid, it.buffer, 1) == [0])
         #expect(
             try context.emulated.openMM(
-                mem: open("/proc/\(it.child.pid)/mem", O_RDWR), maps: open("/proc/\(it.child.pid)/maps", O_RDONLY))
+                mem: owned(open("/proc/\(it.child.pid)/mem", O_RDWR)),
+                maps: owned(open("/proc/\(it.child.pid)/maps", O_RDONLY)))
                 == it.mm)
     }
 

@@ -1,5 +1,6 @@
 import Glibc
 import IOMMU
+import TestSupport
 import Testing
 
 @testable import EmulatedIOMMU
@@ -141,7 +142,7 @@ import Testing
         family.child.kill()
         #expect(try context.emulated.openMM(pid: family.sharer, by: me) == mm)
         let files = (open("/proc/\(family.sharer)/mem", O_RDWR), open("/proc/\(family.sharer)/maps", O_RDONLY))
-        #expect(try context.emulated.openMM(mem: files.0, maps: files.1) == mm)
+        #expect(try context.emulated.openMM(mem: owned(files.0), maps: owned(files.1)) == mm)
         try context.emulated.closeMM(mm)
         #expect(account.used(.descriptors) == 0 && account.used(.objects) == 0)
     }

@@ -1,5 +1,6 @@
 import Glibc
 import IOMMU
+import LinuxIO
 import Synchronization
 
 @testable import EmulatedIOMMU
@@ -117,12 +118,21 @@ final class FailingProcessFiles: ProcessFiles {
 
     // MARK: ProcessFiles
 
-    func open(_ path: String, _ flags: Int32) -> Int32 {
-        answer("open", refused: -EACCES, path) { base.open($0, flags) }
+    func open(_ path: String, _ flags: Int32) throws(SystemError) -> Descriptor {
+        try base.open(try answer("open", path), flags)
     }
 
-    func open(_ path: String, _ flags: Int32, as client: ClientIdentity) -> Int32 {
-        answer("open as client", refused: -EACCES, path) { base.open($0, flags, as: client) }
+    func open(_ path: String, _ flags: Int32, as client: ClientIdentity) throws(SystemError) -> Descriptor {
+        try base.open(try answer("open as client", path), flags, as: client)
+    }
+
+    /// - Returns: the path to open instead.
+    private func answer(_ question: String, _ path: String) throws(SystemError) -> String {
+        switch judge("\(question) \(path)") {
+        case .pass: return path
+        case .refuse: throw SystemError(errno: EACCES, question)
+        case .decoy: return decoy(path)
+        }
     }
 
     func read(_ path: String) -> String? { answer("read", refused: nil, path, base.read) }
@@ -198,12 +208,14 @@ final class UnprivilegedProcessFiles: ProcessFiles {
 
     private func has(_ right: Rights) -> Bool { Rights(rawValue: rights).contains(right) }
 
-    func open(_ path: String, _ flags: Int32) -> Int32 {
-        has(path.hasSuffix("/mem") ? .mem : .maps) ? kernel.open(path, flags) : -errno
+    func open(_ path: String, _ flags: Int32) throws(SystemError) -> Descriptor {
+        guard has(path.hasSuffix("/mem") ? .mem : .maps) else { throw SystemError(errno: errno, "open") }
+        return try kernel.open(path, flags)
     }
 
-    func open(_ path: String, _ flags: Int32, as client: ClientIdentity) -> Int32 {
-        has(.identities) ? kernel.open(path, flags, as: client) : -ENOTSUP
+    func open(_ path: String, _ flags: Int32, as client: ClientIdentity) throws(SystemError) -> Descriptor {
+        guard has(.identities) else { throw SystemError(errno: ENOTSUP, "open") }
+        return try kernel.open(path, flags, as: client)
     }
 
     var mayTrace: Bool { has(.ptrace) }

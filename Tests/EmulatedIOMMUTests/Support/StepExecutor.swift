@@ -1,4 +1,6 @@
+import Glibc
 import IOMMU
+import LinuxIO
 
 /// Runs work when a test says so, on the test's own thread.
 final class StepExecutor: WorkExecutor {
@@ -8,6 +10,13 @@ final class StepExecutor: WorkExecutor {
         key: UInt64, _ job: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void
     ) {
         work.append { completion(job()) }
+    }
+
+    func later(_ body: @escaping () -> Void) { work.append(body) }
+
+    func watch(_ descriptor: borrowing Descriptor, _ ready: @escaping () -> Void) throws(SystemError) -> DescriptorWatch
+    {
+        throw SystemError(errno: ENOSYS, "watch a descriptor without a loop")
     }
 
     var isIdle: Bool { work.isEmpty }

@@ -15,7 +15,7 @@ final class ServedBench {
 
     init() throws {
         bench = try ServiceBench()
-        executor = LoopExecutor(pool: try WorkerPool(loop: bench.loop))
+        executor = LoopExecutor(loop: bench.loop, pool: try WorkerPool(loop: bench.loop))
         server = Server(loop: bench.loop, dispatcher: bench.dispatcher)
         server.onConnect = { [unowned bench] in try? bench.service.connected($0) }
         server.onDisconnect = { [unowned bench] in bench.service.disconnected($0) }

@@ -115,11 +115,12 @@ final class SocketClient {
     private func receive() -> Bool {
         var buffer = [UInt8](repeating: 0, count: 256 << 10)
         var fds = [Int32](repeating: -1, count: Int(CLINUX_SCM_MAX_FD))
-        let result = clinux_receive(socket, &buffer, buffer.count, &fds)
-        descriptors += fds.prefix(Int(result.fd_count))
-        if result.bytes > 0 { input += buffer.prefix(result.bytes) }
-        if result.bytes == 0 || result.bytes < 0 && result.error != EAGAIN { isEnded = true }
-        return result.bytes > 0
+        var ancillary = clinux_ancillary()
+        let count = clinux_receive(socket, &buffer, buffer.count, &fds, &ancillary)
+        descriptors += fds.prefix(Int(ancillary.fd_count))
+        if count > 0 { input += buffer.prefix(count) }
+        if count == 0 || count < 0 && count != -Int(EAGAIN) { isEnded = true }
+        return count > 0
     }
 
     private func lineEnd() -> Int? {

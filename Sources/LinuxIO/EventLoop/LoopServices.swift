@@ -1,0 +1,45 @@
+/// What those who live on a loop's thread may ask of the loop without knowing it.
+public protocol LoopServices: AnyObject {
+    /// Calls `body` on this thread when the work at hand is done; in the order of the calls.
+    func later(_ body: @escaping () -> Void)
+
+    /// Calls `ready` on this thread whenever there is something to read from a descriptor, or an error or hang-up is to
+    /// be seen there; until it has been read, in every turn.
+    ///
+    /// - Returns: what keeps it watched: to be dropped before the descriptor is.
+    /// - Throws: the errno of epoll_ctl(2): `EPERM` for a file that is always ready, `ENOMEM`, `ENOSPC`.
+    func watch(_ descriptor: borrowing Descriptor, _ ready: @escaping () -> Void) throws(SystemError) -> DescriptorWatch
+}
+
+/// Keeps a descriptor watched while it lives.
+public final class DescriptorWatch {
+    private var onEnd: (() -> Void)?
+
+    /// - Parameter onEnd: stops the watching; called once.
+    public init(onEnd: @escaping () -> Void) { self.onEnd = onEnd }
+
+    /// Stops watching. Nothing is called afterwards, also if it is ready already.
+    public func end() {
+        onEnd?()
+        onEnd = nil
+    }
+
+    deinit { end() }
+}
+
+private final class WatchHandler: EventHandler {
+    private let call: () -> Void
+
+    init(_ call: @escaping () -> Void) { self.call = call }
+
+    func ready(_ events: EventMask) { call() }
+}
+
+extension EventLoop: LoopServices {
+    public func watch(
+        _ descriptor: borrowing Descriptor, _ ready: @escaping () -> Void
+    ) throws(SystemError) -> DescriptorWatch {
+        let registration = try register(descriptor.number, for: .input, WatchHandler(ready))
+        return DescriptorWatch { [self] in unregister(registration) }
+    }
+}
