@@ -27,6 +27,13 @@ import Testing
         var tables = 0
         for slot in 1...300 as ClosedRange<UInt64> where domain.table.hasTable(at: slot << 30) { tables += 1 }
         #expect(tables == EmptyTables.capacity)
+        // The last page, and the table that went for it.
+        let last = bench.driver.queue.commands(since: bench.driver.queue.issued - 4, limit: 4).map(\.command)
+        if kind == .stage1 {
+            #expect(last.map(\.opcode) == [.TLBI_NH_VA, .SYNC, .TLBI_NH_VA, .SYNC])
+            #expect(!last[0].Leaf && last[0].TG == 0 && last[0].Address == (300 - 32) << 30)
+            #expect(last[2].Leaf && last[2].TTL == 3 && last[2].Address == 300 << 30)
+        }
         #expect(bench.driver.queue.errors == 0)
     }
 

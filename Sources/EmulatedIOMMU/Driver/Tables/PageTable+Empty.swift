@@ -37,9 +37,9 @@ extension PageTable {
             table = self.address(in: descriptor, level: step)
         }
         guard memory.count(of: table).pointee == 0 else { return }
-        let top = prune(gone.address, table: table, level: gone.level, gather: &gather)
-        let bytes = UInt64(1) << UInt64(format.shift(top))
-        gather.addTables(gone.address & ~(bytes - 1), bytes: bytes, shift: format.shift(top))
+        prune(gone.address, table: table, level: gone.level, gather: &gather)
+        // What it mapped is forgotten; the way there is the same for all of its addresses, so that one will do.
+        gather.addTables(gone.address, bytes: format.granule, shift: format.granuleBits)
     }
 
     /// Takes out the table that an entry names, with all below it: what it maps is unmapped as a block would be.

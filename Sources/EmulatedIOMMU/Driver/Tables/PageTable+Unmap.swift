@@ -106,10 +106,7 @@ extension PageTable {
     }
 
     /// Takes an empty table out of the tree, and its parents if that empties them.
-    ///
-    /// - Returns: the level of the highest entry that was cleared.
-    @discardableResult
-    func prune(_ address: UInt64, table: UInt64, level: Int, gather: inout InvalidationGather) -> Int {
+    func prune(_ address: UInt64, table: UInt64, level: Int, gather: inout InvalidationGather) {
         recent.pointee.tag = .max
         var path: (UInt64, UInt64, UInt64, UInt64) = (0, 0, 0, 0)
         var current = root
@@ -124,14 +121,13 @@ extension PageTable {
             let parent = withUnsafeBytes(of: &path) { $0.load(fromByteOffset: step &* 8, as: UInt64.self) }
             memory.store(0, at: parent &+ index(address, level: step) &* 8)
             gather.add(table: child, in: memory)
-            guard parent != root else { return step }
+            guard parent != root else { return }
             let live = memory.count(of: parent)
             live.pointee &-= 1
-            guard live.pointee == 0 else { return step }
+            guard live.pointee == 0 else { return }
             child = parent
             step &-= 1
         }
-        return step &+ 1
     }
 
     /// Sets tables aside for splitting blocks, so that unmapping never has to allocate: two for each end of a range.
