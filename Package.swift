@@ -119,7 +119,11 @@ let package = Package(
             swiftSettings: strict
         ),
         .testTarget(
-            name: "IOMMUServiceTests", dependencies: ["CLinux", "IOMMU", "IOMMUService", "JSONRPC", "LinuxIO"],
+            name: "IOMMUServiceTests",
+            dependencies: [
+                "BareSMMU", "CLinux", "EmulatedIOMMU", "IOMMU", "IOMMUService", "JSONRPC", "LinuxIO", "ServiceTestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ],
             swiftSettings: strict
         ),
 
@@ -143,10 +147,16 @@ let package = Package(
         ),
         .testTarget(
             name: "DaemonTests",
-            dependencies: ["CLinux", "JSONRPC", "LinuxIO", "iommuctl", "iommud"],
+            dependencies: ["CLinux", "JSONRPC", "LinuxIO", "ServiceTestSupport", "iommuctl", "iommud"],
             swiftSettings: strict
         ),
 
+        .target(
+            name: "ServiceTestSupport",
+            dependencies: ["IOMMUService", "JSONRPC"],
+            path: "Tests/ServiceTestSupport",
+            swiftSettings: strict
+        ),
         .target(
             name: "TestSupport", dependencies: ["LinuxIO"], path: "Tests/TestSupport", swiftSettings: strict
         ),

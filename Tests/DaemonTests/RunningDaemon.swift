@@ -1,5 +1,6 @@
 import Foundation
 import JSONRPC
+import ServiceTestSupport
 import Testing
 
 /// A daemon of the built product on a socket of its own, ready to answer.
@@ -53,7 +54,14 @@ final class RunningDaemon {
         return path
     }
 
-    func connect() throws -> RPCClient { try RPCClient(path: socket, timeoutMilliseconds: 20_000) }
+    /// A client of the daemon. An error reply that the document does not declare fails the test, whoever reads it.
+    func connect() throws -> RPCClient {
+        let client = try RPCClient(path: socket, timeoutMilliseconds: 20_000)
+        client.onLine = { line in
+            for undeclared in RefusalLedger.shared.enter(line: line) { Issue.record("not declared: \(undeclared)") }
+        }
+        return client
+    }
 
     /// Stops it the way a service manager does. - Returns: the exit status.
     func stop() -> Int32 {

@@ -97,7 +97,7 @@ struct SessionTableTests {
     }
 
     @Test func countsNamedSessionsPerUser() throws {
-        table.limits.namedPerUser = 2
+        table.limits.sessions = 2
         let client = table.connect(.user(1000))
         _ = try table.attach(client, name: "a", create: true)
         _ = try table.attach(client, name: "b", create: true)

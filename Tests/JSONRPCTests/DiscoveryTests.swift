@@ -23,13 +23,32 @@ import Testing
         let parameters = try #require(map["params"]?.arrayValue)
         #expect(parameters.map { $0["name"]?.stringValue } == ["ioas", "offset", "length", "iova", "access"])
         #expect(parameters.map { $0["required"]?.boolValue } == [true, false, true, false, true])
-        #expect(parameters[0]["schema"]?.text == #"{"type":"integer","minimum":0,"maximum":4294967295}"#)
+        #expect(
+            parameters[0]["schema"]?.text
+                == #"{"oneOf":[{"type":"integer","minimum":0,"maximum":4294967295},"#
+                + #"{"type":"string","pattern":"^0x[0-9A-Fa-f]+$"}]}"#)
         #expect(parameters[1]["schema"]?["default"] == .integer(0))
         #expect(parameters[1]["schema"]?["oneOf"]?[0]?["maximum"] == .unsigned(.max))
         #expect(parameters[4]["schema"]?.text == #"{"type":"array","items":{"type":"string","enum":["read","write"]}}"#)
         #expect(map["errors"]?[0]?["code"] == .integer(-2))
-        #expect(map["errors"]?[0]?["data"]?["reason"] == .string("unknown_ioas"))
+        #expect(map["errors"]?[0]?["data"]?["reasons"]?[0]?["reason"] == .string("unknown_ioas"))
         #expect(map["x-changes-state"] == .bool(true))
+    }
+
+    @Test func saysEachErrorCodeOnceWithAllItsReasons() throws {
+        for method in try #require(document["methods"]?.arrayValue) {
+            let codes = method["errors"]?.arrayValue?.compactMap { $0["code"]?.intValue } ?? []
+            #expect(Set(codes).count == codes.count, "\(method["name"]?.text ?? "")")
+        }
+        let mistakes = try method("ioas.map")["errors"]?.arrayValue?.first { $0["code"] == .integer(-32602) }
+        #expect(
+            mistakes?["data"]?["reasons"]?.arrayValue?.compactMap { $0["reason"]?.stringValue } == [
+                "missing_parameter", "unknown_parameter", "duplicate_parameter", "wrong_type", "negative",
+                "over_64_bits", "bad_hex", "unknown_value",
+            ])
+        #expect(try method("fd.take")["errors"]?[0]?["data"]?["reasons"]?[0]?["reason"] == .string("descriptor_missing"))
+        #expect(try method("admin")["errors"]?[0]?["data"]?["reasons"]?[0]?["reason"] == .string("not_allowed"))
+        #expect(document["components"]?["errors"]?["MethodNotFound"]?["code"] == .integer(-32601))
     }
 
     @Test func describesNestedParametersAndResults() throws {

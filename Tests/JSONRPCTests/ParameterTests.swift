@@ -21,8 +21,8 @@ import Testing
 
     @Test(arguments: [
         ("1", "1"), ("4294967295", "4294967295"), ("4294967296", "4294967295"), ("18446744073709551615", "4294967295"),
-        ("\"1\"", "-32602 wrong_type p"), ("\"0x1\"", "-32602 wrong_type p"), ("-1", "-32602 negative p"),
-        ("1.5", "-32602 wrong_type p"),
+        ("\"1\"", "-32602 bad_hex p"), ("\"0x1\"", "1"), ("\"0x1ffffffff\"", "4294967295"),
+        ("-1", "-32602 negative p"), ("1.0", "-32602 wrong_type p"), ("1e3", "-32602 wrong_type p"),
     ])
     func id(json: String, expected: String) throws {
         #expect(try outcome(.id, json) { "\($0)" } == expected)
@@ -30,7 +30,8 @@ import Testing
 
     @Test(arguments: [
         ("4", "4"), ("8", "8"), ("3", "-22 out_of_range p"), ("9", "-22 out_of_range p"),
-        ("\"0x4\"", "-32602 wrong_type p"),
+        ("\"0x4\"", "4"), ("\"0x9\"", "-22 out_of_range p"), ("\"4\"", "-32602 bad_hex p"),
+        ("4.0", "-32602 wrong_type p"),
     ])
     func count(json: String, expected: String) throws {
         #expect(try outcome(.count(4...8), json) { "\($0)" } == expected)
@@ -167,7 +168,7 @@ import Testing
         (#"{"inner":{"small":9,"text":"a"},"text":"a","small":1}"#, "-22 out_of_range inner.small"),
         (#"{"small":9,"text":"a","inner":{"small":9}}"#, "-32602 missing_parameter inner.text"),
         (#"{"inner":{"text":"abcde","small":[]},"text":"a","small":9}"#, "-32602 wrong_type inner.small"),
-        (#"{"small":1,"text":"a","numbers":[1,9,2,"x"]}"#, "-32602 wrong_type numbers[3]"),
+        (#"{"small":1,"text":"a","numbers":[1,9,2,"x"]}"#, "-32602 bad_hex numbers[3]"),
         (#"{"small":1,"text":"a","numbers":[1,9,2,8]}"#, "-22 out_of_range numbers[1]"),
         (#"{"small":1,"text":"a","numbers":[1,1,1,1,1,-1]}"#, "-32602 negative numbers[5]"),
         (#"{"small":1,"text":"a","numbers":[1,1,1,1,1]}"#, "-22 wrong_count numbers"),
@@ -200,6 +201,8 @@ import Testing
             elements[worse] = #"{"small":-1,"text":"a"}"#
             #expect(try refusal(of: params()) == "-32602 negative list[\(worse)].small")
             elements[worse] = #"{"small":"1","text":"a"}"#
+            #expect(try refusal(of: params()) == "-32602 bad_hex list[\(worse)].small")
+            elements[worse] = #"{"small":true,"text":"a"}"#
             #expect(try refusal(of: params()) == "-32602 wrong_type list[\(worse)].small")
         }
     }

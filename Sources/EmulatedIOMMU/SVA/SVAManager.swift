@@ -22,7 +22,7 @@ package final class SVAManager {
     private var nextWorkKey: UInt64 = 1 << 32
     /// Everything that stage 1 tables of a CPU can map.
     static let lastAddress: UInt64 = (1 << 48) - 1
-    /// How often address spaces are probed while something is bound to one; a tenth of a second.
+    /// How long the end of an address space may go unnoticed while something is bound to it; a tenth of a second.
     package static let probeInterval: UInt64 = 100_000_000
 
     /// - Parameters:
@@ -84,7 +84,7 @@ package final class SVAManager {
     package var needsProbing: Bool { all.values.contains { $0.isLive && !$0.isSynthetic } }
 
     /// Looks which processes have ended their address spaces by exit or exec. Never blocks: the probe takes no lock of
-    /// the process. The owner's timer calls it every ``probeInterval``.
+    /// the process. The owner's timer calls it twice in ``probeInterval``.
     package func probeAddressSpaces() {
         for space in all.values where !space.isSynthetic { space.probe() }
     }

@@ -92,7 +92,7 @@ package struct BondDescription: Sendable, Equatable {
 package protocol AddressSpaceProbing: AnyObject {
     /// Whether there is any that has to be looked at.
     var needsProbing: Bool { get }
-    /// How often at least, in nanoseconds.
+    /// How long an end may go unnoticed at most, in nanoseconds; who looks at regular times takes half of it.
     var probeInterval: UInt64 { get }
     /// Looks now; what has ended is quiesced and announced.
     func probeAddressSpaces()

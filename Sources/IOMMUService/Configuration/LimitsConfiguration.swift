@@ -58,7 +58,7 @@ package struct LimitsConfiguration: Sendable, Equatable {
     /// The quotas of users and of their sessions.
     package var sessionLimits: SessionLimits {
         var limits = SessionLimits()
-        limits.namedPerUser = sessions
+        limits.sessions = sessions
         limits.perUser = [
             .mappedBytes: UInt64(clamping: mappedBytes), .memoryBytes: UInt64(clamping: memoryBytes),
             .mappings: UInt64(clamping: mappings), .objects: UInt64(clamping: objects),

@@ -9,6 +9,7 @@ func declareAddressSpaceMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("mm.create", "Make a synthetic address space, for scripts and tests.", changesState: true) { m in
         let mm = m.result("mm", .count, "The address space.")
         m.needs(.sharedAddressing)
+        m.refuses(.room)
         return { call, service in
             let made = try service.sharedAddressing(call).createMM()
             return call.reply { $0.set(mm, made) }
@@ -22,7 +23,7 @@ func declareAddressSpaceMethods(_ methods: inout MethodTable<Service>) {
     ) { m in
         let mm = m.param("mm", .id, "The address space.")
         m.needs(.sharedAddressing)
-        m.refusesUnknown("mm", .unknownMM)
+        m.refuses(.unknownMM, .mmOfProcess)
         return { call, service in
             try service.sharedAddressing(call).exitMM(call[mm])
             return call.reply()
@@ -32,7 +33,7 @@ func declareAddressSpaceMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("mm.close", "Let go of an address space.", changesState: true) { m in
         let mm = m.param("mm", .id, "The address space.")
         m.needs(.sharedAddressing)
-        m.refusesUnknown("mm", .unknownMM)
+        m.refuses(.unknownMM)
         m.refuses(.EBUSY, .mmBound, "It is bound to a device.")
         return { call, service in
             try service.sharedAddressing(call).closeMM(call[mm])
@@ -51,7 +52,7 @@ private func declareCPUTLBI(_ methods: inout MethodTable<Service>) {
         let va = m.optional("va", .address, "First byte; absent: everything.")
         let length = m.optional("length", .address, "Bytes; absent: one page.")
         m.needs(.tlbBroadcast)
-        m.refusesUnknown("mm", .unknownMM)
+        m.refuses(.unknownMM, .badRange)
         return { call, service in
             try service.tlbBroadcast(call).broadcastTLBI(mm: call[mm], va: call[va], length: call[length])
             return call.reply()
@@ -67,11 +68,7 @@ private func declareMMOpen(_ methods: inout MethodTable<Service>) {
             "A process; absent: 1 descriptor, a pidfd, or 2, the process's own /proc/self/mem and /proc/self/maps.")
         let mm = m.result("mm", .count, "The address space; one that is shared has one id.")
         m.needs(.sharedAddressing)
-        m.refuses(.EBADF, .descriptorMissing, "Neither a pid nor descriptors came.")
-        m.refuses(.EINVAL, .pidAndDescriptors, "A pid and descriptors came together.")
-        m.refuses(.ESRCH, .mmExited, "There is no such process, or it has no memory any more.")
-        m.refuses(.EPERM, .notAllowed, "It runs as somebody else, or the daemon may not read it.")
-        m.refusesWhenStopping()
+        m.refuses(.process)
         return { call, service in
             let identity = try service.client(call).peer.identity
             let spaces = try service.sharedAddressing(call)
@@ -138,9 +135,10 @@ private func declareMMMapping(_ methods: inout MethodTable<Service>) {
         let access = m.param("access", .access, default: .readWrite, "What is permitted; both if absent.")
         let populate = m.param("populate", .bool, default: true, "False: pages come when a device faults.")
         m.needs(.sharedAddressing)
-        m.refuses(.ENOENT, .unknownObject, "An id names no such object of this session.")
+        m.refuses(.unknownMM, .mmOfProcess, .unknownMemory, .mmExited, .badRange, .noAccess, .room, .tables)
+        m.refuses(.EINVAL, .outsideMemory, "The range lies outside the memory object, or begins inside a page.")
+        m.refuses(.EPERM, .memoryReadOnly, "`access` has write, and the memory object cannot be written.")
         m.refuses(.EEXIST, .vaInUse, "Something is mapped there.")
-        m.refuses(.ESRCH, .mmExited, "The address space has ended.")
         return { call, service in
             try service.sharedAddressing(call).mapMM(
                 call[mm], va: call[va], memory: call[memory], offset: call[offset], length: call[length],
@@ -154,7 +152,7 @@ private func declareMMMapping(_ methods: inout MethodTable<Service>) {
         let va = m.param("va", .address, "First byte.")
         let length = m.param("length", .address, "Bytes.")
         m.needs(.sharedAddressing)
-        m.refusesUnknown("mm", .unknownMM)
+        m.refuses(.unknownMM, .mmOfProcess, .badRange, .room)
         return { call, service in
             try service.sharedAddressing(call).unmapMM(call[mm], va: call[va], length: call[length])
             return call.reply()

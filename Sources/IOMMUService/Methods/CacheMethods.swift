@@ -70,8 +70,7 @@ func declareCacheMethods(_ methods: inout MethodTable<Service>) {
         let streams = m.result("streams", .array(of: .count), "StreamIDs whose STE is cached.")
         let contexts = m.result("contexts", .array(of: ContextFields.type), "Whose CD is cached.")
         m.needs(.smmuInspection)
-        m.refuses(.ENOENT, .unknownSMMU, "There is no SMMU of that name.")
-        m.refuses(.EPERM, .notAllowed, "No device of this session is behind it.")
+        m.refuses(.smmuName, .noView)
         return { call, service in
             let client = try service.client(call)
             let inspection = try service.smmuInspection(client)

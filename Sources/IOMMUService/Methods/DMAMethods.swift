@@ -10,7 +10,8 @@ func declareDMAMethods(_ methods: inout MethodTable<Service>) {
         let length = m.param("length", .address, "Bytes, at most `limits.transfer_bytes`.")
         let timeout = m.optional("timeout_ms", .count(0...3_600_000), "End a stalled access after so long.")
         let data = m.result("data", .base64, "What the device got.")
-        refusesAccesses(m)
+        m.needs(.deviceDMA)
+        m.refuses(.dma)
         return { call, service in
             let dma = try service.deviceDMA(call)
             return try service.access(call, dma, timeout: call[timeout]) { done throws(IOMMUError) in
@@ -29,7 +30,8 @@ func declareDMAMethods(_ methods: inout MethodTable<Service>) {
         let data = m.param("data", .transfer, "The bytes, at most `limits.transfer_bytes`.")
         let timeout = m.optional("timeout_ms", .count(0...3_600_000), "End a stalled access after so long.")
         let written = m.result("written", .count, "Bytes written: all of them.")
-        refusesAccesses(m)
+        m.needs(.deviceDMA)
+        m.refuses(.dma)
         return { call, service in
             let dma = try service.deviceDMA(call)
             let bytes = call[data].decoded()
@@ -41,14 +43,4 @@ func declareDMAMethods(_ methods: inout MethodTable<Service>) {
             }
         }
     }
-}
-
-private func refusesAccesses(_ method: MethodBuilder) {
-    method.needs(.deviceDMA)
-    method.refusesUnknown("device", .unknownDevice)
-    method.refuses(.ENODEV, .deviceRemoved, "The device has been unplugged.")
-    method.refuses(.EFAULT, .fTranslation, "The SMMU refused it: `data.event`, or without a record `data.reason`.")
-    method.refuses(.EDQUOT, .quotaExceeded, "As many accesses of the user wait as the limits allow.")
-    method.refuses(.ETIMEDOUT, .accessTimedOut, "It stalled, and nobody answered in `timeout_ms`.")
-    method.refusesWhenStopping()
 }

@@ -7,7 +7,8 @@ func declareDeviceMethods(_ methods: inout MethodTable<Service>) {
         let name = m.param("name", .string(maximumBytes: 64), "As `topology.list` has it.")
         let device = m.result("device", .count, "The device object.")
         let group = m.result("group", .countOrNull, "The number of its group; null: it has none.")
-        m.refuses(.ENODEV, .unknownDevice, "There is no device of that name.")
+        m.refuses(.deviceName, .room)
+        m.refuses(.EBUSY, .alreadyBound, "This session has bound it already.")
         m.refuses(.EBUSY, .groupOwnedElsewhere, "It, or a device of its group, belongs to another session.")
         m.refuses(.EPERM, .notAllowed, "No `[[allow]]` rule lets this user have it.")
         m.refuses(.EINVAL, .notCacheCoherent, "Its DMA would not be coherent with the caches.")
@@ -37,7 +38,7 @@ private func declareUnbinding(_ methods: inout MethodTable<Service>) {
         "device.unbind", "Give a device back: detached everywhere, then blocked.", changesState: true
     ) { m in
         let device = m.param("device", .id, "The device object.")
-        m.refusesUnknown("device", .unknownDevice)
+        m.refuses(.unknownDevice)
         return { call, service in
             let client = try service.client(call)
             let session = client.session
@@ -65,7 +66,7 @@ private func declareHardwareInfo(_ methods: inout MethodTable<Service>) {
         let flags = m.result("flags", .array(of: .string), "What its driver has to mind, as errata_repeat_tlbi_cfgi.")
         let capabilities = m.result("capabilities", .array(of: .string), "Such as dirty_tracking, pasid_exec.")
         let maxPASID = m.result("max_pasid_log2", .count, "Bits of its PASIDs; 0: none.")
-        m.refusesUnknown("device", .unknownDevice)
+        m.refuses(.device)
         return { call, service in
             let info = try service.context(call).hardwareInfo(device: call[device])
             return call.reply { reply in
@@ -87,8 +88,11 @@ private func declareAttachment(_ methods: inout MethodTable<Service>) {
         let pt = m.param("pt", .id, "An IOAS (an automatic hwpt is found or made) or an hwpt.")
         let pasid = m.optional("pasid", .count(), "Absent: the device's own transactions.")
         let hwpt = m.result("hwpt", .count, "What it is attached to.")
-        refusesAttachments(m)
+        m.refuses(.attachment)
         m.refuses(.EBUSY, .alreadyAttached, "It is attached; device.replace moves it.")
+        m.refuses(.EINVAL, .groupAttachedElsewhere, "Its group is attached to something else.")
+        m.refuses(.EINVAL, .ridNotPASIDCompatible, "The device itself is on an hwpt without the flag pasid.")
+        m.refuses(.EBUSY, .pasidTaken, "The PASID belongs to a shared address space.")
         return { call, service in
             let session = try service.client(call).session
             let answer = try session.context.beginAttach(device: call[device], to: call[pt], pasid: call[pasid])
@@ -101,7 +105,7 @@ private func declareAttachment(_ methods: inout MethodTable<Service>) {
         let pt = m.param("pt", .id, "An IOAS or an hwpt.")
         let pasid = m.optional("pasid", .count(), "Absent: the device's own transactions.")
         let hwpt = m.result("hwpt", .count, "What it is attached to now.")
-        refusesAttachments(m)
+        m.refuses(.attachment)
         m.refuses(.EINVAL, .notAttached, "It is not attached.")
         return { call, service in
             let session = try service.client(call).session
@@ -113,7 +117,7 @@ private func declareAttachment(_ methods: inout MethodTable<Service>) {
     methods.declare("device.detach", "Detach a device, or one of its PASIDs.", changesState: true) { m in
         let device = m.param("device", .id, "The device object.")
         let pasid = m.optional("pasid", .count(), "Absent: the device's own transactions.")
-        m.refusesUnknown("device", .unknownDevice)
+        m.refuses(.device, .pasid)
         return { call, service in
             let session = try service.client(call).session
             return service.reply(
@@ -122,21 +126,13 @@ private func declareAttachment(_ methods: inout MethodTable<Service>) {
     }
 }
 
-private func refusesAttachments(_ method: MethodBuilder) {
-    method.refuses(.ENOENT, .unknownObject, "An id names no such object of this session.")
-    method.refuses(.EINVAL, .wrongKind, "`pt` is neither an IOAS nor an hwpt, or not one for this device.")
-    method.refuses(.EADDRINUSE, .mappingInReservedRegion, "A region that the device reserves is mapped.")
-    method.refuses(.EOPNOTSUPP, .noPASID, "The device has no PASIDs.")
-    method.refuses(.ENOSPC, .asidExhausted, "No ASID or VMID is left.")
-}
-
 private func declareExplanation(_ methods: inout MethodTable<Service>) {
     methods.declare("device.explain", "Why a device can or cannot be bound and attached, sibling by sibling.") { m in
         let name = m.param("name", .string(maximumBytes: 64), "As `topology.list` has it.")
         let viable = m.result("viable", .bool, "Whether nothing stands in the way.")
         let reasons = m.result("reasons", .array(of: .any), "Each {reason, text, hint?, and the objects involved}.")
         let group = m.result("group", .countOrNull, "The number of its group; null: it has none.")
-        m.refuses(.ENODEV, .unknownDevice, "There is no device of that name.")
+        m.refuses(.deviceName)
         return { call, service in
             let client = try service.client(call)
             let wanted = call[name]
@@ -175,8 +171,6 @@ private func declareLayoutCheck(_ methods: inout MethodTable<Service>) {
         let problems = m.result(
             "problems", .array(of: .any),
             "Each {errno, reason, text, hint?, mapping?: index, device?, objects involved}.")
-        m.refuses(.ENOENT, .unknownObject, "A device id names no device of this session.")
-        m.refuses(.ENODEV, .unknownDevice, "There is no device of that name.")
         return { call, service in
             var selectors = call[devices]?.map { DeviceSelector($0) } ?? []
             if let single = call[device] { selectors.append(DeviceSelector(single)) }

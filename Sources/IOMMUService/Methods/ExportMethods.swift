@@ -22,7 +22,7 @@ func declareExportMethods(_ methods: inout MethodTable<Service>) {
         let device = m.param("device", .id, "The device object.")
         m.sendsDescriptors()
         m.needs(.descriptorExport)
-        m.refusesUnknown("device", .unknownDevice)
+        m.refuses(.unknownDevice)
         return { call, service in
             let export = try service.descriptorExport(try service.client(call))
             return try call.reply(handingOut: [SharedDescriptor(try export.exportDevice(call[device]))])

@@ -50,6 +50,7 @@ private struct PageFaultFields {
 func declareFaultMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("fault.alloc", "Make a fault queue.", changesState: true) { m in
         let fault = m.result("fault", .count, "The fault queue.")
+        m.refuses(.room)
         return { call, service in
             let made = try service.context(call).allocateFaultQueue()
             return call.reply { $0.set(fault, made) }
@@ -61,8 +62,8 @@ func declareFaultMethods(_ methods: inout MethodTable<Service>) {
         let max = m.param("max", .count(1...65_536), default: 64, "At most so many; whole groups only.")
         let timeout = m.optional("timeout_ms", .count(0...3_600_000), "Wait so long for the first; absent: not at all.")
         let faults = m.result("faults", .array(of: PageFaultFields.type), "The faults; empty if there are none.")
-        m.refusesUnknown("fault", .unknownFault)
-        m.refusesWhenStopping()
+        m.refuses(.unknownFault, .stopping)
+        m.refuses(.EINVAL, .groupDoesNotFit, "The next group has more faults than `max`.")
         return { call, service in
             let (queue, limit) = (call[fault], Int(call[max]))
             return try service.readQueue(call, waiting: call[timeout]) { context throws(IOMMUError) in
@@ -81,7 +82,7 @@ private func declareFaultRespond(_ methods: inout MethodTable<Service>) {
         let fault = m.param("fault", .id, "The fault queue.")
         let responses = m.param("responses", .array(of: ResponseParameters.type, count: 0...65_536), "The answers.")
         let handled = m.result("handled", .count, "Answers that were taken: all of them.")
-        m.refusesUnknown("fault", .unknownFault)
+        m.refuses(.unknownFault)
         m.refuses(.EINVAL, .unknownCookie, "A cookie names no waiting fault; `data.handled` were taken before it.")
         return { call, service in
             let answers = call[responses].map { response in

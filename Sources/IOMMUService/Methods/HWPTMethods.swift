@@ -26,11 +26,16 @@ func declareHWPTMethods(_ methods: inout MethodTable<Service>) {
         let fault = m.optional("fault", .id, "The fault queue that gets its page faults.")
         let data = m.optional("data", HWPTData.type, "For a nested stage 1: the guest's STE.")
         let hwpt = m.result("hwpt", .count, "The hwpt.")
-        m.refuses(.ENOENT, .unknownObject, "`device` or `fault` names no such object of this session.")
-        m.refuses(.EINVAL, .wrongKind, "`pt` is unknown or of the wrong kind.")
-        m.refuses(.EOPNOTSUPP, .flagsUnsupported, "The IOMMU cannot do that, or not in this combination.")
+        m.refuses(.device, .newTable, .otherSMMU, .noNesting, .noDirtyTracking, .unknownFault)
+        m.refuses(.EINVAL, .unknownPt, "`pt` names no object of this session.")
+        m.refuses(.EINVAL, .wrongKind, "`pt` is neither an IOAS nor a viommu.")
+        m.refuses(.EINVAL, .unknownDataType, "`data.type` is none that the IOMMU has.")
+        m.refuses(.EOPNOTSUPP, .nestThroughViommu, "`pt` is an hwpt: a nested stage 1 has a viommu.")
+        m.refuses(.EOPNOTSUPP, .dataWithoutViommu, "`data` without a viommu as `pt`.")
+        m.refuses(.EOPNOTSUPP, .dataRequired, "A viommu as `pt` without `data`.")
+        m.refuses(.EOPNOTSUPP, .flagsUnsupported, "The flags do not go together, or not with `fault` or a viommu.")
+        m.refuses(.EOPNOTSUPP, .noPASID, "The SMMU has no SubstreamIDs.")
         m.refuses(.EIO, .illegalVSTE, "The guest's STE has bits that are not allowed.")
-        m.refuses(.ENOSPC, .asidExhausted, "No ASID or VMID is left.")
         return { call, service in
             var request = HWPTRequest(device: call[device], pt: call[pt], flags: HWPTFlags(call[flags]))
             request.fault = call[fault]
@@ -49,8 +54,7 @@ private func declareDirtyTracking(_ methods: inout MethodTable<Service>) {
     methods.declare("hwpt.set_dirty_tracking", "Begin or end recording of dirty pages.", changesState: true) { m in
         let hwpt = m.param("hwpt", .id, "The hwpt, allocated with dirty_tracking.")
         let enable = m.param("enable", .bool, "Whether to record.")
-        m.refusesUnknown("hwpt", .unknownHWPT)
-        m.refuses(.EOPNOTSUPP, .noDirtyTracking, "It was allocated without dirty_tracking.")
+        m.refuses(.unknownHWPT, .noDirtyTracking)
         return { call, service in
             try service.context(call).setDirtyTracking(hwpt: call[hwpt], enabled: call[enable])
             return call.reply()
@@ -68,10 +72,11 @@ private func declareDirtyTracking(_ methods: inout MethodTable<Service>) {
                 + "part of a large one clears all of it, so ask for whole ones, or map with huge_pages off.")
         let bitmap = m.result("bitmap", .base64, "Bit 0 of byte 0 is the first page.")
         let dirty = m.result("dirty", .count, "Dirty pages.")
-        m.refusesUnknown("hwpt", .unknownHWPT)
-        m.refuses(
-            .EINVAL, .badDirtyRange, "The range is unaligned, too large or not mapped, or page_size no power of two."
-        )
+        m.refuses(.unknownHWPT, .noDirtyTracking, .wraps)
+        m.refuses(.EINVAL, .badPageSize, "`page_size` is no power of two.")
+        m.refuses(.EINVAL, .misaligned, "`iova` or `length` is no multiple of `page_size`, or `length` is zero.")
+        m.refuses(.EINVAL, .notMapped, "A part of the range is not mapped.")
+        m.refuses(.EMSGSIZE, .transferTooLarge, "The bitmap would be larger than `limits.transfer_bytes`.")
         return { call, service in
             let request = DirtyRequest(
                 iova: call[iova], length: call[length], pageSize: call[pageSize], clear: call[clear])
@@ -92,8 +97,12 @@ private func declareInvalidation(_ methods: inout MethodTable<Service>) {
             "entries", .array(of: .pair(of: .address), count: 0...100_000), "Commands of two words each."
         )
         let handled = m.result("handled", .count, "Commands that were run: all of them.")
-        m.refusesUnknown("target", .unknownObject)
+        m.refuses(.ENOENT, .unknownPt, "`target` names no object of this session.")
+        m.refuses(.EINVAL, .wrongKind, "`target` is no viommu.")
+        m.refuses(.EINVAL, .wrongType, "`type` is none that the viommu has.")
+        m.refuses(.EOPNOTSUPP, .invalidateThroughViommu, "`target` is a nested hwpt.")
         m.refuses(.EIO, .badCommand, "A command is not one of the eight; `data.handled` ran before it.")
+        m.refuses(.EIO, .unknownVirtualID, "A command names a virtual StreamID of no device; as before.")
         return { call, service in
             let commands = call[entries].map { ($0.first, $0.second) }
             let session = try service.client(call).session

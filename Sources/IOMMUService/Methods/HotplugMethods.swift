@@ -90,7 +90,7 @@ func declareHotplugMethods(_ methods: inout MethodTable<Service>) {
         m.needs(.deviceHotplug)
         m.refuses(.EEXIST, .deviceExists, "There is a device of that name.")
         m.refuses(.EEXIST, .streamIDTaken, "Another device has one of the StreamIDs.")
-        m.refuses(.ENOENT, .unknownSMMU, "There is no SMMU of that name.")
+        m.refuses(.smmuName, .badRange)
         m.refuses(.EINVAL, .streamIDTwice, "A StreamID is given twice.")
         m.refuses(.EINVAL, .badStreamID, "The SMMU has fewer StreamID bits.")
         m.refuses(.EINVAL, .badPASIDBits, "The SMMU has fewer SubstreamID bits.")
@@ -118,7 +118,7 @@ private func declareRemoval(_ methods: inout MethodTable<Service>) {
     ) { m in
         let name = m.param("name", .string(maximumBytes: 64), "Its name.")
         m.needs(.deviceHotplug)
-        m.refuses(.ENODEV, .unknownDevice, "There is no device of that name.")
+        m.refuses(.deviceName)
         return { call, service in
             try service.deviceHotplug().removeDevice(named: call[name])
             return call.reply()

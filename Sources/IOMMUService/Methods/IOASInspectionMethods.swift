@@ -27,7 +27,7 @@ func declareIOASInspectionMethods(_ methods: inout MethodTable<Service>) {
         let ioas = m.param("ioas", .id, "The IOAS.")
         let ranges = m.result("ranges", .array(of: RangeFields.type), "What its devices and allowed ranges leave.")
         let alignment = m.result("alignment", .count, "Bytes that addresses and lengths have to be multiples of.")
-        m.refusesUnknown("ioas", .unknownIOAS)
+        m.refuses(.unknownIOAS)
         return { call, service in
             let usable = try service.context(call).iovaRanges(ioas: call[ioas])
             return call.reply { reply in
@@ -42,9 +42,10 @@ func declareIOASInspectionMethods(_ methods: inout MethodTable<Service>) {
     ) { m in
         let ioas = m.param("ioas", .id, "The IOAS.")
         let ranges = m.param("ranges", .array(of: RangeParameters.type, count: 0...65_536), "Empty: everything again.")
-        m.refusesUnknown("ioas", .unknownIOAS)
+        m.refuses(.unknownIOAS)
+        m.refuses(.EINVAL, .badRange, "A range ends before it starts.")
+        m.refuses(.EINVAL, .badAllowedRanges, "A range has a single byte, or two overlap.")
         m.refuses(.EADDRINUSE, .allowedRangeReserved, "A range meets a reserved region.")
-        m.refuses(.EINVAL, .badRange, "A range ends before it starts, or two overlap.")
         return { call, service in
             let allowed = try call[ranges].map { range in
                 try orderedRange(range[range.fields.start], range[range.fields.last])
@@ -65,7 +66,7 @@ private func declareMappingList(_ methods: inout MethodTable<Service>) {
         let limit = m.param("limit", .count(1...100_000), default: 1000, "At most so many.")
         let mappings = m.result("mappings", .array(of: MappingFields.type), "The mappings.")
         let next = m.optionalResult("next", .hex, "`start` of the call that goes on; absent at the end.")
-        m.refusesUnknown("ioas", .unknownIOAS)
+        m.refuses(.unknownIOAS)
         return { call, service in
             let listed = try service.context(call).mappings(
                 ioas: call[ioas], from: call[start], limit: Int(call[limit])
@@ -85,7 +86,7 @@ private func declareIOASOptions(_ methods: inout MethodTable<Service>) {
         let ioas = m.param("ioas", .id, "The IOAS.")
         let huge = m.param("huge_pages", .bool, "Whether tables may use blocks.")
         let result = m.result("huge_pages", .bool, "As it is now.")
-        m.refusesUnknown("ioas", .unknownIOAS)
+        m.refuses(.unknownIOAS, .mappingMisaligned)
         m.refuses(.EINVAL, .alreadyMapped, "Hardware tables hold mappings of it already.")
         return { call, service in
             let enabled = call[huge]
@@ -97,7 +98,7 @@ private func declareIOASOptions(_ methods: inout MethodTable<Service>) {
     methods.declare("ioas.get_option", "Read options of an IOAS.") { m in
         let ioas = m.param("ioas", .id, "The IOAS.")
         let result = m.result("huge_pages", .bool, "Whether tables may use blocks.")
-        m.refusesUnknown("ioas", .unknownIOAS)
+        m.refuses(.unknownIOAS)
         return { call, service in
             let enabled = try service.context(call).hugePages(ioas: call[ioas])
             return call.reply { $0.set(result, enabled) }

@@ -8,8 +8,10 @@ func declareMemoryMethods(_ methods: inout MethodTable<Service>) {
         let name = m.optional("name", .string(maximumBytes: 255), "What `session.objects` shows.")
         let memory = m.result("memory", .count, "The memory object.")
         let size = m.result("size", .hex, "Its size in bytes.")
-        m.refuses(.EBADF, .descriptorMissing, "No descriptor came with the request.")
+        m.refuses(.newMemory)
         m.refuses(.EINVAL, .notAMemfd, "The descriptor is not that of a memfd.")
+        m.refuses(.EINVAL, .notReadable, "The descriptor is open for writing only.")
+        m.refuses(.EINVAL, .emptyMemory, "The memfd has no bytes yet.")
         return { call, service in
             let context = try service.context(call)
             let imported = try context.importMemory(try call.takeDescriptor(), name: call[name])
@@ -25,7 +27,10 @@ func declareMemoryMethods(_ methods: inout MethodTable<Service>) {
         let name = m.optional("name", .string(maximumBytes: 200), "What `session.objects` and /proc show.")
         let huge = m.param("huge", .bool, default: false, "Back it by huge pages.")
         let memory = m.result("memory", .count, "The memory object.")
-        m.refuses(.EDQUOT, .quotaExceeded, "The user would hold more than the limits allow.")
+        m.refuses(.newMemory, .zeroLength, .descriptors)
+        m.refuses(.EINVAL, .badSize, "With `huge`: no multiple of the huge page size.")
+        m.refuses(.ENOMEM, .noHugePages, "The system has not enough free huge pages.")
+        m.refuses(.ENOMEM, .noMemory, "The system has no memory left.")
         return { call, service in
             let made = try service.context(call).createMemory(size: call[size], name: call[name], huge: call[huge])
             return call.reply { $0.set(memory, made) }
@@ -41,7 +46,7 @@ private func declareMemoryExport(_ methods: inout MethodTable<Service>) {
     methods.declare("memory.export", "Hand out the memfd behind a memory object.") { m in
         let memory = m.param("memory", .id, "The memory object.")
         m.sendsDescriptors()
-        m.refusesUnknown("memory", .unknownMemory)
+        m.refuses(.unknownMemory, .descriptors)
         return { call, service in
             try call.attach(try service.context(call).exportMemory(call[memory]))
             return call.reply()
@@ -52,7 +57,7 @@ private func declareMemoryExport(_ methods: inout MethodTable<Service>) {
 private func declareMemoryClose(_ methods: inout MethodTable<Service>) {
     methods.declare("memory.close", "Let go of a memory object.", changesState: true) { m in
         let memory = m.param("memory", .id, "The memory object.")
-        m.refusesUnknown("memory", .unknownMemory)
+        m.refuses(.unknownMemory)
         m.refuses(.EBUSY, .memoryMapped, "It is still mapped somewhere.")
         return { call, service in
             try service.context(call).closeMemory(call[memory])
@@ -68,9 +73,7 @@ private func declareMemoryAccess(_ methods: inout MethodTable<Service>) {
         let offset = m.param("offset", .address, default: 0, "First byte.")
         let length = m.param("length", .address, "Bytes, at most `limits.transfer_bytes`.")
         let data = m.result("data", .base64, "The bytes.")
-        m.refusesUnknown("memory", .unknownMemory)
-        m.refuses(.EINVAL, .outsideMemory, "The range lies outside the memory object.")
-        m.refuses(.EMSGSIZE, .transferTooLarge, "More than `limits.transfer_bytes`.")
+        m.refuses(.transfer)
         return { call, service in
             let context = try service.context(call)
             let bytes = try context.readMemory(call[memory], offset: call[offset], length: call[length])
@@ -83,7 +86,7 @@ private func declareMemoryAccess(_ methods: inout MethodTable<Service>) {
         let offset = m.param("offset", .address, default: 0, "First byte.")
         let data = m.param("data", .transfer, "The bytes, at most `limits.transfer_bytes`.")
         let written = m.result("written", .count, "Bytes written.")
-        m.refusesUnknown("memory", .unknownMemory)
+        m.refuses(.transfer)
         m.refuses(.EPERM, .memoryReadOnly, "The descriptor or its seals forbid writing.")
         return { call, service in
             let bytes = call[data].decoded()

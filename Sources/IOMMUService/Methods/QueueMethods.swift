@@ -17,10 +17,9 @@ func declareQueueMethods(_ methods: inout MethodTable<Service>) {
         let pasid = m.result("pasid", .count, "The PASID of the bond that it shares.")
         let state = m.result("state", .choice(queueStates), "init")
         m.needs(.acceleratorQueues)
-        m.refuses(.ENOENT, .unknownObject, "An id names no such object of this session.")
+        m.refuses(.bond)
         m.refuses(.ENODEV, .noQueues, "The device is no accelerator.")
         m.refuses(.EBUSY, .queuesInUse, "All its queues are open.")
-        m.refuses(.ESRCH, .mmExited, "The address space has ended.")
         return { call, service in
             let queues = try service.acceleratorQueues(call)
             let opened = try queues.openQueue(device: call[device], mm: call[mm])
@@ -34,26 +33,28 @@ func declareQueueMethods(_ methods: inout MethodTable<Service>) {
         }
     }
 
-    declareQueueChange(&methods, "queue.start", "Let a queue take work.") { try $0.startQueue($1) }
-    declareQueueChange(&methods, "queue.stop", "Let a queue take no more work.") { try $0.stopQueue($1) }
-    declareQueueChange(&methods, "queue.close", "Close a queue; always works.") { try $0.closeQueue($1) }
+    let started = Refusals(.EINVAL, .queueStarted, "It has been started.")
+    declareQueueChange(&methods, "queue.start", "Let a queue take work.", Refusals(.queueEnded, started)) {
+        try $0.startQueue($1)
+    }
+    declareQueueChange(&methods, "queue.stop", "Let a queue take no more work.", .queueEnded) { try $0.stopQueue($1) }
+    declareQueueChange(&methods, "queue.close", "Close a queue; always works.", .unknownQueue) {
+        try $0.closeQueue($1)
+    }
     declareSubmission(&methods)
 }
 
 private let queueStates = QueueState.allCases.map(\.rawValue)
 
 private func declareQueueChange(
-    _ methods: inout MethodTable<Service>, _ name: StaticString, _ summary: String,
+    _ methods: inout MethodTable<Service>, _ name: StaticString, _ summary: String, _ refusals: Refusals,
     _ change: @escaping (any AcceleratorQueues, ObjectID) throws -> QueueState
 ) {
     methods.declare(name, summary, changesState: true) { m in
         let queue = m.param("queue", .id, "The queue.")
         let state = m.result("state", .choice(queueStates), "The state it is in now, or was in when it was closed.")
         m.needs(.acceleratorQueues)
-        m.refusesUnknown("queue", .unknownQueue)
-        m.refuses(.EINVAL, .queueNotStarted, "It is not in the state for that.")
-        m.refuses(.ESRCH, .mmExited, "Its address space has ended.")
-        m.refuses(.ENODEV, .deviceRemoved, "Its device has been unplugged.")
+        m.refuses(refusals)
         return { call, service in
             let reached = try change(try service.acceleratorQueues(call), call[queue])
             return call.reply { $0.set(state, reached.rawValue) }
@@ -73,15 +74,10 @@ private func declareSubmission(_ methods: inout MethodTable<Service>) {
         let completed = m.result("completed", .count, "Bytes done: all of them.")
         let checksum = m.optionalResult("checksum", .count, "CRC-32 as in zlib.")
         m.needs(.acceleratorQueues)
-        m.refusesUnknown("queue", .unknownQueue)
+        m.refuses(.queueEnded, .access)
         m.refuses(.EINVAL, .queueNotStarted, "It is not started.")
-        m.refuses(.ESRCH, .mmExited, "Its address space has ended.")
-        m.refuses(.ENODEV, .deviceRemoved, "Its device has been unplugged.")
-        m.refuses(
-            .EFAULT, .fTranslation,
-            "The process has no such memory there: `data.event`. `data.completed` bytes of a long one are through.")
-        m.refuses(.EDQUOT, .quotaExceeded, "As many accesses of the user wait as the limits allow.")
-        m.refusesWhenStopping()
+        m.refuses(.ECANCELED, .queueStopped, "The queue was stopped meanwhile.")
+        m.refusesParameters("invalid_params", "`op` needs a parameter that is missing.")
         return { call, service in
             let queues = try service.acceleratorQueues(call)
             let work: QueueOperation =

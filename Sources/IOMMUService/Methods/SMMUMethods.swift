@@ -79,8 +79,7 @@ private func declareRegisters(_ methods: inout MethodTable<Service>) {
         let name = m.param("smmu", .string(maximumBytes: 64), "The SMMU.")
         let registers = m.result("registers", .map(of: .hex), "By their names in IHI 0070.")
         m.needs(.smmuInspection)
-        m.refuses(.ENOENT, .unknownSMMU, "There is no SMMU of that name.")
-        m.refuses(.EPERM, .notAllowed, "No device of this session is behind it.")
+        m.refuses(.smmuName, .noView)
         return { call, service in
             let client = try service.client(call)
             let inspection = try service.smmuInspection(client)
@@ -104,7 +103,7 @@ private struct TraceParameters {
             "since", .unsigned(), "Go on after this sequence number; absent: the last `limit` records.")
         limit = method.param("limit", .count(1...4096), default: 100, "At most so many, oldest first.")
         method.needs(.smmuInspection)
-        method.refuses(.ENOENT, .unknownSMMU, "There is no SMMU of that name.")
+        method.refuses(.smmuName)
     }
 }
 

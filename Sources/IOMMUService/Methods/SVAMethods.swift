@@ -37,10 +37,7 @@ func declareSVAMethods(_ methods: inout MethodTable<Service>) {
         let pasid = m.result("pasid", .count, "What the device's accesses carry.")
         let asid = m.result("asid", .count, "What the TLB knows it by.")
         m.needs(.sharedAddressing)
-        m.refuses(.ENOENT, .unknownObject, "An id names no such object of this session.")
-        m.refuses(.ENODEV, .noSVA, "The device has no PASIDs, or cannot wait for pages.")
-        m.refuses(.ESRCH, .mmExited, "The address space has ended.")
-        m.refuses(.ENOSPC, .pasidExhausted, "No PASID or ASID is left.")
+        m.refuses(.bond)
         return { call, service in
             let made = try service.sharedAddressing(call).bindSVA(device: call[device], mm: call[mm])
             service.watchAddressSpaces()
@@ -56,7 +53,8 @@ func declareSVAMethods(_ methods: inout MethodTable<Service>) {
         let bond = m.param("bond", .id, "The bond.")
         let users = m.result("users", .count, "Users left; 0: the bond is gone and its PASID free.")
         m.needs(.sharedAddressing)
-        m.refusesUnknown("bond", .unknownBond)
+        m.refuses(.unknownBond)
+        m.refuses(.EBUSY, .bondOfQueues, "Only queues use it; queue.close ends that.")
         return { call, service in
             let left = try service.sharedAddressing(call).unbindSVA(bond: call[bond])
             return call.reply { $0.set(users, left) }

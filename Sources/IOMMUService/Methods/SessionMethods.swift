@@ -41,7 +41,7 @@ func declareSessionMethods(_ methods: inout MethodTable<Service>) {
         m.refuses(.EBUSY, .sessionNotEmpty, "The private session of this connection holds objects.")
         m.refuses(.ENOENT, .noSuchSession, "It is not there, and `create` is false.")
         m.refuses(.EINVAL, .badSessionName, "The name is no session name.")
-        m.refuses(.EDQUOT, .tooManySessions, "The user has too many named sessions.")
+        m.refuses(.EDQUOT, .tooManySessions, "The user has `limits.sessions` named sessions.")
         return { call, service in
             let client = try service.client(call)
             let attached = try service.sessions.attach(client, name: call[name], create: call[create])
@@ -65,6 +65,7 @@ private func declareSessionClose(_ methods: inout MethodTable<Service>) {
         let name = m.optional("name", .string(maximumBytes: 256), "Absent: the session of this connection.")
         let uid = m.optional("owner_uid", .count(), "For administrators: whose session; absent: one's own.")
         m.refuses(.ENOENT, .noSuchSession, "There is no such session.")
+        m.refuses(.EINVAL, .badSessionName, "The name is no session name.")
         m.refuses(.EPERM, .notAllowed, "It belongs to another user.")
         return { call, service in
             let client = try service.client(call)
@@ -78,8 +79,9 @@ private func declareSessionClose(_ methods: inout MethodTable<Service>) {
 private func declareObjectDestroy(_ methods: inout MethodTable<Service>) {
     methods.declare("object.destroy", "Destroy an object of the iommufd id space.", changesState: true) { m in
         let id = m.param("id", .id, "An ioas, hwpt, fault, viommu, vdevice or veventq.")
-        m.refusesUnknown("id", .unknownObject)
+        m.refuses(.unknownObject)
         m.refuses(.EBUSY, .objectInUse, "Something still refers to it.")
+        m.refuses(.EBUSY, .deviceBound, "It is a bound device; device.unbind ends it.")
         return { call, service in
             let session = try service.client(call).session
             let answer = try session.context.beginDestroy(object: call[id])

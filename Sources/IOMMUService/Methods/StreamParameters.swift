@@ -13,8 +13,9 @@ struct StreamParameters {
         streamID = method.optional("stream_id", .count(), "A StreamID of it.")
         device = method.optional("device", .id, "Instead: a device of this session.")
         method.needs(.smmuInspection)
+        method.refuses(.device, .smmuName)
         method.refuses(.EPERM, .notAllowed, "The stream belongs to no device of this session.")
-        method.refuses(.ENOENT, .unknownSMMU, "There is no SMMU of that name.")
+        method.refusesParameters("invalid_params", "Neither `device` alone is given nor both `smmu` and `stream_id`.")
     }
 
     /// The stream that the call names, if its client may look at it.

@@ -22,8 +22,8 @@ func declareVSMMUMethods(_ methods: inout MethodTable<Service>) {
             "idr", IdentificationParameters.type, "ID registers; absent ones as smmu0 of the laboratory.")
         let vsmmu = m.result("vsmmu", .count, "The SMMU.")
         m.needs(.bareSMMUs)
+        m.refuses(.room)
         m.refuses(.EINVAL, .idrNotModelled, "The model cannot do what a field says; `data.field` names it.")
-        m.refuses(.EDQUOT, .quotaExceeded, "The session has limits.vsmmus_per_session of them.")
         return { call, service in
             var overrides: [String: UInt32] = [:]
             if let given = call[idr] {
@@ -39,7 +39,7 @@ func declareVSMMUMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("vsmmu.destroy", "Take the SMMU away and let go of its memory.", changesState: true) { m in
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
         m.needs(.bareSMMUs)
-        m.refusesUnknown("vsmmu", .unknownVSMMU)
+        m.refuses(.unknownVSMMU)
         return { call, service in
             try service.bareSMMUs(call).destroyVSMMU(call[vsmmu])
             return call.reply()
@@ -60,8 +60,8 @@ private func declareGuestMemory(_ methods: inout MethodTable<Service>) {
         let length = m.param("length", .address, "Bytes; a multiple of 4096.")
         let gpa = m.param("gpa", .address, "Where; a multiple of 4096.")
         m.needs(.bareSMMUs)
-        m.refuses(.ENOENT, .unknownVSMMU, "An id names no such object of this session.")
-        m.refuses(.EINVAL, .badRange, "The range is unaligned, or outside the memory object.")
+        m.refuses(.unknownVSMMU, .unknownMemory, .room)
+        m.refuses(.EINVAL, .badRange, "The range is unaligned, empty, or outside the memory object.")
         m.refuses(.EEXIST, .gpaInUse, "There is memory already.")
         return { call, service in
             try service.bareSMMUs(call).mapVSMMUMemory(
@@ -74,6 +74,7 @@ private func declareGuestMemory(_ methods: inout MethodTable<Service>) {
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
         let gpa = m.param("gpa", .address, "Where the range begins.")
         m.needs(.bareSMMUs)
+        m.refuses(.unknownVSMMU)
         m.refuses(.ENOENT, .noGuestMemory, "No range begins there.")
         return { call, service in
             try service.bareSMMUs(call).unmapVSMMUMemory(call[vsmmu], gpa: call[gpa])
@@ -88,7 +89,8 @@ private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
         let offset = m.param("offset", .address, "0 to 0x1ffff; what lies beyond reads as zero.")
         let size = m.param("size", .count(), "4, or 8: a 64-bit register, or two of 32 bits.")
         let value = m.result("value", .hex, "What it reads.")
-        refusesRegisters(m)
+        m.needs(.bareSMMUs)
+        m.refuses(.registers)
         return { call, service in
             let smmus = try service.bareSMMUs(call)
             let read = try smmus.mmioRead(call[vsmmu], offset: call[offset], size: Int(call[size]))
@@ -103,8 +105,9 @@ private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
         let offset = m.param("offset", .address, "0 to 0x1ffff; what lies beyond ignores writes.")
         let size = m.param("size", .count(), "4, or 8: a 64-bit register, or two of 32 bits.")
         let value = m.param("value", .address, "What to write.")
-        refusesRegisters(m)
-        m.refusesWhenStopping()
+        m.needs(.bareSMMUs)
+        m.refuses(.registers, .sessionEnds, .stopping)
+        m.refuses(.EINVAL, .valueTooWide, "`value` does not fit `size` bytes.")
         return { call, service in
             let smmus = try service.bareSMMUs(call)
             let isDone = try smmus.mmioWrite(
@@ -112,12 +115,6 @@ private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
             return isDone ? call.reply() : service.consumeCommands(of: call[vsmmu], smmus, for: call)
         }
     }
-}
-
-private func refusesRegisters(_ method: MethodBuilder) {
-    method.needs(.bareSMMUs)
-    method.refusesUnknown("vsmmu", .unknownVSMMU)
-    method.refuses(.EINVAL, .badWidth, "A size or alignment that registers do not have.")
 }
 
 private enum InterruptChoice: String, ParameterChoice {
@@ -134,8 +131,7 @@ private func declareInterrupts(_ methods: inout MethodTable<Service>) {
         let irq = m.param("irq", .choice(InterruptChoice.self), "Which interrupt.")
         let enable = m.param("enable", .bool, default: true, "False: no longer; then no descriptor is taken.")
         m.needs(.bareSMMUs)
-        m.refusesUnknown("vsmmu", .unknownVSMMU)
-        m.refuses(.EBADF, .descriptorMissing, "No descriptor came with the request.")
+        m.refuses(.unknownVSMMU, .descriptors)
         m.refuses(.EINVAL, .notAnEventfd, "The descriptor is no eventfd.")
         m.refuses(.EAGAIN, .noSignals, "The system has no asynchronous I/O left to signal it with.")
         return { call, service in
@@ -180,7 +176,7 @@ private func declareVirtualTranslation(_ methods: inout MethodTable<Service>) {
         let trace = m.param("trace", .bool, default: false, "Whether to show each step of the walk.")
         let fields = TranslationFields(m)
         m.needs(.bareSMMUs)
-        m.refusesUnknown("vsmmu", .unknownVSMMU)
+        m.refuses(.unknownVSMMU)
         return { call, service in
             let transaction = TransactionRequest(
                 streamID: call[streamID], pasid: call[pasid], address: call[iova], access: call[access].kind,
@@ -205,7 +201,7 @@ private func declareVSMMUTranslateMany(_ methods: inout MethodTable<Service>) {
         let results = m.result(
             "results", .array(of: .object { TranslationFields($0) }), "As of vsmmu.translate, in the same order.")
         m.needs(.bareSMMUs)
-        m.refusesUnknown("vsmmu", .unknownVSMMU)
+        m.refuses(.unknownVSMMU)
         return { call, service in
             let transactions = call[requests].map { request in
                 TransactionRequest(

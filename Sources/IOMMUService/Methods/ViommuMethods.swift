@@ -25,9 +25,8 @@ func declareViommuMethods(_ methods: inout MethodTable<Service>) {
         let hwpt = m.param("hwpt", .id, "The nest parent.")
         let type = m.param("type", .string(maximumBytes: 64), "arm_smmuv3")
         let viommu = m.result("viommu", .count, "The viommu.")
-        m.refuses(.ENOENT, .unknownObject, "An id names no such object of this session.")
+        m.refuses(.device, .unknownHWPT, .room, .wrongType, .noNesting, .otherSMMU)
         m.refuses(.EINVAL, .notANestParent, "The hwpt was not allocated with nest_parent.")
-        m.refuses(.EOPNOTSUPP, .wrongType, "There is no such type of virtual IOMMU here.")
         return { call, service in
             let context = try service.context(call)
             let made = try context.allocateVIOMMU(device: call[device], hwpt: call[hwpt], type: call[type])
@@ -40,9 +39,11 @@ func declareViommuMethods(_ methods: inout MethodTable<Service>) {
         let device = m.param("device", .id, "The device object.")
         let virtualID = m.param("virt_id", .unsigned(), "The virtual StreamID.")
         let vdevice = m.result("vdevice", .count, "The vdevice.")
-        m.refuses(.ENOENT, .unknownObject, "An id names no such object of this session.")
-        m.refuses(.EEXIST, .virtualIDTaken, "The device has one already, or the id is another's.")
-        m.refuses(.EINVAL, .otherSMMU, "The device is behind another SMMU, or the id too large.")
+        m.refuses(.unknownVIOMMU, .device, .room, .otherSMMU)
+        m.refuses(.EEXIST, .vdeviceExists, "The device has one already.")
+        m.refuses(.EEXIST, .virtualIDTaken, "Another device of the viommu has it.")
+        m.refuses(.EINVAL, .badVirtualID, "A StreamID has 32 bits.")
+        m.refuses(.EOPNOTSUPP, .severalStreams, "The device has more than one StreamID.")
         return { call, service in
             let context = try service.context(call)
             let made = try context.allocateVDevice(
@@ -60,7 +61,7 @@ private func declareVirtualEvents(_ methods: inout MethodTable<Service>) {
         let type = m.param("type", .string(maximumBytes: 64), "arm_smmuv3")
         let depth = m.param("depth", .count(), "Events that it holds.")
         let queue = m.result("veventq", .count, "The queue.")
-        m.refusesUnknown("viommu", .unknownVIOMMU)
+        m.refuses(.unknownVIOMMU, .room, .wrongType)
         m.refuses(.EEXIST, .veventqExists, "The viommu has a queue of this type.")
         m.refuses(.EINVAL, .badDepth, "The depth is zero or too large.")
         return { call, service in
@@ -75,8 +76,7 @@ private func declareVirtualEvents(_ methods: inout MethodTable<Service>) {
         let max = m.param("max", .count(1...65_536), default: 64, "At most so many.")
         let timeout = m.optional("timeout_ms", .count(0...3_600_000), "Wait so long for the first; absent: not at all.")
         let events = m.result("events", .array(of: VirtualEventFields.type), "The events; empty if there are none.")
-        m.refusesUnknown("veventq", .unknownVEventQ)
-        m.refusesWhenStopping()
+        m.refuses(.unknownVEventQ, .stopping)
         return { call, service in
             let (id, limit) = (call[queue], Int(call[max]))
             return try service.readQueue(call, waiting: call[timeout]) { context throws(IOMMUError) in

@@ -2,8 +2,8 @@ import IOMMU
 
 /// The quotas that sessions are made with.
 package struct SessionLimits: Sendable {
-    /// Named sessions of one user.
-    package var namedPerUser = 64
+    /// Named sessions of one user; unlimited unless set.
+    package var sessions = Int.max
     /// What one user's sessions hold together; what is not listed is unlimited.
     package var perUser: [Account.Resource: UInt64] = [:]
     package var context = ContextLimits()

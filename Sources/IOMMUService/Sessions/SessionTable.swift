@@ -136,11 +136,11 @@ package final class SessionTable {
     private func makeNamed(_ key: Key, owner: ClientIdentity, create: Bool) throws(IOMMUError) -> Session {
         guard create else { throw Self.unknown(key.name.text) }
         let held = named.keys.count { $0.uid == key.uid }
-        guard held < limits.namedPerUser else {
+        guard held < limits.sessions else {
             throw IOMMUError(
                 .EDQUOT, .tooManySessions, "user \(key.uid) already has \(held) named sessions",
                 hint: "close one, or ask the administrator to raise limits.sessions",
-                ["limit": .number(UInt64(limits.namedPerUser))]
+                ["limit": .number(UInt64(limits.sessions))]
             )
         }
         let session = makeSession(name: key.name, owner: owner)

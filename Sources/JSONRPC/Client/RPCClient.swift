@@ -7,6 +7,8 @@ public final class RPCClient {
     private let connected: Descriptor
     /// The connected socket.
     public var socket: Int32 { connected.number }
+    /// Sees each line that comes, before anybody else.
+    public var onLine: ((_ line: [UInt8]) -> Void)?
     private var input: [UInt8] = []
     private var scanned = 0
     private var received: [SharedDescriptor] = []
@@ -112,6 +114,7 @@ public final class RPCClient {
                 let line = Array(input[..<end])
                 input.removeSubrange(...end)
                 scanned = 0
+                onLine?(line)
                 return line
             }
             scanned = input.count

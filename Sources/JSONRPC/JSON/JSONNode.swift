@@ -20,7 +20,8 @@ struct JSONNode {
     var next: UInt32
     var kind: Kind
     /// A string: it still holds backslash escapes. An object: it has been checked as a parameter, and its members are
-    /// now fields' numbers and values; see `ParameterSource.acceptObject`. A run: its values have been read.
+    /// now fields' numbers and values; see `ParameterSource.acceptObject`. An array: it has been checked, and its nodes
+    /// hold its integers; see `ParameterSource.acceptIntegers`. A run: its values have been read.
     var escaped: Bool
     /// Of a run: bytes from one element to the next, and how many numbers vary.
     var stride: UInt8 = 0

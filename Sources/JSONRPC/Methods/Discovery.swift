@@ -24,6 +24,7 @@ public enum OpenRPC {
             ("openrpc", .string(specification)),
             ("info", .members([("title", .string(title)), ("version", .string(version))])),
             ("methods", .array(methods.map(method))),
+            ("components", .members([("errors", .members(ProtocolRefusal.allCases.map { ($0.name, $0.document) }))])),
         ])
     }
 
@@ -47,7 +48,7 @@ public enum OpenRPC {
                 ("paramStructure", .string("by-name")),
                 ("params", .array(method.parameters.map(parameter))),
                 ("result", .members([("name", .string("result")), ("schema", result(method))])),
-                ("errors", .array(method.refusals.map { error($0, method) })),
+                ("errors", .array(errors(of: method))),
             ] + extensions)
     }
 
@@ -62,21 +63,6 @@ public enum OpenRPC {
 
     private static func result(_ method: MethodDeclaration) -> JSONValue {
         method.hasFreeResult ? .members([("type", .string("object"))]) : object(method.results)
-    }
-
-    private static func error(_ refusal: MethodRefusal, _ method: MethodDeclaration) -> JSONValue {
-        .members([
-            ("code", .integer(-Int(refusal.errno))),
-            ("message", .string(refusal.doc)),
-            (
-                "data",
-                .members([
-                    ("errno", .string(Errno.name(of: refusal.errno))),
-                    ("reason", .string(refusal.reason)),
-                    ("method", .string(method.title)),
-                ])
-            ),
-        ])
     }
 }
 
@@ -112,11 +98,8 @@ extension OpenRPC {
         case .signed: return [("type", .string("integer"))]
         case .signedOrNull: return [("type", strings(["integer", "null"]))]
         case .hex: return hexString("^0x(0|[1-9a-f][0-9a-f]{0,15})$")
-        case .id: return integer(0...UInt64(UInt32.max))
-        case .unsigned(let range, hex: false): return integer(range)
-        case .unsigned(let range, hex: true):
-            let hex = JSONValue.members(hexString("^0x[0-9A-Fa-f]+$"))
-            return [("oneOf", .array([.members(integer(range)), hex]))]
+        case .id: return integerOrHex(0...UInt64(UInt32.max))
+        case .unsigned(let range): return integerOrHex(range)
         case .string(let maximum, let pattern):
             return [("type", .string("string"))] + bound("maxLength", maximum)
                 + (pattern.map { [("pattern", .string($0.expression))] } ?? [])
@@ -135,7 +118,8 @@ extension OpenRPC {
         case .map(let element):
             return [("type", .string("object")), ("additionalProperties", .members(type(element)))]
         case .nameOrID:
-            return [("oneOf", .array([.members([("type", .string("string"))]), .members(type(.id))]))]
+            let id = JSONValue.members(integer(0...UInt64(UInt32.max)))
+            return [("oneOf", .array([.members([("type", .string("string"))]), id]))]
         case .any: return []
         }
     }
@@ -149,6 +133,10 @@ extension OpenRPC {
             ("type", .string("integer")), ("minimum", .count(range.lowerBound)),
             ("maximum", .count(range.upperBound)),
         ]
+    }
+
+    private static func integerOrHex(_ range: ClosedRange<UInt64>) -> [(String, JSONValue)] {
+        [("oneOf", .array([.members(integer(range)), .members(hexString("^0x[0-9A-Fa-f]+$"))]))]
     }
 
     private static func hexString(_ pattern: String) -> [(String, JSONValue)] {

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Who may call a method.
 public enum Role: String, Sendable {
     case user, admin
@@ -5,12 +7,21 @@ public enum Role: String, Sendable {
 
 /// One way in which a method refuses.
 public struct MethodRefusal: Sendable {
+    /// `error.code`: the negative errno, or -32602 for a mistake in the parameters.
+    public let code: Int
     /// Positive Linux errno.
     public let errno: Int32
     /// The `reason` slug.
     public let reason: String
     /// When it does so.
     public let doc: String
+
+    init(code: Int? = nil, errno: Int32, reason: String, doc: String) {
+        self.code = code ?? -Int(errno)
+        self.errno = errno
+        self.reason = reason
+        self.doc = doc
+    }
 }
 
 /// All that is declared about a method, apart from what it does.
@@ -33,7 +44,7 @@ public struct MethodDeclaration: Sendable {
     public let results: [FieldSchema]
     /// The result is an object whose members are not declared.
     public let hasFreeResult: Bool
-    /// The refusals that clients should know of.
+    /// All refusals that can come, each once.
     public let refusals: [MethodRefusal]
 
     /// The name as a string.
@@ -45,8 +56,8 @@ public final class MethodBuilder {
     private let parameters = ParameterBuilder(SlotAllocator())
     private let results = ResultBuilder()
     private var refusals: [MethodRefusal] = []
-    private var descriptorsTaken = 0...0
-    private var returnsDescriptors = false
+    private(set) var descriptorsTaken = 0...0
+    private(set) var returnsDescriptors = false
     private var hasFreeResult = false
 
     init() {}
@@ -90,14 +101,26 @@ public final class MethodBuilder {
     /// The reply may carry descriptors (`call.attach`): its result then says `"fds": N`.
     public func sendsDescriptors() { returnsDescriptors = true }
 
-    /// A refusal that clients should know of.
+    /// A refusal that can come, and when. What follows from parameters, descriptors and the role need not be said; of
+    /// two with one errno and reason, the first tells.
     public func refuses(_ errno: Int32, _ reason: String, _ doc: String) {
-        refusals.append(MethodRefusal(errno: errno, reason: reason, doc: doc))
+        add(MethodRefusal(errno: errno, reason: reason, doc: doc))
+    }
+
+    /// A mistake in the parameters (-32602) that their types alone do not show, such as one that needs another.
+    public func refusesParameters(_ reason: String, _ doc: String) {
+        add(MethodRefusal(code: RPCError.invalidParams, errno: EINVAL, reason: reason, doc: doc))
+    }
+
+    private func add(_ refusal: MethodRefusal) {
+        guard !refusals.contains(where: { $0.code == refusal.code && $0.reason == refusal.reason }) else { return }
+        refusals.append(refusal)
     }
 
     func declaration(
         _ name: StaticString, _ summary: String, role: Role, changesState: Bool
     ) -> MethodDeclaration {
+        for refusal in impliedRefusals(role: role, parameters: parameters.fields) { add(refusal) }
         var fields = results.fields
         if returnsDescriptors {
             fields.append(

@@ -21,21 +21,22 @@ final class SlotAllocator {
 
 extension ParamType where Value == UInt64 {
     /// A 64-bit address, length or word: an integer or a `"0x…"` string.
-    public static var address: ParamType { .init(.unsigned(0...UInt64.max, hex: true)) }
+    public static var address: ParamType { .init(.unsigned(0...UInt64.max)) }
 
     /// A 64-bit number: an integer or a `"0x…"` string. Outside `range` the call is refused with EINVAL.
     public static func unsigned(_ range: ClosedRange<UInt64> = 0...UInt64.max) -> ParamType {
-        .init(.unsigned(range, hex: true))
+        .init(.unsigned(range))
     }
 }
 
 extension ParamType where Value == UInt32 {
-    /// An object id. One above 32 bits cannot exist: it is read as 0xffffffff, which is never allocated.
+    /// An object id: an integer or a `"0x…"` string. One above 32 bits cannot exist: it is read as 0xffffffff, which is
+    /// never allocated.
     public static var id: ParamType { .init(.id) }
 
-    /// A plain integer. Outside `range` the call is refused with EINVAL.
+    /// A number of at most 32 bits: an integer or a `"0x…"` string. Outside `range` the call is refused with EINVAL.
     public static func count(_ range: ClosedRange<UInt32> = 0...UInt32.max) -> ParamType {
-        .init(.unsigned(UInt64(range.lowerBound)...UInt64(range.upperBound), hex: false))
+        .init(.unsigned(UInt64(range.lowerBound)...UInt64(range.upperBound)))
     }
 }
 
@@ -75,7 +76,7 @@ extension ParamType where Value == EncodedBytes {
 }
 
 extension ParamType where Value == NameOrID {
-    /// A string or an object id.
+    /// A string, which is a name, or an object id, which is an integer.
     public static var nameOrID: ParamType { .init(.nameOrID) }
 }
 

@@ -8,7 +8,7 @@ extension ParameterSource {
         slot.node = UInt32(truncatingIfNeeded: node)
         let record = program.pointee.types + type
         switch record.pointee.kind {
-        case .unsignedOrHex, .unsigned, .id: return acceptInteger(node, record, &slot)
+        case .unsigned, .id: return acceptInteger(node, record, &slot)
         case .object: return acceptObject(node, record)
         case .array: return acceptArray(node, record, &slot)
         case .flags: return acceptFlags(node, record, &slot)
@@ -45,7 +45,7 @@ extension ParameterSource {
         let value: JSONInteger
         if node.kind == .integer {
             value = .decimal(text, Int(node.length))
-        } else if node.kind == .string, type.pointee.kind == .unsignedOrHex {
+        } else if node.kind == .string, type.pointee.kind != .nameOrID {
             unescape(index)
             value = .hexadecimal(text, Int(nodes[index].length))
         } else {
@@ -73,7 +73,7 @@ extension ParameterSource {
 
     private static func expectation(_ type: SchemaProgram.TypeRecord) -> String {
         switch type.kind {
-        case .unsignedOrHex: "it has to be an unsigned integer or a \"0x…\" string"
+        case .unsigned, .id: "it has to be an unsigned integer or a \"0x…\" string"
         case .nameOrID: "it has to be a name or an unsigned integer"
         default: "it has to be an unsigned integer"
         }
@@ -212,7 +212,7 @@ extension ParameterSource {
         let count = UInt64(nodes[index].length)
         let elements = program.pointee.types + type.pointee.first
         switch elements.pointee.kind {
-        case .unsignedOrHex, .unsigned, .id:
+        case .unsigned, .id:
             guard acceptIntegers(index, type.pointee.first, elements) else { return false }
         default: guard acceptElements(index, type.pointee.first) else { return false }
         }

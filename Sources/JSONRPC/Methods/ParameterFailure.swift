@@ -1,6 +1,8 @@
+import Glibc
+
 /// The first thing wrong with the parameters of a call, and where.
 struct ParameterFailure {
-    enum Reason: String {
+    enum Reason: String, CaseIterable {
         case missing = "missing_parameter"
         case unknown = "unknown_parameter"
         case duplicate = "duplicate_parameter"
@@ -21,6 +23,28 @@ struct ParameterFailure {
             switch self {
             case .outOfRange, .tooLong, .badFormat, .wrongCount: true
             default: false
+            }
+        }
+
+        /// `error.code`.
+        var code: Int { isRefusal ? -Int(EINVAL) : RPCError.invalidParams }
+
+        /// What is wrong, as the end of a sentence about the parameter.
+        var problem: String {
+            switch self {
+            case .missing: "is missing"
+            case .unknown: "is not known"
+            case .duplicate: "is given twice"
+            case .wrongType: "has the wrong type"
+            case .negative: "is negative"
+            case .over64Bits: "does not fit"
+            case .badHex: "is not a hexadecimal number"
+            case .badBase64: "is not base64"
+            case .unknownValue: "has an unknown value"
+            case .outOfRange: "is out of range"
+            case .tooLong: "is too long"
+            case .badFormat: "is not of the required form"
+            case .wrongCount: "has the wrong number of elements"
             }
         }
     }
@@ -49,27 +73,9 @@ struct ParameterFailure {
     func error(method: String) -> RPCError {
         let name = path.isEmpty ? "params" : "parameter \"\(path)\""
         var error = RPCError(
-            code: reason.isRefusal ? -22 : RPCError.invalidParams, errno: 22, reason: reason.rawValue,
-            message: "\(method): \(name) \(problem); \(expected).")
+            code: reason.code, errno: EINVAL, reason: reason.rawValue,
+            message: "\(method): \(name) \(reason.problem); \(expected).")
         error.set("parameter", .string(path))
         return error
-    }
-
-    private var problem: String {
-        switch reason {
-        case .missing: "is missing"
-        case .unknown: "is not known"
-        case .duplicate: "is given twice"
-        case .wrongType: "has the wrong type"
-        case .negative: "is negative"
-        case .over64Bits: "does not fit"
-        case .badHex: "is not a hexadecimal number"
-        case .badBase64: "is not base64"
-        case .unknownValue: "has an unknown value"
-        case .outOfRange: "is out of range"
-        case .tooLong: "is too long"
-        case .badFormat: "is not of the required form"
-        case .wrongCount: "has the wrong number of elements"
-        }
     }
 }

@@ -106,7 +106,7 @@ extension ParameterSource {
         default: return nil
         }
         switch value.pointee.kind {
-        case .unsignedOrHex, .unsigned, .id: return number.length <= 16 ? (value, slot) : nil
+        case .unsigned, .id: return number.length <= 16 ? (value, slot) : nil
         default: return nil
         }
     }

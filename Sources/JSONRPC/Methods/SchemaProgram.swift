@@ -2,7 +2,7 @@
 final class SchemaProgram {
     struct TypeRecord {
         enum Kind: UInt8 {
-            case bool, id, unsigned, unsignedOrHex, signed, number, hex, string, choice, flags, base64, array, object,
+            case bool, id, unsigned, signed, number, hex, string, choice, flags, base64, array, object,
                 map, nameOrID, any
         }
 
@@ -16,7 +16,7 @@ final class SchemaProgram {
 
         var isInBits: Bool {
             switch kind {
-            case .bool, .id, .unsigned, .unsignedOrHex, .choice, .flags: true
+            case .bool, .id, .unsigned, .choice, .flags: true
             default: false
             }
         }
@@ -121,8 +121,7 @@ private struct SchemaCompiler {
         case .nameOrID: return .init(kind: .nameOrID)
         // Of what the daemon says itself, only a part is checked.
         case .any, .signedOrNull: return .init(kind: .any)
-        case .unsigned(let range, let hex):
-            return .init(kind: hex ? .unsignedOrHex : .unsigned, low: range.lowerBound, high: range.upperBound)
+        case .unsigned(let range): return .init(kind: .unsigned, low: range.lowerBound, high: range.upperBound)
         case .string(let maximum, let pattern):
             if let pattern { patterns.append(pattern) }
             return .init(kind: .string, high: UInt64(maximum), first: pattern == nil ? -1 : patterns.count - 1)

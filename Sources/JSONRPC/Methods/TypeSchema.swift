@@ -1,10 +1,10 @@
 /// The type of a parameter or of a result field: what is checked, and what `rpc.discover` says.
 public indirect enum TypeSchema: Sendable {
     case bool
-    /// A 32-bit object id, a plain integer.
+    /// A 32-bit object id: an integer or a `"0x…"` string (parameters only).
     case id
-    /// An unsigned integer; with `hex` a `"0x…"` string is accepted as well.
-    case unsigned(ClosedRange<UInt64>, hex: Bool)
+    /// An unsigned number: an integer or a `"0x…"` string (parameters only).
+    case unsigned(ClosedRange<UInt64>)
     /// A signed integer (results only).
     case signed
     /// A signed integer or null (results only).
@@ -23,7 +23,7 @@ public indirect enum TypeSchema: Sendable {
     case object([FieldSchema])
     /// An object with free keys (results only).
     case map(TypeSchema)
-    /// A string or a 32-bit id.
+    /// A string, which is a name, or a 32-bit id, which is an integer.
     case nameOrID
     /// Any JSON value.
     case any

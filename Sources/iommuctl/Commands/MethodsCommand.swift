@@ -81,7 +81,10 @@ enum MethodHelp {
         var table = Table("ERROR", "REASON", "")
         for error in errors {
             let data = error["data"]
-            table.add(Table.cell(data?["errno"]), Table.cell(data?["reason"]), error["message"]?.stringValue ?? "")
+            for reason in data?["reasons"]?.arrayValue ?? [] {
+                table.add(
+                    Table.cell(data?["errno"]), Table.cell(reason["reason"]), reason["text"]?.stringValue ?? "")
+            }
         }
         return "\n" + table.text
     }

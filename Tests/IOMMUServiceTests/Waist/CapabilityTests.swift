@@ -57,7 +57,7 @@ import Testing
         switch type {
         case .bool: .bool(true)
         case .id: .count(1)
-        case .unsigned(let range, _): .count(range.lowerBound)
+        case .unsigned(let range): .count(range.lowerBound)
         case .signed, .signedOrNull, .number: .count(0)
         case .hex: .hex(0)
         case .string, .nameOrID, .any: .string("x")

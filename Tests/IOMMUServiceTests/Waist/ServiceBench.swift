@@ -4,6 +4,8 @@ import IOMMUService
 import JSONRPC
 import LinuxIO
 import Logging
+import ServiceTestSupport
+import Testing
 
 /// A service over the fake backend, asked in process: no socket, no second process.
 final class ServiceBench {
@@ -46,7 +48,11 @@ final class ServiceBench {
             .init(key: "method", value: .string(method)), .init(key: "params", value: params),
         ])
         _ = dispatcher.consume(Array((request.text + "\n").utf8), from: connection)
-        return try replies(on: connection).first
+        let replies = try replies(on: connection)
+        for reply in replies {
+            if let undeclared = RefusalLedger.shared.enter(reply) { Issue.record("not declared: \(undeclared)") }
+        }
+        return replies.first
     }
 
     /// What has been written to a connection and not been looked at.

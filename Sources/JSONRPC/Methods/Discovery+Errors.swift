@@ -1,0 +1,110 @@
+import LinuxIO
+
+/// Refusals in OpenRPC documents: one error object for each code, as OpenRPC 1.3 demands, with its reasons in `data`.
+extension OpenRPC {
+    static func errors(of method: MethodDeclaration) -> [JSONValue] {
+        var codes: [Int] = []
+        for refusal in method.refusals where !codes.contains(refusal.code) { codes.append(refusal.code) }
+        return codes.map { code in error(code, method.refusals.filter { $0.code == code }, method) }
+    }
+
+    private static func error(_ code: Int, _ refusals: [MethodRefusal], _ method: MethodDeclaration) -> JSONValue {
+        let errno = refusals.first.map { Errno.name(of: $0.errno) } ?? ""
+        return .members([
+            ("code", .integer(code)),
+            ("message", .string(code == RPCError.invalidParams ? "A mistake in the parameters" : errno)),
+            (
+                "data",
+                .members([
+                    ("errno", .string(errno)),
+                    ("method", .string(method.title)),
+                    (
+                        "reasons",
+                        .array(
+                            refusals.map {
+                                .members([("reason", .string($0.reason)), ("text", .string($0.doc))])
+                            })
+                    ),
+                ])
+            ),
+        ])
+    }
+}
+
+/// What is refused before a method is known, or breaks in the daemon itself: `components.errors` of the document.
+enum ProtocolRefusal: CaseIterable {
+    case malformed
+    case noRequest
+    case unknownMethod
+    case tooManyDescriptors
+    case lostDescriptors
+    case turnedAway
+    case broken
+
+    var name: String {
+        switch self {
+        case .malformed: "ParseError"
+        case .noRequest: "InvalidRequest"
+        case .unknownMethod: "MethodNotFound"
+        case .tooManyDescriptors: "TooManyDescriptors"
+        case .lostDescriptors: "DescriptorsLost"
+        case .turnedAway: "ConnectionRefused"
+        case .broken: "InternalError"
+        }
+    }
+
+    private var code: Int {
+        switch self {
+        case .malformed: RPCError.parseError
+        case .noRequest: RPCError.invalidRequest
+        case .unknownMethod: RPCError.methodNotFound
+        case .tooManyDescriptors, .lostDescriptors: -24
+        case .turnedAway: -122
+        case .broken: RPCError.internalError
+        }
+    }
+
+    private var reasons: [(reason: String, text: String)] {
+        switch self {
+        case .malformed: [("parse_error", "A line is not one JSON value.")]
+        case .noRequest:
+            [
+                ("invalid_request", "A value is no JSON-RPC 2.0 request, or a batch is empty or too large."),
+                ("too_deep", "Values are nested too deeply."),
+                ("line_too_long", "A line is longer than the limits allow; the connection is closed."),
+            ]
+        case .unknownMethod: [("unknown_method", "There is no method of that name.")]
+        case .tooManyDescriptors:
+            [("too_many_descriptors", "More descriptors came than may wait on a connection: they are closed.")]
+        case .lostDescriptors: [("descriptors_lost", "The system could not pass on descriptors that were sent.")]
+        case .turnedAway:
+            [
+                ("too_many_connections", "The user has as many connections as the limits allow."),
+                ("quota_exceeded", "The user holds as many descriptors as the limits allow."),
+            ]
+        case .broken:
+            [
+                ("internal_error", "A call failed in a way that nothing foresees; the daemon's log says more."),
+                ("reply_mismatch", "A reply was not as declared, and is withheld."),
+            ]
+        }
+    }
+
+    var document: JSONValue {
+        .members([
+            ("code", .integer(code)), ("message", .string(name)),
+            (
+                "data",
+                .members([
+                    (
+                        "reasons",
+                        .array(
+                            reasons.map {
+                                .members([("reason", .string($0.reason)), ("text", .string($0.text))])
+                            })
+                    )
+                ])
+            ),
+        ])
+    }
+}
