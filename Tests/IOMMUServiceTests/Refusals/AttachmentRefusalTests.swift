@@ -42,6 +42,20 @@ import Testing
             """)
     }
 
+    @Test func virtualIDs() throws {
+        try ScriptBench().run(
+            """
+            device.bind {"name":"0000:03:00.0"}
+            ioas.alloc {}
+            hwpt.alloc {"device":1,"pt":2,"flags":["nest_parent"]}
+            viommu.alloc {"device":1,"hwpt":3,"type":"arm_smmuv3"}
+            hwpt.alloc {"device":1,"pt":4,"data":{"type":"arm_smmuv3","ste":["0x100b",0]}}
+            > device.attach {"device":1,"pt":5} ENOENT vdevice_required
+            device.attach {"device":1,"pt":2}
+            > device.replace {"device":1,"pt":5} ENOENT vdevice_required
+            """)
+    }
+
     @Test func tagsRunOut() throws {
         var topology = TopologyDescription.laboratory
         for index in topology.smmus.indices {
@@ -74,6 +88,44 @@ import Testing
             \(tables(#""nest_parent""#))
             > hwpt.alloc {"device":1,"pt":2,"flags":["nest_parent"]} ENOSPC vmid_exhausted
             """)
+    }
+
+    @Test func tablesRunOut() throws {
+        let bench = try ScriptBench { $0.backend.tableSpace = 8 << 20 }
+        let connection = try bench.connect()
+        try bench.run(
+            """
+            device.bind {"name":"uacce0"}
+            ioas.alloc {}
+            memory.create {"size":65536}
+            device.attach {"device":1,"pt":2}
+            ioas.alloc {}
+            ioas.map {"ioas":4,"memory":1,"length":4096,"iova":"0x10000"}
+            mm.create {}
+            mm.create {}
+            sva.bind {"device":1,"mm":1}
+            """, on: connection)
+        var refused = false
+        // Each mapping in a table of its own.
+        for index in 0..<4096 where !refused {
+            let params = #"{"ioas":2,"memory":1,"length":4096,"iova":\#((index + 1) << 30)}"#
+            refused = try bench.request("ioas.map", params, on: connection)?["error"] != nil
+        }
+        try bench.run(
+            """
+            > ioas.map {"ioas":2,"memory":1,"length":4096,"iova":"0x700000000000"} ENOMEM no_table_memory
+            > ioas.map_many {"ioas":2,"mappings":[{"memory":1,"length":4096,"iova":"0x700000000000"}]} \
+                ENOMEM no_table_memory
+            > ioas.copy {"src_ioas":4,"src_iova":"0x10000","length":4096,"dst_ioas":2,"dst_iova":"0x700000000000"} \
+                ENOMEM no_table_memory
+            > mm.map {"mm":1,"va":0,"memory":1,"length":4096} ENOMEM no_table_memory
+            > hwpt.alloc {"device":1,"pt":4} ENOMEM no_table_memory
+            > device.replace {"device":1,"pt":4} ENOMEM no_table_memory
+            > sva.bind {"device":1,"mm":2} ENOMEM no_table_memory
+            > queue.open {"device":1,"mm":2} ENOMEM no_table_memory
+            device.bind {"name":"0000:04:00.0"}
+            > device.attach {"device":5,"pt":4} ENOMEM no_table_memory
+            """, on: connection)
     }
 
     @Test func dirtyState() throws {

@@ -1,7 +1,7 @@
 import IOMMU
 import Testing
 
-/// What methods of the emulated hardware refuse: shared address spaces, queues, accesses, inspection, bare SMMUs.
+/// What methods of the emulated hardware refuse: shared address spaces, queues, inspection, bare SMMUs.
 @Suite struct EmulatedRefusalTests {
     @Test func addressSpaces() throws {
         try ScriptBench().run(
@@ -156,46 +156,6 @@ import Testing
             > smmu.cd {"device":1} ENODEV device_removed
             > smmu.translate {"device":1,"iova":0} ENODEV device_removed
             > device.remove {"name":"uacce0"} ENODEV unknown_device
-            """)
-    }
-
-    @Test func accesses() throws {
-        try ScriptBench { $0.limits.waitingAccesses = 0 }.run(
-            """
-            device.bind {"name":"uacce0"}
-            mm.create {}
-            queue.open {"device":1,"mm":1}
-            queue.start {"queue":1}
-            > dma.read {"device":1,"iova":0,"length":1} EDQUOT quota_exceeded
-            > dma.write {"device":1,"iova":0,"data":"AAAA"} EDQUOT quota_exceeded
-            > queue.submit {"queue":1,"op":"fill","dst":0,"length":1} EDQUOT quota_exceeded
-            """)
-        try ScriptBench().run(
-            """
-            device.bind {"name":"0000:04:00.0"}
-            ioas.alloc {}
-            memory.create {"size":65536}
-            ioas.map {"ioas":2,"memory":1,"length":4096,"iova":"0x10000","access":["read"]}
-            ioas.map {"ioas":2,"memory":1,"length":4096,"iova":"0x20000","access":["write"]}
-            > dma.read {"device":9,"iova":0,"length":1} ENOENT unknown_device
-            > dma.write {"device":9,"iova":0,"data":"AAAA"} ENOENT unknown_device
-            > dma.read {"device":1,"iova":0,"length":0} EINVAL bad_length
-            > dma.write {"device":1,"iova":0,"data":""} EINVAL bad_length
-            > dma.read {"device":1,"iova":"0xffffffffffffffff","length":2} EOVERFLOW address_overflow
-            > dma.write {"device":1,"iova":"0xffffffffffffffff","data":"AAAA"} EOVERFLOW address_overflow
-            > dma.read {"device":1,"iova":0,"length":1,"pasid":1048576} EINVAL bad_pasid
-            > dma.write {"device":1,"iova":0,"data":"AAAA","pasid":1048576} EINVAL bad_pasid
-            > dma.read {"device":1,"iova":0,"length":1} EFAULT blocked
-            > dma.write {"device":1,"iova":0,"data":"AAAA"} EFAULT blocked
-            device.attach {"device":1,"pt":2}
-            > dma.read {"device":1,"iova":0,"length":1} EFAULT f_translation
-            > dma.write {"device":1,"iova":0,"data":"AAAA"} EFAULT f_translation
-            > dma.write {"device":1,"iova":"0x10000","data":"AAAA"} EFAULT f_permission
-            > dma.read {"device":1,"iova":0,"length":1,"pasid":5} EFAULT c_bad_substreamid
-            > dma.write {"device":1,"iova":0,"data":"AAAA","pasid":5} EFAULT c_bad_substreamid
-            hwpt.alloc {"device":1,"pt":2,"flags":["nest_parent"]}
-            device.replace {"device":1,"pt":4}
-            > dma.read {"device":1,"iova":"0x20000","length":1} EFAULT f_permission
             """)
     }
 

@@ -25,7 +25,8 @@ final class ScriptBench {
         var configuration = Configuration()
         change(&configuration)
         loop = try EventLoop()
-        backend = try EmulatedBackend(topology: topology, executor: executor)
+        backend = try EmulatedBackend(
+            topology: topology, executor: executor, tableSpace: UInt64(configuration.backend.tableSpace))
         backend.equipment = { SMMUModels.equip($0) }
         service = Service(
             backend: backend, configuration: configuration, facts: DaemonFacts(), loop: loop,
@@ -72,14 +73,21 @@ final class ScriptBench {
         service.disconnected(connection)
     }
 
-    /// Sends one line; what is answered at once is the reply. Any error reply goes into the ledger.
+    /// Sends one line; what is answered at once is the reply.
     func send(line: String, on connection: Connection) throws -> JSONValue? {
         _ = dispatcher.consume(Array((line + "\n").utf8), from: connection)
+        return try replies(on: connection)
+    }
+
+    /// The first reply of those that have come meanwhile; any error reply goes into the ledger.
+    func replies(on connection: Connection) throws -> JSONValue? {
         executor.run()
         var first: JSONValue?
         for line in connection.takeOutput().split(separator: UInt8(ascii: "\n")) {
             let reply = try JSONValue(parsing: Array(line))
-            if let undeclared = RefusalLedger.shared.enter(reply) { Issue.record("not declared: \(undeclared)") }
+            for answer in reply.arrayValue ?? [reply] {
+                if let undeclared = RefusalLedger.shared.enter(answer) { Issue.record("not declared: \(undeclared)") }
+            }
             first = first ?? reply
         }
         return first
