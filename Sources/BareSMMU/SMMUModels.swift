@@ -20,8 +20,8 @@ package final class SMMUModels: BareSMMUs {
 
     /// `vsmmu.create`: a device out of reset.
     ///
-    /// - Parameter overrides: whole words by register name; the others are those of the laboratory's smmu0 with HYP, MSI
-    ///   and AIDR 3.1, made to fit.
+    /// - Parameter overrides: whole words by register name; the others are those of the laboratory's smmu0 with HYP,
+    ///   MSI and AIDR 3.1, made to fit.
     /// - Throws: `EINVAL` naming the field that cannot be, or that the model cannot honour; `EDQUOT`.
     package func createVSMMU(overrides: [String: UInt32] = [:]) throws(IOMMUError) -> ObjectID {
         guard vsmmus.count < owner.limits.vsmmus else {

@@ -12,8 +12,11 @@ public enum Interrupt: UInt8, CaseIterable, Sendable {
 
 /// One stalled transaction that software has decided about, or that is retried because its record would be stale.
 public struct StallResolution: Equatable, Sendable {
+    /// The stream that stalled.
     public var streamID: UInt32
+    /// The tag of its record, which the command named.
     public var STAG: UInt16
+    /// Retry, or terminate with or without an abort.
     public var action: ResumeAction
     /// False if the event queue never took its record, so that software does not know of it.
     public var isRecorded: Bool
@@ -33,7 +36,9 @@ public struct StallResolution: Equatable, Sendable {
 
 /// An ATS invalidation on its way to a device.
 public struct ATCInvalidation: Equatable, Sendable {
+    /// The device.
     public var streamID: UInt32
+    /// The PASID whose translations go; nil: those without one.
     public var substreamID: UInt32?
     /// All substreams' global translations too.
     public var global: Bool
@@ -59,9 +64,13 @@ public struct ATCInvalidation: Equatable, Sendable {
 
 /// The answer to a page request group on its way to a device.
 public struct PageRequestAnswer: Equatable, Sendable {
+    /// The device that asked.
     public var streamID: UInt32
+    /// Its PASID, if the answer carries one (PASID_Required).
     public var substreamID: UInt32?
+    /// The page request group, 9 bits.
     public var prgIndex: UInt16
+    /// What became of the group.
     public var response: PageResponse
 
     /// - Parameters:

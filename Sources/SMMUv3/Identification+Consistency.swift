@@ -77,7 +77,7 @@ extension Identification {
         IdentificationRule("IDR5.VAX", \.IDR5, 11, 10, "0 in SMMUv3.0") { $1 == 0 || $0.minorRevision > 0 },
     ]
 
-    /// The features of IDR3 that a version makes mandatory, and none that it does not have, put in place of those given.
+    /// The features of IDR3 that a version makes mandatory, and none that it lacks, put in place of those given.
     ///
     /// - Parameter version: the n of SMMUv3.n.
     public func fitted(to version: UInt32) -> Identification {

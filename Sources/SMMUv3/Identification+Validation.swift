@@ -47,8 +47,8 @@ extension Identification {
         for rule in Self.modelRules { try rule.check(self) }
     }
 
-    /// Refuses what no implementation can say of itself, naming the field: Reserved bits, fields without the feature that
-    /// gives them their meaning, and what the version in AIDR makes mandatory (6.3.1-6.3.8).
+    /// Refuses what no implementation can say of itself, naming the field: Reserved bits, fields without the feature
+    /// that gives them their meaning, and what the version in AIDR makes mandatory (6.3.1-6.3.8).
     public func validateConsistency() throws(IdentificationError) {
         for rule in Self.reservedBits + Self.featureRules + Self.versionRules { try rule.check(self) }
     }
@@ -72,17 +72,18 @@ extension Identification {
 // MARK: - The model
 
 extension Identification {
-    private static let modelRules: [IdentificationRule] = modelRulesOfIDR0 + modelRulesOfIDR1 + modelRulesOfIDR3 + [
-        IdentificationRule("IDR5.GRAN4K", \.IDR5, 6, 4, "at least one granule") { $1 != 0 },
-        IdentificationRule("IDR5.OAS", \.IDR5, 2, 0, "at most 0b110, 52 bits") { $1 <= 6 },
-        .absent("IDR5.DS", \.IDR5, 7),
-        .absent("IDR5.D128", \.IDR5, 8),
-        IdentificationRule("IDR5.VAX", \.IDR5, 11, 10, "0b00 or 0b01") { $1 < 2 },
-        IdentificationRule("IDR5.STALL_MAX", \.IDR5, 31, 16, "at least 1 where IDR0.STALL_MODEL allows stalls") {
-            $0.field(\.IDR0, 25, 24) == 0b01 || $1 != 0
-        },
-        IdentificationRule("AIDR", \.AIDR, 7, 0, "0x0 to 0x4, SMMUv3.0 to SMMUv3.4") { $1 <= 4 },
-    ]
+    private static let modelRules: [IdentificationRule] =
+        modelRulesOfIDR0 + modelRulesOfIDR1 + modelRulesOfIDR3 + [
+            IdentificationRule("IDR5.GRAN4K", \.IDR5, 6, 4, "at least one granule") { $1 != 0 },
+            IdentificationRule("IDR5.OAS", \.IDR5, 2, 0, "at most 0b110, 52 bits") { $1 <= 6 },
+            .absent("IDR5.DS", \.IDR5, 7),
+            .absent("IDR5.D128", \.IDR5, 8),
+            IdentificationRule("IDR5.VAX", \.IDR5, 11, 10, "0b00 or 0b01") { $1 < 2 },
+            IdentificationRule("IDR5.STALL_MAX", \.IDR5, 31, 16, "at least 1 where IDR0.STALL_MODEL allows stalls") {
+                $0.field(\.IDR0, 25, 24) == 0b01 || $1 != 0
+            },
+            IdentificationRule("AIDR", \.AIDR, 7, 0, "0x0 to 0x4, SMMUv3.0 to SMMUv3.4") { $1 <= 4 },
+        ]
 
     private static let modelRulesOfIDR0: [IdentificationRule] = [
         IdentificationRule("IDR0.S1P", \.IDR0, 1, 0, "S1P or S2P, or both") { $1 != 0 },

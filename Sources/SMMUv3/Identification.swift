@@ -1,13 +1,21 @@
 /// The read-only words that say what an SMMU implements; they govern all behaviour of the model (IHI 0070,
 /// issue G.b, 6.3.1-6.3.8).
 public struct Identification: Equatable, Sendable {
+    /// Stages, table formats, HTTU, ATS, PRI, stall model, ASID and VMID widths (6.3.1).
     public var IDR0: UInt32
+    /// Widths of StreamID, SubstreamID and queue indices; what tables and queues are preset (6.3.2).
     public var IDR1: UInt32
+    /// Where the VATOS page is; the model has none (6.3.3).
     public var IDR2: UInt32
+    /// Range invalidation, execute-never, hierarchical attributes, stage 2 forced write-back (6.3.4).
     public var IDR3: UInt32
+    /// IMPLEMENTATION DEFINED (6.3.5).
     public var IDR4: UInt32
+    /// Granules, output address size, 52-bit VAs, how many transactions may stall (6.3.6).
     public var IDR5: UInt32
+    /// Implementer, product, revision (6.3.7).
     public var IIDR: UInt32
+    /// The minor number of the architecture: 1 for SMMUv3.1 (6.3.8).
     public var AIDR: UInt32
 
     /// An identification from whole register words.

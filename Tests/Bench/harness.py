@@ -33,10 +33,20 @@ class Row:
 
 def compile_references(into):
     flags = ["-O2", "-w"]
-    for source, extra in (("echo_limit.c", []), ("ujload.c", []), ("smmu_reference.c", []), ("jansson_srv.c", ["-ljansson"])):
-        subprocess.run(["gcc", *flags, "-o", into / source.split(".")[0], HERE / "Reference" / source, *extra], check=True)
+    for source, extra in (
+        ("echo_limit.c", []),
+        ("ujload.c", []),
+        ("smmu_reference.c", []),
+        ("jansson_srv.c", ["-ljansson"]),
+    ):
+        subprocess.run(
+            ["gcc", *flags, "-o", into / source.split(".")[0], HERE / "Reference" / source, *extra], check=True
+        )
     absl = ["-labsl_throw_delegate", "-labsl_base", "-labsl_raw_logging_internal"]
-    subprocess.run(["g++", *flags, "-std=c++17", "-o", into / "iova_reference", HERE / "Reference" / "iova_reference.cpp", *absl], check=True)
+    subprocess.run(
+        ["g++", *flags, "-std=c++17", "-o", into / "iova_reference", HERE / "Reference" / "iova_reference.cpp", *absl],
+        check=True,
+    )
 
 
 def pinned(*command, cpu="0"):
@@ -56,7 +66,9 @@ class Server:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
             notify.bind(address)
             notify.settimeout(10)
-            self.process = subprocess.Popen(pinned(*command), stderr=subprocess.DEVNULL, env={**os.environ, "NOTIFY_SOCKET": address})
+            self.process = subprocess.Popen(
+                pinned(*command), stderr=subprocess.DEVNULL, env={**os.environ, "NOTIFY_SOCKET": address}
+            )
             while b"READY=1" not in notify.recv(4096):
                 pass
         os.unlink(address)
@@ -84,8 +96,21 @@ class Client:
 
 
 def load(tools, server, requests, *, conns=1, depth=1, batch=1, secs=1.0, count=None, setup=()):
-    command = pinned(tools / "ujload", "--sock", server.path, "--pid", server.process.pid, "--secs", secs,
-                     "--conns", conns, "--depth", depth, "--batch", batch)
+    command = pinned(
+        tools / "ujload",
+        "--sock",
+        server.path,
+        "--pid",
+        server.process.pid,
+        "--secs",
+        secs,
+        "--conns",
+        conns,
+        "--depth",
+        depth,
+        "--batch",
+        batch,
+    )
     if count is not None:
         command += ["--count", str(count), "--warmup", "0"]
     for line in setup:

@@ -32,9 +32,15 @@ def area_rows(tools, build, rounds):
     keys = ("insert_ns", "find_ns", "remove_ns")
     collected = {key: [] for key in keys}
     for _ in range(max(1, rounds // 2)):
-        lines = subprocess.run(pinned(tools / "iova_reference", "1000000", "1"), check=True, capture_output=True, text=True).stdout.splitlines()
+        lines = subprocess.run(
+            pinned(tools / "iova_reference", "1000000", "1"), check=True, capture_output=True, text=True
+        ).stdout.splitlines()
         reference = next(line for line in map(json.loads, lines) if line["container"] == "absl::btree_map")
-        ours = json.loads(subprocess.run(pinned(build / "iommud-bench", "areas", "1000000"), check=True, capture_output=True, text=True).stdout)
+        ours = json.loads(
+            subprocess.run(
+                pinned(build / "iommud-bench", "areas", "1000000"), check=True, capture_output=True, text=True
+            ).stdout
+        )
         for key in keys:
             collected[key].append(reference[key] / ours[key])
     return [Row(f"IOVA areas at 1,000,000, {key[:-3]} ÷ absl::btree_map", collected[key], 0.8, True) for key in keys]
@@ -50,7 +56,9 @@ def backend_rows(build, rounds):
     }
     collected = {key: [] for key in bounds}
     for _ in range(rounds):
-        lines = subprocess.run(pinned(build / "iommud-bench", "backend"), check=True, capture_output=True, text=True).stdout.splitlines()
+        lines = subprocess.run(
+            pinned(build / "iommud-bench", "backend"), check=True, capture_output=True, text=True
+        ).stdout.splitlines()
         for line in map(json.loads, lines):
             collected[line["item"]].append(line["ratio"])
     return [Row(name, collected[key], bound, at_least) for key, (name, bound, at_least) in bounds.items()]

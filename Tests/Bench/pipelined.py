@@ -10,7 +10,9 @@ from harness import ROOT, Client, Row, Server, load, request
 
 
 def line(method, number=1, **params):
-    return json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}, separators=(",", ":")) + "\n"
+    return (
+        json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}, separators=(",", ":")) + "\n"
+    )
 
 
 def server_nanoseconds(pid):
@@ -54,10 +56,18 @@ class Pipeline:
 
 
 def rows(tools, build, work, rounds):
-    daemon = Server([build / "iommud", "--config", ROOT / "Config/lab.toml", "--socket", work / "pipelined.sock"], work / "pipelined.sock", False)
+    daemon = Server(
+        [build / "iommud", "--config", ROOT / "Config/lab.toml", "--socket", work / "pipelined.sock"],
+        work / "pipelined.sock",
+        False,
+    )
     try:
-        return [*map_many(tools, daemon, rounds), *invalidate(tools, daemon, rounds), replace(daemon, rounds),
-                translate_many(tools, daemon, work, rounds)]
+        return [
+            *map_many(tools, daemon, rounds),
+            *invalidate(tools, daemon, rounds),
+            replace(daemon, rounds),
+            translate_many(tools, daemon, work, rounds),
+        ]
     finally:
         daemon.stop()
 
@@ -83,10 +93,14 @@ def map_many(tools, daemon, rounds, ranges=100_000, chunk=10_000):
     device = client.call("device.bind", name="0000:01:00.0")["device"]
     client.call("device.attach", device=device, pt=ioas)
     pipe = Pipeline(client, daemon.process.pid)
-    mappings = [{"memory": memory, "length": 4096, "iova": 0x1_0000_0000 + (i << 12), "access": ["read"]} for i in range(ranges)]
-    template = request("ioas.map", ioas=ioas, memory=memory, length=4096, iova=f"@hex:0x100000000:0x1000:{ranges}@", access=["read"])
+    mappings = [
+        {"memory": memory, "length": 4096, "iova": 0x1_0000_0000 + (i << 12), "access": ["read"]} for i in range(ranges)
+    ]
+    template = request(
+        "ioas.map", ioas=ioas, memory=memory, length=4096, iova=f"@hex:0x100000000:0x1000:{ranges}@", access=["read"]
+    )
     singles = [line("ioas.map", ioas=ioas, **mapping) for mapping in mappings]
-    many = [line("ioas.map_many", ioas=ioas, mappings=mappings[i:i + chunk]) for i in range(0, ranges, chunk)]
+    many = [line("ioas.map_many", ioas=ioas, mappings=mappings[i : i + chunk]) for i in range(0, ranges, chunk)]
 
     def cleared(value):
         client.call("ioas.unmap", ioas=ioas, iova=0, length="0xffffffffffffffff")
@@ -100,8 +114,10 @@ def map_many(tools, daemon, rounds, ranges=100_000, chunk=10_000):
         costs.append(cleared(pipe.cost(singles)) / cleared(pipe.cost(many)))
     client.call("session.close", name="map_many")
     client.socket.close()
-    return [Row(f"ioas.map_many of {ranges:,} ranges, times single calls", times, 5, True, "(32 deep, by time)"),
-            Row("the same by CPU, all single calls in flight at once", costs, 5, True)]
+    return [
+        Row(f"ioas.map_many of {ranges:,} ranges, times single calls", times, 5, True, "(32 deep, by time)"),
+        Row("the same by CPU, all single calls in flight at once", costs, 5, True),
+    ]
 
 
 def invalidate(tools, daemon, rounds, commands=1000, batches=100):
@@ -113,7 +129,9 @@ def invalidate(tools, daemon, rounds, commands=1000, batches=100):
     pipe = Pipeline(client, daemon.process.pid)
     first = hex(0x12 | 5 << 48)
     entries = [[first, hex((i << 12) | 1)] for i in range(commands)]
-    template = request("hwpt.invalidate", target=viommu, type="arm_smmuv3", entries=[[first, f"@hex:0x1:0x1000:{commands}@"]])
+    template = request(
+        "hwpt.invalidate", target=viommu, type="arm_smmuv3", entries=[[first, f"@hex:0x1:0x1000:{commands}@"]]
+    )
     singles = [line("hwpt.invalidate", target=viommu, type="arm_smmuv3", entries=[entry]) for entry in entries]
     batch = [line("hwpt.invalidate", target=viommu, type="arm_smmuv3", entries=entries)]
     pipe.cost(singles + batch)
@@ -124,8 +142,10 @@ def invalidate(tools, daemon, rounds, commands=1000, batches=100):
         costs.append(pipe.cost(singles * 5) / pipe.cost(batch * 5))
     client.call("session.close", name="invalidate")
     client.socket.close()
-    return [Row(f"hwpt.invalidate of {commands:,} commands, times single calls", times, 10, True, "(32 deep, by time)"),
-            Row("the same by CPU, all single calls in flight at once", costs, 10, True)]
+    return [
+        Row(f"hwpt.invalidate of {commands:,} commands, times single calls", times, 10, True, "(32 deep, by time)"),
+        Row("the same by CPU, all single calls in flight at once", costs, 10, True),
+    ]
 
 
 def replace(daemon, rounds, calls=2000):
@@ -145,7 +165,9 @@ def replace(daemon, rounds, calls=2000):
         for one in (device, second):
             client.call("device.detach", device=one)
     client.socket.close()
-    return Row("device.replace of a group of two ÷ device.attach", ratios, 3, False, "(half of an attach + detach pair)")
+    return Row(
+        "device.replace of a group of two ÷ device.attach", ratios, 3, False, "(half of an attach + detach pair)"
+    )
 
 
 def stage1_vsmmu(client):
@@ -154,12 +176,12 @@ def stage1_vsmmu(client):
 
     def put(offset, *words):
         for index, word in enumerate(words):
-            ram[offset + 8 * index:offset + 8 * index + 8] = word.to_bytes(8, "little")
+            ram[offset + 8 * index : offset + 8 * index + 8] = word.to_bytes(8, "little")
 
     valid_table, leaf = 3, 1 << 10 | 3 << 8 | 1 << 6 | 3
     put(0x0, 1 | 5 << 1 | (base + 0x1000), 1 << 44 | 1 << 0)
     tcr = 16 | 0 << 6 | 1 << 30 | 1 << 31 | 4 << 32 | 1 << 41 | 1 << 43 | 1 << 45 | 1 << 46 | 1 << 48
-    put(0x1000, tcr, base + 0x2000, 0, 0xff)
+    put(0x1000, tcr, base + 0x2000, 0, 0xFF)
     put(0x2000, (base + 0x3000) | valid_table)
     put(0x3000, (base + 0x4000) | valid_table)
     put(0x4000, (base + 0x5000) | valid_table)
@@ -168,7 +190,13 @@ def stage1_vsmmu(client):
     client.call("memory.write", memory=memory, offset=0, data=base64.b64encode(bytes(ram)).decode())
     vsmmu = client.call("vsmmu.create")["vsmmu"]
     client.call("vsmmu.memory", vsmmu=vsmmu, memory=memory, offset=0, length=1 << 16, gpa=hex(base))
-    for offset, size, value in ((0x80, 8, base), (0x88, 4, 0), (0xa0, 8, base + 0x6000 | 4), (0x2c, 4, 0), (0x20, 4, 0x5)):
+    for offset, size, value in (
+        (0x80, 8, base),
+        (0x88, 4, 0),
+        (0xA0, 8, base + 0x6000 | 4),
+        (0x2C, 4, 0),
+        (0x20, 4, 0x5),
+    ):
         client.call("vsmmu.mmio_write", vsmmu=vsmmu, offset=offset, size=size, value=hex(value))
     return vsmmu
 
@@ -179,7 +207,9 @@ def translate_many(tools, daemon, work, rounds, count=1000, repeats=20):
     vsmmu = stage1_vsmmu(client)
     requests = [{"stream_id": 0, "iova": hex((i % 8) << 12), "access": "read"} for i in range(count)]
     many = [line("vsmmu.translate_many", vsmmu=vsmmu, requests=requests)] * repeats
-    element = line("ioas.map", ioas=1, iova="0x100000", length=4096, user_va="0x7f0000000000", flags=["read", "write"]).strip()
+    element = line(
+        "ioas.map", ioas=1, iova="0x100000", length=4096, user_va="0x7f0000000000", flags=["read", "write"]
+    ).strip()
     singles = [element + "\n"] * (count * repeats)
     other = socket.socket(socket.AF_UNIX)
     other.connect(reference.path)

@@ -21,7 +21,11 @@ def prepared_session(daemon):
 
 def rpc_rows(tools, build, work, rounds):
     echo = Server([tools / "echo_limit", work / "echo.sock"], work / "echo.sock", True)
-    daemon = Server([build / "iommud", "--config", ROOT / "Config/lab.toml", "--socket", work / "iommud.sock"], work / "iommud.sock", False)
+    daemon = Server(
+        [build / "iommud", "--config", ROOT / "Config/lab.toml", "--socket", work / "iommud.sock"],
+        work / "iommud.sock",
+        False,
+    )
     try:
         return measure_rpc(tools, echo, daemon, rounds)
     finally:
@@ -32,8 +36,10 @@ def rpc_rows(tools, build, work, rounds):
 def measure_rpc(tools, echo, daemon, rounds):
     client, memory, ioas = prepared_session(daemon)
     iova = "@hex:0x100000000:0x1000:64@"
-    pair = [request("ioas.map", ioas=ioas, memory=memory, length=4096, iova=iova, access=["read", "write"]),
-            request("ioas.unmap", ioas=ioas, iova=iova, length=4096)]
+    pair = [
+        request("ioas.map", ioas=ioas, memory=memory, length=4096, iova=iova, access=["read", "write"]),
+        request("ioas.unmap", ioas=ioas, iova=iova, length=4096),
+    ]
     attach = [request("session.attach", name="bench")]
     rows = []
     for name, options, bound in (
@@ -63,8 +69,11 @@ def startup_rows(build, work, rounds):
         notify.bind(address)
         notify.settimeout(10)
         begin = time.monotonic()
-        daemon = subprocess.Popen([build / "iommud", "--socket", work / f"start{index}.sock"], stderr=subprocess.DEVNULL,
-                                  env={**os.environ, "NOTIFY_SOCKET": address})
+        daemon = subprocess.Popen(
+            [build / "iommud", "--socket", work / f"start{index}.sock"],
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "NOTIFY_SOCKET": address},
+        )
         while b"READY=1" not in notify.recv(4096):
             pass
         milliseconds.append((time.monotonic() - begin) * 1000)

@@ -36,7 +36,14 @@ def main():
         }
         rows = [row for key, group in groups.items() if options.only in (None, key) for row in group()]
     if options.json:
-        print(json.dumps([{"name": r.name, "median": r.median, "ratios": r.ratios, "bound": r.bound, "kept": r.kept} for r in rows]))
+        print(
+            json.dumps(
+                [
+                    {"name": r.name, "median": r.median, "ratios": r.ratios, "bound": r.bound, "kept": r.kept}
+                    for r in rows
+                ]
+            )
+        )
     else:
         print("\n".join(row.text() for row in rows))
     return 0 if all(row.kept for row in rows) else 1

@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import JSONRPC
+import TestSupport
 import Testing
 
 /// The end of an address space is noticed without anybody asking for it.

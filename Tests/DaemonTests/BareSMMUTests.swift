@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import JSONRPC
+import TestSupport
 import Testing
 
 /// A client that programs an SMMUv3 itself, as a VMM would.

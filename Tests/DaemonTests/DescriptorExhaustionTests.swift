@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import JSONRPC
+import TestSupport
 import Testing
 
 /// A daemon that has no descriptors left goes on with what it has.

@@ -1,5 +1,6 @@
 import Foundation
 import JSONRPC
+import TestSupport
 import Testing
 
 /// A descriptor belongs to the lines that have a byte in the buffer it came with, as clients of the daemon see it.

@@ -1,5 +1,6 @@
 import Foundation
 import JSONRPC
+import TestSupport
 import Testing
 
 /// Clients that are hostile or clumsy cost the daemon nothing that stays, and others nothing at all.

@@ -1,5 +1,6 @@
 import Foundation
 import JSONRPC
+import TestSupport
 import Testing
 
 /// A guest with an SMMU of its own: it builds tables in its memory, and only its commands make changes visible.

@@ -1,5 +1,6 @@
 import Foundation
 import JSONRPC
+import TestSupport
 import Testing
 
 /// Hardware page tables: automatic and explicit, replaced, dirty, for PASIDs.

@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import JSONRPC
+import TestSupport
 import Testing
 
 /// The daemon as systemd sees it.

@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import JSONRPC
+import TestSupport
 import Testing
 
 /// Accelerators that work on the addresses of a process.

@@ -44,7 +44,8 @@ struct StallSharingTests {
             try connection.call("session.attach", #"{"name":"\#(name)","create":false}"#)
             let limit = timeout.map { #","timeout_ms":\#($0)"# } ?? ""
             try connection.send(
-                line: #"{"jsonrpc":"2.0","id":1,"method":"dma.read","params":{"device":\#(device),"iova":\#(page << 12),"#
+                line:
+                    #"{"jsonrpc":"2.0","id":1,"method":"dma.read","params":{"device":\#(device),"iova":\#(page << 12),"#
                     + #""length":8\#(limit)}}"#)
             waiting[page] = connection
         }

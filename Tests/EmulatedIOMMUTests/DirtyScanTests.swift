@@ -1,5 +1,6 @@
 import IOMMU
 import SMMUv3
+import TestSupport
 import Testing
 
 @testable import EmulatedIOMMU
@@ -109,7 +110,9 @@ import Testing
             #expect(bytes[0] == UInt8(pattern))
             var named = 0
             gather.forEachRange { range in
-                for page in stride(from: range.start, to: range.end, by: 4096) { named |= 1 << Int((page - iova) >> 12) }
+                for page in stride(from: range.start, to: range.end, by: 4096) {
+                    named |= 1 << Int((page - iova) >> 12)
+                }
             }
             #expect(named == pattern)
             #expect(gather.isEmpty == (pattern == 0))

@@ -130,7 +130,8 @@ final class HitlessObserver: EntryMedium {
     /// SMMU without stage 1 has, and one that is.
     private static func differInAttributes(_ from: Place, _ to: Place) -> Bool {
         let names = [from.name, to.name]
-        return names.contains { $0.hasPrefix("stage 2") } && names.contains { ["parent", "nested bypass"].contains($0) }
+        return names.contains { $0.hasPrefix("stage 2") }
+            && names.contains { ["parent", "nested bypass"].contains($0) }
     }
 
     /// From every place to every other one: nothing but old and new is ever seen, and there is no gap where both

@@ -1,5 +1,6 @@
 import IOMMU
 import LinuxIO
+import TestSupport
 import Testing
 
 @testable import IOMMUObjects
@@ -93,7 +94,7 @@ import Testing
     @Test func whatIsFineHereCanBeDone() throws {
         var random = SeededGenerator(seed: 3)
         for _ in 0..<30 {
-            let mappings = (0..<6).map { _ in
+            let mappings: [(UInt64, UInt64)] = (0..<6).map { _ in
                 (random.next(below: 0x5000) << 16, (1 + random.next(below: 0x100)) << 16)
             }
             let problems = try check([ObjectLaboratory.reserving], mappings)

@@ -46,7 +46,8 @@ import Testing
                 "missing_parameter", "unknown_parameter", "duplicate_parameter", "wrong_type", "negative",
                 "over_64_bits", "bad_hex", "unknown_value",
             ])
-        #expect(try method("fd.take")["errors"]?[0]?["data"]?["reasons"]?[0]?["reason"] == .string("descriptor_missing"))
+        #expect(
+            try method("fd.take")["errors"]?[0]?["data"]?["reasons"]?[0]?["reason"] == .string("descriptor_missing"))
         #expect(try method("admin")["errors"]?[0]?["data"]?["reasons"]?[0]?["reason"] == .string("not_allowed"))
         #expect(document["components"]?["errors"]?["MethodNotFound"]?["code"] == .integer(-32601))
     }

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import JSONRPC
@@ -26,24 +27,24 @@ import Testing
 
     private mutating func line() -> [UInt8] {
         let template = { (random: inout SeededGenerator) in
-            Array(Self.templates[random.below(Self.templates.count)].utf8)
+            Array(Self.templates[random.next(below: Self.templates.count)].utf8)
         }
         var bytes = template(&random)
-        if random.below(3) == 0 {
+        if random.next(below: 3) == 0 {
             bytes = [UInt8(ascii: "[")]
-            for index in 0...random.below(6) {
-                if index > 0 { bytes += Array([",", " , ", ",\t"][random.below(3)].utf8) }
+            for index in 0...random.next(below: 6) {
+                if index > 0 { bytes += Array([",", " , ", ",\t"][random.next(below: 3)].utf8) }
                 bytes += template(&random)
             }
             bytes.append(UInt8(ascii: "]"))
         }
-        guard random.below(3) > 0, !bytes.isEmpty else { return bytes }
-        for _ in 0...random.below(3) {
-            let place = random.below(bytes.count)
-            switch random.below(4) {
-            case 0: bytes[place] = Self.palette[random.below(Self.palette.count)]
-            case 1: bytes.insert(Self.palette[random.below(Self.palette.count)], at: place)
-            case 2: bytes.swapAt(place, random.below(bytes.count))
+        guard random.next(below: 3) > 0, !bytes.isEmpty else { return bytes }
+        for _ in 0...random.next(below: 3) {
+            let place = random.next(below: bytes.count)
+            switch random.next(below: 4) {
+            case 0: bytes[place] = Self.palette[random.next(below: Self.palette.count)]
+            case 1: bytes.insert(Self.palette[random.next(below: Self.palette.count)], at: place)
+            case 2: bytes.swapAt(place, random.next(below: bytes.count))
             default: bytes.insert(contentsOf: bytes[place..<min(bytes.count, place + 5)], at: place)
             }
         }
@@ -79,7 +80,7 @@ import Testing
             var pieces: [[UInt8]] = []
             var start = 0
             while start < text.count {
-                let end = min(text.count, start + 1 + random.below(200))
+                let end = min(text.count, start + 1 + random.next(below: 200))
                 pieces.append(Array(text[start..<end]))
                 start = end
             }

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 
 @testable import JSONRPC
@@ -113,7 +114,7 @@ extension String {
         for digits in 1...24 {
             for _ in 0..<200 {
                 let value = random.next() >> UInt64(max(0, 64 - 4 * min(16, digits)))
-                let hex = String(value, radix: 16, uppercase: random.below(2) == 0)
+                let hex = String(value, radix: 16, uppercase: random.next(below: 2) == 0)
                 let text = "0x" + String(repeating: "0", count: max(0, digits - hex.utf8.count)) + hex
                 #expect(hexadecimal(Array(text.utf8)) == .unsigned(value))
             }

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import JSONRPC
@@ -18,19 +19,19 @@ import Testing
 
     private func element(_ random: inout SeededGenerator, _ shape: Int, wild: Bool) -> String {
         func number() -> String {
-            if wild, random.below(20) == 0 { return Self.numbers[Int(random.below(33))] }
-            return "\(random.below(random.below(2) == 0 ? 10 : 900_000) + 1)"
+            if wild, random.next(below: 20) == 0 { return Self.numbers[Int(random.next(below: 33))] }
+            return "\(random.next(below: random.next(below: 2) == 0 ? 10 : 900_000) + 1)"
         }
         func address() -> String {
-            if wild, random.below(20) == 0 { return Self.numbers[Int(random.below(33))] }
-            return random.below(2) == 0 ? number() : "\"0x\(String(random.below(1 << 62), radix: 16))\""
+            if wild, random.next(below: 20) == 0 { return Self.numbers[Int(random.next(below: 33))] }
+            return random.next(below: 2) == 0 ? number() : "\"0x\(String(random.next(below: 1 << 62), radix: 16))\""
         }
         switch shape {
         case 0: return #"{"id":\#(number()),"address":\#(address()),"flags":["b"],"mode":"write"}"#
         case 1: return #"{"address":\#(address()),"size":\#(number()),"name":"0x12","id":3}"#
-        case 2: return #"{"id":\#(number()),"name":null,"address":"0x\#(String(random.below(256), radix: 16))"}"#
+        case 2: return #"{"id":\#(number()),"name":null,"address":"0x\#(String(random.next(below: 256), radix: 16))"}"#
         case 3: return #"{"mode":"read","id":5,"flags":["a","b"]}"#
-        default: return #"{"id":\#(number()),"name":"n\#(random.below(4))","size":\#(number())}"#
+        default: return #"{"id":\#(number()),"name":"n\#(random.next(below: 4))","size":\#(number())}"#
         }
     }
 
@@ -39,13 +40,13 @@ import Testing
         var random = SeededGenerator(seed: seed)
         var (accepted, refused) = (0, 0)
         for _ in 0..<120 {
-            var shape = Int(random.below(5))
+            var shape = Int(random.next(below: 5))
             var elements: [String] = []
-            for _ in 0..<random.below(30) {
-                if random.below(8) == 0 { shape = Int(random.below(5)) }
+            for _ in 0..<random.next(below: 30) {
+                if random.next(below: 8) == 0 { shape = Int(random.next(below: 5)) }
                 elements.append(element(&random, shape, wild: seed.isMultiple(of: 2)))
             }
-            let separator = [",", ", ", " ,\t"][Int(random.below(3))]
+            let separator = [",", ", ", " ,\t"][Int(random.next(below: 3))]
             let fast = try Elements.read(objects: Elements.plain(elements, separator))
             let slow = try Elements.read(objects: Elements.spaced(elements))
             #expect(fast == slow, "\(Elements.plain(elements, separator))")
@@ -60,11 +61,12 @@ import Testing
     func brokenElementsAreRefusedAlikeHoweverTheyAreSpaced(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         for _ in 0..<300 {
-            let shape = Int(random.below(5))
+            let shape = random.next(below: 5)
             var elements = (0..<6).map { _ in element(&random, shape, wild: false) }
-            let broken = 2 + Int(random.below(4))
+            let broken = 2 + random.next(below: 4)
             var bytes = Array(elements[broken].utf8)
-            bytes[Int(random.below(UInt64(bytes.count)))] = UInt8(truncatingIfNeeded: 0x20 + random.below(0x5f))
+            bytes[random.next(below: bytes.count)] = UInt8(
+                truncatingIfNeeded: 0x20 + random.next(below: 0x5f))
             elements[broken] = String(decoding: bytes, as: UTF8.self)
             let fast = try Elements.read(objects: Elements.plain(elements))
             #expect(try fast == Elements.read(objects: Elements.spaced(elements)), "\(Elements.plain(elements))")
@@ -96,13 +98,13 @@ import Testing
     func pairsAreReadAlikeHoweverTheyAreSpaced(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         for _ in 0..<120 {
-            let isHexadecimal = random.below(2) == 0
+            let isHexadecimal = random.next(below: 2) == 0
             var elements: [String] = []
-            for _ in 0..<random.below(30) {
-                let odd = seed.isMultiple(of: 2) && random.below(60) == 0
+            for _ in 0..<random.next(below: 30) {
+                let odd = seed.isMultiple(of: 2) && random.next(below: 60) == 0
                 let words = (0..<2).map { _ in
-                    if odd { return Self.numbers[Int(random.below(33))] }
-                    let bits = random.below(1 << (random.below(4) * 16 + 4))
+                    if odd { return Self.numbers[Int(random.next(below: 33))] }
+                    let bits = random.next(below: 1 << (random.next(below: 4) * 16 + 4))
                     return isHexadecimal ? "\"0x\(String(bits, radix: 16))\"" : "\(bits)"
                 }
                 elements.append("[" + words.joined(separator: ",") + (odd && words[0] == "1" ? ",1]" : "]"))
@@ -128,8 +130,8 @@ import Testing
     func treesAreTheSame(seed: UInt64) throws {
         var random = SeededGenerator(seed: seed)
         for _ in 0..<200 {
-            let elements = (0..<random.below(20)).map { _ in
-                element(&random, Int(random.below(2)), wild: false)
+            let elements = (0..<random.next(below: 20)).map { _ in
+                element(&random, Int(random.next(below: 2)), wild: false)
             }
             let array = try JSONValue(parsing: "[" + Elements.plain(elements) + "]")
             let apart = try elements.map { try JSONValue(parsing: $0) }

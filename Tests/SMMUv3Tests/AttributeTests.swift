@@ -59,7 +59,8 @@ import Testing
             (0, 0xf, false, 0xff, Self.inner), (3, 0xa, false, 0xaa, Self.inner), (4, 0xf, false, 0xbb, Self.inner),
             (5, 0xa, false, 0xb4, Self.inner), (0, 0x5, false, 0x44, Self.outer), (0, 0x1, false, 0x04, Self.outer),
             (2, 0xf, false, 0x04, Self.outer), (2, 0x0, false, 0x00, Self.outer),
-            (2, 0x6, true, 0xff, Self.outer), (1, 0x6, true, 0xff, Self.outer), (3, 0x6, true, 0xee, Self.inner), (4, 0x6, true, 0xff, Self.inner), (5, 0x6, true, 0xff, Self.inner),
+            (2, 0x6, true, 0xff, Self.outer), (1, 0x6, true, 0xff, Self.outer), (3, 0x6, true, 0xee, Self.inner),
+            (4, 0x6, true, 0xff, Self.inner), (5, 0x6, true, 0xff, Self.inner),
             (2, 0x5, true, 0x04, Self.outer), (0, 0x5, true, 0x44, Self.outer), (3, 0x7, true, 0xee, Self.inner),
             (1, 0x7, true, 0x44, Self.outer), (0, 0x1, true, 0x04, Self.outer),
         ] as [(UInt64, UInt64, Bool, UInt8, UInt8)])
@@ -88,7 +89,7 @@ import Testing
         }
     }
 
-    /// AttrIndx, ALLOCCFG, type: no-allocate and transient are stronger, whether stage 1 or the stream says so (13.4.2).
+    /// AttrIndx, ALLOCCFG, type: no-allocate and transient win, whether stage 1 or the stream says so (13.4.2).
     @Test(
         arguments: [
             (0, 0b0000, 0xff), (0, 0b1110, 0xff), (0, 0b1100, 0xee), (0, 0b1010, 0xdd), (0, 0b1000, 0xcc),

@@ -209,8 +209,7 @@ import Testing
 }
 
 extension Machine {
-    func translationRequest(_ address: UInt64, stream: UInt32 = 1, _ access: Access = .read) -> Translation
-    {
+    func translationRequest(_ address: UInt64, stream: UInt32 = 1, _ access: Access = .read) -> Translation {
         translate(address, stream: stream, access, .translationRequest)
     }
 

@@ -1,4 +1,5 @@
 import SMMUv3
+import TestSupport
 import Testing
 
 /// Hostile registers, commands and tables: no trap, no hang, bounded work, and a look never differs from the deed.

@@ -90,4 +90,3 @@ import Testing
         #expect(machine.read(.GERROR) & UInt64(GERROR.PRIQ_ABT_ERR) != 0)
     }
 }
-

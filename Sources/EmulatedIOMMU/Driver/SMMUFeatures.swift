@@ -2,19 +2,27 @@
 package struct SMMUFeatures: Sendable, Equatable {
     /// IDR0…IDR5
     package let idr: [UInt32]
+    /// It translates in stage 1 (IDR0.S1P).
     package let hasStage1: Bool
+    /// It translates in stage 2 (IDR0.S2P).
     package let hasStage2: Bool
+    /// Stream tables of two levels (IDR0.ST_LEVEL).
     package let hasTwoLevelStreamTable: Bool
+    /// CD tables of two levels (IDR0.CD2L).
     package let hasTwoLevelContextTable: Bool
     /// Stalls can happen where CD.S or STE.S2S ask for them.
     package let hasStall: Bool
     /// Every fault stalls (STALL_MODEL = 0b10).
     package let forcesStall: Bool
+    /// A PRI queue (IDR0.PRI).
     package let hasPRI: Bool
+    /// Translation requests and invalidations of devices (IDR0.ATS).
     package let hasATS: Bool
     /// IDR0.HTTU = 2
     package let hasHardwareDirty: Bool
+    /// Invalidations of the CPUs reach it (IDR0.BTM).
     package let hasBroadcastTLB: Bool
+    /// TLBI commands with a range (IDR3.RIL).
     package let hasRangeInvalidation: Bool
     /// IDR5.DS: 52-bit addresses with every granule.
     package let hasLargeDescriptors: Bool
@@ -26,16 +34,23 @@ package struct SMMUFeatures: Sendable, Equatable {
     package let hasHypervisorRegime: Bool
     /// IDR3.BBML: 2 lets a block be replaced by a table without a break.
     package let blockChangeLevel: UInt32
+    /// 8 or 16 (IDR0.ASID16).
     package let asidBits: Int
+    /// 8 or 16 (IDR0.VMID16).
     package let vmidBits: Int
+    /// IDR1.SIDSIZE
     package let streamIDBits: Int
+    /// IDR1.SSIDSIZE
     package let substreamIDBits: Int
     /// log2 of the entries a queue may have.
     package let commandQueueBits: Int
+    /// log2 of the entries that the event queue may have (IDR1.EVENTQS).
     package let eventQueueBits: Int
+    /// log2 of the entries that the PRI queue may have (IDR1.PRIQS).
     package let priQueueBits: Int
     /// Stage 1 input bits.
     package let virtualAddressBits: Int
+    /// Width of a physical address (IDR5.OAS).
     package let outputAddressBits: Int
     /// log2 of the granule the driver uses: 12 where present, else 14, else 16.
     package let granuleBits: Int

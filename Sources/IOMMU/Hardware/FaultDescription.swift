@@ -71,7 +71,7 @@ public struct FaultDescription: Sendable, Equatable {
 }
 
 extension FaultDescription {
-    /// The members of `event`, in order. What the owner of a bare SMMU is told of has a record only if the queue has it.
+    /// The members of `event`, in order. What the owner of a bare SMMU is told has a record only if the queue has.
     package var members: [IOMMUError.Member] {
         var members: [IOMMUError.Member] = [.init("type", .text(type)), .init("stream_id", .number(UInt64(streamID)))]
         if let substreamID { members.append(.init("substream_id", .number(UInt64(substreamID)))) }

@@ -11,6 +11,7 @@ package struct AccessPolicy: Sendable, Equatable {
         /// Device names, with `*` for any run of characters; empty: every device.
         package var devices: [String]
 
+        /// A rule for users and groups, and for the devices that it names.
         package init(uids: Set<UInt32> = [], gids: Set<UInt32> = [], devices: [String] = []) {
             self.uids = uids
             self.gids = gids
@@ -20,8 +21,10 @@ package struct AccessPolicy: Sendable, Equatable {
 
     /// Without any rule, `allowsByDefault` decides: true on the emulated backend, false on the kernel's.
     package var rules: [Rule]
+    /// What holds where no rule is given.
     package var allowsByDefault: Bool
 
+    /// A policy of these rules.
     package init(rules: [Rule] = [], allowsByDefault: Bool) {
         self.rules = rules
         self.allowsByDefault = allowsByDefault

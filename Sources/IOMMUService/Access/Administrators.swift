@@ -3,11 +3,13 @@ import IOMMU
 
 /// Who counts as an administrator: uid 0, the daemon's own user and the members of a group.
 package struct Administrators: Sendable {
+    /// The group whose members may do everything.
     package static let groupName = "iommud-admin"
 
     private let daemonUID: UInt32
     private let groupID: UInt32?
 
+    /// Administrators of a daemon of this user; without a group where the machine has none of that name.
     package init(daemonUID: UInt32, groupID: UInt32?) {
         self.daemonUID = daemonUID
         self.groupID = groupID

@@ -2,10 +2,12 @@ import IOMMU
 
 /// The client at the other end of a connection, as the kernel vouches for it.
 package struct Peer: Sendable, Equatable {
+    /// User, primary group, process and role.
     package var identity: ClientIdentity
     /// Supplementary groups (`SO_PEERGROUPS`).
     package var groups: [UInt32]
 
+    /// A peer with its supplementary groups.
     package init(identity: ClientIdentity, groups: [UInt32] = []) {
         self.identity = identity
         self.groups = groups

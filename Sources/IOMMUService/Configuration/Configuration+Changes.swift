@@ -5,6 +5,7 @@ package struct ConfigurationChanges: Sendable, Equatable {
     /// Keys whose new value needs a restart; the old one stays in force.
     package var needRestart: [String] = []
 
+    /// Nothing has changed.
     package var isEmpty: Bool { live.isEmpty && needRestart.isEmpty }
 }
 

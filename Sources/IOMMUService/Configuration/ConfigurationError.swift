@@ -14,6 +14,7 @@ package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConve
 
     /// The path as it was given.
     package var file: String
+    /// Where in the file.
     package let place: Place
     /// What is wrong.
     package let problem: String
@@ -25,6 +26,7 @@ package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConve
     /// sysexits(3): EX_CONFIG, the exit status of a daemon that cannot use its configuration.
     package static let exitStatus: CInt = 78
 
+    /// A mistake. The errno is what the service manager is told (`ERRNO=`).
     package init(file: String, _ place: Place, _ problem: String, remedy: String, errno: CInt = EINVAL) {
         self.file = file
         self.place = place

@@ -1,7 +1,7 @@
+import ConfigurationTOML
 import Glibc
 import LinuxIO
 import IOMMU
-import TOMLKit
 
 /// Reading of a configuration file.
 package enum ConfigurationFile {
@@ -50,16 +50,13 @@ package enum ConfigurationFile {
         return values
     }
 
-    private static func table(_ text: String, file: String) throws(ConfigurationError) -> TOMLTable {
+    private static func table(_ text: String, file: String) throws(ConfigurationError) -> ConfigurationTable {
         do {
-            return try TOMLTable(string: text)
-        } catch let error as TOMLParseError {
-            let begin = error.source.begin
-            throw ConfigurationError(
-                file: file, .position(line: begin.line, column: begin.column), error.description,
-                remedy: "correct the syntax (https://toml.io)")
+            return try TOMLText.parse(text)
         } catch {
-            throw ConfigurationError(file: file, .file, "\(error)", remedy: "correct the syntax (https://toml.io)")
+            let place = error.position.map { ConfigurationError.Place.position(line: $0.line, column: $0.column) }
+            throw ConfigurationError(
+                file: file, place ?? .file, error.problem, remedy: "correct the syntax (https://toml.io)")
         }
     }
 

@@ -1,15 +1,15 @@
+import ConfigurationTOML
 import IOMMU
-import TOMLKit
 
 /// One table of the file while it is read: each key is asked for once, and what nobody asked for is an error.
 struct ConfigurationSection {
     let file: String
     /// Where the table is: `limits`, `device[3]`, empty for the whole file.
     let path: String
-    private let table: TOMLTable
+    private let table: ConfigurationTable
     private var known: [String] = []
 
-    init(file: String, path: String, table: TOMLTable) {
+    init(file: String, path: String, table: ConfigurationTable) {
         self.file = file
         self.path = path
         self.table = table
@@ -37,21 +37,21 @@ struct ConfigurationSection {
         }
     }
 
-    private mutating func value(_ key: String) -> TOMLValue? {
+    private mutating func value(_ key: String) -> ConfigurationValue? {
         known.append(key)
-        return table[key]?.tomlValue
+        return table[key]
     }
 
-    private func wrongType(_ key: String, _ value: TOMLValue, wanted: String) -> ConfigurationError {
+    private func wrongType(_ key: String, _ value: ConfigurationValue, wanted: String) -> ConfigurationError {
         let type =
-            switch value.type {
+            switch value {
             case .table: "a table"
             case .array: "an array"
             case .string: "a string"
-            case .int: "an integer"
-            case .double: "a floating-point number"
-            case .bool: "a boolean"
-            case .date, .time, .dateTime: "a date or time"
+            case .integer: "an integer"
+            case .floatingPoint: "a floating-point number"
+            case .boolean: "a boolean"
+            case .moment: "a date or time"
             }
         return error(key, "this is \(type)", remedy: "write \(wanted)")
     }
@@ -78,7 +78,7 @@ struct ConfigurationSection {
 extension ConfigurationSection {
     mutating func string(_ key: String) throws(ConfigurationError) -> String? {
         guard let value = value(key) else { return nil }
-        guard let string = value.string else { throw wrongType(key, value, wanted: "a string") }
+        guard case .string(let string) = value else { throw wrongType(key, value, wanted: "a string") }
         return string
     }
 
@@ -111,7 +111,7 @@ extension ConfigurationSection {
 
     mutating func boolean(_ key: String) throws(ConfigurationError) -> Bool? {
         guard let value = value(key) else { return nil }
-        guard let boolean = value.bool else { throw wrongType(key, value, wanted: "true or false") }
+        guard case .boolean(let boolean) = value else { throw wrongType(key, value, wanted: "true or false") }
         return boolean
     }
 
@@ -127,14 +127,14 @@ extension ConfigurationSection {
 
     mutating func integer(_ key: String, in range: ClosedRange<Int>) throws(ConfigurationError) -> Int? {
         guard let value = value(key) else { return nil }
-        guard let number = value.int else { throw wrongType(key, value, wanted: "an integer") }
+        guard case .integer(let number) = value else { throw wrongType(key, value, wanted: "an integer") }
         return try checked(number, key, range)
     }
 
     /// One of a few numbers.
     mutating func integer(_ key: String, among choices: [Int]) throws(ConfigurationError) -> Int? {
         guard let value = value(key) else { return nil }
-        guard let number = value.int else { throw wrongType(key, value, wanted: "an integer") }
+        guard case .integer(let number) = value else { throw wrongType(key, value, wanted: "an integer") }
         guard choices.contains(number) else {
             let list = choices.map(String.init).joined(separator: ", ")
             throw error(key, "\(number) is not one of the choices", remedy: "write one of \(list)")
@@ -145,8 +145,8 @@ extension ConfigurationSection {
     /// A number of bytes: an integer, or a string with a unit such as `"64 GiB"`.
     mutating func bytes(_ key: String, in range: ClosedRange<Int>) throws(ConfigurationError) -> Int? {
         guard let value = value(key) else { return nil }
-        if let number = value.int { return try checked(number, key, range) }
-        guard let text = value.string, let number = ByteCount.parse(text) else {
+        if case .integer(let number) = value { return try checked(number, key, range) }
+        guard case .string(let text) = value, let number = ByteCount.parse(text) else {
             throw wrongType(key, value, wanted: "an integer, or a string such as \"64 GiB\"")
         }
         return try checked(number, key, range)
@@ -155,8 +155,8 @@ extension ConfigurationSection {
     /// A 64-bit address: an integer, or a `"0x…"` string for what TOML's signed integers cannot hold.
     mutating func address(_ key: String) throws(ConfigurationError) -> UInt64? {
         guard let value = value(key) else { return nil }
-        if let number = value.int, let address = UInt64(exactly: number) { return address }
-        if let text = value.string, text.hasPrefix("0x"), !text.hasPrefix("0x+"),
+        if case .integer(let number) = value, let address = UInt64(exactly: number) { return address }
+        if case .string(let text) = value, text.hasPrefix("0x"), !text.hasPrefix("0x+"),
             let address = UInt64(text.dropFirst(2), radix: 16)
         {
             return address
@@ -179,11 +179,11 @@ extension ConfigurationSection {
 extension ConfigurationSection {
     mutating func strings(_ key: String) throws(ConfigurationError) -> [String]? {
         guard let value = value(key) else { return nil }
-        guard let array = value.array else { throw wrongType(key, value, wanted: "an array of strings") }
+        guard case .array(let array) = value else { throw wrongType(key, value, wanted: "an array of strings") }
         var strings: [String] = []
         for (index, element) in array.enumerated() {
-            guard let string = element.string else {
-                throw wrongType("\(key)[\(index)]", element.tomlValue, wanted: "a string")
+            guard case .string(let string) = element else {
+                throw wrongType("\(key)[\(index)]", element, wanted: "a string")
             }
             strings.append(string)
         }
@@ -192,11 +192,13 @@ extension ConfigurationSection {
 
     mutating func integers(_ key: String, in range: ClosedRange<Int>) throws(ConfigurationError) -> [Int]? {
         guard let value = value(key) else { return nil }
-        guard let array = value.array else { throw wrongType(key, value, wanted: "an array of integers") }
+        guard case .array(let array) = value else { throw wrongType(key, value, wanted: "an array of integers") }
         var numbers: [Int] = []
         for (index, element) in array.enumerated() {
             let path = "\(key)[\(index)]"
-            guard let number = element.int else { throw wrongType(path, element.tomlValue, wanted: "an integer") }
+            guard case .integer(let number) = element else {
+                throw wrongType(path, element, wanted: "an integer")
+            }
             numbers.append(try checked(number, path, range))
         }
         return numbers
@@ -204,20 +206,24 @@ extension ConfigurationSection {
 
     /// The table under a key, an empty one if it is not there.
     mutating func section(_ key: String) throws(ConfigurationError) -> ConfigurationSection {
-        let empty = ConfigurationSection(file: file, path: keyPath(key), table: TOMLTable())
+        let empty = ConfigurationSection(file: file, path: keyPath(key), table: ConfigurationTable())
         guard let value = value(key) else { return empty }
-        guard let table = value.table else { throw wrongType(key, value, wanted: "a section, [\(keyPath(key))]") }
+        guard case .table(let table) = value else {
+            throw wrongType(key, value, wanted: "a section, [\(keyPath(key))]")
+        }
         return ConfigurationSection(file: file, path: keyPath(key), table: table)
     }
 
     /// The tables of an array of tables; nil if it is not there.
     mutating func sections(_ key: String) throws(ConfigurationError) -> [ConfigurationSection]? {
         guard let value = value(key) else { return nil }
-        guard let array = value.array else { throw wrongType(key, value, wanted: "[[\(keyPath(key))]] for each") }
+        guard case .array(let array) = value else {
+            throw wrongType(key, value, wanted: "[[\(keyPath(key))]] for each")
+        }
         var sections: [ConfigurationSection] = []
         for (index, element) in array.enumerated() {
             let path = "\(key)[\(index)]"
-            guard let table = element.table else { throw wrongType(path, element.tomlValue, wanted: "a table") }
+            guard case .table(let table) = element else { throw wrongType(path, element, wanted: "a table") }
             sections.append(ConfigurationSection(file: file, path: keyPath(path), table: table))
         }
         return sections

@@ -1,5 +1,6 @@
 /// `[daemon]`: where the daemon lives and how it reports.
 package struct DaemonConfiguration: Sendable, Equatable {
+    /// The levels, by the names of swift-log.
     package enum LogLevel: String, Sendable, CaseIterable {
         case trace, debug, info, notice, warning, error, critical
     }
@@ -9,12 +10,14 @@ package struct DaemonConfiguration: Sendable, Equatable {
     package var socket: String?
     /// Directory of what outlives a restart. nil: `$RUNTIME_DIRECTORY`, else beside the socket. `--state` wins.
     package var state: String?
+    /// Messages below it are dropped. `--log-level` wins.
     package var logLevel = LogLevel.info
     /// Path of a Unix socket that answers HTTP with the metrics, in Prometheus' text format or OpenMetrics. nil: none.
     package var metrics: String?
     /// How long SIGTERM lets requests that wait finish, in seconds.
     package var drainSeconds = 10
 
+    /// The defaults.
     package init() {}
 
     init(_ section: inout ConfigurationSection) throws(ConfigurationError) {

@@ -10,7 +10,9 @@ package struct LimitsConfiguration: Sendable, Equatable {
     package var messageBytes = 1 << 20
     /// A client that has not read its replies for so long is dropped.
     package var stalledClientSeconds = 30
+    /// Connections at one time, in all.
     package var connections = 4096
+    /// Connections of one user at one time.
     package var connectionsPerUID = 2048
     /// Events that wait for one subscriber; later ones are counted as lost.
     package var eventQueueDepth = 4096
@@ -19,8 +21,11 @@ package struct LimitsConfiguration: Sendable, Equatable {
 
     /// Named sessions.
     package var sessions = 256
+    /// Objects of one user, in all sessions.
     package var objects = 1_048_576
+    /// Mappings of one user, in all sessions.
     package var mappings = 8_388_608
+    /// Bytes that one user has mapped, in all sessions.
     package var mappedBytes = 1 << 44
     /// Bytes of memory objects that the daemon creates.
     package var memoryBytes = 64 << 30
@@ -31,10 +36,15 @@ package struct LimitsConfiguration: Sendable, Equatable {
 
     // MARK: One session
 
+    /// Objects of one session.
     package var objectsPerSession = 65_536
+    /// Mappings of one session.
     package var mappingsPerSession = 4_194_304
+    /// SMMU models of one session.
     package var vsmmusPerSession = 16
+    /// Bonds of one session.
     package var bondsPerSession = 65_536
+    /// Open accelerator queues of one session.
     package var queuesPerSession = 4096
     /// Faults that wait in one fault queue.
     package var faultQueueDepth = 4096
@@ -53,6 +63,7 @@ package struct LimitsConfiguration: Sendable, Equatable {
     /// Threads for work that may block.
     package var workers = 4
 
+    /// The defaults.
     package init() {}
 
     /// The quotas of users and of their sessions.

@@ -7,15 +7,23 @@ import Logging
 ///
 /// Everything in it belongs to the thread that runs the loop.
 package final class Service {
+    /// What does the work.
     package let backend: any IOMMUBackend
+    /// Who holds what.
     package let sessions: SessionTable
+    /// Who is told what.
     package let events: EventHub
+    /// Every figure of `daemon.stats`.
     package let metrics = MetricsRegistry()
+    /// The entries about devices and refusals.
     package private(set) var audit: Audit
+    /// What does not change while the daemon runs.
     package let facts: DaemonFacts
     let waits: WaitList
     let loop: EventLoop
+    /// Who may do everything; looked up anew at a reload.
     package private(set) var administrators: Administrators
+    /// What holds now.
     package private(set) var configuration: Configuration
 
     /// By the index of the connection's id.

@@ -3,6 +3,7 @@ import Systemd
 
 /// The daemon's log, whose level can change while it runs.
 package final class DaemonLog {
+    /// The logger of the level that holds now.
     package private(set) var logger: Logger
 
     package init(level: DaemonConfiguration.LogLevel) {

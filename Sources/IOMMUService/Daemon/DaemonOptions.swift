@@ -2,8 +2,11 @@
 package struct DaemonOptions: Sendable {
     /// The configuration file; nil: the standard one if it is there.
     package var configuration: String?
+    /// `--socket`: where to listen.
     package var socket: String?
+    /// `--state`: the directory of what outlives a restart.
     package var state: String?
+    /// `--log-level`
     package var logLevel: DaemonConfiguration.LogLevel?
 
     package init(

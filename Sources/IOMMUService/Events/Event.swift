@@ -54,6 +54,7 @@ package struct Event: Sendable {
         }
     }
 
+    /// What happened.
     package var kind: BackendEvent.Kind {
         switch content {
         case .backend(let body): body.kind

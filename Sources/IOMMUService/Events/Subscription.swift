@@ -16,6 +16,7 @@ package protocol NoticeSink: AnyObject {
 
 /// One client's subscription: a bounded queue that never holds others up.
 package final class Subscription {
+    /// What the client wants to be told of.
     package var kinds: EventKinds
     /// Other sessions' events, too.
     package var wantsAll = false
@@ -34,6 +35,7 @@ package final class Subscription {
         self.capacity = capacity
     }
 
+    /// Events that have not been sent.
     package var waiting: Int { queue.count }
 
     /// Queues the event, or counts it as lost, and sends what there is room for. Returns whether it was lost.

@@ -6,6 +6,7 @@ import Logging
 package struct Audit {
     private let log: Logger
 
+    /// Entries of this log.
     package init(log: Logger) { self.log = log }
 
     func bound(device: String, group: UInt32?, by client: Client) {

@@ -11,6 +11,7 @@ extension Connection: RequestGate {}
 
 /// One connection, as the service knows it.
 package final class Client {
+    /// Who is at the other end.
     package let peer: Peer
     /// Its number among all connections that there ever were: what events of its private session name.
     package let number: UInt64

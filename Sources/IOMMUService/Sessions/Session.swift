@@ -11,7 +11,9 @@ package final class Session {
     let key: SessionName?
     /// Who made it.
     package let owner: ClientIdentity
+    /// What it holds of the backend.
     package let context: any IOMMUContext
+    /// What its user's sessions hold together.
     package let account: Account
     /// The connections that use it now.
     package private(set) var clients: [Client] = []

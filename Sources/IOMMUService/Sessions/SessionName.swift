@@ -2,8 +2,10 @@ import IOMMU
 
 /// `[A-Za-z0-9._-]{1,64}`, unique per user.
 package struct SessionName: Hashable, Sendable {
+    /// The name.
     package let text: String
 
+    /// `EINVAL` for what is no name.
     package init(_ text: String) throws(IOMMUError) {
         guard (1...64).contains(text.utf8.count), text.utf8.allSatisfy(Self.isAllowed) else {
             throw IOMMUError(

@@ -30,12 +30,15 @@ package final class SessionTable {
     /// Told when all that was in a session is freed.
     package var onEnd: ((Session) -> Void)?
 
+    /// A table without sessions.
     package init(limits: SessionLimits, makeContext: @escaping MakeContext) {
         self.limits = limits
         self.makeContext = makeContext
     }
 
+    /// Sessions, private ones included.
     package var count: Int { sessions.count }
+    /// Named sessions.
     package var namedCount: Int { named.count }
 
     /// Every session, oldest first.

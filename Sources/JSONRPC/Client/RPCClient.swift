@@ -145,7 +145,7 @@ public final class RPCClient {
 
 extension RPCError {
     /// The refusal that the `error` member of a reply tells of.
-    init(reply: JSONValue) {
+    package init(reply: JSONValue) {
         let code = reply["code"]?.intValue ?? Self.internalError
         let data = reply["data"]
         self.init(

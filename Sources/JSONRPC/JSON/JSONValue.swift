@@ -4,7 +4,9 @@ import Glibc
 public enum JSONValue: Equatable, Sendable {
     /// One `key: value` of an object.
     public struct Member: Equatable, Sendable {
+        /// The name, unescaped.
         public var key: String
+        /// What stands under it.
         public var value: JSONValue
 
         /// A member.
@@ -168,7 +170,7 @@ extension JSONNode {
         }
     }
 
-    /// Calls `body` with the node of each element of an array and the tape that it is on: those of a run have their own.
+    /// Calls `body` with the node of each element of an array and the tape that it is on: those of runs have their own.
     func forEachElement(
         of nodes: UnsafePointer<JSONNode>, _ text: UnsafeMutablePointer<UInt8>, at index: Int,
         _ body: (UnsafePointer<JSONNode>, Int) -> Void

@@ -16,6 +16,7 @@ public struct ParameterSlot {
 public protocol ParameterValue {
     /// What the declaration adds to the type: the members of an object.
     associatedtype Shape = Void
+    /// The value of a parameter that has been checked: from its slot, or from the text that the slot points at.
     static func read(_ slot: ParameterSlot, _ source: ParameterSource, _ shape: Shape) -> Self
 }
 

@@ -73,6 +73,7 @@ public struct RPCError: Error, Sendable {
 
 /// An error of an upper layer that knows its own form on the wire. Any other error becomes one -32603.
 public protocol RPCErrorConvertible: Error {
+    /// What a client sees of it.
     var rpcError: RPCError { get }
 }
 

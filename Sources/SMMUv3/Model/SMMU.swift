@@ -34,7 +34,7 @@ public final class SMMU<Memory: PhysicalMemory> {
     var nextSTAG: UInt16 = 0
     /// What becomes of a transaction that finds no place for its stall.
     public var stallOverflow = StallOverflow.terminate
-    /// Whether the next transactions may take a place for stalls if they fault: their sender's say, who shares the places.
+    /// Whether the next transactions may take a place for stalls if they fault: their sender's say, who shares them.
     public var admitsStalls = true
     var hasFailedATCInvalidation = false
     var isConsumingCommands = false

@@ -81,8 +81,8 @@ struct StreamContext {
     @inline(__always)
     var usesTLB: Bool { mode != .bypass && (mode != .stage2 || !input.isOverridden) }
 
-    /// Whether the hints that a transaction comes with have a say beside those of stage 1 (13.4.2). The TLB keeps those of
-    /// stage 1 alone: other streams of the address space come with others.
+    /// Whether the hints that a transaction comes with have a say beside those of stage 1 (13.4.2). The TLB keeps those
+    /// of stage 1 alone: other streams of the address space come with others.
     @inline(__always)
     var combinesHints: Bool { (mode == .stage1 || mode == .nested) && input.type != MemoryAttributes.writeBack }
 

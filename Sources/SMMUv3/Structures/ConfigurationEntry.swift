@@ -2,12 +2,19 @@
 public protocol ConfigurationEntry: Equatable, Hashable, Sendable {
     /// The eight little-endian words as they lie in memory.
     var word0: UInt64 { get set }
+    /// Bytes 8 to 15.
     var word1: UInt64 { get set }
+    /// Bytes 16 to 23.
     var word2: UInt64 { get set }
+    /// Bytes 24 to 31.
     var word3: UInt64 { get set }
+    /// Bytes 32 to 39.
     var word4: UInt64 { get set }
+    /// Bytes 40 to 47.
     var word5: UInt64 { get set }
+    /// Bytes 48 to 55.
     var word6: UInt64 { get set }
+    /// Bytes 56 to 63.
     var word7: UInt64 { get set }
 
     /// An entry of zeros, which is invalid (V = 0).

@@ -19,8 +19,11 @@ public enum JournalPriority: Int, Sendable, Comparable {
 public struct JournalEntry: Sendable, Equatable {
     /// Where in the program an entry comes from: `CODE_FILE`, `CODE_LINE`, `CODE_FUNC`.
     public struct Location: Sendable, Equatable {
+        /// Path of the source file (`CODE_FILE`).
         public var file: String
+        /// Its line, from 1 (`CODE_LINE`).
         public var line: UInt
+        /// The function it is in (`CODE_FUNC`).
         public var function: String
 
         /// Creates a location.

@@ -2,8 +2,9 @@ import Glibc
 
 /// The stream that systemd connects to a service's standard output or error, as `$JOURNAL_STREAM` names it.
 public struct JournalStream: Sendable, Equatable {
-    /// Device and inode number of the stream's socket.
+    /// Device number of the socket that the stream is.
     public let device: UInt64
+    /// Inode number of that socket.
     public let inode: UInt64
 
     /// Reads `device:inode`, both decimal.

@@ -6,8 +6,11 @@ import Logging
 /// any other is raised and prefixed (`session` → `IOMMUD_SESSION` with the prefix `IOMMUD_`). Arrays become one field
 /// per element, dictionaries one field per entry with the keys joined by an underscore.
 public struct JournalLogHandler<Sink: JournalSink>: LogHandler {
+    /// What goes with every entry, as fields of it.
     public var metadata: Logger.Metadata = [:]
+    /// Asked for more of that at each entry.
     public var metadataProvider: Logger.MetadataProvider?
+    /// Messages below it are dropped.
     public var logLevel: Logger.Level = .info
 
     private let label: String
@@ -26,11 +29,13 @@ public struct JournalLogHandler<Sink: JournalSink>: LogHandler {
         self.sink = sink
     }
 
+    /// One value of ``metadata``.
     public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
         set { metadata[key] = newValue }
     }
 
+    /// Sends one entry to the journal.
     public func log(event: LogEvent) {
         let merged = LogMetadata.merged(metadata, metadataProvider, event.metadata)
         var fields = [JournalField(trustedName: "LOGGER", label)]

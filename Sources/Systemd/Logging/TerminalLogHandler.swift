@@ -6,8 +6,11 @@ import Logging
 /// A value with a space, quote or control character is quoted, so that one entry stays one line and client data cannot
 /// forge another.
 public struct TerminalLogHandler: LogHandler {
+    /// What goes with every line, behind its message.
     public var metadata: Logger.Metadata = [:]
+    /// Asked for more of that at each line.
     public var metadataProvider: Logger.MetadataProvider?
+    /// Messages below it are dropped.
     public var logLevel: Logger.Level = .info
 
     private let isColoured: Bool
@@ -25,11 +28,13 @@ public struct TerminalLogHandler: LogHandler {
         self.write = write
     }
 
+    /// One value of ``metadata``.
     public subscript(metadataKey key: String) -> Logger.Metadata.Value? {
         get { metadata[key] }
         set { metadata[key] = newValue }
     }
 
+    /// Writes one line to standard error.
     public func log(event: LogEvent) {
         write(Self.wallClock() + " " + line(for: event) + "\n")
     }

@@ -13,6 +13,7 @@ public struct NotifySocket: ServiceNotifying {
         Environment.value("NOTIFY_SOCKET") != nil
     }
 
+    /// Sends one message to `$NOTIFY_SOCKET`; false, and nothing sent, where there is none.
     @discardableResult
     public func send(_ message: String, descriptors: [CInt]) throws(SystemError) -> Bool {
         let sent =
@@ -24,6 +25,7 @@ public struct NotifySocket: ServiceNotifying {
         return try SystemError.check(sent, "notify the service manager") > 0
     }
 
+    /// Waits until the service manager has processed what was sent (`BARRIER=1`); false where there is none.
     @discardableResult
     public func barrier(timeoutMicroseconds: UInt64) throws(SystemError) -> Bool {
         try SystemError.check(sd_notify_barrier(0, timeoutMicroseconds), "wait for the service manager") > 0

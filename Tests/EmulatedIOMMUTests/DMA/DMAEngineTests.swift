@@ -113,7 +113,8 @@ import Testing
         #expect(try context.readMemory(memory, offset: 0xffe, length: 4) == [1, 2, 3, 4])
 
         let refused = Box<UInt64>()
-        _ = try context.emulated.dmaWrite(device: device, pasid: nil, iova: 0x9000, bytes: [1], completion: refused.take)
+        _ = try context.emulated.dmaWrite(
+            device: device, pasid: nil, iova: 0x9000, bytes: [1], completion: refused.take)
         let cookie = try #require(try context.readFaults(fault, max: 8).first?.cookie)
         _ = try context.respond(fault: fault, [FaultResponse(cookie: cookie, success: false)])
         laboratory.executor.drain()

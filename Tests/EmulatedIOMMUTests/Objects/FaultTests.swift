@@ -191,7 +191,9 @@ import Testing
         var ended = 0
         for page in 1...3 as ClosedRange<UInt64> {
             do {
-                _ = try context.emulated.dmaRead(device: device, pasid: nil, iova: page << 12, length: 4) { _ in ended += 1 }
+                _ = try context.emulated.dmaRead(device: device, pasid: nil, iova: page << 12, length: 4) { _ in
+                    ended += 1
+                }
             } catch { ended += 1 }
         }
         laboratory.executor.drain()

@@ -1,4 +1,5 @@
 import IOMMU
+import TestSupport
 import Testing
 
 @testable import EmulatedIOMMU
@@ -65,7 +66,10 @@ import Testing
         _ = try fill(laboratory)
         context.close()
         #expect(context.isEmpty && context.objects().isEmpty && context.mappedBytes == 0)
-        #expect(laboratory.backend.registry.groups.all.allSatisfy { $0.element.owner == nil && $0.element.attachments.isEmpty })
+        #expect(
+            laboratory.backend.registry.groups.all.allSatisfy {
+                $0.element.owner == nil && $0.element.attachments.isEmpty
+            })
         #expect(laboratory.backend.devices.allSatisfy { $0.device.boundBy == nil && $0.master.attachment.isBlocked })
         #expect(laboratory.snapshot.entries.map(\.first) == idle.map(\.first))
         #expect(Account.Resource.allCases.allSatisfy { laboratory.account.used($0) == 0 })

@@ -98,7 +98,9 @@ import Testing
         #expect(refusal { _ = try context.emulated.startQueue(queue) }?.errno == .EINVAL)
         #expect(try context.emulated.stopQueue(queue) == .initial)
         #expect(try context.emulated.startQueue(queue) == .started)
-        #expect(refusal { _ = try context.emulated.unbindSVA(bond: context.emulated.bonds().first?.bond ?? 0) }?.errno == .EBUSY)
+        #expect(
+            refusal { _ = try context.emulated.unbindSVA(bond: context.emulated.bonds().first?.bond ?? 0) }?.errno
+                == .EBUSY)
         let others = try (0..<15).map { _ in try context.emulated.openQueue(device: device, mm: mm).queue }
         #expect(refusal { _ = try context.emulated.openQueue(device: device, mm: mm) }?.errno == .EBUSY)
         #expect(context.emulated.bonds().map(\.users) == [16])

@@ -1,5 +1,6 @@
 import IOMMU
 import SMMUv3
+import TestSupport
 import Testing
 
 @testable import EmulatedIOMMU
@@ -82,7 +83,8 @@ import Testing
         let context = laboratory.context
         let (device, _, memory) = try attached(laboratory)
         let mm = try context.emulated.createMM()
-        try context.emulated.mapMM(mm, va: 0x10_0000, memory: memory, offset: 0, length: 8192, access: .read, populate: true)
+        try context.emulated.mapMM(
+            mm, va: 0x10_0000, memory: memory, offset: 0, length: 8192, access: .read, populate: true)
         let (_, pasid, _) = try context.emulated.bindSVA(device: device, mm: mm)
         let smmu = laboratory.backend.smmus[1].smmu
         func isCached(_ address: UInt64) -> Bool {

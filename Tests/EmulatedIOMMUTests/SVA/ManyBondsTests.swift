@@ -34,7 +34,8 @@ import Testing
         // The CD table of a device stays once it has been made.
         let first = try context.emulated.createMM()
         for device in devices {
-            #expect(try context.emulated.unbindSVA(bond: try context.emulated.bindSVA(device: device, mm: first).bond) == 0)
+            #expect(
+                try context.emulated.unbindSVA(bond: try context.emulated.bindSVA(device: device, mm: first).bond) == 0)
         }
         try context.emulated.closeMM(first)
         let charged = laboratory.account.used(.objects)

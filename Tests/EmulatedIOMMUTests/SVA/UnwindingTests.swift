@@ -144,7 +144,9 @@ import Testing
         let late = try bench.laboratory.bind("0000:07:00.2")
         bench.refuseForQuota { _ = try context.emulated.bindSVA(device: late, mm: mm) }
         var other: ObjectID = 0
-        #expect(try bench.failEverywhere { other = try context.emulated.bindSVA(device: late, mm: mm).bond } >= 2, "CD tables")
+        #expect(
+            try bench.failEverywhere { other = try context.emulated.bindSVA(device: late, mm: mm).bond } >= 2,
+            "CD tables")
         try bench.laboratory.write(late, pasid: bond.pasid, 0x1000, [5])
         #expect(try bench.laboratory.read(device, pasid: bond.pasid, 0x1000, 1) == [5])
         #expect(try context.emulated.unbindSVA(bond: bond.bond) == 0)

@@ -2,7 +2,7 @@ import IOMMU
 
 @testable import IOMMUObjects
 
-/// A driver without an IOMMU: what the object model asks of one, and nothing else. Each of its steps can be made to fail.
+/// A driver without an IOMMU: what the object model asks of one, and nothing else. Each step can be made to fail.
 final class MockDriver: TranslationDriver {
     static let pageSizes: UInt64 = 1 << 12 | 1 << 21 | 1 << 30
 

@@ -44,7 +44,8 @@ import Testing
     }
 
     private static let reasons: [(Int, String)] =
-        ["missing_parameter", "unknown_parameter", "duplicate_parameter", "wrong_type", "negative", "over_64_bits",
+        [
+            "missing_parameter", "unknown_parameter", "duplicate_parameter", "wrong_type", "negative", "over_64_bits",
             "bad_hex", "bad_base64", "unknown_value",
         ].map { (-32602, $0) } + ["out_of_range", "too_long", "bad_format", "wrong_count"].map { (-22, $0) }
 

@@ -30,7 +30,8 @@ import Testing
     }
 
     @Test func aBackendWithoutItRefusesWithItsOwnReason() throws {
-        let bench = try ServiceBench()
+        let backend = FakeBackend()
+        let bench = try ServiceBench(backend: backend)
         let connection = try bench.connect()
         var met: Set<String> = []
         for method in declarations {
@@ -44,7 +45,7 @@ import Testing
             met.insert(reason)
         }
         #expect(met == Set(Capability.allCases.map(\.missingReason.slug)))
-        #expect(bench.backend.contexts.allSatisfy { $0.objectIDs.isEmpty })
+        #expect(backend.contexts.allSatisfy { $0.objectIDs.isEmpty })
     }
 
     // MARK: Requests that are well formed

@@ -118,7 +118,7 @@ import Testing
     }
 
     @Test func aCallThatIsThroughAtOnceNeedsNoTurn() throws {
-        let bench = try ServiceBench()
+        let bench = try ServiceBench(backend: FakeBackend())
         let connection = try bench.connect()
         // Deferred and settled already: the parked call is answered before the handler returns.
         let reply = try bench.send("ioas.map", try JSONValue(parsing: map), on: connection)

@@ -8,18 +8,19 @@ import LinuxIO
 /// The service behind a real server, with its clients on the same thread: who waits for a reply takes turns of the
 /// loop.
 final class ServedBench {
+    let backend = FakeBackend()
     let bench: ServiceBench
     let server: Server
     let executor: LoopExecutor
     private(set) var isDrained = false
 
     init() throws {
-        bench = try ServiceBench()
+        bench = try ServiceBench(backend: backend)
         executor = LoopExecutor(loop: bench.loop, pool: try WorkerPool(loop: bench.loop))
         server = Server(loop: bench.loop, dispatcher: bench.dispatcher)
         server.onConnect = { [unowned bench] in try? bench.service.connected($0) }
         server.onDisconnect = { [unowned bench] in bench.service.disconnected($0) }
-        bench.backend.makeSlowWork = { [executor] in SlowWork(executor: executor) }
+        backend.makeSlowWork = { [executor] in SlowWork(executor: executor) }
     }
 
     func connect() throws -> ServedClient {
@@ -48,7 +49,7 @@ final class ServedBench {
     }
 
     /// The context of the newest session.
-    var context: FakeContext { bench.backend.contexts[bench.backend.contexts.count - 1] }
+    var context: FakeContext { backend.contexts[backend.contexts.count - 1] }
 }
 
 /// A client of a ``ServedBench``.

@@ -1,19 +1,4 @@
-/// A seeded source of random numbers (SplitMix64): the same seed gives the same documents everywhere.
-struct SeededGenerator: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var mixed = state
-        mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
-        mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ mixed >> 31
-    }
-
-    mutating func below(_ bound: Int) -> Int { Int(truncatingIfNeeded: next() % UInt64(bound)) }
-}
+import TestSupport
 
 /// Writes random JSON texts, and spoils some of them.
 struct DocumentGenerator {
@@ -28,8 +13,8 @@ struct DocumentGenerator {
         space()
         value(depth: 0)
         space()
-        if random.below(2) == 0 {
-            for _ in 0...random.below(3) { mutate() }
+        if random.next(below: 2) == 0 {
+            for _ in 0...random.next(below: 3) { mutate() }
         }
         return bytes
     }
@@ -37,7 +22,7 @@ struct DocumentGenerator {
     // MARK: Grammar
 
     private mutating func value(depth: Int) {
-        switch random.below(depth > 4 ? 8 : 12) {
+        switch random.next(below: depth > 4 ? 8 : 12) {
         case 0: append("null")
         case 1: append("true")
         case 2: append("false")
@@ -49,9 +34,9 @@ struct DocumentGenerator {
     }
 
     private mutating func array(depth: Int) {
-        if random.below(8) == 0 { return likeElements(depth: depth) }
+        if random.next(below: 8) == 0 { return likeElements(depth: depth) }
         append("[")
-        let count = random.below(5)
+        let count = random.next(below: 5)
         for index in 0..<count {
             if index > 0 { append(",") }
             space()
@@ -66,12 +51,12 @@ struct DocumentGenerator {
     private mutating func likeElements(depth: Int) {
         append("[")
         let start = bytes.count
-        if random.below(2) == 0 { object(depth: depth + 1) } else { array(depth: depth + 1) }
+        if random.next(below: 2) == 0 { object(depth: depth + 1) } else { array(depth: depth + 1) }
         let element = Array(bytes[start...])
-        for _ in 0..<random.below(6) {
+        for _ in 0..<random.next(below: 6) {
             append(",")
             bytes += element.map { byte in
-                (0x30...0x39).contains(byte) && random.below(4) == 0 ? 0x31 + UInt8(random.below(9)) : byte
+                (0x30...0x39).contains(byte) && random.next(below: 4) == 0 ? 0x31 + UInt8(random.next(below: 9)) : byte
             }
         }
         append("]")
@@ -79,13 +64,13 @@ struct DocumentGenerator {
 
     private mutating func object(depth: Int) {
         append("{")
-        let count = random.below(5)
+        let count = random.next(below: 5)
         for index in 0..<count {
             if index > 0 { append(",") }
             space()
             // A number makes the keys of one object differ.
             append("\"k\(index)")
-            characters(random.below(4))
+            characters(random.next(below: 4))
             append("\"")
             space()
             append(":")
@@ -101,22 +86,22 @@ struct DocumentGenerator {
             "0", "-0", "1", "-1", "9223372036854775807", "-9223372036854775808", "9223372036854775808",
             "18446744073709551615", "4096", "9007199254740993",
         ]
-        if random.below(3) == 0 {
-            append(whole[random.below(whole.count)])
+        if random.next(below: 3) == 0 {
+            append(whole[random.next(below: whole.count)])
         } else {
-            if random.below(4) == 0 { append("-") }
-            append("\(random.next() >> UInt64(random.below(64)))")
+            if random.next(below: 4) == 0 { append("-") }
+            append("\(random.next() >> UInt64(random.next(below: 64)))")
         }
-        if random.below(4) == 0 { append(".\(random.below(1_000_000))") }
-        if random.below(6) == 0 {
-            append(["e", "E", "e+", "E-", "e-"][random.below(5)] as StaticString)
-            append("\(random.below(30))")
+        if random.next(below: 4) == 0 { append(".\(random.next(below: 1_000_000))") }
+        if random.next(below: 6) == 0 {
+            append(["e", "E", "e+", "E-", "e-"][random.next(below: 5)] as StaticString)
+            append("\(random.next(below: 30))")
         }
     }
 
     private mutating func string() {
         append("\"")
-        characters(random.below(20))
+        characters(random.next(below: 20))
         append("\"")
     }
 
@@ -127,16 +112,16 @@ struct DocumentGenerator {
         ]
         let letters: [StaticString] = ["é", "€", "😀", "\u{7f}", "\u{80}", "\u{fffd}", "\u{10ffff}", "key", " "]
         for _ in 0..<count {
-            switch random.below(8) {
-            case 0: append(escapes[random.below(escapes.count)])
-            case 1: append(letters[random.below(letters.count)])
-            default: bytes.append(UInt8(ascii: "a") + UInt8(random.below(26)))
+            switch random.next(below: 8) {
+            case 0: append(escapes[random.next(below: escapes.count)])
+            case 1: append(letters[random.next(below: letters.count)])
+            default: bytes.append(UInt8(ascii: "a") + UInt8(random.next(below: 26)))
             }
         }
     }
 
     private mutating func space() {
-        while random.below(6) == 0 { bytes.append([0x20, 0x09, 0x0a, 0x0d][random.below(4)]) }
+        while random.next(below: 6) == 0 { bytes.append([0x20, 0x09, 0x0a, 0x0d][random.next(below: 4)]) }
     }
 
     private mutating func append(_ text: StaticString) {
@@ -152,15 +137,15 @@ struct DocumentGenerator {
         + [0x01, 0x0b, 0x0c, 0x1f, 0x7f, 0x80, 0xbf, 0xc0, 0xc1, 0xc2, 0xe0, 0xed, 0xef, 0xf0, 0xf4, 0xf5, 0xff]
 
     private mutating func mutate() {
-        guard !bytes.isEmpty else { return bytes.append(Self.palette[random.below(Self.palette.count)]) }
-        let place = random.below(bytes.count)
-        let byte = Self.palette[random.below(Self.palette.count)]
-        switch random.below(6) {
+        guard !bytes.isEmpty else { return bytes.append(Self.palette[random.next(below: Self.palette.count)]) }
+        let place = random.next(below: bytes.count)
+        let byte = Self.palette[random.next(below: Self.palette.count)]
+        switch random.next(below: 6) {
         case 0: bytes[place] = byte
         case 1: bytes.insert(byte, at: place)
         case 2: bytes.remove(at: place)
-        case 3: bytes.removeLast(random.below(min(bytes.count, 8)))
-        case 4: bytes.swapAt(place, random.below(bytes.count))
+        case 3: bytes.removeLast(random.next(below: min(bytes.count, 8)))
+        case 4: bytes.swapAt(place, random.next(below: bytes.count))
         default: bytes.insert(contentsOf: bytes[place..<min(bytes.count, place + 6)], at: place)
         }
     }

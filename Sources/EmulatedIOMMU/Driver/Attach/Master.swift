@@ -2,12 +2,17 @@ import IOMMU
 
 /// One device as the driver sees it: its streams, its CD table, and what it is attached to.
 package final class Master {
+    /// The driver of its SMMU.
     package unowned let driver: SMMUDriver
+    /// The streams of its accesses; all have the same STE.
     package let streamIDs: [UInt32]
     /// 0: no PASIDs.
     package let pasidBits: Int
+    /// Its accesses wait for missing pages.
     package let canStall: Bool
+    /// It asks for missing pages itself.
     package let canPRI: Bool
+    /// It keeps translations of its own.
     package let canATS: Bool
     /// A number for whoever keeps devices; nil before it has given one.
     package var owner: Int?

@@ -32,8 +32,8 @@ enum MemoryAttributes {
     static func stage2(_ descriptor: UInt64, forcesWriteBack: Bool) -> UInt8 {
         let field = UInt8(truncatingIfNeeded: descriptor &>> 2) & 0xf
         if forcesWriteBack {
-            // With S2FWB bit 2 of MemAttr says Normal; only Non-cacheable restricts stage 1 then. Bit 3, NoTagAccess, has
-            // no meaning for an SMMU (3.23.1).
+            // With S2FWB bit 2 of MemAttr says Normal; only Non-cacheable restricts stage 1 then. Bit 3, NoTagAccess,
+            // has no meaning for an SMMU (3.23.1).
             return field & 0b100 == 0 ? (field & 0b11) << 2 : field & 0b10 == 0 ? nonCacheable : writeBack
         }
         if field == 0b0100 {
