@@ -7,8 +7,8 @@ package struct StallOwner: Hashable {
 /// The places for stalls of one SMMU (IDR5.STALL_MAX), and the accesses that wait for one.
 ///
 /// A fault may stay without an answer for ever, and a place that is taken cannot be taken back. So what is left is
-/// given out the more sparingly the less it is: the last quarter to sessions that hold few places, the last sixteenth to
-/// users who hold few. Whoever takes all that they get leaves others something.
+/// given out the more sparingly the less it is: the last quarter to sessions that hold few places, the last sixteenth
+/// to users who hold few. Whoever takes all that they get leaves others something.
 struct StallPlaces {
     private let capacity: Int
     private var taken = 0

@@ -29,6 +29,7 @@ func declareDeviceMethods(_ methods: inout MethodTable<Service>) {
     declareUnbinding(&methods)
     declareHardwareInfo(&methods)
     declareAttachment(&methods)
+    declareDetachment(&methods)
     declareExplanation(&methods)
     declareLayoutCheck(&methods)
 }
@@ -113,7 +114,9 @@ private func declareAttachment(_ methods: inout MethodTable<Service>) {
             return service.reply(call, session, answer, hwpt) { $0.set($1, $2) }
         }
     }
+}
 
+private func declareDetachment(_ methods: inout MethodTable<Service>) {
     methods.declare("device.detach", "Detach a device, or one of its PASIDs.", changesState: true) { m in
         let device = m.param("device", .id, "The device object.")
         let pasid = m.optional("pasid", .count(), "Absent: the device's own transactions.")
