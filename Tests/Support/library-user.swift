@@ -51,12 +51,13 @@ for level in UInt64(0)..<3 {
 memory.store([0x8000 | table | PageDescriptor.AF | PageDescriptor.nG | PageDescriptor.AP1], at: rootTable + 0x3018)
 
 let smmu = try SMMU(memory: memory, identification: .laboratory)
-func write(_ register: Register, _ value: UInt64) throws {
+let settings: [(Register, UInt64)] = [
+    (.STRTAB_BASE, streamTable), (.STRTAB_BASE_CFG, UInt64(STRTAB_BASE_CFG.linear(log2Size: 4))),
+    (.CR0, UInt64(CR0.SMMUEN)),
+]
+for (register, value) in settings {
     try smmu.writeRegister(register.rawValue, width: register.width, value: value)
 }
-try write(.STRTAB_BASE, streamTable)
-try write(.STRTAB_BASE_CFG, UInt64(STRTAB_BASE_CFG.linear(log2Size: 8)))
-try write(.CR0, UInt64(CR0.SMMUEN))
 
 for address in [UInt64(0x3040), 0x5000] {
     let result = smmu.translate(Transaction(streamID: 1, address: address, access: .read))
