@@ -128,4 +128,16 @@ struct DescriptorExhaustionTests {
         shutdown(client.socket, Int32(SHUT_RDWR))
         try turn { daemon.process.descriptorCount == idle }
     }
+
+    /// Looking at the first memfd takes a descriptor, and not having one then is no verdict on those to come.
+    @Test func aFirstImportWithoutRoomSpoilsNoLaterOne() throws {
+        let client = try daemon.connect()
+        _ = try client.call("daemon.info")
+        let memory = try SharedMemory(size: 4096)
+        try leave(room: 1)
+        try client.expect(EMFILE, "no_descriptors", "memory.import", descriptors: [memory.descriptor])
+        #expect(daemon.process.descriptorCount == idle + 1)
+        try leave(room: 1000)
+        #expect(try client.importMemory(memory) == 1)
+    }
 }

@@ -8,7 +8,7 @@ func declareMemoryMethods(_ methods: inout MethodTable<Service>) {
         let name = m.optional("name", .string(maximumBytes: 255), "What `session.objects` shows.")
         let memory = m.result("memory", .count, "The memory object.")
         let size = m.result("size", .hex, "Its size in bytes.")
-        m.refuses(.newMemory)
+        m.refuses(.newMemory, .descriptors)
         m.refuses(.EINVAL, .notAMemfd, "The descriptor is not that of a memfd.")
         m.refuses(.EINVAL, .notReadable, "The descriptor is open for writing only.")
         m.refuses(.EINVAL, .emptyMemory, "The memfd has no bytes yet.")
