@@ -153,8 +153,9 @@ struct BareSMMUTests {
         let signal = eventfd(0, 0)
         try #require(signal >= 0)
         defer { close(signal) }
-        try client.expect(EBADF, nil, "vsmmu.set_irq", #"{"vsmmu":1,"irq":"evtq"}"#)
-        try client.expect(EINVAL, nil, "vsmmu.set_irq", #"{"vsmmu":1,"irq":"evtq"}"#, descriptors: [memory.descriptor])
+        try client.expect(EBADF, "descriptor_missing", "vsmmu.set_irq", #"{"vsmmu":1,"irq":"evtq"}"#)
+        try client.expect(
+            EINVAL, "not_an_eventfd", "vsmmu.set_irq", #"{"vsmmu":1,"irq":"evtq"}"#, descriptors: [memory.descriptor])
         try client.call("vsmmu.set_irq", #"{"vsmmu":1,"irq":"evtq"}"#, descriptors: [signal])
         try bringUp()
         _ = try client.call("vsmmu.translate", #"{"vsmmu":1,"stream_id":3,"iova":0}"#)
@@ -176,13 +177,14 @@ struct BareSMMUTests {
         }
         try client.expect(EINVAL, "idr_not_modelled", "vsmmu.create", #"{"idr":{"IDR0":0}}"#)
         try client.expectMistake("vsmmu.create", #"{"idr":{"IDR7":0}}"#, naming: "IDR7")
-        try client.expect(EEXIST, nil, "vsmmu.memory", #"{"vsmmu":1,"memory":1,"length":4096,"gpa":\#(Self.gpa)}"#)
-        try client.expect(EINVAL, nil, "vsmmu.memory", #"{"vsmmu":1,"memory":1,"length":4095,"gpa":0}"#)
-        try client.expect(EBUSY, nil, "memory.close", #"{"memory":1}"#)
+        try client.expect(
+            EEXIST, "gpa_in_use", "vsmmu.memory", #"{"vsmmu":1,"memory":1,"length":4096,"gpa":\#(Self.gpa)}"#)
+        try client.expect(EINVAL, "bad_range", "vsmmu.memory", #"{"vsmmu":1,"memory":1,"length":4095,"gpa":0}"#)
+        try client.expect(EBUSY, "memory_mapped", "memory.close", #"{"memory":1}"#)
         try client.call("vsmmu.unmap_memory", #"{"vsmmu":1,"gpa":\#(Self.gpa)}"#)
         try client.call("memory.close", #"{"memory":1}"#)
         try client.call("vsmmu.destroy", #"{"vsmmu":1}"#)
-        try client.expect(ENOENT, nil, "vsmmu.mmio_read", #"{"vsmmu":1,"offset":0,"size":4}"#)
+        try client.expect(ENOENT, "unknown_vsmmu", "vsmmu.mmio_read", #"{"vsmmu":1,"offset":0,"size":4}"#)
     }
 
     /// What the model would not honour, and what no SMMU can be, by the field that says so.
@@ -218,6 +220,6 @@ struct BareSMMUTests {
 
     @Test func aSessionHasSoManyOfThem() throws {
         for _ in 1..<16 { _ = try client.call("vsmmu.create") }
-        try client.expect(EDQUOT, nil, "vsmmu.create")
+        try client.expect(EDQUOT, "quota_exceeded", "vsmmu.create")
     }
 }

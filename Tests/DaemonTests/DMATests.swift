@@ -119,7 +119,8 @@ struct DMATests {
         let read = try other.call("fault.read", #"{"fault":\#(fault),"timeout_ms":10000}"#)
         let cookie = try #require(read["faults"]?[0]?["cookie"]?.intValue)
         try other.expect(
-            EINVAL, nil, "fault.respond", #"{"fault":\#(fault),"responses":[{"cookie":99999,"code":"invalid"}]}"#)
+            EINVAL, "unknown_cookie", "fault.respond",
+            #"{"fault":\#(fault),"responses":[{"cookie":99999,"code":"invalid"}]}"#)
         try other.call("fault.respond", #"{"fault":\#(fault),"responses":[{"cookie":\#(cookie),"code":"invalid"}]}"#)
         #expect(try reply()["error"]?["code"]?.intValue == -Int(EFAULT))
     }
@@ -139,11 +140,13 @@ struct DMATests {
         let other = try daemon.connect()
         let (device, _, fault, _) = try stallingDevice(other)
         try client.expect(
-            ETIMEDOUT, nil, "dma.read", #"{"device":\#(device),"iova":"0x5000","length":4,"timeout_ms":50}"#)
+            ETIMEDOUT, "access_timed_out", "dma.read",
+            #"{"device":\#(device),"iova":"0x5000","length":4,"timeout_ms":50}"#)
         try client.call("fault.read", #"{"fault":\#(fault)}"#)
         // The device is not stuck: its next access stalls anew.
         try client.expect(
-            ETIMEDOUT, nil, "dma.read", #"{"device":\#(device),"iova":"0x6000","length":4,"timeout_ms":50}"#)
+            ETIMEDOUT, "access_timed_out", "dma.read",
+            #"{"device":\#(device),"iova":"0x6000","length":4,"timeout_ms":50}"#)
     }
 
     @Test func aWaitingReadEndsEmptyAfterItsTime() throws {
@@ -208,7 +211,7 @@ struct DMATests {
                 line:
                     #"{"jsonrpc":"2.0","id":1,"method":"dma.read","params":{"device":\#(device),"iova":0,"length":1}}"#)
             #expect(try other.nextNotification()["params"]?["kind"]?.stringValue == "fault")
-            try other.expect(EBUSY, nil, "device.bind", #"{"name":"0000:03:00.0"}"#)
+            try other.expect(EBUSY, "group_owned_elsewhere", "device.bind", #"{"name":"0000:03:00.0"}"#)
         }
         _ = try other.call("events.subscribe", #"{"kinds":["device"],"all":true}"#)
         while case .failure = Result(catching: { try other.call("device.bind", #"{"name":"0000:03:00.0"}"#) }) {

@@ -31,10 +31,10 @@ struct DeviceTests {
     }
 
     @Test func bindsAttachesAndUnbinds() throws {
-        try client.expect(ENODEV, nil, "device.bind", #"{"name":"nothing"}"#)
+        try client.expect(ENODEV, "unknown_device", "device.bind", #"{"name":"nothing"}"#)
         let bound = try client.call("device.bind", #"{"name":"0000:02:00.0"}"#)
         #expect(bound["device"]?.intValue == 1)
-        try client.expect(EBUSY, nil, "device.bind", #"{"name":"0000:02:00.0"}"#)
+        try client.expect(EBUSY, "already_bound", "device.bind", #"{"name":"0000:02:00.0"}"#)
         let other = try daemon.connect()
         try other.expect(EBUSY, "group_owned_elsewhere", "device.bind", #"{"name":"0000:02:00.1"}"#)
         let explained = try other.call("device.explain", #"{"name":"0000:02:00.1"}"#)
@@ -47,13 +47,13 @@ struct DeviceTests {
         #expect(info["flags"]?.arrayValue?.isEmpty == true)
         _ = try client.call("ioas.alloc")
         let hwpt = try client.id("device.attach", #"{"device":1,"pt":2}"#, "hwpt")
-        try client.expect(EBUSY, nil, "device.attach", #"{"device":1,"pt":2}"#)
-        try client.expect(EBUSY, nil, "object.destroy", #"{"id":\#(hwpt)}"#)
-        try client.expect(EBUSY, nil, "object.destroy", #"{"id":2}"#)
+        try client.expect(EBUSY, "already_attached", "device.attach", #"{"device":1,"pt":2}"#)
+        try client.expect(EBUSY, "object_in_use", "object.destroy", #"{"id":\#(hwpt)}"#)
+        try client.expect(EBUSY, "object_in_use", "object.destroy", #"{"id":2}"#)
         try client.call("device.detach", #"{"device":1}"#)
         try client.call("device.detach", #"{"device":1}"#)
-        try client.expect(ENOENT, nil, "object.destroy", #"{"id":\#(hwpt)}"#)
-        try client.expect(EINVAL, nil, "device.replace", #"{"device":1,"pt":2}"#)
+        try client.expect(ENOENT, "unknown_object", "object.destroy", #"{"id":\#(hwpt)}"#)
+        try client.expect(EINVAL, "not_attached", "device.replace", #"{"device":1,"pt":2}"#)
         try client.call("device.unbind", #"{"device":1}"#)
         _ = try other.call("device.bind", #"{"name":"0000:02:00.1"}"#)
     }
@@ -63,7 +63,7 @@ struct DeviceTests {
         _ = try client.call("ioas.alloc")
         try client.call("ioas.map", #"{"ioas":1,"memory":1,"length":4096,"iova":"0x40000000"}"#)
         let device = try client.id("device.bind", #"{"name":"0000:04:00.0"}"#, "device")
-        try client.expect(EADDRINUSE, nil, "device.attach", #"{"device":\#(device),"pt":1}"#)
+        try client.expect(EADDRINUSE, "mapping_in_reserved_region", "device.attach", #"{"device":\#(device),"pt":1}"#)
         let checked = try client.call(
             "ioas.check",
             #"{"devices":["0000:04:00.0"],"mappings":[{"iova":"0x40000000","length":4096},{"iova":1,"length":4096}]}"#)
@@ -73,7 +73,8 @@ struct DeviceTests {
         #expect(problems.contains { $0["errno"]?.stringValue == "EINVAL" && $0["mapping"]?.intValue == 1 })
         try client.call("ioas.unmap", #"{"ioas":1,"iova":"0x40000000","length":4096}"#)
         try client.call("device.attach", #"{"device":\#(device),"pt":1}"#)
-        try client.expect(EINVAL, nil, "ioas.map", #"{"ioas":1,"memory":1,"length":4096,"iova":"0x40000000"}"#)
+        try client.expect(
+            EINVAL, "iova_reserved", "ioas.map", #"{"ioas":1,"memory":1,"length":4096,"iova":"0x40000000"}"#)
         let ranges = try client.call("ioas.iova_ranges", #"{"ioas":1}"#)
         #expect(ranges["alignment"]?.unsignedValue == 4096)
         #expect(ranges["ranges"]?[0]?["last"]?.stringValue == "0x7ffffff")
@@ -101,7 +102,7 @@ struct DeviceTests {
         #expect(attached["fields"]?["Config"]?.stringValue == "0x5")
         let cd = try client.call("smmu.cd", #"{"device":\#(device),"substream_id":0}"#)
         #expect(cd["fields"]?["V"]?.intValue == 1)
-        try client.expect(ENOENT, nil, "smmu.cd", #"{"device":\#(device),"substream_id":900000}"#)
+        try client.expect(ENOENT, "no_cd", "smmu.cd", #"{"device":\#(device),"substream_id":900000}"#)
         let registers = try client.call("smmu.registers", #"{"smmu":"smmu0"}"#)
         #expect(registers["registers"]?["CR0"]?.stringValue == registers["registers"]?["CR0ACK"]?.stringValue)
         let before = try client.id("smmu.commands", #"{"smmu":"smmu0","limit":1}"#, "last")
@@ -144,17 +145,18 @@ struct DeviceTests {
         try client.call(
             "device.add",
             #"{"name":"hot","smmu":"smmu0","stream_ids":[4000],"pasid_bits":4,"reserved":[{"start":0,"last":4095}]}"#)
-        try client.expect(EEXIST, nil, "device.add", #"{"name":"hot","smmu":"smmu0","stream_ids":[4001]}"#)
-        try client.expect(EEXIST, nil, "device.add", #"{"name":"warm","smmu":"smmu0","stream_ids":[4000]}"#)
-        try client.expect(ENOENT, nil, "device.add", #"{"name":"warm","smmu":"smmu9","stream_ids":[4002]}"#)
+        try client.expect(EEXIST, "device_exists", "device.add", #"{"name":"hot","smmu":"smmu0","stream_ids":[4001]}"#)
+        try client.expect(
+            EEXIST, "stream_id_taken", "device.add", #"{"name":"warm","smmu":"smmu0","stream_ids":[4000]}"#)
+        try client.expect(ENOENT, "unknown_smmu", "device.add", #"{"name":"warm","smmu":"smmu9","stream_ids":[4002]}"#)
         for name in [#"two words"#, #"line\nbreak"#, ""] {
             let named = #"{"name":"\#(name)","smmu":"smmu0","stream_ids":[4003]}"#
-            try client.expect(EINVAL, nil, "device.add", named)
+            try client.expect(EINVAL, "bad_format", "device.add", named)
         }
         let device = try client.id("device.bind", #"{"name":"hot"}"#, "device")
         try client.call("device.remove", #"{"name":"hot"}"#)
-        try client.expect(ENODEV, nil, "device.hw_info", #"{"device":\#(device)}"#)
-        try client.expect(ENODEV, nil, "device.remove", #"{"name":"hot"}"#)
+        try client.expect(ENODEV, "device_removed", "device.hw_info", #"{"device":\#(device)}"#)
+        try client.expect(ENODEV, "unknown_device", "device.remove", #"{"name":"hot"}"#)
         try client.call("device.unbind", #"{"device":\#(device)}"#)
         #expect(try client.call("session.objects")["objects"]?.arrayValue?.isEmpty == true)
     }

@@ -31,7 +31,7 @@ struct MemoryAndMappingTests {
         #expect(pread(descriptors[0].number, &bytes, 5, 4096) == 5)
         #expect(String(decoding: bytes, as: UTF8.self) == "hello")
         try client.call("memory.close", #"{"memory":1}"#)
-        try client.expect(ENOENT, nil, "memory.read", #"{"memory":1,"length":1}"#)
+        try client.expect(ENOENT, "unknown_memory", "memory.read", #"{"memory":1,"length":1}"#)
     }
 
     @Test func transfersAreAsLongAsTheConfigurationSays() throws {
@@ -53,11 +53,11 @@ struct MemoryAndMappingTests {
         var ends: [Int32] = [0, 0]
         #expect(pipe(&ends) == 0)
         defer { ends.forEach { close($0) } }
-        try client.expect(EINVAL, nil, "memory.import", descriptors: [ends[0]])
+        try client.expect(EINVAL, "not_a_memfd", "memory.import", descriptors: [ends[0]])
         try client.expect(EBADF, "descriptor_missing", "memory.import")
         let file = open("/proc/self/status", O_RDONLY)
         defer { close(file) }
-        try client.expect(EINVAL, nil, "memory.import", descriptors: [file])
+        try client.expect(EINVAL, "not_a_memfd", "memory.import", descriptors: [file])
         #expect(try client.call("session.objects", "{}")["objects"]?.arrayValue?.isEmpty == true)
     }
 
@@ -69,7 +69,8 @@ struct MemoryAndMappingTests {
         let chosen = try client.call(
             "ioas.map", #"{"ioas":1,"memory":1,"offset":8192,"length":8192,"access":["read"]}"#)
         let iova = try #require(chosen["iova"]?.stringValue)
-        try client.expect(EEXIST, nil, "ioas.map", #"{"ioas":1,"memory":1,"length":8192,"iova":"0xff000"}"#)
+        try client.expect(
+            EEXIST, "already_mapped", "ioas.map", #"{"ioas":1,"memory":1,"length":8192,"iova":"0xff000"}"#)
         let mappings = try #require(try client.call("ioas.mappings", #"{"ioas":1}"#)["mappings"]?.arrayValue)
         #expect(mappings.count == 2)
         let read = try #require(mappings.first { $0["access"] == .array([.string("read")]) })
@@ -77,8 +78,8 @@ struct MemoryAndMappingTests {
         #expect(read["offset"]?.stringValue == "0x2000")
         #expect(read["length"]?.stringValue == "0x2000")
         #expect(read["memory"]?.intValue == 1)
-        try client.expect(EBUSY, nil, "memory.close", #"{"memory":1}"#)
-        try client.expect(ENOENT, nil, "ioas.unmap", #"{"ioas":1,"iova":"\#(iova)","length":4096}"#)
+        try client.expect(EBUSY, "memory_mapped", "memory.close", #"{"memory":1}"#)
+        try client.expect(ENOENT, "would_split_mapping", "ioas.unmap", #"{"ioas":1,"iova":"\#(iova)","length":4096}"#)
         let all = try client.call("ioas.unmap", #"{"ioas":1,"iova":0,"length":"0xffffffffffffffff"}"#)
         #expect(all["unmapped"]?.stringValue == "0x3000")
         try client.call("memory.close", #"{"memory":1}"#)
@@ -148,11 +149,11 @@ struct MemoryAndMappingTests {
         _ = try client.call("ioas.alloc")
         #expect(try client.id("ioas.alloc", "{}", "ioas") == 2)
         try client.call("object.destroy", #"{"id":1}"#)
-        try client.expect(ENOENT, nil, "object.destroy", #"{"id":1}"#)
+        try client.expect(ENOENT, "unknown_object", "object.destroy", #"{"id":1}"#)
         #expect(try client.id("ioas.alloc", "{}", "ioas") == 1)
         for id in ["0", "77", "4294967295", "18446744073709551615"] {
-            try client.expect(ENOENT, nil, "object.destroy", #"{"id":\#(id)}"#)
-            try client.expect(ENOENT, nil, "ioas.unmap", #"{"ioas":\#(id),"iova":0,"length":4096}"#)
+            try client.expect(ENOENT, "unknown_object", "object.destroy", #"{"id":\#(id)}"#)
+            try client.expect(ENOENT, "unknown_ioas", "ioas.unmap", #"{"ioas":\#(id),"iova":0,"length":4096}"#)
         }
     }
 
@@ -167,6 +168,6 @@ struct MemoryAndMappingTests {
         try client.expectMistake("ioas.map", #"{"ioas":1,"memory":1,"length":1,"access":["exec"]}"#, naming: "access")
         // Parameters are checked before descriptors and state.
         try client.expectMistake("memory.import", #"{"nam":"x"}"#, naming: "nam")
-        try client.expect(ENOENT, nil, "ioas.map", #"{"ioas":9,"memory":9,"length":4096,"iova":null}"#)
+        try client.expect(ENOENT, "unknown_ioas", "ioas.map", #"{"ioas":9,"memory":9,"length":4096,"iova":null}"#)
     }
 }

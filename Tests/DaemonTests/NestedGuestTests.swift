@@ -115,7 +115,7 @@ struct NestedGuestTests {
         #expect(error.code == -Int(EIO))
         #expect(error.details.contains(JSONValue.Member(key: "handled", value: .integer(2))))
         try client.expect(
-            EINVAL, nil, "hwpt.invalidate", #"{"target":\#(viommu),"type":"other","entries":[["0x10",0]]}"#)
+            EINVAL, "wrong_type", "hwpt.invalidate", #"{"target":\#(viommu),"type":"other","entries":[["0x10",0]]}"#)
     }
 
     /// A range that IHI 0070 reserves would stop the queue that all devices share.
@@ -171,26 +171,28 @@ struct NestedGuestTests {
             #expect(error.code == -Int(EIO), "\(error)")
         }
         try client.expect(
-            EINVAL, nil, "hwpt.alloc",
+            EINVAL, "unknown_data_type", "hwpt.alloc",
             #"{"device":\#(device),"pt":\#(viommu),"data":{"type":"intel_vtd","ste":[1,0]}}"#)
         try client.expectMistake(
             "hwpt.alloc", #"{"device":\#(device),"pt":\#(viommu),"data":{"ste":[1,0]}}"#, naming: "type")
         try client.expect(
-            EINVAL, nil, "hwpt.alloc", #"{"device":\#(device),"pt":\#(viommu),"data":{"type":"arm_smmuv3","ste":[1]}}"#)
+            EINVAL, "wrong_count", "hwpt.alloc",
+            #"{"device":\#(device),"pt":\#(viommu),"data":{"type":"arm_smmuv3","ste":[1]}}"#)
     }
 
     @Test func eventsComeWithTheGuestsStreamIDAndLossesAreCounted() throws {
         try attachGuest()
         let none = try client.call("veventq.read", #"{"veventq":\#(events),"max":10}"#)
         #expect(none["events"]?.arrayValue?.isEmpty == true)
-        try client.expect(EFAULT, nil, "dma.read", #"{"device":\#(device),"iova":"0x7000","length":1}"#)
+        try client.expect(EFAULT, "f_translation", "dma.read", #"{"device":\#(device),"iova":"0x7000","length":1}"#)
         let one = try client.call("veventq.read", #"{"veventq":\#(events),"max":10,"timeout_ms":10000}"#)
         let record = try #require(one["events"]?[0]?["record"]?.arrayValue)
         #expect((record[0].unsignedValue ?? 0) & 0xff == 0x10)
         #expect((record[0].unsignedValue ?? 0) >> 32 == Self.virtualStreamID)
         #expect(record[2].stringValue == "0x7000")
         for page in 8..<14 {
-            try client.expect(EFAULT, nil, "dma.read", #"{"device":\#(device),"iova":\#(page * 4096),"length":1}"#)
+            try client.expect(
+                EFAULT, "f_translation", "dma.read", #"{"device":\#(device),"iova":\#(page * 4096),"length":1}"#)
         }
         let many = try #require(
             try client.call("veventq.read", #"{"veventq":\#(events),"max":10}"#)["events"]?.arrayValue)

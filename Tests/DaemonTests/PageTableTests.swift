@@ -36,13 +36,14 @@ struct PageTableTests {
         let one = try space(filledWith: 1)
         let two = try space(filledWith: 2)
         let hwpt = try client.id("device.attach", #"{"device":\#(first),"pt":\#(one.ioas)}"#, "hwpt")
-        try client.expect(EINVAL, nil, "device.attach", #"{"device":\#(second),"pt":\#(two.ioas)}"#)
+        try client.expect(
+            EINVAL, "group_attached_elsewhere", "device.attach", #"{"device":\#(second),"pt":\#(two.ioas)}"#)
         #expect(try client.id("device.attach", #"{"device":\#(second),"pt":\#(one.ioas)}"#, "hwpt") == hwpt)
         #expect(try (read(first), read(second)) == (1, 1))
         _ = try client.call("device.replace", #"{"device":\#(first),"pt":\#(two.ioas)}"#)
         #expect(try (read(first), read(second)) == (2, 2))
         // The automatic table went with its last device.
-        try client.expect(ENOENT, nil, "object.destroy", #"{"id":\#(hwpt)}"#)
+        try client.expect(ENOENT, "unknown_object", "object.destroy", #"{"id":\#(hwpt)}"#)
         try client.call("object.destroy", #"{"id":\#(one.ioas)}"#)
         try client.call("device.detach", #"{"device":\#(first)}"#)
         #expect(try read(second) == 2)
@@ -63,9 +64,10 @@ struct PageTableTests {
             ]
         }
         let before = try state()
-        try client.expect(EADDRINUSE, nil, "device.replace", #"{"device":\#(device),"pt":\#(bad.ioas)}"#)
-        try client.expect(ENOENT, nil, "device.replace", #"{"device":\#(device),"pt":999}"#)
-        try client.expect(EINVAL, nil, "device.replace", #"{"device":\#(device),"pt":\#(device)}"#)
+        try client.expect(
+            EADDRINUSE, "mapping_in_reserved_region", "device.replace", #"{"device":\#(device),"pt":\#(bad.ioas)}"#)
+        try client.expect(ENOENT, "unknown_pt", "device.replace", #"{"device":\#(device),"pt":999}"#)
+        try client.expect(EINVAL, "wrong_kind", "device.replace", #"{"device":\#(device),"pt":\#(device)}"#)
         #expect(try state() == before)
         #expect(try read(device) == 1)
     }
@@ -79,7 +81,8 @@ struct PageTableTests {
         }
         let (first, second) = (try table(own.ioas), try table(other.ioas))
         _ = try client.call("device.attach", #"{"device":\#(device),"pt":\#(first)}"#)
-        try client.expect(EINVAL, nil, "device.attach", #"{"device":\#(device),"pt":\#(other.ioas),"pasid":5}"#)
+        try client.expect(
+            EINVAL, "not_pasid_compatible", "device.attach", #"{"device":\#(device),"pt":\#(other.ioas),"pasid":5}"#)
         _ = try client.call("device.attach", #"{"device":\#(device),"pt":\#(second),"pasid":5}"#)
         #expect(try (read(device), read(device, pasid: 5)) == (1, 7))
         _ = try client.call("device.replace", #"{"device":\#(device),"pt":\#(first),"pasid":5}"#)
@@ -88,7 +91,7 @@ struct PageTableTests {
         #expect(
             try client.refusal("dma.read", #"{"device":\#(device),"pasid":5,"iova":"0x10000","length":1}"#).code == -14)
         let plain = try bind("0000:02:00.0")
-        try client.expect(EOPNOTSUPP, nil, "device.attach", #"{"device":\#(plain),"pt":\#(second),"pasid":1}"#)
+        try client.expect(EOPNOTSUPP, "no_pasid", "device.attach", #"{"device":\#(plain),"pt":\#(second),"pasid":1}"#)
     }
 
     @Test func dirtyPagesAreReportedOnce() throws {
@@ -109,22 +112,24 @@ struct PageTableTests {
         #expect(coarse["dirty"]?.intValue == 2)
         #expect(coarse["bitmap"]?.stringValue == Data([0x81]).base64EncodedString())
         #expect(try client.id("hwpt.get_dirty_bitmap", #"{\#(range),"page_size":4096}"#, "dirty") == 0)
-        try client.expect(EINVAL, nil, "hwpt.get_dirty_bitmap", #"{\#(range),"page_size":4095}"#)
+        try client.expect(EINVAL, "bad_page_size", "hwpt.get_dirty_bitmap", #"{\#(range),"page_size":4095}"#)
     }
 
     @Test func whatAnHwptCannotBeIsRefused() throws {
         let device = try bind("0000:01:00.0")
         let ioas = try client.id("ioas.alloc", "{}", "ioas")
         func alloc(_ rest: String) -> String { #"{"device":\#(device),"pt":\#(ioas)\#(rest)}"# }
-        try client.expect(EOPNOTSUPP, nil, "hwpt.alloc", alloc(#","flags":["nest_parent","dirty_tracking"]"#))
+        try client.expect(
+            EOPNOTSUPP, "flags_unsupported", "hwpt.alloc", alloc(#","flags":["nest_parent","dirty_tracking"]"#))
         try client.expectMistake("hwpt.alloc", alloc(#","flags":["other"]"#), naming: "flags")
-        try client.expect(ENOENT, nil, "hwpt.alloc", alloc(#","fault":999"#))
-        try client.expect(EINVAL, nil, "hwpt.alloc", #"{"device":\#(device),"pt":999}"#)
-        try client.expect(ENOENT, nil, "hwpt.alloc", #"{"device":999,"pt":\#(ioas)}"#)
+        try client.expect(ENOENT, "unknown_fault", "hwpt.alloc", alloc(#","fault":999"#))
+        try client.expect(EINVAL, "unknown_pt", "hwpt.alloc", #"{"device":\#(device),"pt":999}"#)
+        try client.expect(ENOENT, "unknown_device", "hwpt.alloc", #"{"device":999,"pt":\#(ioas)}"#)
         let parent = try client.id("hwpt.alloc", alloc(#","flags":["nest_parent"]"#), "hwpt")
         try client.expect(
-            EOPNOTSUPP, nil, "hwpt.alloc",
+            EOPNOTSUPP, "nest_through_viommu", "hwpt.alloc",
             #"{"device":\#(device),"pt":\#(parent),"data":{"type":"arm_smmuv3","ste":[1,0]}}"#)
-        try client.expect(EINVAL, nil, "hwpt.invalidate", #"{"target":\#(ioas),"type":"arm_smmuv3","entries":[]}"#)
+        try client.expect(
+            EINVAL, "wrong_kind", "hwpt.invalidate", #"{"target":\#(ioas),"type":"arm_smmuv3","entries":[]}"#)
     }
 }

@@ -85,7 +85,7 @@ struct ServiceManagerTests {
         while !lines.contains("READY=1") { lines += try #require(daemon.manager.next()) }
         #expect(lines.contains("RELOADING=1"))
         #expect(lines.contains { $0.hasPrefix("MONOTONIC_USEC=") })
-        try client.expect(EDQUOT, nil, "session.attach", #"{"name":"b"}"#)
+        try client.expect(EDQUOT, "too_many_sessions", "session.attach", #"{"name":"b"}"#)
         try client.send(
             line: #"[{"jsonrpc":"2.0","id":1,"method":"daemon.info"},{"jsonrpc":"2.0","id":2,"method":"daemon.info"}]"#)
         let refused = try JSONValue(parsing: try #require(try client.receiveLine()))
@@ -96,7 +96,7 @@ struct ServiceManagerTests {
         daemon.process.signal(SIGHUP)
         #expect(daemon.manager.wait(for: "READY=1") != nil)
         #expect(daemon.process.text.contains("iommud.toml:1"))
-        try client.expect(EDQUOT, nil, "session.attach", #"{"name":"b"}"#)
+        try client.expect(EDQUOT, "too_many_sessions", "session.attach", #"{"name":"b"}"#)
     }
 
     @Test func theWatchdogIsFed() throws {

@@ -62,9 +62,9 @@ struct SessionTests {
         let daemon = try RunningDaemon()
         let client = try daemon.connect()
         for name in ["", "a b", "ä", String(repeating: "x", count: 65)] {
-            try client.expect(EINVAL, nil, "session.attach", #"{"name":"\#(name)"}"#)
+            try client.expect(EINVAL, "bad_session_name", "session.attach", #"{"name":"\#(name)"}"#)
         }
-        try client.expect(ENOENT, nil, "session.close", #"{"name":"nobody"}"#)
+        try client.expect(ENOENT, "no_such_session", "session.close", #"{"name":"nobody"}"#)
         _ = try client.call("ioas.alloc")
         try client.expect(EBUSY, "session_not_empty", "session.attach", #"{"name":"vm1"}"#)
     }
@@ -74,12 +74,12 @@ struct SessionTests {
             configuration: "[limits]\nsessions = 1\nobjects = 3\nconnections_per_uid = 3\nmapped_bytes = 8192\n")
         let client = try daemon.connect()
         _ = try client.call("session.attach", #"{"name":"a"}"#)
-        try client.expect(EDQUOT, nil, "session.attach", #"{"name":"b"}"#)
+        try client.expect(EDQUOT, "too_many_sessions", "session.attach", #"{"name":"b"}"#)
         _ = try client.call("ioas.alloc")
         _ = try client.call("memory.create", #"{"size":65536}"#)
         _ = try client.call("ioas.alloc")
-        try client.expect(EDQUOT, nil, "ioas.alloc")
-        try client.expect(EDQUOT, nil, "ioas.map", #"{"ioas":1,"memory":1,"length":16384,"iova":0}"#)
+        try client.expect(EDQUOT, "quota_exceeded", "ioas.alloc")
+        try client.expect(EDQUOT, "quota_exceeded", "ioas.map", #"{"ioas":1,"memory":1,"length":16384,"iova":0}"#)
         _ = try client.call("ioas.map", #"{"ioas":1,"memory":1,"length":8192,"iova":0}"#)
         let second = try daemon.connect()
         let third = try daemon.connect()
@@ -97,7 +97,7 @@ struct SessionTests {
         try client.expect(EDQUOT, "quota_exceeded", "memory.create", #"{"size":4096}"#)
         #expect(throws: (any Error).self) { try daemon.connect().call("daemon.info") }
         try client.call("memory.close", #"{"memory":3}"#)
-        try client.expect(EBADF, nil, "memory.import")
+        try client.expect(EBADF, "descriptor_missing", "memory.import")
         #expect(try daemon.connect().call("daemon.info")["name"]?.stringValue == "iommud")
     }
 

@@ -26,7 +26,8 @@ struct SharedAddressTests {
         let mm = try #require(try client.call("mm.open", "{}", descriptors: files)["mm"]?.intValue)
         let queue = try client.id("queue.open", #"{"device":\#(device),"mm":\#(mm)}"#, "queue")
         try client.expect(
-            EINVAL, nil, "queue.submit", #"{"queue":\#(queue),"op":"fill","dst":\#(address),"length":16}"#)
+            EINVAL, "queue_not_started", "queue.submit",
+            #"{"queue":\#(queue),"op":"fill","dst":\#(address),"length":16}"#)
         #expect(try client.call("queue.start", #"{"queue":\#(queue)}"#)["state"]?.stringValue == "started")
         let filled = try client.call(
             "queue.submit", #"{"queue":\#(queue),"op":"fill","dst":\#(address),"length":8192,"value":66}"#)
@@ -43,7 +44,8 @@ struct SharedAddressTests {
         #expect(buffer[32768..<32868].allSatisfy { $0 == 66 })
         let sum = try client.call("queue.submit", #"{"queue":\#(queue),"op":"checksum","src":\#(address),"length":3}"#)
         #expect(sum["checksum"]?.intValue == 0xd6c2_8d87)
-        try client.expect(EFAULT, nil, "queue.submit", #"{"queue":\#(queue),"op":"fill","dst":0,"length":16}"#)
+        try client.expect(
+            EFAULT, "f_translation", "queue.submit", #"{"queue":\#(queue),"op":"fill","dst":0,"length":16}"#)
         try client.expectMistake("queue.submit", #"{"queue":\#(queue),"op":"copy","src":0,"length":16}"#, naming: "dst")
         #expect(try client.call("queue.close", #"{"queue":\#(queue)}"#)["state"]?.stringValue == "started")
         try client.call("mm.close", #"{"mm":\#(mm)}"#)
@@ -70,7 +72,7 @@ struct SharedAddressTests {
         try client.expect(
             EFAULT, "quiesced", "dma.read", #"{"device":\#(device),"pasid":\#(pasid),"iova":4096,"length":1}"#)
         #expect(try client.id("smmu.events", #"{"smmu":"smmu0"}"#, "last") == before)
-        try client.expect(EBUSY, nil, "mm.close", #"{"mm":\#(mm)}"#)
+        try client.expect(EBUSY, "mm_bound", "mm.close", #"{"mm":\#(mm)}"#)
         #expect(try client.call("queue.close", #"{"queue":\#(queue)}"#)["state"]?.stringValue == "zombie")
         #expect(try client.id("sva.unbind", #"{"bond":\#(try #require(bond["bond"]?.intValue))}"#, "users") == 0)
         try client.call("mm.close", #"{"mm":\#(mm)}"#)
@@ -85,7 +87,7 @@ struct SharedAddressTests {
         #expect(try client.id("mm.open", #"{"pid":\#(child.pid)}"#, "mm") == first)
         child.signal(SIGKILL)
         child.wait()
-        try client.expect(ESRCH, nil, "mm.open", descriptors: [pidfd])
+        try client.expect(ESRCH, "no_such_process", "mm.open", descriptors: [pidfd])
         try client.expect(EBADF, "descriptor_missing", "mm.open")
     }
 
@@ -134,7 +136,7 @@ struct SharedAddressTests {
         try client.expect(EBUSY, "mm_bound", "mm.close", #"{"mm":\#(mm)}"#)
         try client.call("device.unbind", #"{"device":\#(device)}"#)
         #expect(try client.call("sva.list")["bonds"]?.arrayValue?.isEmpty == true)
-        try client.expect(ENOENT, nil, "sva.unbind", #"{"bond":\#(bond)}"#)
+        try client.expect(ENOENT, "unknown_bond", "sva.unbind", #"{"bond":\#(bond)}"#)
         try client.call("mm.close", #"{"mm":\#(mm)}"#)
         #expect(try client.call("session.objects")["objects"]?.arrayValue?.isEmpty == true)
     }
@@ -203,7 +205,8 @@ struct SharedAddressTests {
         try client.call("cpu.tlbi", #"{"mm":\#(mm)}"#)
         try client.call("mm.unmap", #"{"mm":\#(mm),"va":"0x7f0000000000","length":8192}"#)
         try client.expect(
-            EFAULT, nil, "dma.read", #"{"device":\#(device),"pasid":\#(pasid),"iova":"0x7f0000000000","length":1}"#)
+            EFAULT, "f_translation", "dma.read",
+            #"{"device":\#(device),"pasid":\#(pasid),"iova":"0x7f0000000000","length":1}"#)
         try client.call("mm.exit", #"{"mm":\#(mm)}"#)
         try client.call("mm.exit", #"{"mm":\#(mm)}"#)
         #expect(try client.call("sva.list")["bonds"]?[0]?["users"]?.intValue == 2)
@@ -217,17 +220,18 @@ struct SharedAddressTests {
         let queue = try client.id("queue.open", #"{"device":\#(device),"mm":\#(mm)}"#, "queue")
         try client.call("queue.start", #"{"queue":\#(queue)}"#)
         try client.call("device.remove", #"{"name":"uacce0"}"#)
-        try client.expect(ENODEV, nil, "queue.submit", #"{"queue":\#(queue),"op":"fill","dst":4096,"length":1}"#)
-        try client.expect(ENODEV, nil, "queue.stop", #"{"queue":\#(queue)}"#)
+        try client.expect(
+            ENODEV, "device_removed", "queue.submit", #"{"queue":\#(queue),"op":"fill","dst":4096,"length":1}"#)
+        try client.expect(ENODEV, "device_removed", "queue.stop", #"{"queue":\#(queue)}"#)
         #expect(try client.call("queue.close", #"{"queue":\#(queue)}"#)["state"]?.stringValue == "zombie")
-        try client.expect(ENOENT, nil, "queue.close", #"{"queue":\#(queue)}"#)
+        try client.expect(ENOENT, "unknown_queue", "queue.close", #"{"queue":\#(queue)}"#)
     }
 
     @Test func aDeviceWithoutPasidsCannotShare() throws {
         let plain = try client.id("device.bind", #"{"name":"0000:02:00.0"}"#, "device")
         let mm = try client.id("mm.create", "{}", "mm")
-        try client.expect(ENODEV, nil, "sva.bind", #"{"device":\#(plain),"mm":\#(mm)}"#)
-        try client.expect(ENODEV, nil, "queue.open", #"{"device":\#(plain),"mm":\#(mm)}"#)
+        try client.expect(ENODEV, "no_sva", "sva.bind", #"{"device":\#(plain),"mm":\#(mm)}"#)
+        try client.expect(ENODEV, "no_queues", "queue.open", #"{"device":\#(plain),"mm":\#(mm)}"#)
     }
 }
 

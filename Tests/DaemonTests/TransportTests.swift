@@ -141,7 +141,7 @@ struct TransportTests {
         #expect(last["id"]?.intValue == 17)
         #expect(last["error"]?["code"]?.intValue == -Int(EBADF))
         // None waits for what comes later.
-        try client.expect(EBADF, nil, "memory.import")
+        try client.expect(EBADF, "descriptor_missing", "memory.import")
     }
 
     @Test func discoveryDescribesEveryMethodThatIsServed() throws {

@@ -104,8 +104,8 @@ import Testing
         }
         laboratory.executor.drain()
         #expect(accesses.map { $0.result != nil } == [false, true, false])
-        expectRefusal(.ENOENT, in: laboratory) { try context.respond(fault: ioas, []) }
-        expectRefusal(.ENOENT, in: laboratory) { try context.readFaults(99, max: 1) }
+        expectRefusal(.ENOENT, .unknownFault, in: laboratory) { try context.respond(fault: ioas, []) }
+        expectRefusal(.ENOENT, .unknownFault, in: laboratory) { try context.readFaults(99, max: 1) }
     }
 
     @Test func detachAnswersEverythingReadOrNot() throws {
@@ -117,7 +117,7 @@ import Testing
         laboratory.executor.drain()
         for access in [first, second] { #expect(throws: IOMMUError.self) { try #require(access.result).get() } }
         #expect(try context.readFaults(queue, max: 64).isEmpty)
-        expectRefusal(.EINVAL, in: laboratory) {
+        expectRefusal(.EINVAL, .unknownCookie, in: laboratory) {
             try context.respond(fault: queue, [FaultResponse(cookie: cookie, success: true)])
         }
     }

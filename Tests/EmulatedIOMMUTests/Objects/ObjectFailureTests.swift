@@ -131,8 +131,12 @@ import Testing
             guard let hwpt = try? context.allocateHWPT(HWPTRequest(device: device, pt: ioas)) else { break }
             hwpts.append(hwpt)
         }
-        expectRefusal(.ENOSPC, in: laboratory) { try context.allocateHWPT(HWPTRequest(device: device, pt: ioas)) }
-        expectRefusal(.ENOSPC, in: laboratory) { try context.attach(device: device, to: ioas, pasid: nil) }
+        expectRefusal(.ENOSPC, .asidExhausted, in: laboratory) {
+            try context.allocateHWPT(HWPTRequest(device: device, pt: ioas))
+        }
+        expectRefusal(.ENOSPC, .asidExhausted, in: laboratory) {
+            try context.attach(device: device, to: ioas, pasid: nil)
+        }
         try context.destroy(object: try #require(hwpts.first))
         _ = try context.attach(device: device, to: ioas, pasid: nil)
     }

@@ -122,7 +122,7 @@ import Testing
             expectRefusal(.ENODEV, .deviceRemoved, in: laboratory, attempt)
         }
         try context.unbind(device: guest.device)
-        expectRefusal(.ENOENT, in: laboratory) { try context.unbind(device: guest.device) }
+        expectRefusal(.ENOENT, .unknownDevice, in: laboratory) { try context.unbind(device: guest.device) }
         // The name can come back, as another device.
         try laboratory.backend.addDevice(DeviceDescription(name: Guest.name, smmu: "smmu0", streamIDs: [0x500]))
         _ = try laboratory.bind(Guest.name)
@@ -153,16 +153,16 @@ import Testing
             change(&description)
             try laboratory.backend.addDevice(description)
         }
-        expectRefusal(.EEXIST, in: laboratory) { try add { $0.name = ObjectLaboratory.pci } }
-        expectRefusal(.EEXIST, in: laboratory) { try add { $0.streamIDs = [0x900, 0x100] } }
-        expectRefusal(.EINVAL, in: laboratory) { try add { $0.streamIDs = [] } }
-        expectRefusal(.EINVAL, in: laboratory) { try add { $0.streamIDs = [1, 1] } }
-        expectRefusal(.EINVAL, in: laboratory) { try add { $0.streamIDs = [0x10000] } }
-        expectRefusal(.EINVAL, in: laboratory) { try add { $0.pasidBits = 17 } }
-        expectRefusal(.EINVAL, in: laboratory) { try add { $0.name = "" } }
-        expectRefusal(.ENOENT, in: laboratory) { try add { $0.smmu = "smmu9" } }
-        expectRefusal(.EINVAL, in: laboratory) { try add { ($0.smmu, $0.group) = ("smmu1", "pair") } }
-        expectRefusal(.ENODEV, in: laboratory) { try laboratory.backend.removeDevice(named: "nobody") }
+        expectRefusal(.EEXIST, .deviceExists, in: laboratory) { try add { $0.name = ObjectLaboratory.pci } }
+        expectRefusal(.EEXIST, .streamIDTaken, in: laboratory) { try add { $0.streamIDs = [0x900, 0x100] } }
+        expectRefusal(.EINVAL, .noStreamID, in: laboratory) { try add { $0.streamIDs = [] } }
+        expectRefusal(.EINVAL, .streamIDTwice, in: laboratory) { try add { $0.streamIDs = [1, 1] } }
+        expectRefusal(.EINVAL, .badStreamID, in: laboratory) { try add { $0.streamIDs = [0x10000] } }
+        expectRefusal(.EINVAL, .badPASIDBits, in: laboratory) { try add { $0.pasidBits = 17 } }
+        expectRefusal(.EINVAL, .badName, in: laboratory) { try add { $0.name = "" } }
+        expectRefusal(.ENOENT, .unknownSMMU, in: laboratory) { try add { $0.smmu = "smmu9" } }
+        expectRefusal(.EINVAL, .groupSpansSmmus, in: laboratory) { try add { ($0.smmu, $0.group) = ("smmu1", "pair") } }
+        expectRefusal(.ENODEV, .unknownDevice, in: laboratory) { try laboratory.backend.removeDevice(named: "nobody") }
         #expect(laboratory.backend.registry.groups.count == 6)
     }
 }
