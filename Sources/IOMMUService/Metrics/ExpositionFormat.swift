@@ -49,7 +49,7 @@ private struct MediaRange {
     init?(_ text: String) {
         var parts = text.split(separator: ";", omittingEmptySubsequences: false).map { $0.trimmed.lowercased() }
         type = parts.removeFirst()
-        guard type.contains("/") else { return nil }
+        guard type.contains("/" as Character) else { return nil }
         for part in parts {
             guard let equals = part.firstIndex(of: "=") else { continue }
             let value = part[part.index(after: equals)...].trimmed
