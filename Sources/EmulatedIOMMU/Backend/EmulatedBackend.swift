@@ -32,7 +32,7 @@ package final class EmulatedBackend: IOMMUBackend {
     ///   - pages: where the driver gets memory from; a test takes a source that fails.
     /// - Throws: what the topology gets wrong, or `ENOMEM`.
     package init(
-        topology: TopologyDescription, executor: any WorkExecutor, tableSpace: UInt64 = TableSpace.standard,
+        topology: TopologyDescription, executor: any WorkExecutor, tableSpace: UInt64 = TableSpace.modest,
         caches: CacheGeometry = .standard,
         pages: (Machine) -> any PageSource = { $0 }
     ) throws(IOMMUError) {

@@ -19,7 +19,7 @@ package final class Machine {
     /// - Parameters:
     ///   - outputAddressBits: the smallest OAS of the machine's SMMUs; below 44 everything moves down.
     ///   - tableSpace: bytes of address space for tables and queues; less is reserved where less can be had.
-    package init(outputAddressBits: Int = 44, tableSpace: UInt64 = TableSpace.standard) throws(IOMMUError) {
+    package init(outputAddressBits: Int = 44, tableSpace: UInt64 = TableSpace.modest) throws(IOMMUError) {
         guard let layout = Layout(bits: outputAddressBits) else {
             throw IOMMUError(.EINVAL, .badOutputSize, "\(outputAddressBits) output address bits cannot be laid out")
         }

@@ -12,6 +12,8 @@ package final class TableSpace {
     /// Bytes reserved where nothing says otherwise. Blocks of one size never become blocks of a larger one: the space
     /// is far larger than what may be used of it.
     package static let standard: UInt64 = 64 << 30
+    /// Bytes reserved for a machine beside many others in one process: 47 bits of addresses hold 2,048 of the standard.
+    package static let modest: UInt64 = 4 << 30
     /// The least that a machine starts with.
     package static let smallest: UInt64 = 16 << 20
 

@@ -41,7 +41,8 @@ struct BackendBench {
             return accelerator
         }
         let topology = TopologyDescription(smmus: [SMMUDescription(name: "smmu0")], devices: accelerators)
-        backend = try EmulatedBackend(topology: topology, executor: InlineExecutor())
+        backend = try EmulatedBackend(
+            topology: topology, executor: InlineExecutor(), tableSpace: TableSpace.standard)
         context = backend.makeContext(
             id: ContextID(1), owner: "bench", account: Account(uid: 0), limits: ContextLimits())
         guard let emulated = context.deviceDMA as? EmulatedContext else {

@@ -10,7 +10,7 @@ struct TableBench {
     private let pages = ScatteredPages()
 
     init() throws {
-        machine = try Machine()
+        machine = try Machine(tableSpace: TableSpace.standard)
         driver = try SMMUDriver(
             name: "smmu0", smmu: SMMU(memory: machine.memory, identification: .laboratory), pages: machine
         )

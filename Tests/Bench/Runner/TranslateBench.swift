@@ -12,7 +12,7 @@ struct TranslateBench {
     private static let nestedStream: UInt32 = 2
 
     init() throws {
-        machine = try Machine()
+        machine = try Machine(tableSpace: TableSpace.standard)
         smmu = try SMMU(memory: machine.memory, identification: .laboratory)
         driver = try SMMUDriver(name: "smmu0", smmu: smmu, pages: machine)
     }

@@ -26,7 +26,8 @@ final class ScriptBench {
         change(&configuration)
         loop = try EventLoop()
         backend = try EmulatedBackend(
-            topology: topology, executor: executor, tableSpace: UInt64(configuration.backend.tableSpace))
+            topology: topology, executor: executor,
+            tableSpace: min(UInt64(configuration.backend.tableSpace), TableSpace.modest))
         backend.equipment = { SMMUModels.equip($0) }
         service = Service(
             backend: backend, configuration: configuration, facts: DaemonFacts(), loop: loop,
