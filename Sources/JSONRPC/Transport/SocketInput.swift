@@ -33,9 +33,13 @@ struct SocketInput {
     private var kept = 0
     private var keptReads = 0
 
-    /// What is kept takes room that the client's sends wait for; each buffer takes more than its bytes.
-    private static let maximumKept = 16 << 10
-    private static let maximumKeptReads = 16
+    /// What is kept takes room that the client's sends wait for: once its socket is full, it is woken when three
+    /// quarters are free, and each small buffer takes ten times its bytes.
+    private static let maximumKept = 2 << 10
+    /// A peek walks over what is kept: with many clients each piece of it has left the nearest cache by then.
+    private static let maximumKeptReads = 4
+    /// What is thrown away by one call.
+    private static let maximumWaste = 64 << 10
 
     init(_ socket: Int32) {
         self.socket = socket
@@ -53,7 +57,6 @@ struct SocketInput {
     mutating func read(
         into buffer: UnsafeMutablePointer<UInt8>, _ size: Int, behind waiting: Int, for connection: Connection
     ) -> Reading {
-        if keptReads >= Self.maximumKeptReads || kept >= Self.maximumKept || !hasOffset { discard() }
         var hasDescriptors = false
         let peeked = clinux_peek(socket, buffer, size, &hasDescriptors)
         guard peeked > 0 else {
@@ -70,13 +73,14 @@ struct SocketInput {
         }
         kept &+= peeked
         keptReads &+= 1
+        if keptReads >= Self.maximumKeptReads || kept >= Self.maximumKept || !hasOffset { discard() }
         return .bytes(peeked, isMoreLikely: peeked == size)
     }
 
     /// Gives back what is kept: a client is not to wait for room that nobody needs.
     mutating func discard() {
         guard kept > 0 else { return }
-        let limit = min(kept, Self.maximumKept)
+        let limit = min(kept, Self.maximumWaste)
         withUnsafeTemporaryAllocation(of: UInt8.self, capacity: limit) { waste in
             while kept > 0 {
                 let count = recv(socket, waste.baseAddress, min(kept, limit), Int32(MSG_DONTWAIT))
