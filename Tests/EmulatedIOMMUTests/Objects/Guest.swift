@@ -26,13 +26,13 @@ struct Guest {
     /// Device number on the laboratory's first SMMU.
     static let name = ObjectLaboratory.wide
 
-    init(_ laboratory: ObjectLaboratory) throws {
+    init(_ laboratory: ObjectLaboratory, device name: String = Guest.name) throws {
         self.laboratory = laboratory
         let context = laboratory.context
         ioas = try context.allocateIOAS()
         memory = try laboratory.memory()
         try laboratory.map(ioas, memory, at: 0, length: 1 << 24)
-        device = try laboratory.bind(Self.name)
+        device = try laboratory.bind(name)
         parent = try context.allocateHWPT(HWPTRequest(device: device, pt: ioas, flags: .nestParent))
         viommu = try context.allocateVIOMMU(device: device, hwpt: parent, type: "arm_smmuv3")
         vdevice = try context.allocateVDevice(viommu: viommu, device: device, virtualID: Self.virtualID)

@@ -83,13 +83,17 @@ extension NestingTests {
     }
 
     /// A guest's own PASIDs stall into the fault queue of what its device is attached to.
-    @Test func faultsOfTheGuestsPASIDsAreQueued() throws {
+    /// A device that stalls, and one that asks by PRI: then the guest's STE has ATS on.
+    @Test(arguments: [ObjectLaboratory.wide, ObjectLaboratory.pci])
+    func faultsOfTheGuestsPASIDsAreQueued(name: String) throws {
+        let stalls = name == ObjectLaboratory.wide
+        let guest = stalls ? self.guest : try Guest(laboratory, device: name)
         let queue = try context.allocateFaultQueue()
-        var stalling = Guest.contextDescriptor
-        (stalling.S, stalling.ASID) = (true, 2)
-        try guest.storeCD(stalling, at: 1)
+        var second = Guest.contextDescriptor
+        (second.S, second.ASID) = (stalls, 2)
+        try guest.storeCD(second, at: 1)
         // Two CDs; without a PASID the device uses the first.
-        let hwpt = try guest.nested((Guest.vste.0 | 1 << 59, 2), fault: queue)
+        let hwpt = try guest.nested((Guest.vste.0 | 1 << 59, stalls ? 2 : 2 | 1 << 28), fault: queue)
         _ = try context.attach(device: guest.device, to: hwpt, pasid: nil)
         var result: Result<[UInt8], IOMMUError>?
         let progress = try context.emulated.dmaRead(
