@@ -42,7 +42,7 @@ struct AddressSpaceLimitTests {
                 try client.call(
                     "ioas.map", #"{"ioas":\#(ioas),"memory":1,"length":4096,"iova":"0x\#(iova)","access":["read"]}"#)
             } catch let error as RPCError {
-                #expect(error.code == -Int(ENOMEM))
+                #expect(error.code == -Int(ENOMEM) && error.reason == "no_table_memory")
                 #expect(error.hint?.contains("backend.table_space") == true, "\(error.hint ?? "-")")
                 break
             }

@@ -166,8 +166,11 @@ struct BareSMMUTests {
     }
 
     @Test func whatNoBusWouldCarryIsRefused() throws {
-        for (offset, size) in [(1, 4), (0, 3), (0x20002, 4), (0x80, 2), (0x84, 8), (0x20004, 8)] {
-            try client.expect(EINVAL, nil, "vsmmu.mmio_read", #"{"vsmmu":1,"offset":\#(offset),"size":\#(size)}"#)
+        for (offset, size, reason) in [
+            (1, 4, "misaligned_register"), (0x20002, 4, "misaligned_register"), (0x84, 8, "misaligned_register"),
+            (0x20004, 8, "misaligned_register"), (0, 3, "bad_width"), (0x80, 2, "bad_width"),
+        ] {
+            try client.expect(EINVAL, reason, "vsmmu.mmio_read", #"{"vsmmu":1,"offset":\#(offset),"size":\#(size)}"#)
         }
         // Two registers of 32 bits, what is none, and what the owner answers for.
         #expect(try read(0, size: 8) == read(0) | read(4) << 32)

@@ -40,7 +40,7 @@ struct DMATests {
         let memory = try SharedMemory(size: 1 << 16)
         let device = try attach("0000:01:00.0", memory, on: client)
         let error = try client.refusal("dma.write", #"{"device":\#(device),"iova":"0x1ffff","data":"\#("ab".base64)"}"#)
-        #expect(error.code == -Int(EFAULT))
+        #expect(error.code == -Int(EFAULT) && error.reason == "f_translation")
         let event = try #require(error.details.first { $0.key == "event" }?.value)
         #expect(event["type"]?.stringValue == "F_TRANSLATION")
         #expect(event["address"]?.stringValue == "0x20000")
@@ -64,6 +64,7 @@ struct DMATests {
         try client.call("device.attach", #"{"device":\#(device),"pt":\#(ioas)}"#)
         _ = try client.call("dma.read", #"{"device":\#(device),"iova":4096,"length":16}"#)
         let error = try client.refusal("dma.write", #"{"device":\#(device),"iova":4096,"data":"\#("x".base64)"}"#)
+        #expect(error.code == -Int(EFAULT) && error.reason == "f_permission")
         #expect(error.details.first { $0.key == "event" }?.value["type"]?.stringValue == "F_PERMISSION")
     }
 

@@ -49,7 +49,7 @@ struct DescriptorExhaustionTests {
         #expect(try watcher.call("daemon.stats")["gauges"]?["connections"]?.intValue == 1 + room)
         // What takes a descriptor is refused, and nothing else.
         let refusal = try watcher.refusal("memory.create", #"{"size":4096}"#)
-        #expect(refusal.code == -Int(EMFILE), "\(refusal)")
+        #expect(refusal.code == -Int(EMFILE) && refusal.reason == "no_descriptors", "\(refusal)")
         #expect(try watcher.call("session.objects")["objects"]?.arrayValue?.isEmpty == true)
         // Each that goes makes room for the next.
         for client in clients {

@@ -111,6 +111,6 @@ struct DeviceRulesTests {
         for name in ["new", "old"] { try client.call("device.remove", #"{"name":"\#(name)"}"#) }
         try client.call("device.add", #"{"name":"old","smmu":"t","stream_ids":[1,7],"group":"g"}"#)
         let odd = try client.refusal("device.add", #"{"name":"x","smmu":"s","stream_ids":[9],"driver":"a b"}"#)
-        #expect(odd.code == -Int(EINVAL) && odd.message.contains("driver"), "\(odd)")
+        #expect(odd.code == -Int(EINVAL) && odd.reason == "bad_format" && odd.message.contains("driver"), "\(odd)")
     }
 }

@@ -100,7 +100,7 @@ struct MemoryAndMappingTests {
              {"memory":1,"length":4096,"iova":4096}]}
             """
         )
-        #expect(error.code == -Int(EEXIST))
+        #expect(error.code == -Int(EEXIST) && error.reason == "already_mapped")
         #expect(error.details.contains(JSONValue.Member(key: "index", value: .integer(1))))
         #expect(try client.call("ioas.mappings", #"{"ioas":1}"#)["mappings"]?.arrayValue?.count == 2)
     }

@@ -112,7 +112,7 @@ struct NestedGuestTests {
              "entries":[["0x9000000000011",0],["0x30",0],["0x44",0],["0x10",0]]}
             """
         )
-        #expect(error.code == -Int(EIO))
+        #expect(error.code == -Int(EIO) && error.reason == "bad_command")
         #expect(error.details.contains(JSONValue.Member(key: "handled", value: .integer(2))))
         try client.expect(
             EINVAL, "wrong_type", "hwpt.invalidate", #"{"target":\#(viommu),"type":"other","entries":[["0x10",0]]}"#)
@@ -128,7 +128,7 @@ struct NestedGuestTests {
             let error = try client.refusal(
                 "hwpt.invalidate",
                 #"{"target":\#(viommu),"type":"arm_smmuv3","entries":[["0x10",0],[\#(bad)],["0x10",0]]}"#)
-            #expect(error.code == -Int(EIO), "\(bad)")
+            #expect(error.code == -Int(EIO) && error.reason == "bad_command", "\(bad)")
             #expect(error.details.contains(JSONValue.Member(key: "handled", value: .integer(1))), "\(bad)")
         }
         let trace = try client.call("smmu.commands", #"{"smmu":"smmu0","limit":8}"#)["commands"]?.arrayValue
@@ -168,7 +168,7 @@ struct NestedGuestTests {
             let error = try client.refusal(
                 "hwpt.alloc",
                 #"{"device":\#(device),"pt":\#(viommu),"data":{"type":"arm_smmuv3","ste":[\#(words.0),\#(words.1)]}}"#)
-            #expect(error.code == -Int(EIO), "\(error)")
+            #expect(error.code == -Int(EIO) && error.reason == "illegal_vste", "\(error)")
         }
         try client.expect(
             EINVAL, "unknown_data_type", "hwpt.alloc",

@@ -36,10 +36,10 @@ extension MethodCaller {
 
     /// Expects a refusal with this errno and reason.
     package func expect(
-        _ errno: Int32, _ reason: String?, _ method: String, _ params: String = "{}", descriptors: [Int32] = []
+        _ errno: Int32, _ reason: String, _ method: String, _ params: String = "{}", descriptors: [Int32] = []
     ) throws {
         let error = try refusal(method, params, descriptors: descriptors)
-        guard error.code == -Int(errno), reason == nil || error.reason == reason else {
+        guard error.code == -Int(errno), error.reason == reason else {
             throw Unexpected("\(method) \(params): \(error.code) \(error.reason), \(error.message)")
         }
     }
