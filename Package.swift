@@ -108,6 +108,23 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // What the running kernel does itself: iommufd and vfio.
+        .target(
+            name: "KernelIOMMU",
+            dependencies: [
+                "CLinux", "IOMMU", "IOMMUObjects", "LinuxIO",
+                .product(name: "DequeModule", package: "swift-collections"),
+            ],
+            swiftSettings: strict
+        ),
+        .testTarget(
+            name: "KernelIOMMUTests",
+            dependencies: [
+                "CLinux", "IOMMU", "IOMMUObjects", "KernelIOMMU", "KernelTestSupport", "LinuxIO", "TestSupport",
+            ],
+            swiftSettings: strict
+        ),
+
         // MARK: Service
 
         // The parser is C++; whoever reads a configuration sees plain values.
@@ -162,6 +179,13 @@ let package = Package(
 
         // MARK: For tests
 
+        // A second implementation of the kernel's side.
+        .target(
+            name: "KernelTestSupport",
+            dependencies: ["CLinux", "IOMMU", "KernelIOMMU", "LinuxIO"],
+            path: "Tests/KernelTestSupport",
+            swiftSettings: strict
+        ),
         .target(
             name: "ServiceTestSupport",
             dependencies: ["IOMMUService", "JSONRPC"],

@@ -29,7 +29,7 @@ extension ObjectContext {
     /// What iommufd looks at before it looks for the objects: 2⁶⁴ - 1 is no address and no length, and nothing wraps
     /// in the memory object; then the access.
     @inline(__always)
-    private func checkRequest(_ request: MapRequest, ioas: ObjectID) throws(IOMMUError) {
+    package func checkRequest(_ request: MapRequest, ioas: ObjectID) throws(IOMMUError) {
         guard request.access.rawValue != 0, request.length < .max, request.iova != .max,
             !request.offset.addingReportingOverflow(request.length).overflow
         else { throw badRequest(request, ioas: ioas) }
@@ -48,7 +48,20 @@ extension ObjectContext {
             ])
     }
 
-    static func noAccess(_ ioas: ObjectID) -> IOMMUError {
+    /// `EPERM` where the memory is to be written and may not be.
+    @inline(__always)
+    package func checkRights(_ memory: MemoryObject, _ request: MapRequest, ioas: ObjectID) throws(IOMMUError) {
+        guard memory.isWritable || !request.access.allowsWriting else { throw Self.notWritable(request, ioas: ioas) }
+    }
+
+    private static func notWritable(_ request: MapRequest, ioas: ObjectID) -> IOMMUError {
+        IOMMUError(
+            .EPERM, .memoryNotWritable, "memory object \(request.memory) cannot be written",
+            hint: "map it for reading, or pass a writable descriptor without F_SEAL_WRITE",
+            ["ioas": .number(UInt64(ioas)), "memory": .number(UInt64(request.memory))])
+    }
+
+    package static func noAccess(_ ioas: ObjectID) -> IOMMUError {
         IOMMUError(
             .EINVAL, .noAccess, "a mapping allows reading, writing or both",
             hint: "name one in access, or leave access out for both", ["ioas": .number(UInt64(ioas))])
@@ -60,12 +73,7 @@ extension ObjectContext {
         _ ioas: IOAS, _ hwpts: ContiguousArray<PagingHWPT>, _ memory: MemoryObject, at location: UInt64,
         _ request: MapRequest, isCharged: Bool
     ) throws(IOMMUError) -> UInt64 {
-        guard memory.isWritable || !request.access.allowsWriting else {
-            throw IOMMUError(
-                .EPERM, .memoryNotWritable, "memory object \(request.memory) cannot be written",
-                hint: "map it for reading, or pass a writable descriptor without F_SEAL_WRITE",
-                ["ioas": .number(UInt64(ioas.id)), "memory": .number(UInt64(request.memory))])
-        }
+        try checkRights(memory, request, ioas: ioas.id)
         try ioas.checkShape(iova: request.iova ?? 0, length: request.length)
         try checkRange(of: memory, id: request.memory, offset: request.offset, length: request.length)
         return try enter(
@@ -101,7 +109,8 @@ extension ObjectContext {
         return iova
     }
 
-    private func chargeMappings(_ count: Int, bytes: UInt64) throws(IOMMUError) {
+    /// Takes room for mappings that are to be made; `EDQUOT`, and nothing charged, if there is none.
+    package func chargeMappings(_ count: Int, bytes: UInt64) throws(IOMMUError) {
         guard count <= limits.mappings - mappingCount else {
             throw .overLimit(limits.mappings, of: "mappings", key: "mappings_per_session")
         }
@@ -116,7 +125,8 @@ extension ObjectContext {
         mappedBytes &+= bytes
     }
 
-    private func releaseMappings(_ count: Int, bytes: UInt64) {
+    /// Gives back what ``chargeMappings(_:bytes:)`` took.
+    package func releaseMappings(_ count: Int, bytes: UInt64) {
         mappingCount -= count
         mappedBytes &-= bytes
         account.release(UInt64(count), of: .mappings)

@@ -20,7 +20,7 @@ package final class MemoryObject {
     package var mappings = 0
     private let file: Descriptor
     /// The number of its descriptor, to use while it lives.
-    var descriptor: Int32 { file.number }
+    package var descriptor: Int32 { file.number }
     /// A mapping that loads and stores may touch; nil: go through the descriptor.
     package let pointer: UnsafeMutableRawPointer?
     /// A mapping of huge pages that only the kernel may touch on our behalf.

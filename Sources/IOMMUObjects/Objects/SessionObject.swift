@@ -11,7 +11,7 @@ package enum ObjectKind: String, Sendable {
     case veventq
 
     /// The refusal of an id that is none of this kind.
-    var unknown: Reason {
+    package var unknown: Reason {
         switch self {
         case .ioas: .unknownIOAS
         case .hwpt: .unknownHWPT
@@ -90,7 +90,8 @@ package struct ObjectTable {
         return object
     }
 
-    static func unknown(_ id: ObjectID, _ kind: ObjectKind) -> IOMMUError {
+    /// `ENOENT`: no object of that kind has the id.
+    package static func unknown(_ id: ObjectID, _ kind: ObjectKind) -> IOMMUError {
         IOMMUError(
             .ENOENT, kind.unknown, "there is no \(kind.rawValue) \(id) in this session",
             hint: "session.objects lists what there is", [kind.rawValue: .number(UInt64(id))])

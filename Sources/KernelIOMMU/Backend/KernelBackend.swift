@@ -1,0 +1,112 @@
+import IOMMU
+import IOMMUObjects
+import LinuxIO
+
+/// The IOMMUs of this machine, through `/dev/iommu` and the nodes of vfio devices.
+package final class KernelBackend: IOMMUBackend {
+    /// The node of iommufd.
+    package static let node = "/dev/iommu"
+    /// `IOMMU_OPTION_RLIMIT_MODE`: what is pinned counts for the process and not for the user.
+    private static let rlimitMode: UInt32 = 0
+
+    let calls: any KernelCalls
+    let executor: any WorkExecutor
+    let inventory: any DeviceInventory
+    /// Who has which device.
+    let holdings = Holdings()
+    /// What the kernel can do.
+    package let kernel: KernelFeatures
+    package var eventHandler: ((BackendEvent) -> Void)?
+    /// Adds to each new context what this backend does not have itself.
+    package var equipment: ((ObjectContext) -> Void)?
+    /// No devices: the object model keeps only memory objects and what is beside the kernel.
+    private lazy var registry = DeviceRegistry(host: self)
+
+    /// Looks what the kernel can do.
+    ///
+    /// - Throws: `ENODEV` without iommufd, `EPERM` if it may not be opened.
+    package init(
+        calls: any KernelCalls = LinuxKernel(), inventory: any DeviceInventory, executor: any WorkExecutor
+    ) throws(IOMMUError) {
+        (self.calls, self.inventory, self.executor) = (calls, inventory, executor)
+        kernel = KernelFeatures(of: try Self.open(calls))
+        inventory.onChange = { [unowned self] change in changed(change) }
+    }
+
+    package var kind: String { "kernel" }
+    package var features: [String] { kernel.names }
+
+    package var topology: TopologyState {
+        var topology = inventory.topology
+        for index in topology.devices.indices {
+            topology.devices[index].boundBy = holdings.owner(of: topology.devices[index].name)
+        }
+        return topology
+    }
+
+    package func makeContext(
+        id: ContextID, owner: String, account: Account, limits: ContextLimits
+    ) -> KernelContext {
+        let store = ObjectContext(registry, id: id, owner: owner, account: account, limits: limits)
+        equipment?(store)
+        return KernelContext(id: id, owner: owner, backend: self, store: store)
+    }
+
+    // MARK: The iommufd
+
+    /// An iommufd for a context.
+    func openIOMMUFD() throws(IOMMUError) -> KernelHandle {
+        let handle = try Self.open(calls)
+        // Needs CAP_SYS_RESOURCE. Without it pins count for the daemon's user, which the quotas bound in any case.
+        _ = try? handle.option(Self.rlimitMode, set: true, object: 0, value: 1)
+        return handle
+    }
+
+    private static func open(_ calls: any KernelCalls) throws(IOMMUError) -> KernelHandle {
+        do throws(SystemError) {
+            return KernelHandle(calls, KernelFile(try calls.open(node)))
+        } catch {
+            throw refusal(error)
+        }
+    }
+
+    private static func refusal(_ error: SystemError) -> IOMMUError {
+        switch Errno(rawValue: error.errno) {
+        case .EACCES, .EPERM:
+            IOMMUError(
+                .EPERM, .nodeForbidden, "the daemon may not open \(node)",
+                hint: "systemd/udev/70-iommud.rules gives the node to the group iommud", ["node": .text(node)])
+        case .ENOENT, .ENODEV, .ENXIO:
+            IOMMUError(
+                .ENODEV, .noIOMMUFD, "this kernel has no \(node)",
+                hint: "load the module iommufd (CONFIG_IOMMUFD, \(IOMMUFD.ioasAlloc.since) or newer)",
+                ["node": .text(node)])
+        case .EMFILE, .ENFILE:
+            IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left")
+        default:
+            IOMMUError(
+                .EIO, .kernelRefused, "\(node) cannot be opened: \(Errno.name(of: error.errno))",
+                ["node": .text(node), "kernel_errno": .text(Errno.name(of: error.errno))])
+        }
+    }
+
+    // MARK: Devices
+
+    static func unknownDevice(_ name: String) -> IOMMUError {
+        IOMMUError(
+            .ENODEV, .unknownDevice, "there is no device named \(name)", hint: "topology.list names them",
+            ["device": .text(name)])
+    }
+
+    private func changed(_ change: DeviceEvent) {
+        emit(BackendEvent(.device(change), context: holdings.context(of: change.name)))
+    }
+}
+
+/// What the object model under a context asks for: here no tables map its memory.
+extension KernelBackend: ObjectHost {
+    package func admit(_ memory: MemoryObject) throws(IOMMUError) -> UInt64 { 0 }
+    package func dismiss(_ memory: MemoryObject, at location: UInt64) {}
+    package func faultsAnswered() {}
+    package func emit(_ event: BackendEvent) { eventHandler?(event) }
+}

@@ -1,0 +1,110 @@
+import IOMMU
+import IOMMUObjects
+import LinuxIO
+
+/// One open `/dev/iommu`, for one session.
+///
+/// What exists in it is known here, since the kernel cannot be asked: each call is checked against that, made, and
+/// entered. Long calls are made on a worker; the service asks for nothing else of the session meanwhile.
+package final class KernelContext: IOMMUContext {
+    package let id: ContextID
+    /// What other sessions are told when this one holds something.
+    package let owner: String
+    unowned let backend: KernelBackend
+    /// What the daemon keeps itself: memory objects, SMMU models, quotas.
+    let store: ObjectContext
+    /// The iommufd id space.
+    var table = KernelObjectTable()
+    /// Of devices that were given back with a vdevice: the kernel does not free its id before the iommufd is closed.
+    var tombstones = 0
+    /// Our own mappings of memory objects, for kernels that map no files.
+    var addresses: [ObjectID: OwnMapping] = [:]
+    private var opened: KernelHandle?
+    private let counter = Counter()
+
+    init(id: ContextID, owner: String, backend: KernelBackend, store: ObjectContext) {
+        self.id = id
+        self.owner = owner
+        self.backend = backend
+        self.store = store
+        counter.context = self
+        store.add(counter)
+    }
+
+    // MARK: The iommufd
+
+    /// The iommufd, which is opened when it is first needed: most connections never do.
+    ///
+    /// - Throws: `ENODEV` without iommufd, `EPERM` if the daemon may not open it, `EMFILE`, `EDQUOT`.
+    func handle() throws(IOMMUError) -> KernelHandle {
+        if let opened { return opened }
+        try store.account.charge(1, of: .descriptors)
+        do {
+            let handle = try backend.openIOMMUFD()
+            opened = handle
+            return handle
+        } catch {
+            store.account.release(1, of: .descriptors)
+            throw error
+        }
+    }
+
+    /// Whether there is an iommufd.
+    var isOpen: Bool { opened != nil }
+
+    /// Gives the iommufd up, to be closed by the caller.
+    func takeHandle() -> KernelHandle? {
+        guard let handle = opened else { return nil }
+        opened = nil
+        store.account.release(1, of: .descriptors)
+        return handle
+    }
+
+    // MARK: Work
+
+    /// A call in three steps, of which checks come first: the kernel's part, on a worker or not, then what is known
+    /// afterwards.
+    struct Work<Output: Sendable, Value> {
+        let work: @Sendable () -> Output
+        let finish: (Output) -> Result<Value, IOMMUError>
+    }
+
+    /// Does it here and now.
+    func now<Output, Value>(_ work: Work<Output, Value>) throws(IOMMUError) -> Value {
+        try work.finish(work.work()).get()
+    }
+
+    /// Does it on a worker, after what the session has asked for before.
+    func later<Output, Value>(_ work: Work<Output, Value>) -> Answer<Value> {
+        let deferred = Deferred<Value>()
+        let finish = work.finish
+        backend.executor.perform(key: id.number, work.work) { deferred.settle(finish($0)) }
+        return .later(deferred)
+    }
+
+    // MARK: Objects
+
+    /// Takes room for one more object.
+    func charge() throws(IOMMUError) { try store.chargeObject() }
+
+    package var objectCount: Int { store.objectCount }
+
+    package func objects() -> [ObjectDescription] { table.all.map(\.description) + store.objects() }
+
+    package var mappedBytes: UInt64 { store.mappedBytes }
+
+    package var bareSMMUs: (any BareSMMUs)? { store.bareSMMUs }
+
+    func emit(_ body: BackendEvent.Body) { backend.emit(BackendEvent(body, context: id)) }
+
+    /// Counts the objects of the iommufd among those of the store, whose limit is for both.
+    private final class Counter: ContextCompanion {
+        /// It owns the store, which owns this.
+        unowned var context: KernelContext?
+
+        var objectCount: Int { context.map { $0.table.count + $0.tombstones } ?? 0 }
+        func objects() -> [ObjectDescription] { [] }
+        func release(device: Device) {}
+        func close() {}
+    }
+}

@@ -1,0 +1,63 @@
+import CLinux
+import IOMMU
+import LinuxIO
+
+/// The node of a device that a vfio driver has: `/dev/vfio/devices/vfioN`.
+package struct VFIODoor: DeviceDoor {
+    let path: String
+
+    /// - Parameter path: "/dev/vfio/devices/vfio0"
+    package init(path: String) { self.path = path }
+
+    package func bind(to iommufd: KernelHandle) throws(BindFailure) -> any BoundDevice {
+        let descriptor: Descriptor
+        do throws(SystemError) { descriptor = try iommufd.calls.open(path) } catch { throw .open(error) }
+        let file = KernelFile(descriptor)
+        var argument = clinux_vfio_device_bind_iommufd()
+        argument.iommufd = iommufd.file.number
+        do throws(KernelFailure) {
+            try iommufd.calls.perform(VFIO.bind, on: file.number, &argument)
+        } catch {
+            file.end()
+            throw .bind(error)
+        }
+        return VFIODevice(id: argument.out_devid, calls: iommufd.calls, file: file)
+    }
+}
+
+/// A bound vfio device.
+struct VFIODevice: BoundDevice {
+    private static let pasidFlag: UInt32 = 1
+
+    let id: ObjectID
+    let calls: any KernelCalls
+    let file: KernelFile
+
+    func attach(to pt: ObjectID, pasid: UInt32?, isReplacement: Bool) throws(KernelFailure) -> ObjectID {
+        var argument = clinux_vfio_device_attach_iommufd_pt()
+        argument.pt_id = pt
+        if let pasid {
+            (argument.flags, argument.pasid) = (Self.pasidFlag, pasid)
+            try calls.perform(VFIO.attachPASID, on: file.number, &argument)
+        } else {
+            try calls.perform(VFIO.attach, on: file.number, &argument)
+        }
+        return argument.pt_id
+    }
+
+    func detach(pasid: UInt32?) throws(KernelFailure) {
+        var argument = clinux_vfio_device_detach_iommufd_pt()
+        if let pasid {
+            (argument.flags, argument.pasid) = (Self.pasidFlag, pasid)
+            try calls.perform(VFIO.detachPASID, on: file.number, &argument)
+        } else {
+            try calls.perform(VFIO.detach, on: file.number, &argument)
+        }
+    }
+
+    func release() { file.end() }
+
+    func duplicate() throws(SystemError) -> Descriptor? {
+        try Descriptor(opened: clinux_duplicate(file.number), "duplicate the descriptor of a device")
+    }
+}

@@ -1,0 +1,52 @@
+import IOMMU
+import IOMMUObjects
+
+/// Questions about ranges of an IOAS.
+extension AreaMap {
+    /// The mappings that lie wholly in start...last, and the first that such a range would cut.
+    func whole(start: UInt64, last: UInt64) -> (count: Int, bytes: UInt64, cut: Area?) {
+        var (count, bytes) = (0, UInt64(0))
+        var position = first(endingAtOrAfter: start)
+        while let current = position, current.start <= last {
+            guard current.start >= start, current.last <= last else { return (count, bytes, current.area) }
+            count += 1
+            bytes &+= current.area.length
+            position = current.last == last ? nil : current.next
+        }
+        return (count, bytes, nil)
+    }
+
+    /// The mappings of start...last, cut to it; nil if a byte of it is not mapped.
+    func pieces(start: UInt64, last: UInt64) -> [Area]? {
+        var pieces: [Area] = []
+        var next = start
+        var position = first(endingAtOrAfter: start)
+        while let current = position, current.start <= next {
+            var area = current.area
+            area.offset &+= next &- area.start
+            area.start = next
+            area.last = min(area.last, last)
+            pieces.append(area)
+            guard area.last < last else { return pieces }
+            next = area.last &+ 1
+            position = current.next
+        }
+        return nil
+    }
+
+    /// At most `limit` mappings from the first that ends at or after `start`; `next` is where to go on.
+    func mappings(from start: UInt64, limit: Int) -> (mappings: [MappingDescription], next: UInt64?) {
+        var mappings: [MappingDescription] = []
+        var position = first(endingAtOrAfter: start)
+        while let current = position {
+            let area = current.area
+            guard mappings.count < limit else { return (mappings, area.start) }
+            mappings.append(
+                MappingDescription(
+                    iova: area.start, length: area.length, memory: area.memory, offset: area.offset,
+                    access: area.access))
+            position = current.next
+        }
+        return (mappings, nil)
+    }
+}
