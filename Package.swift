@@ -99,7 +99,11 @@ let package = Package(
 
         // The machine, its devices and the SMMUv3 driver.
         .target(
-            name: "EmulatedIOMMU", dependencies: ["CLinux", "IOMMU", "IOMMUObjects", "LinuxIO", "SMMUFacts", "SMMUv3"],
+            name: "EmulatedIOMMU",
+            dependencies: [
+                "CLinux", "IOMMU", "IOMMUObjects", "LinuxIO", "SMMUFacts", "SMMUv3",
+                .product(name: "DequeModule", package: "swift-collections"),
+            ],
             swiftSettings: strict
         ),
         .testTarget(

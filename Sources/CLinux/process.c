@@ -7,6 +7,7 @@
 #include <sys/fsuid.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -118,12 +119,21 @@ bool clinux_can_ptrace(void)
     return get_capabilities(data) == 0 && (data[0].effective & (1u << CAP_SYS_PTRACE)) != 0;
 }
 
+/* Every change of ids, and every capability regained, makes the kernel forget it. */
+static void keep_parent_death_signal(int signal)
+{
+    if (signal != 0)
+        prctl(PR_SET_PDEATHSIG, signal);
+}
+
 /* File system ids and capabilities belong to the thread; both are put back before returning. */
 int clinux_open_as(const char *path, int flags, uid_t uid, gid_t gid)
 {
     struct __user_cap_data_struct saved[2], reduced[2];
+    int death_signal = 0;
     if (get_capabilities(saved) != 0)
         return -errno;
+    prctl(PR_GET_PDEATHSIG, &death_signal);
     gid_t old_gid = (gid_t)setfsgid(gid);
     uid_t old_uid = (uid_t)setfsuid(uid);
     int result;
@@ -140,6 +150,7 @@ int clinux_open_as(const char *path, int flags, uid_t uid, gid_t gid)
         } else {
             result = -errno;
         }
+        keep_parent_death_signal(death_signal);
         if (result == 0) {
             result = open(path, flags | O_CLOEXEC);
             if (result < 0)
@@ -151,6 +162,7 @@ int clinux_open_as(const char *path, int flags, uid_t uid, gid_t gid)
     setfsuid(old_uid);
     setfsgid(old_gid);
     set_capabilities(saved);
+    keep_parent_death_signal(death_signal);
     return result;
 }
 
@@ -173,7 +185,10 @@ int clinux_may_read(pid_t pid)
         return -errno;
     void *head;
     size_t length;
+    int death_signal = 0;
+    prctl(PR_GET_PDEATHSIG, &death_signal);
     int result = syscall(SYS_get_robust_list, pid, &head, &length) == 0 ? 0 : -errno;
     set_capabilities(saved);
+    keep_parent_death_signal(death_signal);
     return result;
 }

@@ -1,11 +1,20 @@
 import ArgumentParser
 import BareSMMU
 import EmulatedIOMMU
+import Glibc
 import IOMMU
 import IOMMUService
 
-/// The daemon that owns the IOMMU for a machine.
+/// The program: the daemon, or one of its helpers, which are the same file.
 @main
+enum Program {
+    static func main() {
+        if CommandLine.arguments.dropFirst().elementsEqual([MemoryHelper.argument]) { exit(MemoryHelper.run()) }
+        Iommud.main()
+    }
+}
+
+/// The daemon that owns the IOMMU for a machine.
 struct Iommud: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "iommud",
@@ -57,6 +66,10 @@ private func makeBackend(
         let backend = try EmulatedBackend(
             topology: configuration.topology, executor: executor, tableSpace: UInt64(configuration.backend.tableSpace))
         backend.equipment = { SMMUModels.equip($0) }
+        var limits = MemoryHelpers.Limits()
+        limits.working = configuration.limits.workers
+        limits.stuckOfUser = configuration.limits.stuckAddressSpaces
+        backend.sva.memory = MemoryHelpers(services: executor, limits: limits)
         return backend
     }
 }

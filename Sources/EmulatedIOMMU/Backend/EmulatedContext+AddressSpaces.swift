@@ -1,3 +1,4 @@
+import Glibc
 import IOMMU
 import IOMMUObjects
 import LinuxIO
@@ -12,12 +13,14 @@ extension EmulatedContext {
     package func openMM(
         pid: Int32, by client: ClientIdentity, completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<ObjectID> {
-        open(try ProcessCandidate(pid: pid, by: client, files: backend.sva.processFiles), completion)
+        try open(.pid(pid, client), completion)
     }
 
     /// Whether a descriptor is a pidfd, of a process that lives or not.
     package func isPidfd(_ descriptor: borrowing Descriptor) -> Bool {
-        ProcessCandidate.numbers(ofPidfd: descriptor.number, backend.sva.processFiles) != nil
+        let link = backend.sva.processFiles.link(ofDescriptor: descriptor.number)
+        // Before Linux 6.9, and since. A file's path begins otherwise.
+        return link == "anon_inode:[pidfd]" || link?.hasPrefix("pidfd:") == true
     }
 
     /// `mm.open` with a pidfd.
@@ -25,7 +28,7 @@ extension EmulatedContext {
         pidfd: consuming Descriptor, by client: ClientIdentity,
         completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<ObjectID> {
-        open(try ProcessCandidate(pidfd: pidfd, by: client, files: backend.sva.processFiles), completion)
+        try open(.pidfd(pidfd, client), completion)
     }
 
     /// `mm.open` with a client's own `mem` and `maps` files.
@@ -35,27 +38,69 @@ extension EmulatedContext {
         mem: consuming Descriptor, maps: consuming Descriptor,
         completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<ObjectID> {
-        open(try ProcessCandidate(mem: mem, maps: maps, files: backend.sva.processFiles), completion)
+        try open(.files(mem: mem, maps: maps), completion)
     }
 
-    /// Has a worker look into a process first.
+    /// Has somebody look into a process first, who may have to wait for it.
     private func open(
-        _ candidate: ProcessCandidate, _ completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
-    ) -> Progress<ObjectID> {
+        _ process: consuming NamedProcess, _ completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
+    ) throws(IOMMUError) -> Progress<ObjectID> {
         let id = backend.makeAccessID()
-        pending.add(id) { completion(.failure($0)) }
-        // A key of its own: nobody else waits for this process.
-        backend.executor.perform(key: backend.sva.makeWorkKey()) {
-            candidate.examine()
-        } completion: { [weak self] examined in
-            guard let self, pending.finish(id) else { return }
-            completion(
-                examined.flatMap { opened in
-                    Result { () throws(IOMMUError) in try self.sva.open(opened) }
-                })
+        // A ticket of its own: nobody else waits for this process.
+        let ticket = backend.sva.makeTicket(of: account.uid)
+        let memory = backend.sva.memory
+        pending.add(id) { error in
+            memory.forget(ticket)
+            completion(.failure(error))
+        }
+        do throws(IOMMUError) {
+            try memory.open(process, for: ticket) { [weak self] opened in
+                guard let self, pending.isPending(id) else { return }
+                switch opened {
+                case .success(let opened): self.identify(opened, ticket, answers: [:], id, completion)
+                case .failure(let error):
+                    pending.finish(id)
+                    completion(.failure(error))
+                }
+            }
+        } catch {
+            pending.finish(id)
+            throw error
         }
         return .pending(id)
     }
+
+    /// Finds out whether an opened process has an address space that is known already, and takes it.
+    ///
+    /// - Parameter answers: what kcmp(KCMP_VM) has said of the process and others.
+    private func identify(
+        _ opened: OpenedProcess, _ ticket: ForeignTicket, answers: [Int32: Int32], _ id: AccessID,
+        _ completion: @escaping (Result<ObjectID, IOMMUError>) -> Void
+    ) {
+        let unknown = backend.sva.comparable(with: opened).subtracting(answers.keys).sorted().prefix(
+            Self.comparedAtOnce)
+        guard let pid = opened.pid, !unknown.isEmpty else {
+            pending.finish(id)
+            return completion(
+                Result { () throws(IOMMUError) in
+                    try self.sva.open(opened) { answers[$1] ?? -Glibc.EPERM }
+                })
+        }
+        backend.sva.memory.compare(pid, with: Array(unknown), for: ticket) { [weak self] result in
+            guard let self, pending.isPending(id) else { return }
+            switch result {
+            case .success(let said):
+                let answers = answers.merging(zip(unknown, said)) { $1 }
+                self.identify(opened, ticket, answers: answers, id, completion)
+            case .failure(let error):
+                pending.finish(id)
+                completion(.failure(error))
+            }
+        }
+    }
+
+    /// Processes that the kernel is asked about in one go.
+    private static let comparedAtOnce = 64
 
     /// As ``openMM(pid:by:completion:)``, waiting for the process.
     package func openMM(pid: Int32, by client: ClientIdentity) throws(IOMMUError) -> ObjectID {

@@ -54,7 +54,7 @@ extension EmulatedContext {
         if let pasid, pasid >= 1 << 20 {
             throw IOMMUError(.EINVAL, .badPASID, "a PASID has 20 bits", ["pasid": .number(UInt64(pasid))])
         }
-        if let pasid { _ = device.sharers[pasid]?.probe() }
+        if let pasid, let space = device.sharers[pasid], space.probe() { try space.checkAnswers() }
         let master = device.master
         let isQuiesced = { master.attachment(pasid: pasid).svaDomain?.isLive == false }
         let access = DeviceAccess(

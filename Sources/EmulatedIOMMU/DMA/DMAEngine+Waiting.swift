@@ -37,6 +37,16 @@ extension DMAEngine {
         places.waiting.filter { $0.streamID == streamID } + (groupless[streamID] ?? [])
     }
 
+    /// Says why the fault that an access waits for is about to be refused, where the process has no say in it.
+    func explain(_ tag: DriverFault.Tag, _ error: IOMMUError) {
+        switch tag {
+        case .stall(let streamID, let tag):
+            stalled[StallKey(streamID: streamID, tag: tag)]?.access.cause = error
+        case .pri(let streamID, _, let group):
+            requested[RequestKey(streamID: streamID, index: group)]?.cause = error
+        }
+    }
+
     // MARK: Page requests
 
     /// Asks for a page, as soon as the device has a page request group left.

@@ -205,6 +205,7 @@ package final class DMAEngine: SMMUDelegate {
         case .moved(let bytes, let checksum): proceed(access, after: piece, bytes: bytes, checksum: checksum)
         // The tables were out of date; they are not any more. The access meets the fault that it has to meet.
         case .stale: ready.append(access)
+        case .failed(let error): access.fail(error)
         // The page's fault says why, if it does not resolve.
         case .unreachable(let address) where access.unreachable != address:
             access.unreachable = address
@@ -239,7 +240,7 @@ package final class DMAEngine: SMMUDelegate {
             settled.append((waiting.access, .success(readAsZero(waiting.access.operation))))
         case .terminate(abort: true):
             let error =
-                ending(waiting.access, at: waiting.address)
+                waiting.access.cause ?? ending(waiting.access, at: waiting.address)
                 ?? FaultDescription(waiting.record, address: waiting.address).error
             settled.append((waiting.access, .failure(error)))
         }
@@ -260,7 +261,7 @@ package final class DMAEngine: SMMUDelegate {
         case .Success: ready.append(access)
         case .InvalidRequest, .ResponseFailure:
             let error =
-                ending(access, at: nil)
+                access.cause ?? ending(access, at: nil)
                 ?? IOMMUError(
                     .EFAULT, .pageRequestFailed, "the page request of the access was answered with a refusal")
             settled.append((access, .failure(error)))

@@ -1,3 +1,5 @@
+import IOMMU
+
 /// Starts transfers of process memory for the DMA engines.
 package protocol ProcessTransferring: AnyObject {
     /// Moves one piece within the address space whose pages appear at a physical address.
@@ -25,4 +27,6 @@ package enum TransferEnd: Sendable {
     case stale
     /// The page cannot be had although the process permits it.
     case unreachable(UInt64)
+    /// Nobody moves it.
+    case failed(IOMMUError)
 }

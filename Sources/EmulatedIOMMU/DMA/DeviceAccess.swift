@@ -70,6 +70,8 @@ package final class DeviceAccess {
     var attempts = 0
     /// Where a page could not be had the last time.
     var unreachable: UInt64?
+    /// Why the fault that it waits for is refused, if it is not what the process permits.
+    var cause: IOMMUError?
     /// Its place in line while it waits for one among the stalls.
     var ticket: UInt64?
     /// Set while a worker moves data, so that it can be stopped between two chunks.

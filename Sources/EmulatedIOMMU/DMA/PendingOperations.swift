@@ -7,6 +7,9 @@ final class PendingOperations {
     /// - Parameter end: ends the operation with an error; called at most once.
     func add(_ id: AccessID, end: @escaping (IOMMUError) -> Void) { endings[id] = end }
 
+    /// Nobody has ended the operation, nor has it by itself.
+    func isPending(_ id: AccessID) -> Bool { endings[id] != nil }
+
     /// The operation has ended by itself.
     ///
     /// - Returns: false if somebody has ended it before.

@@ -6,6 +6,8 @@ import SMMUv3
 package protocol PageFaultHandler: AnyObject {
     /// Whether the address space behind the PASID still lives; looked up now.
     func probe() -> Bool
+    /// - Throws: why accesses to it are not even tried: `EBUSY`, `EDQUOT`.
+    func checkAnswers() throws(IOMMUError)
     /// The handler answers through `device.driver.respond(to:success:)`, now or later, exactly once per last fault.
     func handle(_ fault: DriverFault, from device: EmulatedDevice)
 }

@@ -16,8 +16,11 @@ package final class AddressSpace {
     /// One of its processes when it was opened; nil if unknown or synthetic. Only for people: pids are used again.
     package let pid: Int32?
     let layout: ProcessLayout
-    /// Work on this address space is done in order; other address spaces do not wait for it.
-    let workKey: UInt64
+    /// Work on this address space is done in order; other address spaces do not wait for it. It counts for the user who
+    /// opened it.
+    let ticket: ForeignTicket
+    /// Somebody is looking whether it still lives.
+    private var isBeingProbed = false
     package private(set) var isLive = true
     /// The same on every device; nil while nothing is bound.
     package internal(set) var pasid: UInt32?
@@ -36,18 +39,18 @@ package final class AddressSpace {
     /// Bytes of one area that are in the tables from the beginning; what lies beyond is filled on fault.
     private static let populatedAtOnce: UInt64 = 64 << 20
 
-    init(manager: SVAManager, synthetic: SyntheticMemory, workKey: UInt64) {
+    init(manager: SVAManager, synthetic: SyntheticMemory, ticket: ForeignTicket) {
         self.manager = manager
         backing = .synthetic(synthetic)
         (pid, layout) = (nil, ProcessLayout())
-        self.workKey = workKey
+        self.ticket = ticket
     }
 
-    init(manager: SVAManager, opened: OpenedProcess, workKey: UInt64) {
+    init(manager: SVAManager, opened: OpenedProcess, ticket: ForeignTicket) {
         self.manager = manager
         backing = .process(opened.memory)
         (pid, layout) = (opened.pid, opened.layout)
-        self.workKey = workKey
+        self.ticket = ticket
     }
 
     /// File descriptors that hold it: `mem` and `maps` of a process.
@@ -69,11 +72,23 @@ package final class AddressSpace {
 
     // MARK: End
 
-    /// Looks whether the processes are still there; a process that has gone ends the address space.
+    /// Looks whether the processes are still there; a process that has gone ends the address space. Where nothing but
+    /// waiting could tell, what was heard last counts, and somebody is sent to look.
     @discardableResult
     package func probe() -> Bool {
-        if isLive, let process, !process.isAlive { exit() }
+        guard isLive, let process, !isBeingProbed else { return isLive }
+        let isAsked = manager.memory.probe(process, for: ticket) { [weak self] isAlive in
+            guard let self else { return }
+            isBeingProbed = false
+            if !isAlive { exit() }
+        }
+        if isAsked { isBeingProbed = true } else if !process.isAlive { exit() }
         return isLive
+    }
+
+    /// - Throws: `EBUSY` while an access to it does not end, `EDQUOT` while too many of its user do not.
+    package func checkAnswers() throws(IOMMUError) {
+        if !isSynthetic, let refusal = manager.memory.refusal(for: ticket) { throw refusal }
     }
 
     /// The address space has ended: devices are stopped quietly, and everything that is bound stays so until it is
@@ -89,6 +104,7 @@ package final class AddressSpace {
 
     /// Nothing uses it any more.
     func dispose() {
+        if !isSynthetic { manager.memory.forget(ticket) }
         for window in windows.values { manager.windows.release(window) }
         windows = [:]
         if case .synthetic(let memory) = backing { memory.removeAll() }
@@ -225,9 +241,7 @@ extension AddressSpace: PageFaultHandler {
     ) {
         pendingFaults.append(PendingFault(driver: device.driver, tag: fault.tag))
         let address = fault.address
-        manager.executor.perform(key: workKey) { () -> Result<ProcessArea, ProcessMemory.Failure> in
-            memory.touch(address, write: isWrite)
-        } completion: { [weak self] result in
+        manager.memory.touch(address, write: isWrite, in: memory, for: ticket) { [weak self] result in
             guard let self else { return }
             switch result {
             case .success(let area):
@@ -239,10 +253,13 @@ extension AddressSpace: PageFaultHandler {
                             access: area.isWritable && memory.isWritable ? [.read, .write] : .read)
                     } == true
                 self.answer(fault, of: device, success: isFilled)
-            case .failure(.gone):
+            case .failure(.memory(.gone)):
                 self.exit()
                 device.smmu.engine.pump()
-            case .failure:
+            case .failure(.memory):
+                self.answer(fault, of: device, success: false)
+            case .failure(.refused(let error)):
+                device.smmu.engine.explain(fault.tag, error)
                 self.answer(fault, of: device, success: false)
             }
         }

@@ -38,6 +38,9 @@ struct MapsFile {
         }
     }
 
+    /// Whether an area of that name has no file behind it.
+    static func isAnonymous(_ name: ArraySlice<UInt8>) -> Bool { name.isEmpty || name.first == UInt8(ascii: "[") }
+
     func area(at address: UInt64, orNext: Bool) throws(ProcessMemory.Failure) -> ProcessArea? {
         var found: ProcessArea?
         try forEach { area, _ in

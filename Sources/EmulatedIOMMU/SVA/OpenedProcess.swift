@@ -2,7 +2,7 @@ import IOMMU
 import LinuxIO
 
 /// The address space of a process, opened and known to be what it was asked for.
-struct OpenedProcess: Sendable {
+package struct OpenedProcess: Sendable {
     let memory: ProcessMemory
     /// nil if it belongs to another pid namespace.
     let pid: Int32?
@@ -11,18 +11,23 @@ struct OpenedProcess: Sendable {
 
     /// Whether an address space of processes opened earlier, which still lives and has the same layout, is this one. In
     /// doubt it is not; nor if one was opened for reading only, since what the one may do the other may not.
-    func isSame(as space: AddressSpace) -> Bool {
+    ///
+    /// - Parameter compare: kcmp(KCMP_VM)
+    func isSame(as space: AddressSpace, compare: (Int32, Int32) -> Int32) -> Bool {
         guard let first = space.process, memory.isWritable == first.isWritable else { return false }
-        return shares(with: first, of: space.pid) || space.sharers.contains { shares(with: $0.memory, of: $0.pid) }
+        return shares(with: first, of: space.pid, compare)
+            || space.sharers.contains { shares(with: $0.memory, of: $0.pid, compare) }
     }
 
-    private func shares(with otherMemory: ProcessMemory, of otherPID: Int32?) -> Bool {
+    private func shares(
+        with otherMemory: ProcessMemory, of otherPID: Int32?, _ compare: (Int32, Int32) -> Int32
+    ) -> Bool {
         guard let identity = memory.identity else { return false }
         // The same file of the same procfs is the same process, also where its number says nothing to the daemon. A
         // process that was given the number of another has a file of its own.
         if identity == otherMemory.identity { return pid == nil || otherPID == nil || pid == otherPID }
         guard let pid, let otherPID, pid != otherPID else { return false }
-        let comparison = files.compareMM(pid, otherPID)
+        let comparison = compare(pid, otherPID)
         // Not permitted to ask: threads of one process share, others are taken not to.
         guard comparison == 0 || (comparison < 0 && files.facts("/proc/\(pid)/task/\(otherPID)") != nil) else {
             return false
@@ -38,7 +43,7 @@ struct OpenedProcess: Sendable {
 ///
 /// Making one asks the kernel for permission and never waits for the process. ``examine()`` looks into the address
 /// space, which can take as long as the process wants: that is work for a worker.
-struct ProcessCandidate: Sendable {
+package struct ProcessCandidate: Sendable {
     let memory: ProcessMemory
     let pid: Int32?
     /// Who asked for a process by its number; nil for a process's own files.

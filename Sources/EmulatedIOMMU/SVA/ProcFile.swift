@@ -4,8 +4,11 @@ import LinuxIO
 /// Small text files of procfs.
 enum ProcFile {
     /// The content, at most 64 KiB of it; nil if it cannot be read.
-    static func read(_ path: String) -> String? {
-        guard let file = try? Descriptor(opening: path, O_RDONLY) else { return nil }
+    static func read(_ path: String) -> String? { try? content(path) }
+
+    /// The content, at most 64 KiB of it. - Throws: the errno of open(2).
+    static func content(_ path: String) throws(SystemError) -> String {
+        let file = try Descriptor(opening: path, O_RDONLY)
         var content: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 8192)
         while content.count < 64 << 10 {

@@ -34,7 +34,7 @@ extension ProcessCandidate {
 
     /// What the kernel says that a descriptor stands for; nil if it is no pidfd.
     static func numbers(ofPidfd descriptor: Int32, _ files: any ProcessFiles) -> [Substring]? {
-        files.read("/proc/self/fdinfo/\(descriptor)").flatMap { ProcFile.values(of: "Pid", in: $0) }
+        (try? files.read("/proc/self/fdinfo/\(descriptor)")).flatMap { ProcFile.values(of: "Pid", in: $0) }
     }
 
     static func pid(ofPidfd descriptor: Int32, _ files: any ProcessFiles) throws(IOMMUError) -> Int32 {
@@ -66,6 +66,8 @@ extension ProcessCandidate {
         "let the process send its own /proc/self/mem and /proc/self/maps: that needs no privilege"
     }
 
+    static var noDescriptors: IOMMUError { IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left") }
+
     static var noProcess: IOMMUError {
         IOMMUError(.ESRCH, .noSuchProcess, "there is no such process, or it has already exited")
     }
@@ -74,8 +76,13 @@ extension ProcessCandidate {
     static func checkOwner(
         of pid: Int32, _ client: ClientIdentity, _ files: any ProcessFiles
     ) throws(IOMMUError) {
-        guard let status = files.read("/proc/\(pid)/status"),
-            let uids = ProcFile.values(of: "Uid", in: status), let gids = ProcFile.values(of: "Gid", in: status)
+        let status: String
+        do throws(SystemError) {
+            status = try files.read("/proc/\(pid)/status")
+        } catch {
+            throw error.isLackOfDescriptors ? noDescriptors : files.exists(pid) ? hidden : noProcess
+        }
+        guard let uids = ProcFile.values(of: "Uid", in: status), let gids = ProcFile.values(of: "Gid", in: status)
         else { throw files.exists(pid) ? hidden : noProcess }
         guard uids.count >= 3, gids.count >= 3, uids.prefix(3).allSatisfy({ UInt32($0) == client.uid }),
             gids.prefix(3).allSatisfy({ UInt32($0) == client.gid })
@@ -184,10 +191,10 @@ extension ProcessCandidate {
 
     private static func refusal(_ code: Int32, _ files: any ProcessFiles) -> IOMMUError {
         guard code == Glibc.EACCES || code == Glibc.EPERM else {
-            return code == Glibc.EMFILE || code == Glibc.ENFILE
-                ? IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left") : noProcess
+            return SystemError(errno: code, "open").isLackOfDescriptors ? noDescriptors : noProcess
         }
-        let scope = files.read("/proc/sys/kernel/yama/ptrace_scope").flatMap { Int($0.prefix { $0.isNumber }) } ?? 0
+        let setting = try? files.read("/proc/sys/kernel/yama/ptrace_scope")
+        let scope = setting.flatMap { Int($0.prefix { $0.isNumber }) } ?? 0
         if scope > 0 {
             return IOMMUError(
                 .EPERM, .yamaPtraceScope,
@@ -206,4 +213,9 @@ extension ProcessCandidate {
             hint: "give the daemon CAP_DAC_OVERRIDE besides CAP_SYS_PTRACE, or \(grant)"
         )
     }
+}
+
+extension SystemError {
+    /// The process or the system has no descriptor left: EMFILE, ENFILE.
+    var isLackOfDescriptors: Bool { errno == Glibc.EMFILE || errno == Glibc.ENFILE }
 }

@@ -15,8 +15,8 @@ package protocol ProcessFiles: Sendable {
     ///
     /// - Throws: the errno of open(2); `ENOTSUP` if the daemon cannot take the client's ids.
     func open(_ path: String, _ flags: Int32, as client: ClientIdentity) throws(SystemError) -> Descriptor
-    /// A small text file; nil if it cannot be read.
-    func read(_ path: String) -> String?
+    /// A small text file. - Throws: the errno of open(2).
+    func read(_ path: String) throws(SystemError) -> String
     /// stat(2); nil if there is no such file, or it is hidden.
     func facts(_ path: String) -> ProcessFileFacts?
 
@@ -76,7 +76,7 @@ struct KernelProcessFiles: ProcessFiles {
         try Descriptor(opened: clinux_open_as(path, flags, client.uid, client.gid), "open \(path)")
     }
 
-    func read(_ path: String) -> String? { ProcFile.read(path) }
+    func read(_ path: String) throws(SystemError) -> String { try ProcFile.content(path) }
 
     func facts(_ path: String) -> ProcessFileFacts? {
         var status = stat()

@@ -15,8 +15,9 @@ package struct ProcessArea: Sendable, Equatable {
 /// The kernel keeps the mm as long as `mem` is open: after exit or exec every access fails, and a recycled pid is never
 /// confused. `mem` ignores the permissions of VMAs, so each access is checked against `maps` first. Any thread may use
 /// it; calls other than ``isAlive`` can block for as long as the process's pages take to come.
-final class ProcessMemory: Sendable {
-    enum Failure: Error, Equatable {
+package final class ProcessMemory: Sendable {
+    /// Why bytes of a process cannot be had.
+    package enum Failure: Error, Equatable {
         /// The address space has ended.
         case gone
         /// No area permits the access at this address.
@@ -25,17 +26,25 @@ final class ProcessMemory: Sendable {
         case unreachable(UInt64)
     }
 
+    /// What is known of the two files for as long as they are open.
+    struct Facts: Sendable, Equatable {
+        /// Which file `mem` is: another one for every process, as long as it is open.
+        var identity: ProcessFileFacts.Identity?
+        /// The `mem` file was opened for writing.
+        var isWritable: Bool
+        /// The kernel answers PROCMAP_QUERY.
+        var hasQuery: Bool
+    }
+
     private let mem: Descriptor
     private let maps: Descriptor
     private let files: any ProcessFiles
-    /// Which file `mem` is: another one for every process, as long as it is open.
-    let identity: ProcessFileFacts.Identity?
-    /// The `mem` file was opened for writing.
-    let isWritable: Bool
+    let facts: Facts
     /// The kernel said what the files are.
     let isKnown: Bool
-    /// The kernel answers PROCMAP_QUERY.
-    let hasQuery: Bool
+    var identity: ProcessFileFacts.Identity? { facts.identity }
+    var isWritable: Bool { facts.isWritable }
+    var hasQuery: Bool { facts.hasQuery }
 
     init(
         mem: consuming Descriptor, maps: consuming Descriptor, files: any ProcessFiles = KernelProcessFiles(),
@@ -46,11 +55,25 @@ final class ProcessMemory: Sendable {
         self.maps = maps
         self.files = files
         let mode = files.accessMode(ofDescriptor: memNumber)
-        identity = files.facts(ofDescriptor: memNumber)?.identity
-        isWritable = mode == O_RDWR
+        let identity = files.facts(ofDescriptor: memNumber)?.identity
+        facts = Facts(
+            identity: identity, isWritable: mode == O_RDWR,
+            hasQuery: !parsesMaps && files.area(maps: mapsNumber, at: 0).errno != Glibc.ENOTTY)
         isKnown = mode != nil && identity != nil
-        hasQuery = !parsesMaps && files.area(maps: mapsNumber, at: 0).errno != Glibc.ENOTTY
     }
+
+    /// Of files that somebody has looked at: asks nothing.
+    init(
+        mem: consuming Descriptor, maps: consuming Descriptor, _ facts: Facts,
+        files: any ProcessFiles = KernelProcessFiles()
+    ) {
+        self.mem = mem
+        self.maps = maps
+        (self.files, self.facts, isKnown) = (files, facts, true)
+    }
+
+    /// `mem` and `maps`, to use while it lives.
+    var descriptors: [Int32] { [mem.number, maps.number] }
 
     /// Whether any process still uses the address space.
     var isAlive: Bool {
@@ -85,10 +108,11 @@ final class ProcessMemory: Sendable {
         }
     }
 
+    /// The first that can be read without touching a file, whose pages may never come.
     func firstReadableArea() throws(Failure) -> ProcessArea? {
         var found: ProcessArea?
-        try MapsFile(descriptor: maps.number, files: files).forEach { area, _ in
-            if area.isReadable { found = area }
+        try MapsFile(descriptor: maps.number, files: files).forEach { area, name in
+            if area.isReadable, MapsFile.isAnonymous(name) { found = area }
             return found == nil
         }
         return found
@@ -151,10 +175,14 @@ final class ProcessMemory: Sendable {
             let start = max(stack.start, layout.stackEnd &- min(layout.stackEnd, searched)) & ~7
             var words = [UInt64](repeating: 0, count: Int((layout.stackEnd &- start) / 8))
             try read(start, words: &words)
-            guard let address = Self.randomBytes(in: words, vdso: layout.vdso) else { continue }
+            // It is the process that says where they are: nothing but its stack is read for its sake.
+            guard let address = Self.randomBytes(in: words, vdso: layout.vdso), address >= stack.start,
+                address < stack.end, stack.end &- address >= 16
+            else { continue }
             var random: [UInt64] = [0, 0]
             try read(address, words: &random)
-            return random.hashValue
+            // The same in whatever process it is asked: no Hasher.
+            return Int(truncatingIfNeeded: random[0] ^ (random[1] &* 0x9e37_79b9_7f4a_7c15))
         }
         return 0
     }

@@ -4,7 +4,9 @@ import SMMUv3
 
 /// Shared virtual addressing of the whole machine: the address spaces, their PASIDs, and the CPUs' ASIDs.
 package final class SVAManager {
-    let executor: any WorkExecutor
+    /// Touches memory of processes: by the executor, unless somebody better is named.
+    package lazy var memory: any ForeignMemory = WorkerMemory(executor: executor, manager: self)
+    private let executor: any WorkExecutor
     let windows: ProcessWindows
     /// One PASID per address space, the same on every device. A test replaces it to inject exhaustion.
     package var pasids: any TagSource = TagAllocator(kind: .pasid, bits: 20)
@@ -45,22 +47,34 @@ package final class SVAManager {
     // MARK: Address spaces
 
     func makeSynthetic() -> AddressSpace {
-        register(AddressSpace(manager: self, synthetic: SyntheticMemory(), workKey: makeWorkKey()))
+        register(AddressSpace(manager: self, synthetic: SyntheticMemory(), ticket: makeTicket(of: 0)))
     }
 
     /// The address space that an opened process has; one that is known already if the kernel says it is the same.
-    func space(of opened: OpenedProcess) -> AddressSpace {
-        for candidate in processes[opened.layout] ?? [] where candidate.probe() && opened.isSame(as: candidate) {
+    ///
+    /// - Parameters:
+    ///   - uid: whose it is if it is a new one.
+    ///   - compare: kcmp(KCMP_VM)
+    func space(of opened: OpenedProcess, for uid: UInt32, compare: (Int32, Int32) -> Int32) -> AddressSpace {
+        for candidate in processes[opened.layout] ?? []
+        where candidate.probe() && opened.isSame(as: candidate, compare: compare) {
             return candidate
         }
-        let space = register(AddressSpace(manager: self, opened: opened, workKey: makeWorkKey()))
+        let space = register(AddressSpace(manager: self, opened: opened, ticket: makeTicket(of: uid)))
         processes[opened.layout, default: []].append(space)
         return space
     }
 
-    func makeWorkKey() -> UInt64 {
+    /// Processes of which the kernel has to say whether an opened one shares their address space.
+    func comparable(with opened: OpenedProcess) -> Set<Int32> {
+        guard let pid = opened.pid else { return [] }
+        let spaces = (processes[opened.layout] ?? []).filter(\.isLive)
+        return Set(spaces.flatMap { [$0.pid] + $0.sharers.map(\.pid) }.compactMap { $0 }).subtracting([pid])
+    }
+
+    func makeTicket(of uid: UInt32) -> ForeignTicket {
         nextWorkKey &+= 1
-        return nextWorkKey
+        return ForeignTicket(key: nextWorkKey, uid: uid)
     }
 
     private func register(_ space: AddressSpace) -> AddressSpace {
@@ -83,8 +97,8 @@ package final class SVAManager {
     /// ``probeInterval`` nanoseconds at the latest.
     package var needsProbing: Bool { all.values.contains { $0.isLive && !$0.isSynthetic } }
 
-    /// Looks which processes have ended their address spaces by exit or exec. Never blocks: the probe takes no lock of
-    /// the process. The owner's timer calls it twice in ``probeInterval``.
+    /// Looks which processes have ended their address spaces by exit or exec, or has somebody look: the owner's timer
+    /// calls it twice in ``probeInterval``.
     package func probeAddressSpaces() {
         for space in all.values where !space.isSynthetic { space.probe() }
     }
@@ -121,26 +135,23 @@ extension SVAManager: ProcessTransferring {
         guard let space = windows.space(at: physicalAddress), space.isLive, let memory = space.process else {
             return nil
         }
-        let transfer = ProcessTransfer()
-        executor.perform(key: space.workKey) {
-            transfer.run(piece, in: memory, previous: previous)
-        } completion: { [weak self] result in
+        return self.memory.move(piece, previous: previous, in: memory, for: space.ticket) { [weak self] result in
             switch result {
             case .success(let moved): completion(.moved(bytes: moved.bytes, checksum: moved.checksum))
-            case .failure(.unreachable(let address)):
+            case .failure(.refused(let error)): completion(.failed(error))
+            case .failure(.memory(.unreachable(let address))):
                 // As if it had never been present: the next attempt faults on it.
                 if self != nil, let page = AddressRange(start: address & ~0xfff, length: 4096) { space.zap(page) }
                 completion(.unreachable(address))
-            case .failure(.gone):
+            case .failure(.memory(.gone)):
                 space.exit()
                 completion(.stale)
-            case .failure(.denied(let address)):
+            case .failure(.memory(.denied(let address))):
                 // The whole window: what changed there probably changed around it too.
                 let start = address & ~(ProcessWindows.size - 1)
                 if self != nil, let range = AddressRange(start: start, length: ProcessWindows.size) { space.zap(range) }
                 completion(.stale)
             }
         }
-        return transfer
     }
 }

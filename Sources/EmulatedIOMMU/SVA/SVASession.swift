@@ -40,8 +40,12 @@ package final class SVASession {
         return handle
     }
 
-    func open(_ opened: OpenedProcess) throws(IOMMUError) -> ObjectID {
-        let id = try name(manager.space(of: opened))
+    /// - Parameter compare: kcmp(KCMP_VM); nil: the kernel is asked now.
+    func open(
+        _ opened: OpenedProcess, compare: ((Int32, Int32) -> Int32)? = nil
+    ) throws(IOMMUError) -> ObjectID {
+        let compare = compare ?? opened.files.compareMM
+        let id = try name(manager.space(of: opened, for: context.account.uid, compare: compare))
         mms[id]?.remember(opened)
         return id
     }

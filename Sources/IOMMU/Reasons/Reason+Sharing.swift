@@ -31,12 +31,21 @@ extension Reason {
 
     // MARK: Address spaces
 
+    /// An access to the address space waits for a page that does not come.
+    package static let addressSpaceStuck = Reason("address_space_stuck")
     /// The address space is bound to a device.
     package static let mmBound = Reason("mm_bound")
     /// Only the process itself changes its address space.
     package static let mmOfProcess = Reason("mm_of_process")
     /// The range meets an area that is mapped.
     package static let vaInUse = Reason("va_in_use")
+
+    // MARK: Helpers
+
+    /// The helper that worked in the process's memory has ended.
+    package static let memoryHelperLost = Reason("memory_helper_lost")
+    /// No helper can be had.
+    package static let noMemoryHelper = Reason("no_memory_helper")
 
     // MARK: Bonds
 

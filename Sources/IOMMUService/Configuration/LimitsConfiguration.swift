@@ -60,8 +60,10 @@ package struct LimitsConfiguration: Sendable, Equatable {
 
     // MARK: The daemon
 
-    /// Threads for work that may block.
+    /// Threads for work that may block, and helper processes at work in the memory of others at one time.
     package var workers = 4
+    /// Address spaces of one user whose pages do not come.
+    package var stuckAddressSpaces = 4
 
     /// The defaults.
     package init() {}
@@ -140,6 +142,7 @@ extension LimitsConfiguration {
         Key("memory_object_bytes", \.memoryObjectBytes, 4096...Int.max, unit: .bytes),
         Key("transfer_bytes", \.transferBytes, 4096...largestTransferBytes, unit: .bytes),
         Key("workers", \.workers, 1...256, isLive: false),
+        Key("stuck_address_spaces", \.stuckAddressSpaces, 1...256, isLive: false),
     ]
 
     init(_ section: inout ConfigurationSection) throws(ConfigurationError) {

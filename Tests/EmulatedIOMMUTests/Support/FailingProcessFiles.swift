@@ -135,7 +135,7 @@ final class FailingProcessFiles: ProcessFiles {
         }
     }
 
-    func read(_ path: String) -> String? { answer("read", refused: nil, path, base.read) }
+    func read(_ path: String) throws(SystemError) -> String { try base.read(try answer("read", path)) }
     func facts(_ path: String) -> ProcessFileFacts? { answer("stat", refused: nil, path, base.facts) }
 
     func facts(ofDescriptor descriptor: Int32) -> ProcessFileFacts? {
@@ -220,9 +220,11 @@ final class UnprivilegedProcessFiles: ProcessFiles {
 
     var mayTrace: Bool { has(.ptrace) }
 
-    func read(_ path: String) -> String? {
-        if path.hasSuffix("/ptrace_scope") { return scope.map { "\($0)\n" } }
-        return path.hasPrefix("/proc/self/") || has(.status) ? kernel.read(path) : nil
+    func read(_ path: String) throws(SystemError) -> String {
+        let isScope = path.hasSuffix("/ptrace_scope")
+        if isScope, let scope { return "\(scope)\n" }
+        guard !isScope, path.hasPrefix("/proc/self/") || has(.status) else { throw SystemError(errno: ENOENT, "read") }
+        return try kernel.read(path)
     }
 
     func facts(_ path: String) -> ProcessFileFacts? { kernel.facts(path) }

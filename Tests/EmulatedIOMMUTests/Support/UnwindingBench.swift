@@ -66,7 +66,7 @@ final class UnwindingBench {
         for (id, memory) in context.memories.all { lines.append("memory \(id) used \(memory.mappings)") }
         for object in context.table.all { lines += describe(object) }
         for device in backend.devices { lines += describe(device, withAddresses) }
-        for space in backend.sva.all.values.sorted(by: { $0.workKey < $1.workKey }) {
+        for space in backend.sva.all.values.sorted(by: { $0.ticket.key < $1.ticket.key }) {
             lines.append(
                 "space \(space.pasid ?? 0) \(space.cpuASID ?? 0) \(space.views.count) \(space.attachments.count)")
             for view in space.views {

@@ -2,7 +2,8 @@
 extension Refusals {
     /// Any access, however it is asked for.
     static let access = Refusals(
-        room,
+        room, helper,
+        Refusals(.EBUSY, .addressSpaceStuck, "An access to the address space waits for a page that does not come."),
         Refusals(.EINVAL, .badLength, "The length is 0, or larger than one access may be."),
         Refusals(.EOVERFLOW, .addressOverflow, "The range goes beyond the last address."),
         Refusals(.EFAULT, .fTranslation, "Nothing is mapped there: `data.event`."),

@@ -3,9 +3,15 @@ extension Refusals {
     static let mmExited = Refusals(.ESRCH, .mmExited, "The address space has ended.")
     static let mmOfProcess = Refusals(.EINVAL, .mmOfProcess, "Only the process itself changes its address space.")
 
+    /// What works in the memory of processes is not to be had.
+    static let helper = Refusals(
+        Refusals(
+            .EIO, .memoryHelperLost, "The helper that worked in the process's memory ended before it was through."),
+        Refusals(.EAGAIN, .noMemoryHelper, "No helper can be had that works in the memory of processes."))
+
     /// A process, by pid or descriptors.
     static let process = Refusals(
-        room, mmExited, descriptors,
+        helper, room, mmExited, descriptors,
         Refusals(.ESRCH, .noSuchProcess, "There is no such process any more."),
         Refusals(.EINVAL, .pidAndDescriptors, "A pid and descriptors came together."),
         Refusals(.EINVAL, .notMemAndMaps, "The two descriptors are not the mem and maps files of one process."),
