@@ -2,6 +2,7 @@ import CLinux
 import Foundation
 import JSONRPC
 import LinuxIO
+import TestSupport
 import Testing
 
 /// A descriptor that a client passes is closed once, whatever comes of the call.

@@ -1,5 +1,6 @@
 import Foundation
 import JSONRPC
+import TestSupport
 import Testing
 
 /// What a device may be, said by a configuration file and by `device.add`: the same rules, the same words.

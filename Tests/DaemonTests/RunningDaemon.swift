@@ -1,6 +1,7 @@
 import Foundation
 import JSONRPC
 import ServiceTestSupport
+import TestSupport
 import Testing
 
 /// A daemon of the built product on a socket of its own, ready to answer.

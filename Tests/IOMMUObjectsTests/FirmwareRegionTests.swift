@@ -1,4 +1,5 @@
 import IOMMU
+import TestSupport
 import Testing
 
 @testable import IOMMUObjects

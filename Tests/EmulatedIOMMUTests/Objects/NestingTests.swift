@@ -1,5 +1,6 @@
 import IOMMU
 import SMMUv3
+import TestSupport
 import Testing
 
 @testable import EmulatedIOMMU

@@ -1,43 +1,16 @@
-import Glibc
 import IOMMU
-import LinuxIO
 import SMMUv3
+import TestSupport
 
 @testable import EmulatedIOMMU
 @testable import IOMMUObjects
 
-/// An event loop without threads: completions wait for ``drain()``.
-final class DeferringExecutor: WorkExecutor {
-    private var waiting: [() -> Void] = []
-
-    func perform<Value: Sendable>(
-        key: UInt64, _ work: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void
-    ) {
-        waiting.append { completion(work()) }
-    }
-
-    func later(_ body: @escaping () -> Void) { waiting.append(body) }
-
-    func watch(_ descriptor: borrowing Descriptor, _ ready: @escaping () -> Void) throws(SystemError) -> DescriptorWatch
-    {
-        throw SystemError(errno: ENOSYS, "watch a descriptor without a loop")
-    }
-
-    func drain() {
-        while !waiting.isEmpty {
-            let batch = waiting
-            waiting = []
-            for run in batch { run() }
-        }
-    }
-}
-
 /// The laboratory topology with one session in it.
-struct ObjectLaboratory {
+struct ObjectLaboratory: Snapshotted {
     let backend: EmulatedBackend
     let context: ObjectContext
     let account: Account
-    let executor = DeferringExecutor()
+    let executor = StepExecutor()
 
     static let pci = "0000:01:00.0"
     static let pairFirst = "0000:02:00.0"

@@ -1,9 +1,10 @@
 import IOMMU
+import TestSupport
 
 @testable import IOMMUObjects
 
 /// The laboratory topology on mock drivers, with one session in it.
-struct ObjectLaboratory {
+struct ObjectLaboratory: Snapshotted {
     let backend: MockMachine
     let context: ObjectContext
     let account: Account

@@ -3,7 +3,7 @@ import Testing
 /// What accesses of devices end with.
 @Suite struct AccessRefusalTests {
     @Test func accesses() throws {
-        try ScriptBench { $0.limits.waitingAccesses = 0 }.run(
+        try ServiceBench { $0.limits.waitingAccesses = 0 }.run(
             """
             device.bind {"name":"uacce0"}
             mm.create {}
@@ -13,7 +13,7 @@ import Testing
             > dma.write {"device":1,"iova":0,"data":"AAAA"} EDQUOT quota_exceeded
             > queue.submit {"queue":1,"op":"fill","dst":0,"length":1} EDQUOT quota_exceeded
             """)
-        try ScriptBench().run(
+        try ServiceBench().run(
             """
             device.bind {"name":"0000:04:00.0"}
             ioas.alloc {}
@@ -48,7 +48,7 @@ import Testing
             (#"["0x1",0]"#, "ste_abort"), (#"["0x100b",0]"#, "c_bad_cd"),
             (#"["0x180000000000100b",0]"#, "f_stream_disabled"),
         ] {
-            try ScriptBench().run(
+            try ServiceBench().run(
                 """
                 device.bind {"name":"0000:03:00.0"}
                 ioas.alloc {}
@@ -66,7 +66,7 @@ import Testing
     }
 
     @Test func endedAddressSpaces() throws {
-        try ScriptBench().run(
+        try ServiceBench().run(
             """
             device.bind {"name":"uacce0"}
             mm.create {}
@@ -75,7 +75,7 @@ import Testing
             > dma.read {"device":1,"pasid":1,"iova":0,"length":1} EFAULT quiesced
             > dma.write {"device":1,"pasid":1,"iova":0,"data":"AAAA"} EFAULT quiesced
             """)
-        try ScriptBench().run(
+        try ServiceBench().run(
             """
             device.bind {"name":"uacce0"}
             mm.create {}
@@ -92,7 +92,7 @@ import Testing
         for (method, params) in [
             ("dma.read", #"{"device":1,"iova":0,"length":1}"#), ("dma.write", #"{"device":1,"iova":0,"data":"AAAA"}"#),
         ] {
-            let bench = try ScriptBench()
+            let bench = try ServiceBench()
             let waiting = try bench.connect()
             try bench.run(
                 """
@@ -103,13 +103,13 @@ import Testing
                 hwpt.alloc {"device":1,"pt":2,"fault":3}
                 device.attach {"device":1,"pt":4}
                 """, on: waiting)
-            #expect(try bench.request(method, params, on: waiting) == nil)
+            #expect(try waiting.answer(method, params) == nil)
             try bench.run(
                 """
                 session.attach {"name":"a"}
                 session.close {}
                 """)
-            #expect(try bench.replies(on: waiting)?["error"]?["data"]?["reason"]?.stringValue == "session_closed")
+            #expect(try waiting.receive()["error"]?["data"]?["reason"]?.stringValue == "session_closed")
         }
     }
 }

@@ -13,7 +13,7 @@ import Testing
             ),
             (#"ioas.map {"ioas":2,"memory":1,"length":4096,"iova":"0x10000000000000"}"#, "mapping_in_reserved_region"),
         ] {
-            try ScriptBench().run(
+            try ServiceBench().run(
                 """
                 device.bind {"name":"0000:01:00.0"}
                 ioas.alloc {}
@@ -29,7 +29,7 @@ import Testing
     }
 
     @Test func pasids() throws {
-        try ScriptBench().run(
+        try ServiceBench().run(
             """
             device.bind {"name":"0000:01:00.0"}
             ioas.alloc {}
@@ -43,7 +43,7 @@ import Testing
     }
 
     @Test func virtualIDs() throws {
-        try ScriptBench().run(
+        try ServiceBench().run(
             """
             device.bind {"name":"0000:03:00.0"}
             ioas.alloc {}
@@ -65,7 +65,7 @@ import Testing
         let tables = { (flags: String) in
             String(repeating: "hwpt.alloc {\"device\":1,\"pt\":2,\"flags\":[\(flags)]}\n", count: 254)
         }
-        try ScriptBench(topology: topology).run(
+        try ServiceBench(topology: topology).run(
             """
             device.bind {"name":"uacce0"}
             ioas.alloc {}
@@ -81,7 +81,7 @@ import Testing
             > sva.bind {"device":1,"mm":1} ENOSPC asid_exhausted
             > queue.open {"device":1,"mm":1} ENOSPC asid_exhausted
             """)
-        try ScriptBench(topology: topology).run(
+        try ServiceBench(topology: topology).run(
             """
             device.bind {"name":"uacce0"}
             ioas.alloc {}
@@ -91,8 +91,8 @@ import Testing
     }
 
     @Test func tablesRunOut() throws {
-        let bench = try ScriptBench { $0.backend.tableSpace = 8 << 20 }
-        let connection = try bench.connect()
+        let bench = try ServiceBench { $0.backend.tableSpace = 8 << 20 }
+        let client = try bench.connect()
         try bench.run(
             """
             device.bind {"name":"uacce0"}
@@ -104,12 +104,12 @@ import Testing
             mm.create {}
             mm.create {}
             sva.bind {"device":1,"mm":1}
-            """, on: connection)
+            """, on: client)
         var refused = false
         // Each mapping in a table of its own.
         for index in 0..<4096 where !refused {
             let params = #"{"ioas":2,"memory":1,"length":4096,"iova":\#((index + 1) << 30)}"#
-            refused = try bench.request("ioas.map", params, on: connection)?["error"] != nil
+            refused = try client.answer("ioas.map", params)?["error"] != nil
         }
         try bench.run(
             """
@@ -125,11 +125,11 @@ import Testing
             > queue.open {"device":1,"mm":2} ENOMEM no_table_memory
             device.bind {"name":"0000:04:00.0"}
             > device.attach {"device":5,"pt":4} ENOMEM no_table_memory
-            """, on: connection)
+            """, on: client)
     }
 
     @Test func dirtyState() throws {
-        try ScriptBench().run(
+        try ServiceBench().run(
             """
             device.bind {"name":"0000:01:00.0"}
             ioas.alloc {}
@@ -147,7 +147,7 @@ import Testing
     }
 
     @Test func policy() throws {
-        let bench = try ScriptBench { $0.access = AccessPolicy(allowsByDefault: false) }
+        let bench = try ServiceBench { $0.access = AccessPolicy(allowsByDefault: false) }
         try bench.run(
             """
             > device.bind {"name":"0000:01:00.0"} EPERM not_allowed
@@ -160,7 +160,7 @@ import Testing
         var still = DeviceDescription(name: "still", smmu: "smmu0", streamIDs: [0xa00])
         (still.pasidBits, still.queues) = (8, 1)
         topology.devices.append(still)
-        try ScriptBench(topology: topology).run(
+        try ServiceBench(topology: topology).run(
             """
             > device.bind {"name":"held"} EINVAL direct_region
             device.bind {"name":"still"}

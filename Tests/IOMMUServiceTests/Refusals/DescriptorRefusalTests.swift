@@ -22,22 +22,22 @@ import Testing
         return again
     }
 
-    private func give(_ connection: Connection, _ descriptor: Int32) {
-        connection.receive(Descriptor(adopting: descriptor), with: 0..<1)
+    private func give(_ client: PlayedClient, _ descriptor: Int32) {
+        client.connection.receive(Descriptor(adopting: descriptor), with: 0..<1)
     }
 
     @Test func importedMemory() throws {
-        let bench = try ScriptBench { $0.limits.memoryObjectBytes = 1 << 20 }
-        let connection = try bench.connect()
+        let bench = try ServiceBench { $0.limits.memoryObjectBytes = 1 << 20 }
+        let client = try bench.connect()
         func refused(_ descriptor: Int32, _ expected: String) throws {
-            give(connection, descriptor)
-            try bench.run("> memory.import {} \(expected)", on: connection)
+            give(client, descriptor)
+            try bench.run("> memory.import {} \(expected)", on: client)
         }
         try refused(try memfd(0), "EINVAL empty_memory")
         try refused(try reopened(try memfd(4096), O_WRONLY), "EINVAL not_readable")
         try refused(open("/dev/null", O_RDWR), "EINVAL not_a_memfd")
         try refused(try memfd(2 << 20), "EFBIG memory_too_large")
-        give(connection, try reopened(try memfd(4096), O_RDONLY))
+        give(client, try reopened(try memfd(4096), O_RDONLY))
         let shrinking = try memfd(4096)
         try bench.run(
             """
@@ -48,40 +48,40 @@ import Testing
             > ioas.map_many {"ioas":1,"mappings":[{"memory":1,"length":4096}]} EPERM memory_not_writable
             mm.create {}
             > mm.map {"mm":1,"va":0,"memory":1,"length":4096} EPERM memory_read_only
-            """, on: connection)
-        give(connection, dup(shrinking))
-        try bench.run("memory.import {}", on: connection)
+            """, on: client)
+        give(client, dup(shrinking))
+        try bench.run("memory.import {}", on: client)
         ftruncate(shrinking, 0)
         close(shrinking)
         try bench.run(
             """
             > memory.read {"memory":2,"length":1} EIO memory_truncated
             > memory.write {"memory":2,"data":"AAAA"} EIO memory_truncated
-            """, on: connection)
-        let full = try ScriptBench { $0.limits.objectsPerSession = 0 }
+            """, on: client)
+        let full = try ServiceBench { $0.limits.objectsPerSession = 0 }
         let other = try full.connect()
         give(other, try memfd(4096))
         try full.run("> memory.import {} EDQUOT quota_exceeded", on: other)
     }
 
     @Test func roomForMemory() throws {
-        let bench = try ScriptBench {
+        let bench = try ServiceBench {
             $0.limits.memoryBytes = 1 << 50
             $0.limits.memoryObjectBytes = 1 << 44
         }
-        let connection = try bench.connect()
+        let client = try bench.connect()
         try bench.run(
             """
             > memory.create {"size":"0x20000000000","huge":true} ENOMEM no_huge_pages
             > memory.create {"size":"0xf0000000000"} ENOMEM no_physical_space
-            """, on: connection)
-        give(connection, try memfd(0xf00_0000_0000))
-        try bench.run("> memory.import {} ENOMEM no_physical_space", on: connection)
+            """, on: client)
+        give(client, try memfd(0xf00_0000_0000))
+        try bench.run("> memory.import {} ENOMEM no_physical_space", on: client)
     }
 
     @Test func processes() throws {
-        let bench = try ScriptBench()
-        let connection = try bench.connect()
+        let bench = try ServiceBench()
+        let client = try bench.connect()
         try bench.run(
             """
             mm.open {"pid":\(getpid())}
@@ -90,10 +90,11 @@ import Testing
             > mm.unmap {"mm":1,"va":0,"length":4096} EINVAL mm_of_process
             > mm.exit {"mm":1} EINVAL mm_of_process
             > mm.open {"pid":2147483647} ESRCH no_such_process
-            """, on: connection)
-        for _ in 0..<2 { give(connection, open("/dev/null", O_RDONLY)) }
-        try bench.run("> mm.open {} EINVAL not_mem_and_maps", on: connection)
-        try ScriptBench { $0.limits.objectsPerSession = 0 }.run("> mm.open {\"pid\":\(getpid())} EDQUOT quota_exceeded")
+            """, on: client)
+        for _ in 0..<2 { give(client, open("/dev/null", O_RDONLY)) }
+        try bench.run("> mm.open {} EINVAL not_mem_and_maps", on: client)
+        try ServiceBench { $0.limits.objectsPerSession = 0 }.run(
+            "> mm.open {\"pid\":\(getpid())} EDQUOT quota_exceeded")
         let stranger = try bench.connect(uid: 54_321)
         try bench.run("> mm.open {\"pid\":\(getpid())} EPERM not_same_user", on: stranger)
     }

@@ -4,7 +4,7 @@ import Testing
 /// What methods of the emulated hardware refuse: shared address spaces, queues, inspection, bare SMMUs.
 @Suite struct EmulatedRefusalTests {
     @Test func addressSpaces() throws {
-        try ScriptBench().run(
+        try ServiceBench().run(
             """
             mm.create {}
             memory.create {"size":65536}
@@ -34,14 +34,14 @@ import Testing
             > mm.map {"mm":1,"va":0,"memory":1,"length":4096} ESRCH mm_exited
             > sva.bind {"device":1,"mm":1} ESRCH mm_exited
             """)
-        try ScriptBench { $0.limits.bondsPerSession = 0 }.run(
+        try ServiceBench { $0.limits.bondsPerSession = 0 }.run(
             """
             mm.create {}
             device.bind {"name":"uacce0"}
             > sva.bind {"device":1,"mm":1} EDQUOT quota_exceeded
             > queue.open {"device":1,"mm":1} EDQUOT quota_exceeded
             """)
-        try ScriptBench().run(
+        try ServiceBench().run(
             """
             ioas.alloc {}
             device.bind {"name":"uacce0"}
@@ -66,7 +66,7 @@ import Testing
             topology.devices[index].pasidBits = 1
             topology.devices[index].queues = 1
         }
-        try ScriptBench(topology: topology).run(
+        try ServiceBench(topology: topology).run(
             """
             device.bind {"name":"uacce0"}
             device.bind {"name":"0000:03:00.0"}
@@ -83,7 +83,7 @@ import Testing
             queue.open {"device":1,"mm":1}
             > queue.open {"device":1,"mm":1} EBUSY queues_in_use
             """)
-        try ScriptBench().run(
+        try ServiceBench().run(
             """
             ioas.alloc {}
             device.bind {"name":"uacce0"}
@@ -98,8 +98,8 @@ import Testing
     }
 
     @Test func queues() throws {
-        let bench = try ScriptBench()
-        let connection = try bench.connect()
+        let bench = try ServiceBench()
+        let client = try bench.connect()
         try bench.run(
             """
             device.bind {"name":"uacce0"}
@@ -127,7 +127,7 @@ import Testing
             > queue.submit {"queue":1,"op":"fill","dst":0,"length":1} ENODEV device_unbound
             > queue.stop {"queue":1} ENODEV device_unbound
             > queue.start {"queue":1} ENODEV device_unbound
-            """, on: connection)
+            """, on: client)
         try bench.run(
             """
             device.bind {"name":"uacce0"}
@@ -160,7 +160,7 @@ import Testing
     }
 
     @Test func inspection() throws {
-        try ScriptBench().run(
+        try ServiceBench().run(
             """
             device.bind {"name":"0000:01:00.0"}
             > smmu.registers {"smmu":"nobody"} ENOENT unknown_smmu
@@ -182,7 +182,7 @@ import Testing
     }
 
     @Test func bareSMMUs() throws {
-        try ScriptBench().run(
+        try ServiceBench().run(
             """
             vsmmu.create {}
             memory.create {"size":65536}
@@ -217,7 +217,7 @@ import Testing
         (plain.substreamIDBits, plain.stall, plain.pri, plain.ats) = (0, false, false, false)
         topology.smmus.append(plain)
         topology.devices.append(DeviceDescription(name: "plain", smmu: "plain", streamIDs: [1]))
-        try ScriptBench(topology: topology).run(
+        try ServiceBench(topology: topology).run(
             """
             > device.add {"name":"n","smmu":"nobody","stream_ids":[9]} ENOENT unknown_smmu
             > device.add {"name":"plain","smmu":"smmu0","stream_ids":[9]} EEXIST device_exists

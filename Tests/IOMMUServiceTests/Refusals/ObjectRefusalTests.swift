@@ -4,7 +4,7 @@ import Testing
 /// What methods of memory objects, address spaces and devices refuse, as scripts over the laboratory.
 @Suite struct ObjectRefusalTests {
     @Test func memory() throws {
-        try ScriptBench().run(
+        try ServiceBench().run(
             """
             memory.create {"size":65536}
             > memory.create {"size":0} EINVAL zero_length
@@ -67,8 +67,8 @@ import Testing
             > ioas.allow_iovas {"ioas":1,"ranges":[{"start":0,"last":4095},{"start":4095, \
                 "last":8191}]} EINVAL bad_allowed_ranges
             """
-        try ScriptBench().run(script)
-        try ScriptBench().run(
+        try ServiceBench().run(script)
+        try ServiceBench().run(
             """
             ioas.alloc {}
             memory.create {"size":65536}
@@ -97,7 +97,7 @@ import Testing
     }
 
     @Test func limits() throws {
-        let full = try ScriptBench { $0.limits.objectsPerSession = 3 }
+        let full = try ServiceBench { $0.limits.objectsPerSession = 3 }
         try full.run(
             """
             ioas.alloc {}
@@ -112,7 +112,7 @@ import Testing
             > mm.create {} EDQUOT quota_exceeded
             > vsmmu.create {} EDQUOT quota_exceeded
             """)
-        try ScriptBench { $0.limits.objectsPerSession = 4 }.run(
+        try ServiceBench { $0.limits.objectsPerSession = 4 }.run(
             """
             ioas.alloc {}
             device.bind {"name":"0000:01:00.0"}
@@ -122,7 +122,7 @@ import Testing
             > vdevice.alloc {"viommu":4,"device":2,"virt_id":1} EDQUOT quota_exceeded
             > veventq.alloc {"viommu":4,"type":"arm_smmuv3","depth":8} EDQUOT quota_exceeded
             """)
-        try ScriptBench { $0.limits.objectsPerSession = 4 }.run(
+        try ServiceBench { $0.limits.objectsPerSession = 4 }.run(
             """
             ioas.alloc {}
             ioas.alloc {}
@@ -130,7 +130,7 @@ import Testing
             device.attach {"device":3,"pt":1}
             > device.replace {"device":3,"pt":2} EDQUOT quota_exceeded
             """)
-        try ScriptBench { $0.limits.mappingsPerSession = 1 }.run(
+        try ServiceBench { $0.limits.mappingsPerSession = 1 }.run(
             """
             ioas.alloc {}
             memory.create {"size":65536}
@@ -146,7 +146,7 @@ import Testing
             vsmmu.memory {"vsmmu":1,"memory":1,"length":4096,"gpa":0}
             > vsmmu.memory {"vsmmu":1,"memory":1,"length":4096,"gpa":4096} EDQUOT quota_exceeded
             """)
-        try ScriptBench { $0.limits.sessions = 1 }.run(
+        try ServiceBench { $0.limits.sessions = 1 }.run(
             """
             session.attach {"name":"a"}
             > session.attach {"name":"b"} EDQUOT too_many_sessions
@@ -154,7 +154,7 @@ import Testing
     }
 
     @Test func sessions() throws {
-        let bench = try ScriptBench()
+        let bench = try ServiceBench()
         try bench.run(
             """
             > session.attach {"name":"a b"} EINVAL bad_session_name
@@ -194,7 +194,7 @@ import Testing
         loud.coherent = false
         topology.devices.append(loud)
         topology.devices.append(DeviceDescription(name: "double", smmu: "smmu0", streamIDs: [0x800, 0x801]))
-        let bench = try ScriptBench(topology: topology)
+        let bench = try ServiceBench(topology: topology)
         let other = try bench.connect()
         try bench.run(#"device.bind {"name":"0000:02:00.1"}"#, on: other)
         try bench.run(

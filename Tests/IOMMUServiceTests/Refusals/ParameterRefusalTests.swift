@@ -6,18 +6,18 @@ import Testing
 @Suite struct ParameterRefusalTests {
     private let declarations = MethodCatalog.make().declarations
 
-    private func bench() throws -> (ScriptBench, Connection) {
-        let bench = try ScriptBench()
+    private func connect() throws -> PlayedClient {
+        let bench = try ServiceBench()
         // Some lists and strings are longer than a line may be by default.
         bench.dispatcher.limits.messageBytes = 64 << 20
-        return (bench, try bench.connect())
+        return try bench.connect()
     }
 
     @Test func everyDeclaredMistakeIsAnswered() throws {
-        let (bench, connection) = try bench()
+        let client = try connect()
         for method in declarations {
             for (code, reason, params) in Self.mistakes(method) {
-                let reply = try bench.request(method.title, params, on: connection)
+                let reply = try client.answer(method.title, params)
                 let error = reply?["error"]
                 #expect(
                     error?["code"]?.intValue == code && error?["data"]?["reason"]?.stringValue == reason,
@@ -93,7 +93,7 @@ import Testing
     // MARK: Numbers
 
     @Test func everyNumberIsTakenAsAnIntegerAndAsHexadecimal() throws {
-        let (bench, connection) = try bench()
+        let client = try connect()
         var count = 0
         for method in declarations {
             for place in RequestShapes.places(method.parameters) {
@@ -106,9 +106,10 @@ import Testing
                 count += 1
                 func reply(_ token: String) throws -> String {
                     // What it says must not depend on what the call before has left.
-                    let fresh = try method.changesState ? self.bench() : (bench, connection)
+                    let caller = try method.changesState ? connect() : client
                     let params = RequestShapes.text(place.params, token)
-                    return try fresh.0.request(method.title, params, on: fresh.1)?.text ?? ""
+                    let reply = try caller.answer(method.title, params)
+                    return (reply?["error"] ?? reply?["result"])?.text ?? ""
                 }
                 let plain = try reply("\(value)")
                 #expect(!Self.saysMistake(plain), "\(method.title) \(place.path): \(plain)")

@@ -5,26 +5,31 @@ import IOMMU
 import JSONRPC
 import LinuxIO
 import Logging
-import ServiceTestSupport
 import TestSupport
-import Testing
 
 @testable import IOMMUService
 
-/// A service asked in process, with played connections in front of it: no socket, no second process.
+/// A service asked in process: no socket, no second process. In front of it are played clients, and whoever waits for
+/// something lets the loop take turns.
 final class ServiceBench {
-    /// Timers and whatever else the service defers; it turns while a played client waits for a reply.
+    /// Timers and whatever else the service defers.
     let loop: EventLoop
     /// What the methods act on.
     let service: Service
-    /// Carries out what the played clients send.
+    /// Carries out what the clients send.
     let dispatcher: Dispatcher
     private let executor: StepExecutor
     private var connections: UInt32 = 0
+    /// By the number of the connection.
+    private var clients: [UInt32: Weak] = [:]
+
+    private struct Weak {
+        weak var client: PlayedClient?
+    }
 
     /// A service over this backend.
     ///
-    /// - Parameter executor: what the backend was made with, if anything: its work is done while a client waits.
+    /// - Parameter executor: what the backend was made with, if anything: its work is done while somebody waits.
     init(
         backend: any IOMMUBackend, configuration: Configuration = Configuration(),
         executor: StepExecutor = StepExecutor()
@@ -38,56 +43,68 @@ final class ServiceBench {
         service.dispatcher = dispatcher
     }
 
-    /// A service over the emulated machine that the configuration describes: by default the laboratory.
-    convenience init(configuration: Configuration = Configuration()) throws {
+    /// A service over an emulated machine, by default the laboratory.
+    convenience init(
+        topology: TopologyDescription? = nil, _ change: (inout Configuration) -> Void = { _ in }
+    ) throws {
+        var configuration = Configuration()
+        change(&configuration)
+        if let topology { configuration.topology = topology }
         let executor = StepExecutor()
-        let backend = try EmulatedBackend(topology: configuration.topology, executor: executor)
+        let backend = try EmulatedBackend(
+            topology: configuration.topology, executor: executor,
+            tableSpace: min(UInt64(configuration.backend.tableSpace), TableSpace.modest))
         backend.equipment = { SMMUModels.equip($0) }
         try self.init(backend: backend, configuration: configuration, executor: executor)
     }
 
-    /// A connection of this user or another one, without anybody who waits for its replies.
-    func connect(uid: UInt32 = geteuid()) throws -> Connection {
+    /// A service as a configuration file of this text makes it.
+    convenience init(file text: String) throws {
+        let read = try ConfigurationFile.parse(text, file: "iommud.toml")
+        try self.init { $0 = read }
+    }
+
+    /// A client of this user or another one. - Throws: the refusal, if the service does not let it in.
+    func connect(uid: UInt32 = geteuid()) throws -> PlayedClient {
         connections += 1
         let connection = Connection(
             id: ConnectionID(index: connections, generation: 1),
             credentials: PeerCredentials(pid: getpid(), uid: uid, gid: uid), limits: dispatcher.limits)
         try service.connected(connection)
-        return connection
-    }
-
-    /// A client of this user or another one.
-    func client(uid: UInt32 = geteuid()) throws -> PlayedClient {
-        PlayedClient(try connect(uid: uid), of: self)
+        let client = PlayedClient(connection, of: self)
+        clients[connections] = Weak(client: client)
+        return client
     }
 
     /// Ends a connection, as the transport does.
     func end(_ connection: Connection) {
+        guard clients.removeValue(forKey: connection.id.index) != nil else { return }
         connection.end()
         service.disconnected(connection)
     }
 
-    /// Sends a request on a connection; what is answered at once is the reply.
-    @discardableResult
-    func send(
-        _ method: String, _ params: JSONValue = .object([]), on connection: Connection
-    ) throws -> JSONValue? {
-        _ = dispatcher.consume(PlayedClient.request(method, params, id: 1), from: connection)
-        return try replies(on: connection).first
+    // MARK: What happens meanwhile
+
+    /// Does what the backend has left to do, and lets the clients that had to wait go on.
+    func settle() {
+        executor.drain()
+        for entry in clients.values { entry.client?.goOn() }
     }
 
-    /// What has been written to a connection and not been looked at. A refusal that is not declared is an issue.
-    func replies(on connection: Connection) throws -> [JSONValue] {
-        let lines = connection.takeOutput().split(separator: UInt8(ascii: "\n"))
-        let replies = try lines.map { try JSONValue(parsing: Array($0)) }
-        for reply in replies {
-            if let undeclared = RefusalLedger.shared.enter(reply) { Issue.record("not declared: \(undeclared)") }
-        }
-        return replies
-    }
-
-    /// Does what is left to do for calls that wait: the backend's work, else a turn of the loop.
+    /// Waits for whatever comes next: a timer, or work of other threads that is done.
     func proceed() throws {
-        if !executor.step() { try loop.turn(waiting: true) }
+        try loop.turn(waiting: true)
+        settle()
+    }
+
+    /// Waits until something is so.
+    func proceed(until isDone: () throws -> Bool) throws {
+        while try !isDone() { try proceed() }
+    }
+
+    /// Handles all that is ready.
+    func handleReady() throws {
+        for _ in 0..<20 { try loop.turn(waiting: false) }
+        settle()
     }
 }
