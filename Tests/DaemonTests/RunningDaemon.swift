@@ -14,13 +14,14 @@ final class RunningDaemon {
     /// - Parameters:
     ///   - configuration: TOML text; nil: the laboratory topology.
     ///   - environment: besides `NOTIFY_SOCKET`.
+    ///   - path: its socket; nil: one of its own.
     ///   - launcher: a program and its arguments that go before the daemon's, and which becomes the daemon.
     init(
         configuration: String? = nil, arguments: [String] = [], environment: [String: String] = [:],
-        launcher: [String] = [], isReachableByAll: Bool = false
+        socket path: String? = nil, launcher: [String] = [], isReachableByAll: Bool = false
     ) throws {
         directory = try Self.makeDirectory(mode: isReachableByAll ? 0o755 : 0o700)
-        socket = directory + "/iommud.sock"
+        socket = path ?? directory + "/iommud.sock"
         manager = try NotifyReceiver(path: directory + "/notify.sock")
         var file = BuiltProgram.laboratory
         if let configuration {
