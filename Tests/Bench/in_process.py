@@ -52,12 +52,13 @@ def backend_rows(build, rounds):
         "dirty-bitmap-1GiB": ("dirty bitmap of 1 GiB in 4 KiB pages ÷ C loop over the same tables", 0.8, True),
         "sva-bind": ("sva.bind + unbind of a known mm ÷ attach + detach", 2.0, False),
         "sva-10000-bonds": ("a bind among 10,000 bonds over 1,000 mms ÷ among the first 100", 2.0, False),
-        "queue-submit-1MiB": ("queue.submit copies of 1 MiB ÷ process_vm_readv + writev", 0.3, True),
+        "queue-submit-1MiB": ("queue.submit copies of 1 MiB by a thread ÷ process_vm_readv + writev", 0.3, True),
+        "queue-submit-1MiB-helper": ("queue.submit copies of 1 MiB by a helper ÷ process_vm_readv + writev", 0.5, True),
     }
     collected = {key: [] for key in bounds}
     for _ in range(rounds):
         lines = subprocess.run(
-            pinned(build / "iommud-bench", "backend"), check=True, capture_output=True, text=True
+            pinned(build / "iommud-bench", "backend", build / "iommud"), check=True, capture_output=True, text=True
         ).stdout.splitlines()
         for line in map(json.loads, lines):
             collected[line["item"]].append(line["ratio"])

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Files of a real FUSE server that answers everything but reads: a page of one never comes.

@@ -1,5 +1,6 @@
 import Foundation
 import JSONRPC
+import TestSupport
 import Testing
 
 /// Pages of other processes that never come, behind a real FUSE server: whoever waits for them, waits alone.

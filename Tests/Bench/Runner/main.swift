@@ -1,6 +1,6 @@
 /// In-process figures, one JSON line each; `run.py` sets them against the references.
 ///
-/// Usage: iommud-bench smmu SECONDS | areas COUNT | backend
+/// Usage: iommud-bench smmu SECONDS | areas COUNT | backend IOMMUD
 
 let arguments = CommandLine.arguments
 
@@ -14,6 +14,7 @@ case "areas":
 case "backend":
     try TableBench().dirty()
     try BackendBench().run()
+    try SubmissionBench(daemon: arguments.dropFirst(2).first ?? "iommud").run()
 default:
-    print("usage: iommud-bench smmu SECONDS | areas COUNT | backend")
+    print("usage: iommud-bench smmu SECONDS | areas COUNT | backend IOMMUD")
 }
