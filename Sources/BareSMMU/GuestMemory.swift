@@ -57,8 +57,10 @@ final class GuestMemoryMap {
         guard index == ranges.count || ranges[index].addresses.start > addresses.last else {
             let other = ranges[index].addresses
             throw IOMMUError(
-                .EEXIST, .gpaInUse, "the range meets guest memory that is already there",
-                hint: "vsmmu.unmap_memory it first", ["gpa": .hex(other.start), "length": .hex(other.length)]
+                .EEXIST, .gpaInUse,
+                "\(span(addresses.length, at: addresses.start)) meet guest memory at \(hexadecimal(other.start))",
+                hint: "take that away with vsmmu.unmap_memory first",
+                ["gpa": .hex(other.start), "length": .hex(other.length)]
             )
         }
         object.mappings += 1

@@ -14,7 +14,7 @@ package final class SMMUModels: BareSMMUs {
     package init(owner: any MemoryOwner) { self.owner = owner }
 
     private func vsmmu(_ id: ObjectID) throws(IOMMUError) -> VirtualSMMU {
-        guard let vsmmu = vsmmus[id] else { throw .unknown(.unknownVSMMU, "vsmmu", id) }
+        guard let vsmmu = vsmmus[id] else { throw .unknown(.unknownVSMMU, "bare SMMU", id, key: "vsmmu") }
         return vsmmu
     }
 
@@ -23,11 +23,11 @@ package final class SMMUModels: BareSMMUs {
     /// - Parameter overrides: whole words by register name; the others are those of the laboratory's smmu0 with HYP,
     ///   MSI and AIDR 3.1, made to fit.
     /// - Throws: `EINVAL` naming the field that cannot be, or that the model cannot honour; `EDQUOT`.
-    package func createVSMMU(overrides: [String: UInt32] = [:]) throws(IOMMUError) -> ObjectID {
+    package func createVSMMU(overrides: [IDRegister: UInt32] = [:]) throws(IOMMUError) -> ObjectID {
         guard vsmmus.count < owner.limits.vsmmus else {
             throw .overLimit(owner.limits.vsmmus, of: "SMMU models", key: "vsmmus_per_session")
         }
-        let vsmmu = try VirtualSMMU(try Identification(overrides: overrides))
+        let vsmmu = try VirtualSMMU(Identification(overrides: overrides))
         try owner.chargeObject(descriptors: 0)
         vsmmu.id = vsmmus.insert(vsmmu)
         return vsmmu.id
@@ -56,7 +56,9 @@ package final class SMMUModels: BareSMMUs {
             offset < memory.size, length <= (memory.size &- offset &+ 0xfff) & ~0xfff
         else {
             throw IOMMUError(
-                .EINVAL, .badRange, "the range must consist of whole pages that lie in the memory object",
+                .EINVAL, .badRange,
+                "\(span(length, at: offset)) of memory object \(memoryID) are not whole pages inside it",
+                hint: "make gpa, offset and length multiples of 0x1000 that end within its size",
                 [
                     "gpa": .hex(gpa), "offset": .hex(offset), "length": .hex(length),
                     "memory": .number(UInt64(memoryID)), "size": .hex(memory.size),
@@ -72,7 +74,9 @@ package final class SMMUModels: BareSMMUs {
     /// `vsmmu.unmap_memory`: the whole range that begins there; `ENOENT` if none does.
     package func unmapVSMMUMemory(_ id: ObjectID, gpa: UInt64) throws(IOMMUError) {
         guard try vsmmu(id).memory.remove(startingAt: gpa) else {
-            throw IOMMUError(.ENOENT, .noGuestMemory, "no range of guest memory begins there", ["gpa": .hex(gpa)])
+            throw IOMMUError(
+                .ENOENT, .noGuestMemory, "no guest memory begins at \(hexadecimal(gpa))",
+                hint: "give the gpa that vsmmu.memory was called with", ["gpa": .hex(gpa)])
         }
     }
 
@@ -160,23 +164,17 @@ package final class SMMUModels: BareSMMUs {
 
     /// `vsmmu.set_irq`: signals an eventfd at each interrupt; nil stops.
     ///
-    /// - Parameter name: "evtq", "priq", "cmdq-sync" or "gerror".
-    /// - Throws: `EINVAL` for another name or what is no eventfd, `EAGAIN` or `EMFILE` where it could not be signalled.
-    package func setVSMMUInterrupt(_ id: ObjectID, _ name: String, descriptor: consuming Descriptor?) throws(IOMMUError)
-    {
-        try vsmmu(id).setSignal(try Self.interrupt(named: name), descriptor)
-    }
-
-    private static func interrupt(named name: String) throws(IOMMUError) -> Interrupt {
-        switch name {
-        case "evtq": return .eventQueue
-        case "priq": return .priQueue
-        case "cmdq-sync": return .commandSync
-        case "gerror": return .globalError
-        default:
-            throw IOMMUError(
-                .EINVAL, .unknownInterrupt, "there is no interrupt \(name)",
-                hint: "evtq, priq, cmdq-sync and gerror exist", ["irq": .text(name)])
-        }
+    /// - Throws: `EINVAL` for what is no eventfd, `EAGAIN` or `EMFILE` where it could not be signalled.
+    package func setVSMMUInterrupt(
+        _ id: ObjectID, _ interrupt: BareInterrupt, descriptor: consuming Descriptor?
+    ) throws(IOMMUError) {
+        let line: Interrupt =
+            switch interrupt {
+            case .evtq: .eventQueue
+            case .priq: .priQueue
+            case .commandSync: .commandSync
+            case .gerror: .globalError
+            }
+        try vsmmu(id).setSignal(line, descriptor)
     }
 }

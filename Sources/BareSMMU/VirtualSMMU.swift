@@ -32,6 +32,7 @@ package final class VirtualSMMU: SMMUDelegate {
             throw IOMMUError(
                 .EINVAL, .idrNotModelled,
                 "\(error.field) = \(hexadecimal(UInt64(error.value))) cannot be: \(error.explanation)",
+                hint: "leave its register out of idr to have the model's own",
                 ["field": .text(error.field), "value": .hex(UInt64(error.value))]
             )
         }
@@ -61,7 +62,8 @@ package final class VirtualSMMU: SMMUDelegate {
     func write(_ offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) -> [Retry] {
         guard size == 8 || value >> 32 == 0 else {
             throw IOMMUError(
-                .EINVAL, .valueTooWide, "the value does not fit in \(size) bytes", ["value": .hex(value)])
+                .EINVAL, .valueTooWide, "the value \(hexadecimal(value)) does not fit in \(size) bytes",
+                hint: "write 8 bytes, or a smaller value", ["value": .hex(value)])
         }
         do {
             try smmu.writeRegister(Self.registerOffset(offset), width: size, value: value)
@@ -90,11 +92,12 @@ package final class VirtualSMMU: SMMUDelegate {
     private static func refusal(_ error: MMIOError, offset: UInt64, size: Int) -> IOMMUError {
         let (reason, message): (Reason, String) =
             switch error {
-            case .badWidth: (.badWidth, "registers cannot be accessed with \(size) bytes")
-            case .misaligned: (.misalignedRegister, "the offset is not a multiple of the size")
+            case .badWidth: (.badWidth, "the register at \(hexadecimal(offset)) is not one of \(size) bytes")
+            case .misaligned: (.misalignedRegister, "offset \(hexadecimal(offset)) is not a multiple of \(size) bytes")
             }
         return IOMMUError(
-            .EINVAL, reason, message, ["offset": .hex(offset), "size": .number(UInt64(max(size, 0)))])
+            .EINVAL, reason, message, hint: "access 4 bytes, or 8 at a multiple of 8",
+            ["offset": .hex(offset), "size": .number(UInt64(max(size, 0)))])
     }
 
     // MARK: Transactions
@@ -141,14 +144,14 @@ package final class VirtualSMMU: SMMUDelegate {
     private static func checkSignal(_ descriptor: borrowing Descriptor) throws(IOMMUError) {
         guard linkTarget(ofDescriptor: descriptor.number) == "anon_inode:[eventfd]" else {
             throw IOMMUError(
-                .EINVAL, .notAnEventfd, "interrupts are signalled through eventfds only",
+                .EINVAL, .notAnEventfd, "the descriptor is not an eventfd",
                 hint: "make one with eventfd(2)")
         }
         // Later nobody could be told.
         switch -clinux_prepare_signals() {
         case 0: return
         case Glibc.EMFILE, Glibc.ENFILE:
-            throw IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left")
+            throw .noDescriptors
         default:
             throw IOMMUError(
                 .EAGAIN, .noSignals, "the system gives the daemon no asynchronous I/O to signal eventfds with",

@@ -51,8 +51,8 @@ package final class Account {
         guard !overflow, total <= limits[index] else {
             throw IOMMUError(
                 .EDQUOT, .quotaExceeded,
-                "user \(uid) would hold more \(resource.name) than the limit allows",
-                hint: "release some, or ask the administrator to raise limits.\(resource.name)",
+                "user \(uid) would hold more than \(limits[index]) \(resource.name)",
+                hint: "give some back, or ask the administrator to raise limits.\(resource.name)",
                 ["limit": .number(limits[index]), "used": .number(used[index]), "requested": .number(amount)]
             )
         }

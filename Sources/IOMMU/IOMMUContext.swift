@@ -89,7 +89,7 @@ package protocol IOMMUContext: AnsweringLater {
     func allowIOVAs(ioas: ObjectID, ranges: [AddressRange]) throws(IOMMUError)
     /// At most `limit` mappings from the first one that ends at or after `start`; `next` is where to go on.
     ///
-    /// - Throws: `ENOENT`; `EINVAL` for a limit below 1.
+    /// - Throws: `ENOENT`.
     func mappings(
         ioas: ObjectID, from start: UInt64, limit: Int
     ) throws(IOMMUError) -> (mappings: [MappingDescription], next: UInt64?)
@@ -148,7 +148,7 @@ package protocol IOMMUContext: AnsweringLater {
     func dirtyBitmap(hwpt: ObjectID, _ request: DirtyRequest) throws(IOMMUError) -> (bitmap: [UInt8], dirty: UInt64)
     /// `IOMMU_HWPT_INVALIDATE`; `entries` are raw guest commands, two words each. - Returns: how many were handled.
     ///
-    /// - Throws: `ENOENT` for an unknown target; `EINVAL` for one of the wrong kind, another type or too many entries,
+    /// - Throws: `ENOENT` for an unknown target; `EINVAL` for one of the wrong kind, another type,
     ///   `EOPNOTSUPP` for a nested hwpt of an SMMUv3; `EIO` for a command that is refused, with `handled`.
     func invalidate(target: ObjectID, type: String, entries: [(UInt64, UInt64)]) throws(IOMMUError) -> Int
 
@@ -178,7 +178,7 @@ package protocol IOMMUContext: AnsweringLater {
     /// - Throws: `ENOENT`; `EINVAL` for the depth, `EEXIST` if the viommu has one of this type, `EOPNOTSUPP` for
     ///   another type than "arm_smmuv3", `EDQUOT`, `EMFILE`.
     func allocateVEventQueue(viommu: ObjectID, type: String, depth: UInt32) throws(IOMMUError) -> ObjectID
-    /// At most `max` (at least 1) events, oldest first. `ENOENT`; `EINVAL` for `max`.
+    /// At most `max` (at least 1) events, oldest first. `ENOENT`.
     func readVirtualEvents(_ queue: ObjectID, max: Int) throws(IOMMUError) -> [VirtualEvent]
 
     // MARK: Explanations

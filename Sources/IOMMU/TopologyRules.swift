@@ -100,7 +100,8 @@ package enum TopologyRules {
         }
         if device.queues < 0 {
             return TopologyProblem(
-                "queues", .EINVAL, .badQueues, "a number of queues is not negative", remedy: "write 0 for none")
+                "queues", .EINVAL, .badQueues, "\(device.queues) queues are fewer than none", remedy: "write 0 for none"
+            )
         }
         if device.queues > 0 && device.pasidBits == 0 {
             return TopologyProblem(

@@ -60,7 +60,7 @@ final class RunningDaemon {
     func connect() throws -> RPCClient {
         let client = try RPCClient(path: socket, timeoutMilliseconds: 20_000)
         client.onLine = { line in
-            for undeclared in RefusalLedger.shared.enter(line: line) { Issue.record("not declared: \(undeclared)") }
+            for problem in RefusalLedger.shared.enter(line: line) { Issue.record("\(problem)") }
         }
         return client
     }

@@ -40,20 +40,20 @@ package final class RefusalLedger: Sendable {
 
     /// Looks at one line that the daemon sent.
     ///
-    /// - Returns: what it answers although the document does not declare it.
+    /// - Returns: what it answers although the document does not declare it, or otherwise than agreed.
     package func enter(line: [UInt8]) -> [String] {
         guard let message = try? JSONValue(parsing: line) else { return [] }
         return (message.arrayValue ?? [message]).compactMap { enter($0) }
     }
 
-    /// Looks at one reply; nil if it is none of an error, or one that is declared.
+    /// Looks at one reply; nil if it is none of an error, or one that is declared and worded as agreed.
     package func enter(_ reply: JSONValue) -> String? {
         guard let error = reply["error"], let code = error["code"]?.intValue else { return nil }
         let reason = error["data"]?["reason"]?.stringValue ?? ""
         let entries = [error["data"]?["method"]?.stringValue ?? "-", "-"].map { "\($0) \(code) \(reason)" }
-        guard let entry = entries.first(where: declared.contains) else { return entries[0] }
+        guard let entry = entries.first(where: declared.contains) else { return "not declared: \(entries[0])" }
         note(entry)
-        return nil
+        return MessageStyle.problem(of: error).map { "the message of \(entry) \($0): \(error.text)" }
     }
 
     private func note(_ entry: String) {

@@ -77,7 +77,7 @@ package final class EmulatedBackend: IOMMUBackend {
     package func smmu(named name: String) throws(IOMMUError) -> EmulatedSMMU {
         guard let smmu = smmus.first(where: { $0.name == name }) else {
             throw IOMMUError(
-                .ENOENT, .unknownSMMU, "there is no SMMU named \(name)", hint: "topology.list names them",
+                .ENOENT, .unknownSMMU, "there is no SMMU “\(name)”", hint: "topology.list lists them",
                 ["smmu": .text(name)])
         }
         return smmu

@@ -132,24 +132,29 @@ extension EmulatedContext {
     ) throws(IOMMUError) {
         let (space, synthetic) = try syntheticMM(mm)
         let memory = try context.memory(memoryID)
-        guard space.isLive else { throw IOMMUError.mmExited.with("mm", .number(UInt64(mm))) }
+        guard space.isLive else { throw .mmExited(mm: mm) }
         let range = try checkRange(va: va, length: length)
         guard offset & 0xfff == 0, offset <= memory.size, length <= (memory.size &- offset &+ 0xfff) & ~0xfff else {
             throw IOMMUError(
-                .EINVAL, .outsideMemory, "the range lies outside the memory object, or does not start at a page",
+                .EINVAL, .outsideMemory,
+                "\(span(length, at: offset)) of memory object \(memoryID) lie outside it, or not at a page",
+                hint: "make offset a multiple of 0x1000, and keep offset + length within its size",
                 ["memory": .number(UInt64(memoryID)), "offset": .hex(offset), "length": .hex(length)]
             )
         }
         guard !access.isEmpty else {
-            throw IOMMUError(.EINVAL, .noAccess, "a mapping permits reading, writing or both")
+            throw IOMMUError(
+                .EINVAL, .noAccess, "a mapping of mm \(mm) would allow neither reading nor writing",
+                hint: "name one or both in access, or leave access out for both", ["mm": .number(UInt64(mm))])
         }
         guard memory.isWritable || !access.allowsWriting else {
             throw IOMMUError(
-                .EPERM, .memoryReadOnly, "the memory object cannot be written, so it cannot be mapped writable",
+                .EPERM, .memoryReadOnly, "memory object \(memoryID) cannot be written",
+                hint: "map it for reading, or import a writable descriptor without F_SEAL_WRITE",
                 ["memory": .number(UInt64(memoryID))]
             )
         }
-        try checkRoomForAnArea(in: synthetic)
+        try checkRoomForAnArea(in: synthetic, mm)
         try synthetic.check(range)
         let area = SyntheticMemory.Area(
             range: range, memory: memory, memoryID: memoryID, location: context.memories.location(of: memoryID),
@@ -172,14 +177,14 @@ extension EmulatedContext {
     package func unmapMM(_ mm: ObjectID, va: UInt64, length: UInt64) throws(IOMMUError) {
         let (space, synthetic) = try syntheticMM(mm)
         let range = try checkRange(va: va, length: length)
-        if synthetic.isSplit(by: range) { try checkRoomForAnArea(in: synthetic) }
+        if synthetic.isSplit(by: range) { try checkRoomForAnArea(in: synthetic, mm) }
         space.zap(range)
         synthetic.remove(range)
     }
 
-    private func checkRoomForAnArea(in memory: SyntheticMemory) throws(IOMMUError) {
+    private func checkRoomForAnArea(in memory: SyntheticMemory, _ mm: ObjectID) throws(IOMMUError) {
         guard memory.areas.count < limits.mappings else {
-            throw .overLimit(limits.mappings, of: "areas", in: "the address space", key: "mappings_per_session")
+            throw .overLimit(limits.mappings, of: "areas", in: "mm \(mm)", key: "mappings_per_session")
         }
     }
 
@@ -191,8 +196,8 @@ extension EmulatedContext {
         let handle = try sva.handle(mm)
         guard handle.bonds == 0 else {
             throw IOMMUError(
-                .EBUSY, .mmBound, "the address space is bound to \(handle.bonds) devices",
-                hint: "unbind it, and close its queues, first", ["mm": .number(UInt64(mm))]
+                .EBUSY, .mmBound, "mm \(mm) is bound to devices by \(handle.bonds) bonds",
+                hint: "call sva.unbind, and queue.close for its queues, first", ["mm": .number(UInt64(mm))]
             )
         }
         sva.removeHandle(mm, handle)
@@ -202,8 +207,8 @@ extension EmulatedContext {
         let space = try sva.handle(mm).space
         guard case .synthetic(let memory) = space.backing else {
             throw IOMMUError(
-                .EINVAL, .mmOfProcess, "a process's own address space is changed by the process only",
-                hint: "mm.create makes one that can be changed", ["mm": .number(UInt64(mm))]
+                .EINVAL, .mmOfProcess, "mm \(mm) is a process's own address space, which only the process changes",
+                hint: "make one that can be changed with mm.create", ["mm": .number(UInt64(mm))]
             )
         }
         return (space, memory)
@@ -214,7 +219,8 @@ extension EmulatedContext {
             range.last <= SVAManager.lastAddress
         else {
             throw IOMMUError(
-                .EINVAL, .badRange, "the range must consist of whole pages below 2^48",
+                .EINVAL, .badRange, "\(span(length, at: va)) are no whole pages below 2^48",
+                hint: "make va and length multiples of 0x1000, and length not 0",
                 ["va": .hex(va), "length": .hex(length)]
             )
         }
@@ -236,11 +242,11 @@ extension EmulatedContext {
 
     /// `sva.unbind`. - Returns: users left.
     package func unbindSVA(bond id: ObjectID) throws(IOMMUError) -> Int {
-        guard let bond = sva.bonds[id] else { throw .unknown(.unknownBond, "bond", id) }
+        guard let bond = sva.bonds[id] else { throw .unknown(.unknownBond, "bond", id, key: "bond") }
         guard bond.users > bond.queues.count else {
             throw IOMMUError(
-                .EBUSY, .bondOfQueues, "the bond is held by \(bond.queues.count) open queues only",
-                hint: "queue.close releases it", ["bond": .number(UInt64(id))]
+                .EBUSY, .bondOfQueues, "bond \(id) is held by \(bond.queues.count) open queues only",
+                hint: "close those with queue.close", ["bond": .number(UInt64(id))]
             )
         }
         return sva.releaseBond(bond)
@@ -262,7 +268,10 @@ extension EmulatedContext {
         let space = try sva.handle(mm).space
         guard let va else { return backend.sva.broadcastTLBI(space, nil) }
         guard let range = AddressRange(start: va, length: length ?? 4096) else {
-            throw IOMMUError(.EINVAL, .badRange, "the range is empty or wraps", ["va": .hex(va)])
+            throw IOMMUError(
+                .EINVAL, .badRange, "\(span(length ?? 4096, at: va)) are none, or wrap at the end of the address space",
+                hint: "give a length of at least one byte that ends within 64 bits",
+                ["va": .hex(va), "length": .hex(length ?? 4096)])
         }
         backend.sva.broadcastTLBI(space, range)
     }

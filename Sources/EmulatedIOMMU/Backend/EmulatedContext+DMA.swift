@@ -48,12 +48,7 @@ extension EmulatedContext {
         observer: @escaping (DeviceAccess, Bool) -> Void = { _, _ in },
         completion: @escaping (Result<DeviceOutcome, IOMMUError>) -> Void
     ) throws(IOMMUError) -> Progress<DeviceOutcome> {
-        guard let streamID = device.description.streamIDs.first else {
-            throw IOMMUError(.ENODEV, .noStream, "device \(device.name) has no stream")
-        }
-        if let pasid, pasid >= 1 << 20 {
-            throw IOMMUError(.EINVAL, .badPASID, "a PASID has 20 bits", ["pasid": .number(UInt64(pasid))])
-        }
+        let streamID = try streamID(of: device, pasid: pasid)
         if let pasid, let space = device.sharers[pasid], space.probe() { try space.checkAnswers() }
         let master = device.master
         let isQuiesced = { master.attachment(pasid: pasid).svaDomain?.isLive == false }
@@ -89,16 +84,32 @@ extension EmulatedContext {
         return .pending(access.id)
     }
 
+    private func streamID(of device: EmulatedDevice, pasid: UInt32?) throws(IOMMUError) -> UInt32 {
+        guard let streamID = device.description.streamIDs.first else {
+            throw IOMMUError(
+                .ENODEV, .noStream, "device \(device.name) has no StreamID", hint: "take a device that has one",
+                ["name": .text(device.name)])
+        }
+        if let pasid, pasid >= 1 << 20 {
+            throw IOMMUError(
+                .EINVAL, .badPASID, "PASID \(pasid) has more than 20 bits", hint: "give one below 1048576",
+                ["pasid": .number(UInt64(pasid))])
+        }
+        return streamID
+    }
+
     func checkSpan(_ address: UInt64, length: UInt64, limit: UInt64) throws(IOMMUError) {
         guard length > 0, length <= limit else {
             throw IOMMUError(
-                .EINVAL, .badLength, "a transfer has 1 to \(limit) bytes",
+                .EINVAL, .badLength, "no transfer has \(hexadecimal(length)) bytes",
+                hint: "move at least one byte and at most \(hexadecimal(limit)) at once",
                 ["length": .hex(length), "limit": .hex(limit)]
             )
         }
         guard AddressRange(start: address, length: length) != nil else {
             throw IOMMUError(
-                .EOVERFLOW, .addressOverflow, "the range goes beyond the last address",
+                .EOVERFLOW, .addressOverflow, "\(span(length, at: address)) wrap at the end of the address space",
+                hint: "keep address + length within 64 bits",
                 ["iova": .hex(address), "length": .hex(length)]
             )
         }

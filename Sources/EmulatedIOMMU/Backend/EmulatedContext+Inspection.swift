@@ -44,6 +44,7 @@ extension EmulatedContext {
         guard let entry = try backend.smmu(named: stream.smmu).smmu.lookupSTE(streamID: stream.streamID) else {
             throw IOMMUError(
                 .ENOENT, .noSTE, "the stream table of \(stream.smmu) has no entry for StreamID \(stream.streamID)",
+                hint: "topology.list lists the StreamIDs of each device",
                 ["smmu": .text(stream.smmu), "stream_id": .number(UInt64(stream.streamID))])
         }
         return StructureDescription(words: entry.words, fields: entry.fields.map { NamedField($0) })
@@ -57,6 +58,7 @@ extension EmulatedContext {
             throw IOMMUError(
                 .ENOENT, .noCD,
                 "stream \(stream.streamID) of \(stream.smmu) has no context descriptor \(substreamID)",
+                hint: "smmu.ste shows whether the stream has any, and how many",
                 [
                     "smmu": .text(stream.smmu), "stream_id": .number(UInt64(stream.streamID)),
                     "substream_id": .number(UInt64(substreamID)),

@@ -17,14 +17,15 @@ extension EmulatedContext {
         let device = try device(deviceID)
         guard device.description.queues > 0 else {
             throw IOMMUError(
-                .ENODEV, .noQueues, "device \(device.name) is not an accelerator: it has no queues",
-                hint: "topology.list lists accelerators under uacce", ["device": .number(UInt64(deviceID))]
+                .ENODEV, .noQueues, "device \(device.name) is no accelerator: it has no queues",
+                hint: "topology.list lists accelerators under uacce",
+                ["name": .text(device.name), "device": .number(UInt64(deviceID))]
             )
         }
         guard device.openQueues < device.description.queues else {
             throw IOMMUError(
                 .EBUSY, .queuesInUse, "all \(device.description.queues) queues of device \(device.name) are open",
-                hint: "close one", ["device": .number(UInt64(deviceID))]
+                hint: "close one with queue.close", ["name": .text(device.name), "device": .number(UInt64(deviceID))]
             )
         }
         guard sva.queues.count < limits.queues else {

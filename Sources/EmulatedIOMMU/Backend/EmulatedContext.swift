@@ -43,7 +43,7 @@ extension EmulatedContext: ContextCompanion {
     package func release(device: Device) { session?.release(device: device) }
 
     package func close() {
-        pending.terminateAll(with: IOMMUError(.ECANCELED, .sessionClosed, "the session was closed"))
+        pending.terminateAll(with: .sessionClosed)
         session?.close()
         session = nil
     }

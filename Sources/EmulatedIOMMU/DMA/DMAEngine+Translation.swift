@@ -103,8 +103,9 @@ extension DMAEngine {
     private func terminated(_ termination: Termination, _ address: UInt64, _ access: DeviceAccess) -> IOMMUError {
         let reason = access.reason(termination)
         var error = IOMMUError(
-            .EFAULT, reason, "the access was terminated without a record",
-            hint: reason == .blocked ? "device.attach comes first" : nil,
+            .EFAULT, reason, "the SMMU ended the access at \(hexadecimal(address)) without a record",
+            hint: reason == .blocked
+                ? "call device.attach first" : "look at what the stream's STE and CD say: smmu.ste, smmu.cd",
             ["stream_id": .number(UInt64(access.streamID)), "address": .hex(address)]
         )
         if let pasid = access.pasid { error = error.with("pasid", .number(UInt64(pasid))) }

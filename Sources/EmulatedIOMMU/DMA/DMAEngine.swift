@@ -133,7 +133,10 @@ package final class DMAEngine: SMMUDelegate {
         guard access.attempts <= access.attemptLimit(of: piece) else {
             return access.fail(
                 IOMMUError(
-                    .EFAULT, .faultNotResolved, "the page faults of the access were answered but not resolved"))
+                    .EFAULT, .faultNotResolved,
+                    "the faults of \(span(piece.length, at: address(of: piece))) were answered, and not resolved",
+                    hint: "map what an access needs before its fault is answered with success",
+                    ["address": .hex(address(of: piece)), "attempts": .number(UInt64(access.attempts - 1))]))
         }
         let spans = access.spans(of: piece)
         var source: [DeviceAccess.Segment] = []
@@ -158,14 +161,16 @@ package final class DMAEngine: SMMUDelegate {
         if let first = source.first ?? target.first, machine.processSpace.contains(first.address) {
             return moveInProcess(piece, of: access, segment: first)
         }
+        let output = (source.first ?? target.first)?.address ?? 0
         guard
             let (bytes, checksum) = WindowTransfer(machine: machine, source: source, target: target)
                 .perform(piece, previous: access.outcome.checksum)
         else {
             return access.fail(
                 IOMMUError(
-                    .EFAULT, .noMemoryThere, "the translated address has no memory behind it any more",
-                    ["physical_address": .hex((source.first ?? target.first)?.address ?? 0)]
+                    .EFAULT, .noMemoryThere, "no memory lies at physical address \(hexadecimal(output))",
+                    hint: "translate to addresses that memory objects are mapped at",
+                    ["physical_address": .hex(output)]
                 ))
         }
         proceed(access, after: piece, bytes: bytes, checksum: checksum)
@@ -191,7 +196,9 @@ package final class DMAEngine: SMMUDelegate {
             transferring.removeAll { $0 === access }
             return access.fail(
                 IOMMUError(
-                    .EFAULT, .mmExited, "the address space behind the translation has ended"))
+                    .EFAULT, .mmExited,
+                    "the address space behind physical address \(hexadecimal(segment.address)) has ended",
+                    hint: "bind that of a running process", ["physical_address": .hex(segment.address)]))
         }
         // An executor that works at once has finished it already.
         if transferring.contains(where: { $0 === access }) { access.transfer = transfer }
@@ -213,7 +220,8 @@ package final class DMAEngine: SMMUDelegate {
         case .unreachable(let address):
             access.fail(
                 IOMMUError(
-                    .EFAULT, .pageUnreachable, "the process permits the access, but its page cannot be had",
+                    .EFAULT, .pageUnreachable,
+                    "the process permits the access at \(hexadecimal(address)), and its page cannot be had",
                     hint: "touch the memory first; pages that only userfaultfd could fill are out of a device's reach",
                     ["address": .hex(address)]
                 ))
@@ -260,13 +268,26 @@ package final class DMAEngine: SMMUDelegate {
         switch answer.response {
         case .Success: ready.append(access)
         case .InvalidRequest, .ResponseFailure:
-            let error =
-                access.cause ?? ending(access, at: nil)
-                ?? IOMMUError(
-                    .EFAULT, .pageRequestFailed, "the page request of the access was answered with a refusal")
+            let error = access.cause ?? ending(access, at: nil) ?? pageRequestFailed(access)
             settled.append((access, .failure(error)))
         }
         schedulePump()
+    }
+
+    private func pageRequestFailed(_ access: DeviceAccess) -> IOMMUError {
+        let start = address(of: access.piece)
+        return IOMMUError(
+            .EFAULT, .pageRequestFailed, "the page request for the access at \(hexadecimal(start)) was refused",
+            hint: "map the page, and answer its fault with success", ["address": .hex(start)])
+    }
+
+    /// Where a piece begins, at its source if it has one.
+    private func address(of piece: DeviceOperation) -> UInt64 {
+        switch piece {
+        case .read(let address, _), .write(let address, _), .fill(let address, _, _), .checksum(let address, _),
+            .copy(let address, _, _):
+            address
+        }
     }
 
     package func configurationInvalidated() {

@@ -24,7 +24,9 @@ package final class EmulatedSMMU {
         } catch {
             throw IOMMUError(
                 .EINVAL, .smmuNotModelled,
-                "SMMU \(description.name) cannot have \(error.field) = \(error.value): \(error.explanation)",
+                "SMMU \(description.name) cannot have \(error.field) = \(hexadecimal(UInt64(error.value))): "
+                    + error.explanation,
+                hint: "change what the topology says of this SMMU",
                 ["smmu": .text(description.name), "field": .text(error.field)]
             )
         }

@@ -6,7 +6,9 @@ extension SMMUDriver {
     /// SMMUEN.
     func bringUp() throws(IOMMUError) {
         guard features.hasStage1 || features.hasStage2 else {
-            throw IOMMUError(.EOPNOTSUPP, .noTranslation, "\(name) has neither stage of translation")
+            throw IOMMUError(
+                .EOPNOTSUPP, .noTranslation, "\(name) has neither stage of translation",
+                hint: "set stage1 or stage2 to true", ["smmu": .text(name)])
         }
         var enabled: UInt32 = 0
         try setCR0(enabled)
@@ -63,6 +65,8 @@ extension SMMUDriver {
     }
 
     private func silent(_ register: String) -> IOMMUError {
-        IOMMUError(.EIO, .smmuSilent, "\(name) does not acknowledge \(register)")
+        IOMMUError(
+            .EIO, .smmuSilent, "\(name) does not acknowledge \(register)", hint: "reset it, or look at its GERROR",
+            ["smmu": .text(name)])
     }
 }

@@ -55,7 +55,7 @@ package final class TagAllocator: TagSource {
         guard tag <= range.upperBound else {
             throw IOMMUError(
                 .ENOSPC, kind.exhausted, "all \(range.count) \(kind.rawValue)s are in use",
-                hint: "release an object that holds one"
+                hint: "end an object that holds one", ["limit": .number(UInt64(range.count))]
             )
         }
         words[index] |= 1 << UInt64(tag % 64)

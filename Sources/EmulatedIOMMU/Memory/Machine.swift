@@ -21,7 +21,9 @@ package final class Machine {
     ///   - tableSpace: bytes of address space for tables and queues; less is reserved where less can be had.
     package init(outputAddressBits: Int = 44, tableSpace: UInt64 = TableSpace.modest) throws(IOMMUError) {
         guard let layout = Layout(bits: outputAddressBits) else {
-            throw IOMMUError(.EINVAL, .badOutputSize, "\(outputAddressBits) output address bits cannot be laid out")
+            throw IOMMUError(
+                .EINVAL, .badOutputSize, "physical addresses of \(outputAddressBits) bits cannot be laid out",
+                hint: "raise oas of the SMMUs")
         }
         tables = try TableRAM(
             base: layout.tables.start, space: try TableSpace(bytes: min(tableSpace, layout.tables.length)))

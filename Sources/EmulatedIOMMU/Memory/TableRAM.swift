@@ -27,7 +27,10 @@ final class TableRAM {
     /// - Parameter base: the physical address of the space.
     init(base: UInt64, space: TableSpace) throws(IOMMUError) {
         guard let range = AddressRange(start: base, length: space.size) else {
-            throw IOMMUError(.EINVAL, .badOutputSize, "tables do not fit into the physical addresses")
+            throw IOMMUError(
+                .EINVAL, .badOutputSize,
+                "\(span(space.size, at: base)) for tables do not fit into the physical addresses",
+                hint: "lower backend.table_space")
         }
         self.range = range
         self.space = space
@@ -47,7 +50,8 @@ final class TableRAM {
     func allocate(bytes: UInt64) throws(IOMMUError) -> UInt64 {
         let order = bytes.trailingZeroBitCount - TableRAM.smallest
         guard bytes.nonzeroBitCount == 1, order >= 0 else {
-            throw IOMMUError(.EINVAL, .badTableSize, "tables are powers of two of at least 4096 bytes")
+            throw IOMMUError(
+                .EINVAL, .badTableSize, "no table has \(bytes) bytes", hint: "ask for a power of two from 4096 on")
         }
         guard order < clean.count, bytes <= limit &- used else { throw outOfMemory() }
         let offset: UInt64
@@ -117,7 +121,7 @@ final class TableRAM {
 
     private func outOfMemory() -> IOMMUError {
         IOMMUError(
-            .ENOMEM, .noTableMemory, "no memory is left for translation tables",
+            .ENOMEM, .noTableMemory, "no memory is left for translation tables: they use \(used) bytes of \(limit)",
             hint: "map larger aligned pieces so that fewer tables are needed, or unmap some; "
                 + "backend.table_space and the daemon's limits of memory bound what there is",
             ["used": .number(used), "limit": .number(limit)]

@@ -34,8 +34,8 @@ final class WindowTable {
                 ?? room(from: space.start, length: length, alignment: alignment)
         else {
             throw IOMMUError(
-                .ENOMEM, .noPhysicalSpace, "no physical address range is left for a memory object of this size",
-                hint: "close memory objects that are not needed", ["size": .number(object.size)]
+                .ENOMEM, .noPhysicalSpace, "no physical addresses are left for \(hexadecimal(object.size)) bytes",
+                hint: "close memory objects that are not needed", ["size": .hex(object.size)]
             )
         }
         let window = Window(base: base, last: base &+ (length &- 1), object: object)

@@ -21,7 +21,7 @@ package final class AcceleratorQueue {
         try check()
         guard state == .initial else {
             throw IOMMUError(
-                .EINVAL, .queueStarted, "the queue has already been started", hint: "queue.stop it first",
+                .EINVAL, .queueStarted, "queue \(id) has been started", hint: "call queue.stop first",
                 ["queue": .number(UInt64(id))]
             )
         }
@@ -41,7 +41,7 @@ package final class AcceleratorQueue {
         try check()
         guard state == .started else {
             throw IOMMUError(
-                .EINVAL, .queueNotStarted, "the queue has not been started", hint: "queue.start it first",
+                .EINVAL, .queueNotStarted, "queue \(id) has not been started", hint: "call queue.start first",
                 ["queue": .number(UInt64(id))]
             )
         }

@@ -54,21 +54,25 @@ package struct ProcessCandidate: Sendable {
     /// Looks into the address space, and makes sure that it was opened for whom and of whom it should be.
     func examine() -> Result<OpenedProcess, IOMMUError> {
         do throws(IOMMUError) {
-            guard memory.isAlive else { throw .mmExited }
+            guard memory.isAlive else { throw ended }
             guard memory.isKnown, let layout = try? memory.layout(), memory.isConsistent(layout) else {
                 // It may have ended since.
-                throw !memory.isAlive ? .mmExited : client == nil ? Self.notMemAndMaps : Self.noProcess
+                throw !memory.isAlive ? ended : client == nil ? Self.notMemAndMaps : Self.noProcess(pid)
             }
             if let client, let pid {
                 try Self.recheck(pid, client, files)
-                guard memory.belongs(to: pid) else { throw Self.noProcess }
+                guard memory.belongs(to: pid) else { throw Self.noProcess(pid) }
             }
             // Only now is it sure that the number still meant the process of the descriptor.
-            if let pidfd, try Self.pid(ofPidfd: pidfd.number, files) != pid { throw Self.noProcess }
+            if let pidfd, try Self.pid(ofPidfd: pidfd.number, files) != pid { throw Self.noProcess(pid) }
             return .success(OpenedProcess(memory: memory, pid: pid, layout: layout, files: files))
         } catch {
             return .failure(pid.map { error.with("pid", .number(UInt64($0))) } ?? error)
         }
+    }
+
+    private var ended: IOMMUError {
+        .mmExited(pid.map { "the address space of process \($0)" } ?? "the address space")
     }
 
     /// Whoever was opened still has the identity that was checked, and is not a program run meanwhile.

@@ -9,9 +9,7 @@ extension ProcessCandidate {
     init(
         pid: Int32, by client: ClientIdentity, files: any ProcessFiles = KernelProcessFiles()
     ) throws(IOMMUError) {
-        guard pid > 0 else {
-            throw IOMMUError(.EINVAL, .badPid, "a pid is a positive number", ["pid": .number(UInt64(pid.magnitude))])
-        }
+        guard pid > 0 else { throw Self.noProcess(pid) }
         do throws(IOMMUError) {
             try Self.checkOwner(of: pid, client, files)
             (memory, self.pid) = (try Self.open(pid, client, files), pid)
@@ -40,7 +38,7 @@ extension ProcessCandidate {
     static func pid(ofPidfd descriptor: Int32, _ files: any ProcessFiles) throws(IOMMUError) -> Int32 {
         guard let value = numbers(ofPidfd: descriptor, files)?.first, let pid = Int32(value) else {
             throw IOMMUError(
-                .EINVAL, .notAPidfd, "the descriptor is not a pidfd",
+                .EINVAL, .notMemAndMaps, "the descriptor is neither a pidfd nor a file of a process",
                 hint: "send a pidfd, or two descriptors: your own /proc/self/mem and /proc/self/maps"
             )
         }
@@ -50,13 +48,13 @@ extension ProcessCandidate {
                 hint: "let the process send its own /proc/self/mem and /proc/self/maps"
             )
         }
-        guard pid > 0 else { throw noProcess }
+        guard pid > 0 else { throw noProcess(nil) }
         return pid
     }
 
-    private static var hidden: IOMMUError {
+    private static func hidden(_ pid: Int32) -> IOMMUError {
         IOMMUError(
-            .EPERM, .processHidden, "the daemon's /proc does not show the processes of other users",
+            .EPERM, .processHidden, "the daemon's /proc does not show process \(pid), which is another user's",
             hint: "run the daemon with ProtectProc=default (hidepid=0), or \(grant)"
         )
     }
@@ -66,10 +64,11 @@ extension ProcessCandidate {
         "let the process send its own /proc/self/mem and /proc/self/maps: that needs no privilege"
     }
 
-    static var noDescriptors: IOMMUError { IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left") }
-
-    static var noProcess: IOMMUError {
-        IOMMUError(.ESRCH, .noSuchProcess, "there is no such process, or it has already exited")
+    static func noProcess(_ pid: Int32?) -> IOMMUError {
+        IOMMUError(
+            .ESRCH, .noSuchProcess,
+            pid.map { "there is no process \($0), or it has exited" } ?? "the process has exited",
+            hint: "name a process that runs, in the daemon's pid namespace")
     }
 
     /// Real, effective and saved ids of the process are the caller's, and it has an address space.
@@ -80,23 +79,24 @@ extension ProcessCandidate {
         do throws(SystemError) {
             status = try files.read("/proc/\(pid)/status")
         } catch {
-            throw error.isLackOfDescriptors ? noDescriptors : files.exists(pid) ? hidden : noProcess
+            throw error.isLackOfDescriptors ? .noDescriptors : files.exists(pid) ? hidden(pid) : noProcess(pid)
         }
         guard let uids = ProcFile.values(of: "Uid", in: status), let gids = ProcFile.values(of: "Gid", in: status)
-        else { throw files.exists(pid) ? hidden : noProcess }
+        else { throw files.exists(pid) ? hidden(pid) : noProcess(pid) }
         guard uids.count >= 3, gids.count >= 3, uids.prefix(3).allSatisfy({ UInt32($0) == client.uid }),
             gids.prefix(3).allSatisfy({ UInt32($0) == client.gid })
         else {
             throw IOMMUError(
                 .EPERM, .notSameUser,
-                "the process does not have the caller's uid and gid as its real, effective and saved ones",
+                "process \(pid) does not have the caller's uid \(client.uid) and gid \(client.gid) as all of its ids",
                 hint: "let the process open its own /proc/self/mem and /proc/self/maps and send both",
                 ["uid": .number(UInt64(client.uid)), "gid": .number(UInt64(client.gid))]
             )
         }
         guard ProcFile.values(of: "VmSize", in: status) != nil else {
             throw IOMMUError(
-                .ESRCH, .mmExited, "the process has no address space: it has exited, or is of the kernel")
+                .ESRCH, .mmExited, "process \(pid) has no address space: it has exited, or is of the kernel",
+                hint: "name a process that runs a program")
         }
     }
 
@@ -117,15 +117,15 @@ extension ProcessCandidate {
             let mem = try files.open("/proc/\(pid)/mem", O_RDWR)
             return ProcessMemory(mem: mem, maps: try files.open("/proc/\(pid)/maps", O_RDONLY), files: files)
         } catch {
-            throw refusal(error.errno, files)
+            throw refusal(error.errno, pid, files)
         }
     }
 
     static func checkDumpable(_ pid: Int32, _ files: any ProcessFiles) throws(IOMMUError) {
         switch files.mayRead(pid) {
         case 0: return
-        case -Glibc.ESRCH: throw noProcess
-        default: throw notDumpable
+        case -Glibc.ESRCH: throw noProcess(pid)
+        default: throw notDumpable(pid)
         }
     }
 
@@ -150,7 +150,7 @@ extension ProcessCandidate {
                 return try files.open(path, O_RDWR)
             }
         } catch {
-            throw refusal(error.errno, files)
+            throw refusal(error.errno, pid, files)
         }
     }
 
@@ -165,7 +165,7 @@ extension ProcessCandidate {
                 return try files.open(path, O_RDONLY)
             }
         } catch {
-            throw isRefused(error) ? notDumpable : refusal(error.errno, files)
+            throw isRefused(error) ? notDumpable(pid) : refusal(error.errno, pid, files)
         }
     }
 
@@ -181,35 +181,36 @@ extension ProcessCandidate {
         files.facts(path).map { $0.uid == client.uid && $0.gid == client.gid } ?? false
     }
 
-    private static var notDumpable: IOMMUError {
+    private static func notDumpable(_ pid: Int32) -> IOMMUError {
         IOMMUError(
             .EPERM, .notDumpable,
-            "the process is not dumpable, or holds capabilities that the daemon does not: nobody may look into it",
-            hint: "prctl(PR_SET_DUMPABLE, 1) in the process, or let it send its own /proc/self/mem and /proc/self/maps"
+            "process \(pid) is not dumpable, or holds capabilities that the daemon does not",
+            hint:
+                "call prctl(PR_SET_DUMPABLE, 1) in it, or let it send its own /proc/self/mem and /proc/self/maps"
         )
     }
 
-    private static func refusal(_ code: Int32, _ files: any ProcessFiles) -> IOMMUError {
+    private static func refusal(_ code: Int32, _ pid: Int32, _ files: any ProcessFiles) -> IOMMUError {
         guard code == Glibc.EACCES || code == Glibc.EPERM else {
-            return SystemError(errno: code, "open").isLackOfDescriptors ? noDescriptors : noProcess
+            return SystemError(errno: code, "open").isLackOfDescriptors ? .noDescriptors : noProcess(pid)
         }
         let setting = try? files.read("/proc/sys/kernel/yama/ptrace_scope")
         let scope = setting.flatMap { Int($0.prefix { $0.isNumber }) } ?? 0
         if scope > 0 {
             return IOMMUError(
                 .EPERM, .yamaPtraceScope,
-                "Yama (kernel.yama.ptrace_scope = \(scope)) keeps the daemon out of the process",
+                "the kernel's Yama (kernel.yama.ptrace_scope = \(scope)) keeps the daemon out of process \(pid)",
                 hint: "give the daemon CAP_SYS_PTRACE, or \(grant)", ["ptrace_scope": .number(UInt64(scope))]
             )
         }
         guard files.mayTrace else {
             return IOMMUError(
-                .EPERM, .noCapSysPtrace, "the daemon runs without CAP_SYS_PTRACE and may not look into the process",
+                .EPERM, .noCapSysPtrace, "the daemon runs without CAP_SYS_PTRACE and may not look into process \(pid)",
                 hint: "give the daemon CAP_SYS_PTRACE, or \(grant)"
             )
         }
         return IOMMUError(
-            .EPERM, .ptraceRefused, "the kernel keeps the daemon out of the process",
+            .EPERM, .ptraceRefused, "the kernel keeps the daemon out of process \(pid)",
             hint: "give the daemon CAP_DAC_OVERRIDE besides CAP_SYS_PTRACE, or \(grant)"
         )
     }

@@ -32,7 +32,10 @@ final class ProcessWindows {
             return physical(index)
         }
         guard UInt64(windows.count + 1) * Self.size - 1 <= range.last &- range.start else {
-            throw IOMMUError(.ENOMEM, .noProcessWindows, "devices use too much of all processes' memory at once")
+            throw IOMMUError(
+                .ENOMEM, .noProcessWindows,
+                "devices use more than \(hexadecimal(range.last &- range.start)) bytes of processes at once",
+                hint: "unbind address spaces that are not needed")
         }
         windows.append(window)
         return physical(windows.count - 1)

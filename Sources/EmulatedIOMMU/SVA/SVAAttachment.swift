@@ -27,7 +27,7 @@ final class SVAAttachment {
     static func make(
         space: AddressSpace, group: DeviceGroup, for device: EmulatedDevice
     ) throws(IOMMUError) -> SVAAttachment {
-        guard space.isLive else { throw .mmExited }
+        guard space.isLive else { throw .mmExited() }
         // A sibling without PASIDs can send none, and gets no CD.
         let devices = space.manager.members(group).filter { $0.master.pasidBits > 0 }
         let pasid = try space.takePASID(for: devices)
@@ -57,7 +57,7 @@ final class SVAAttachment {
                 guard device.master.attachment(pasid: pasid).isBlocked else {
                     throw IOMMUError(
                         .EBUSY, .pasidInUse, "PASID \(pasid) of device \(device.name) is attached to something else",
-                        hint: "detach it first", ["pasid": .number(UInt64(pasid)), "name": .text(device.name)]
+                        hint: "detach that first", ["pasid": .number(UInt64(pasid)), "name": .text(device.name)]
                     )
                 }
                 prepared.append(try device.driver.prepare(device.master, pasid: pasid, target: .sva(domain)))
@@ -111,7 +111,7 @@ final class SVAAttachment {
     }
 
     func stopQueues() {
-        for bond in bonds { bond.stopQueues(.mmExited) }
+        for bond in bonds { bond.stopQueues(.mmExited(mm: bond.handle.id)) }
     }
 }
 
@@ -125,7 +125,7 @@ extension AddressSpace {
             guard pasid < end else {
                 throw IOMMUError(
                     .EOVERFLOW, .pasidTooLarge, "the address space has PASID \(pasid), which the device cannot send",
-                    hint: "bind it to this device first, or free lower PASIDs",
+                    hint: "bind it to this device before others, or unbind what has lower PASIDs",
                     ["pasid": .number(UInt64(pasid)), "limit": .number(UInt64(end))]
                 )
             }
@@ -138,7 +138,7 @@ extension AddressSpace {
             guard tag < end else {
                 manager.pasids.release(tag)
                 throw IOMMUError(
-                    .ENOSPC, .pasidExhausted, "all PASIDs that the device can send are in use",
+                    .ENOSPC, .pasidExhausted, "all PASIDs below \(end) that the device can send are in use",
                     hint: "unbind address spaces that are not needed", ["limit": .number(UInt64(end))]
                 )
             }

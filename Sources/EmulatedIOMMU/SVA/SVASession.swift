@@ -36,7 +36,7 @@ package final class SVASession {
     // MARK: Address spaces
 
     func handle(_ id: ObjectID) throws(IOMMUError) -> AddressSpaceHandle {
-        guard let handle = mms[id] else { throw .unknown(.unknownMM, "mm", id) }
+        guard let handle = mms[id] else { throw .unknown(.unknownMM, "mm", id, key: "mm") }
         return handle
     }
 
@@ -86,7 +86,7 @@ package final class SVASession {
     ) throws(IOMMUError) -> Bond {
         let mm = handle.id
         try checkCapability(of: device)
-        guard handle.space.probe() else { throw IOMMUError.mmExited.with("mm", .number(UInt64(mm))) }
+        guard handle.space.probe() else { throw .mmExited(mm: mm) }
         if let bond = bondsByPair[key(deviceID, mm)] {
             bond.users += 1
             return bond
@@ -157,7 +157,11 @@ package final class SVASession {
 
     /// The device's bonds end with it. What its queues hold stays, for them to answer and to be closed.
     func release(device: Device) {
-        end(device, IOMMUError(.ENODEV, .deviceUnbound, "device \(device.name) was unbound"))
+        end(
+            device,
+            IOMMUError(
+                .ENODEV, .deviceUnbound, "device \(device.name) was unbound",
+                hint: "close what refers to it, and bind it again", ["name": .text(device.name)]))
         for (_, bond) in bonds.all where bond.device.device === device {
             bond.users = bond.queues.count
             // The id may come to mean another device.
@@ -189,7 +193,7 @@ package final class SVASession {
         if let missing {
             throw IOMMUError(
                 .ENODEV, .noSVA, "device \(device.name) cannot share address spaces: it has no \(missing)",
-                hint: "topology.list says what each device has", ["name": .text(device.name)]
+                hint: "topology.list tells what each device has", ["name": .text(device.name)]
             )
         }
     }
@@ -197,7 +201,7 @@ package final class SVASession {
     // MARK: Queues
 
     func queue(_ id: ObjectID) throws(IOMMUError) -> AcceleratorQueue {
-        guard let queue = queues[id] else { throw .unknown(.unknownQueue, "queue", id) }
+        guard let queue = queues[id] else { throw .unknown(.unknownQueue, "queue", id, key: "queue") }
         return queue
     }
 

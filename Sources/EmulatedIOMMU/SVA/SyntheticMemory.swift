@@ -27,8 +27,9 @@ final class SyntheticMemory {
         guard index == areas.count || areas[index].range.start > range.last else {
             let other = areas[index].range
             throw IOMMUError(
-                .EEXIST, .vaInUse, "the range meets an area of the address space that is already mapped",
-                hint: "mm.unmap it first", ["va": .hex(other.start), "length": .hex(other.length)]
+                .EEXIST, .vaInUse,
+                "\(span(range.length, at: range.start)) meet the area of \(span(other.length, at: other.start))",
+                hint: "take that away with mm.unmap first", ["va": .hex(other.start), "length": .hex(other.length)]
             )
         }
     }

@@ -40,8 +40,8 @@ extension SMMUDriver: TranslationDriver {
     /// What was made by another kind of driver.
     fileprivate var foreignDomain: IOMMUError {
         IOMMUError(
-            .EINVAL, .otherSMMU, "the translation does not belong to \(name)",
-            hint: "allocate it with a device behind the same SMMU")
+            .EINVAL, .otherSMMU, "the translation is not one of \(name)",
+            hint: "allocate it with a device behind the same SMMU", ["smmu": .text(name)])
     }
 }
 
@@ -53,14 +53,23 @@ extension NestedDomain: NestedTranslation {
     package var needsVirtualID: Bool { configuration == .stage1 }
 }
 
+extension IOMMUError {
+    /// `EINVAL`: a viommu serves devices of its own SMMU.
+    static var deviceOfOtherSMMU: IOMMUError {
+        IOMMUError(
+            .EINVAL, .otherSMMU, "the device is behind another SMMU than the viommu",
+            hint: "make a viommu with this device")
+    }
+}
+
 extension DriverVIOMMU: GuestSlice {
     package func setVDevice(_ virtualID: UInt64, port: any TranslationPort) throws(IOMMUError) {
         guard let master = port as? Master else {
-            throw IOMMUError(.EINVAL, .otherSMMU, "the device is behind another SMMU than the viommu")
+            throw .deviceOfOtherSMMU
         }
         guard let streamID = UInt32(exactly: virtualID) else {
             throw IOMMUError(
-                .EINVAL, .badVirtualID, "a guest of an SMMUv3 knows its devices by StreamIDs, which have 32 bits",
+                .EINVAL, .badVirtualID, "virtual StreamID \(virtualID) has more than 32 bits",
                 hint: "take the StreamID that the guest's firmware tables name", ["virt_id": .number(virtualID)])
         }
         try setVDevice(virtualID: streamID, master: master)

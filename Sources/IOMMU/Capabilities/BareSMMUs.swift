@@ -5,9 +5,9 @@ import LinuxIO
 package protocol BareSMMUs: AnyObject {
     /// `vsmmu.create`: a device out of reset.
     ///
-    /// - Parameter overrides: whole words by register name; the others are those of the laboratory's smmu0.
+    /// - Parameter overrides: whole words; the others are those of the laboratory's smmu0.
     /// - Throws: `EINVAL` naming the field that cannot be honoured, `EDQUOT`.
-    func createVSMMU(overrides: [String: UInt32]) throws(IOMMUError) -> ObjectID
+    func createVSMMU(overrides: [IDRegister: UInt32]) throws(IOMMUError) -> ObjectID
     /// `vsmmu.destroy`; `ENOENT`.
     func destroyVSMMU(_ vsmmu: ObjectID) throws(IOMMUError)
     /// `vsmmu.memory`: part of a memory object at a guest physical address, in multiples of 4096 bytes.
@@ -38,8 +38,21 @@ package protocol BareSMMUs: AnyObject {
     ) throws(IOMMUError) -> [TranslationResult]
     /// `vsmmu.set_irq`: signals an eventfd at each interrupt; nil stops.
     ///
-    /// - Parameter name: "evtq", "priq", "cmdq-sync" or "gerror".
-    /// - Throws: `ENOENT`; `EINVAL` for another name or what is no eventfd, `EAGAIN` or `EMFILE` where it could not be
-    ///   signalled.
-    func setVSMMUInterrupt(_ vsmmu: ObjectID, _ name: String, descriptor: consuming Descriptor?) throws(IOMMUError)
+    /// - Throws: `ENOENT`; `EINVAL` for what is no eventfd, `EAGAIN` or `EMFILE` where it could not be signalled.
+    func setVSMMUInterrupt(
+        _ vsmmu: ObjectID, _ interrupt: BareInterrupt, descriptor: consuming Descriptor?
+    ) throws(IOMMUError)
+}
+
+/// The identification registers of an SMMUv3 (6.3.1 to 6.3.6, 6.3.14, 6.3.15).
+package enum IDRegister: String, Sendable, CaseIterable {
+    case IDR0, IDR1, IDR2, IDR3, IDR4, IDR5, IIDR, AIDR
+}
+
+/// The interrupts of an SMMUv3, as requests name them.
+package enum BareInterrupt: String, Sendable, CaseIterable {
+    case evtq
+    case priq
+    case commandSync = "cmdq-sync"
+    case gerror
 }

@@ -94,7 +94,8 @@ extension FaultDescription {
     package var error: IOMMUError {
         let place = address.map { " at " + hexadecimal($0) } ?? ""
         return IOMMUError(
-            .EFAULT, .event(type), "the SMMU refused the access\(place) with \(type)",
+            .EFAULT, .event(type), "the SMMU ended the access\(place) with \(type)",
+            hint: "smmu.translate with trace shows the walk",
             ["event": .object(members)])
     }
 }

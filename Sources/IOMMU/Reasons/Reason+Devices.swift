@@ -72,8 +72,6 @@ extension Reason {
     package static let deviceOnStage2 = Reason("device_on_stage2")
     /// The group of the device is attached to something else.
     package static let groupAttachedElsewhere = Reason("group_attached_elsewhere")
-    /// A nested hwpt cannot be attached to a PASID.
-    package static let nestedPASID = Reason("nested_pasid")
     /// The device or its SMMU has no PASIDs.
     package static let noPASID = Reason("no_pasid")
     /// The device is not attached.

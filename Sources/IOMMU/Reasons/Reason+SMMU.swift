@@ -23,10 +23,6 @@ extension Reason {
     package static let noSignals = Reason("no_signals")
     /// The descriptor is not an eventfd.
     package static let notAnEventfd = Reason("not_an_eventfd")
-    /// No ID register has this name.
-    package static let unknownIDRegister = Reason("unknown_id_register")
-    /// No interrupt has this name.
-    package static let unknownInterrupt = Reason("unknown_interrupt")
     /// The value has more bytes than the access.
     package static let valueTooWide = Reason("value_too_wide")
 }

@@ -64,8 +64,6 @@ extension Reason {
     package static let quotaExceeded = Reason("quota_exceeded")
     /// The daemon has no descriptor left.
     package static let noDescriptors = Reason("no_descriptors")
-    /// A number of things to list or to read is zero.
-    package static let badLimit = Reason("bad_limit")
     /// One call would move more bytes than the limits allow.
     package static let transferTooLarge = Reason("transfer_too_large")
 

@@ -2,8 +2,6 @@
 extension Reason {
     // MARK: Opening processes
 
-    /// A pid that no process can have.
-    package static let badPid = Reason("bad_pid")
     /// The process is not visible in the daemon's pid namespace.
     package static let foreignPidNamespace = Reason("foreign_pid_namespace")
     /// The address space has ended.
@@ -12,8 +10,6 @@ extension Reason {
     package static let noCapSysPtrace = Reason("no_cap_sys_ptrace")
     /// There is no such process any more.
     package static let noSuchProcess = Reason("no_such_process")
-    /// The descriptor is not a pidfd.
-    package static let notAPidfd = Reason("not_a_pidfd")
     /// The process is not dumpable.
     package static let notDumpable = Reason("not_dumpable")
     /// The descriptors are not the mem and maps files of one process.

@@ -8,8 +8,6 @@ extension Reason {
     package static let asidTaken = Reason("asid_taken")
     /// No VMID is left.
     package static let vmidExhausted = Reason("vmid_exhausted")
-    /// The dirty state of a range that no bitmap can hold.
-    package static let badDirtyRange = Reason("bad_dirty_range")
     /// A page size that is no power of two.
     package static let badPageSize = Reason("bad_page_size")
     /// A nested stage 1 needs the guest's STE.
@@ -47,8 +45,6 @@ extension Reason {
     package static let notANestParent = Reason("not_a_nest_parent")
     /// The device has more than one StreamID.
     package static let severalStreams = Reason("several_streams")
-    /// More invalidations than fit a call.
-    package static let tooManyEntries = Reason("too_many_entries")
     /// No device of the viommu has this virtual StreamID.
     package static let unknownVirtualID = Reason("unknown_virtual_id")
     /// The device has a virtual StreamID already.
@@ -77,6 +73,4 @@ extension Reason {
     package static let noTranslation = Reason("no_translation")
     /// The SMMU does not acknowledge a register.
     package static let smmuSilent = Reason("smmu_silent")
-    /// An address space of a process is attached to a PASID only.
-    package static let svaNeedsPASID = Reason("sva_needs_pasid")
 }

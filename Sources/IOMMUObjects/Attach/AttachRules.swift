@@ -17,8 +17,9 @@ enum AttachRules {
         let bits = device.group.devices.map(\.pasidBits).filter { $0 > 0 }.min() ?? 0
         guard pasid != DeviceGroup.ridKey, pasid >> UInt32(bits) == 0 else {
             throw IOMMUError(
-                .EINVAL, .badPASID, "device \(device.name) has the PASIDs 1 to \((UInt32(1) << UInt32(bits)) - 1)",
-                hint: "leave pasid out for the device's own transactions",
+                .EINVAL, .badPASID,
+                "PASID \(pasid) is none of device \(device.name), which has 1 to \((UInt32(1) << UInt32(bits)) - 1)",
+                hint: "take one of those, or leave pasid out for the device's own transactions",
                 ["name": .text(device.name), "pasid": .number(UInt64(pasid))])
         }
         return pasid
@@ -29,7 +30,7 @@ enum AttachRules {
         guard hwpt.driver === device.driver else {
             throw IOMMUError(
                 .EINVAL, .otherSMMU,
-                "hwpt \(hwpt.id) is a table of \(hwpt.driver.name), the device is behind \(device.driver.name)",
+                "hwpt \(hwpt.id) is of \(hwpt.driver.name), and device \(device.name) is behind \(device.driver.name)",
                 hint: "attach the IOAS, or allocate an hwpt with this device",
                 ["hwpt": .number(UInt64(hwpt.id)), "name": .text(device.name)])
         }
@@ -43,7 +44,7 @@ enum AttachRules {
                 throw IOMMUError(
                     .ENOENT, .vdeviceRequired,
                     "device \(member.name) has no virtual StreamID in viommu \(nested.viommu.id)",
-                    hint: "vdevice.alloc comes before a stage 1 of the guest",
+                    hint: "give it one with vdevice.alloc first",
                     ["viommu": .number(UInt64(nested.viommu.id)), "name": .text(member.name)])
             }
         }
@@ -54,7 +55,8 @@ enum AttachRules {
         let hasPASIDs = group.attachments.keys.contains { $0 != DeviceGroup.ridKey }
         if hasPASIDs, hwpt.isNested || !hwpt.paging.flags.contains(.pasid) {
             throw IOMMUError(
-                .EINVAL, .notPASIDCompatible, "hwpt \(hwpt.id) cannot sit beside attached PASIDs",
+                .EINVAL, .notPASIDCompatible,
+                "hwpt \(hwpt.id) was not allocated for PASIDs, and device \(device.name) has some attached",
                 hint: "allocate it with the flag pasid, or detach the PASIDs first",
                 ["hwpt": .number(UInt64(hwpt.id)), "name": .text(device.name)])
         }
@@ -81,21 +83,21 @@ enum AttachRules {
             throw IOMMUError(
                 .EINVAL, .ridNotPASIDCompatible,
                 "device \(device.name) itself is attached to hwpt \(below.id), which was not allocated for PASIDs",
-                hint: "replace it by an hwpt with the flag pasid",
+                hint: "replace it with an hwpt that was allocated with the flag pasid",
                 ["hwpt": .number(UInt64(below.id)), "pasid": .number(UInt64(pasid))])
         }
         if device.group.devices.contains(where: { $0.sharedPASIDs.contains(pasid) }) {
             throw IOMMUError(
                 .EBUSY, .pasidTaken, "PASID \(pasid) of device \(device.name) belongs to a shared address space",
-                hint: "take another; sva.list shows those in use",
+                hint: "take another PASID; sva.list shows those in use",
                 ["name": .text(device.name), "pasid": .number(UInt64(pasid))])
         }
     }
 
     static func wrongKind(_ object: SessionObject) -> IOMMUError {
         IOMMUError(
-            .EINVAL, .wrongKind, "object \(object.id) is a \(object.kind.rawValue): nothing to attach a device to",
-            hint: "an ioas or an hwpt is expected",
+            .EINVAL, .wrongKind, "object \(object.id) is a \(object.kind.rawValue), and no device is attached to one",
+            hint: "name an ioas or an hwpt",
             ["pt": .number(UInt64(object.id)), "kind": .text(object.kind.rawValue)])
     }
 

@@ -14,7 +14,7 @@ extension ObjectContext {
         if let hwpt = object.attachments[key] {
             throw IOMMUError(
                 .EBUSY, .alreadyAttached, "device \(object.device.name) is attached to hwpt \(hwpt.id)",
-                hint: "device.replace moves it without a gap",
+                hint: "move it with device.replace, without a gap",
                 ["device": .number(UInt64(id)), "hwpt": .number(UInt64(hwpt.id))])
         }
         do throws(IOMMUError) {
@@ -82,8 +82,8 @@ extension ObjectContext {
         guard let ioas = target as? IOAS else { throw AttachRules.wrongKind(target) }
         guard key == DeviceGroup.ridKey else {
             throw IOMMUError(
-                .EINVAL, .notPASIDCompatible, "a PASID is attached to an hwpt, not to an IOAS",
-                hint: "hwpt.alloc with the flag pasid makes one", ["ioas": .number(UInt64(pt))])
+                .EINVAL, .notPASIDCompatible, "ioas \(pt) cannot be attached to PASID \(key)",
+                hint: "allocate an hwpt over it with the flag pasid, and attach that", ["ioas": .number(UInt64(pt))])
         }
         if let hwpt = ioas.hwpts.first(where: { $0.isAutomatic && $0.driver === object.device.driver }) {
             return (hwpt, false)
@@ -107,8 +107,9 @@ extension ObjectContext {
         try checkTarget(pt, for: id)
         guard object.attachments[key] != nil, let attachment = object.device.group.attachments[key] else {
             throw IOMMUError(
-                .EINVAL, .notAttached, "device \(object.device.name) is not attached", hint: "use device.attach",
-                ["device": .number(UInt64(id))])
+                .EINVAL, .notAttached,
+                "\(pasid.map { "PASID \($0) of " } ?? "")device \(object.device.name) is not attached",
+                hint: "call device.attach instead", ["name": .text(object.device.name), "device": .number(UInt64(id))])
         }
         do throws(IOMMUError) {
             let target = try resolve(pt, for: object, key: key)

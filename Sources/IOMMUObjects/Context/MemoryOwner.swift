@@ -17,15 +17,3 @@ package protocol MemoryOwner: AnyObject {
 }
 
 extension ObjectContext: MemoryOwner {}
-
-extension IOMMUError {
-    /// `ENOENT`: an id of the daemon's own kinds of objects that nothing has.
-    ///
-    /// - Parameter kind: the key that the id has in requests.
-    package static func unknown(_ reason: Reason, _ kind: String, _ id: ObjectID) -> IOMMUError {
-        IOMMUError(
-            .ENOENT, reason, "there is no \(kind) \(id) in this session",
-            hint: "session.objects lists what there is", [kind: .number(UInt64(id))]
-        )
-    }
-}

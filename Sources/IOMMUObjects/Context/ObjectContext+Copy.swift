@@ -11,9 +11,7 @@ extension ObjectContext {
         access: Access
     ) throws(IOMMUError) -> UInt64 {
         guard length < .max, iova < .max, fixed != .max else {
-            throw IOMMUError(
-                .EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space",
-                ["ioas": .number(UInt64(source)), "iova": .hex(iova), "length": .hex(length)])
+            throw IOMMUError.wrapping(fixed == .max ? .max : iova, length: length).with("ioas", .number(UInt64(source)))
         }
         guard !access.isEmpty else { throw Self.noAccess(destination) }
         let from = try ioas(source)
@@ -61,8 +59,9 @@ extension ObjectContext {
         }
         if access.allowsWriting, let piece = pieces.first(where: { !$0.isSourceWritable }) {
             throw source.refusal(
-                .EPERM, .copyAddsWrite, "memory that was mapped for reading cannot be copied as writable",
-                piece.start, piece.length, hint: "copy it with access read")
+                .EPERM, .copyAddsWrite,
+                "\(span(piece.length, at: piece.start)) of ioas \(source.id) are mapped for reading only",
+                piece.start, piece.length, hint: "copy with access read")
         }
         for piece in pieces { try ioas.checkOffset(piece.offset, iova: target, length: length) }
         return target
@@ -71,12 +70,11 @@ extension ObjectContext {
     /// What is mapped there, cut to the range: `ENOENT` for a hole.
     private func pieces(of ioas: IOAS, iova: UInt64, length: UInt64) throws(IOMMUError) -> [Area] {
         guard length > 0 else {
-            throw ioas.refusal(.EINVAL, .zeroLength, "a mapping has at least one byte", iova, length)
+            throw ioas.isEmpty(iova)
         }
         let (last, overflow) = iova.addingReportingOverflow(length - 1)
         guard !overflow else {
-            throw ioas.refusal(
-                .EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space", iova, length)
+            throw ioas.wraps(iova, length)
         }
         var pieces: [Area] = []
         var next = iova
@@ -84,7 +82,8 @@ extension ObjectContext {
         while true {
             guard let here = position, here.start <= next else {
                 throw ioas.refusal(
-                    .ENOENT, .notMapped, "the source range has a hole", next, last &- next &+ 1,
+                    .ENOENT, .notMapped, "nothing is mapped at \(hexadecimal(next)) of ioas \(ioas.id)", next,
+                    last &- next &+ 1,
                     hint: "ioas.mappings lists what is mapped")
             }
             var area = here.area

@@ -4,13 +4,11 @@ extension ObjectContext {
     /// `IOMMU_DESTROY`. `ENOENT` for an unknown id, `EBUSY` while anything refers to it, and for a bound device.
     package func destroy(object id: ObjectID) throws(IOMMUError) {
         guard let object = table[id] else {
-            throw IOMMUError(
-                .ENOENT, .unknownObject, "there is no object \(id) in this session",
-                hint: "session.objects lists what there is", ["id": .number(UInt64(id))])
+            throw .unknown(.unknownObject, "object", id, key: "id")
         }
         guard !(object is DeviceObject) else {
             throw IOMMUError(
-                .EBUSY, .deviceBound, "object \(id) is a bound device", hint: "device.unbind ends it",
+                .EBUSY, .deviceBound, "object \(id) is a bound device", hint: "end it with device.unbind",
                 ["id": .number(UInt64(id)), "kind": .text(object.kind.rawValue)])
         }
         guard object.users == 0 else {

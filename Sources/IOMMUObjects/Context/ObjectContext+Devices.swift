@@ -35,7 +35,7 @@ extension ObjectContext {
     func incoherence(of device: Device) -> IOMMUError {
         IOMMUError(
             .EINVAL, .notCacheCoherent, "device \(device.name) is not cache-coherent with the processors",
-            hint: "only coherent devices can be bound", ["name": .text(device.name)])
+            hint: "bind a device that is: topology.list says which are coherent", ["name": .text(device.name)])
     }
 
     /// The regions that the firmware goes on using through this device or a sibling: whoever binds it would take them
@@ -43,7 +43,7 @@ extension ObjectContext {
     func directRegionProblems(of device: Device) -> [IOMMUError] {
         device.group.devices.flatMap { member in
             member.description.reserved.filter { $0.kind == .direct }.map { region in
-                let what = member === device ? "it" : "\(member.name) of the same group \(device.group.id)"
+                let what = "device \(member.name)" + (member === device ? "" : " of the same group \(device.group.id)")
                 return IOMMUError(
                     .EINVAL, .directRegion,
                     "the firmware uses memory at \(hexadecimal(region.range.start)) through \(what)",

@@ -29,8 +29,9 @@ extension ObjectContext {
             return try makeNested(in: viommu, for: device, request, faultQueue)
         case is PagingHWPT:
             throw IOMMUError(
-                .EOPNOTSUPP, .nestThroughViommu, "an SMMUv3 nests only through a viommu",
-                hint: "viommu.alloc on that hwpt, then hwpt.alloc with the viommu as pt",
+                .EOPNOTSUPP, .nestThroughViommu,
+                "hwpt \(request.pt) cannot be nested in directly: an SMMUv3 nests through a viommu",
+                hint: "call viommu.alloc on that hwpt, then hwpt.alloc with the viommu as pt",
                 ["pt": .number(UInt64(request.pt))])
         default:
             throw AttachRules.wrongKind(target)
@@ -41,32 +42,41 @@ extension ObjectContext {
         let traits = device.driver.traits
         if request.vste != nil {
             throw unsupported(
-                .dataWithoutViommu, "a table over an IOAS takes no data", request,
-                hint: "a nested stage 1 has a viommu as pt")
+                .dataWithoutViommu, "a table over ioas \(request.pt) takes no data", request,
+                hint: "leave data out, or name a viommu as pt for a nested stage 1")
         }
         guard Self.pagingFlags.contains(request.flags) else {
             throw unsupported(
-                .flagsUnsupported, "this combination of flags is not possible", request,
-                hint: "nest_parent stands alone; dirty_tracking and pasid may be combined")
+                .flagsUnsupported, "a table over ioas \(request.pt) cannot combine these flags", request,
+                hint: "give nest_parent alone; dirty_tracking and pasid may be combined")
         }
         if request.flags.contains(.nestParent), request.fault != nil {
             throw unsupported(
-                .flagsUnsupported, "a nest parent reports no page faults", request,
+                .flagsUnsupported, "a nest parent over ioas \(request.pt) reports no page faults", request,
                 hint: "leave fault out")
         }
         if request.flags.contains(.nestParent), !traits.hasNesting {
-            throw unsupported(.noNesting, "\(device.driver.name) does not implement both stages", request)
+            throw unsupported(
+                .noNesting, "\(device.driver.name) does not have both stages of translation", request,
+                hint: "leave the flag nest_parent out, or take a device behind another SMMU"
+            ).with("smmu", .text(device.driver.name))
         }
         if request.flags.contains(.dirtyTracking), !traits.hasDirtyTracking {
-            throw unsupported(.noDirtyTracking, "\(device.driver.name) does not keep dirty state", request)
+            throw unsupported(
+                .noDirtyTracking, "\(device.driver.name) does not keep dirty state", request,
+                hint: "leave the flag dirty_tracking out, or take a device behind another SMMU"
+            ).with("smmu", .text(device.driver.name))
         }
         if request.flags.contains(.pasid), traits.pasidBits == 0 {
-            throw unsupported(.noPASID, "\(device.driver.name) has no substreams", request)
+            throw unsupported(
+                .noPASID, "\(device.driver.name) has no PASIDs", request,
+                hint: "leave the flag pasid out, or take a device behind another SMMU"
+            ).with("smmu", .text(device.driver.name))
         }
     }
 
     private func unsupported(
-        _ reason: Reason, _ message: String, _ request: HWPTRequest, hint: String? = nil
+        _ reason: Reason, _ message: String, _ request: HWPTRequest, hint: String
     ) -> IOMMUError {
         IOMMUError(
             .EOPNOTSUPP, reason, message, hint: hint,
@@ -155,38 +165,59 @@ extension ObjectContext {
         hwpt id: ObjectID, _ request: DirtyRequest
     ) throws(IOMMUError) -> (bitmap: [UInt8], dirty: UInt64) {
         let hwpt = try pagingHWPT(id)
-        func refusal(_ errno: Errno, _ reason: Reason, _ message: String, hint: String? = nil) -> IOMMUError {
-            hwpt.ioas.refusal(errno, reason, message, request.iova, request.length, hint: hint)
-                .with("hwpt", .number(UInt64(id))).with("page_size", .hex(request.pageSize))
-        }
-        guard request.pageSize.nonzeroBitCount == 1 else {
-            throw refusal(.EINVAL, .badPageSize, "a page size is a power of two")
-        }
-        guard request.length > 0, (request.iova | request.length) & (request.pageSize - 1) == 0 else {
-            throw refusal(.EINVAL, .misaligned, "iova and length have to be multiples of page_size, and length not 0")
-        }
-        guard (request.iova | request.length) & (hwpt.ioas.alignment - 1) == 0 else {
-            throw refusal(
-                .EINVAL, .misaligned, "iova and length have to be multiples of \(hwpt.ioas.alignment) bytes",
-                hint: "page_size may be smaller; ioas.iova_ranges tells the alignment"
-            ).with("alignment", .hex(hwpt.ioas.alignment))
-        }
-        guard let range = AddressRange(start: request.iova, length: request.length) else {
-            throw refusal(.EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space")
-        }
-        let bytes = (request.length / request.pageSize - 1) / 8 + 1
-        guard bytes <= limits.transfer else {
-            throw refusal(.EMSGSIZE, .transferTooLarge, "the bitmap would have more than \(limits.transfer) bytes")
-        }
-        guard isContiguous(hwpt.ioas, range) else {
-            throw refusal(
-                .EINVAL, .notMapped, "part of the range is not mapped",
-                hint: "ask for each mapping of its own; ioas.mappings lists them")
-        }
+        let bytes = try check(request, on: hwpt)
         var bitmap = [UInt8](repeating: 0, count: Int(bytes))
         let dirty = try hwpt.domain.readDirty(
             iova: request.iova, length: request.length, pageSize: request.pageSize, clear: request.clear, into: &bitmap)
         return (bitmap, dirty)
+    }
+
+    /// - Returns: bytes of the bitmap.
+    private func check(_ request: DirtyRequest, on hwpt: PagingHWPT) throws(IOMMUError) -> UInt64 {
+        let place = span(request.length, at: request.iova)
+        func refusal(_ errno: Errno, _ reason: Reason, _ message: String, hint: String) -> IOMMUError {
+            hwpt.ioas.refusal(errno, reason, message, request.iova, request.length, hint: hint)
+                .with("hwpt", .number(UInt64(hwpt.id))).with("page_size", .hex(request.pageSize))
+        }
+        try checkShape(of: request, in: hwpt.ioas) { refusal($0, $1, $2, hint: $3) }
+        guard let range = AddressRange(start: request.iova, length: request.length) else {
+            throw hwpt.ioas.wraps(request.iova, request.length).with("hwpt", .number(UInt64(hwpt.id)))
+        }
+        let bytes = (request.length / request.pageSize - 1) / 8 + 1
+        guard bytes <= limits.transfer else {
+            throw refusal(
+                .EMSGSIZE, .transferTooLarge,
+                "the bitmap of \(place) is longer than \(hexadecimal(limits.transfer)) bytes",
+                hint: "ask for a smaller range, or for larger pages")
+        }
+        guard isContiguous(hwpt.ioas, range) else {
+            throw refusal(
+                .EINVAL, .notMapped, "a part of \(place) is not mapped",
+                hint: "ask for each mapping by itself; ioas.mappings lists them")
+        }
+        return bytes
+    }
+
+    private func checkShape(
+        of request: DirtyRequest, in ioas: IOAS, _ refusal: (Errno, Reason, String, String) -> IOMMUError
+    ) throws(IOMMUError) {
+        let place = span(request.length, at: request.iova)
+        guard request.pageSize.nonzeroBitCount == 1 else {
+            throw refusal(
+                .EINVAL, .badPageSize, "page_size \(hexadecimal(request.pageSize)) is not a power of two",
+                "give that of a page, such as 0x1000")
+        }
+        guard request.length > 0, (request.iova | request.length) & (request.pageSize - 1) == 0 else {
+            throw refusal(
+                .EINVAL, .misaligned, "\(place) are no whole pages of \(hexadecimal(request.pageSize)) bytes",
+                "make iova and length multiples of page_size, and length not 0")
+        }
+        guard (request.iova | request.length) & (ioas.alignment - 1) == 0 else {
+            throw refusal(
+                .EINVAL, .misaligned, "\(place) are no multiples of \(hexadecimal(ioas.alignment)) bytes",
+                "make iova and length such; page_size may be smaller; ioas.iova_ranges tells the alignment"
+            ).with("alignment", .hex(ioas.alignment))
+        }
     }
 
     private func isContiguous(_ ioas: IOAS, _ range: AddressRange) -> Bool {

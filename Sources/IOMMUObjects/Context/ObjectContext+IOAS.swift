@@ -41,7 +41,9 @@ extension ObjectContext {
             || request.offset.addingReportingOverflow(request.length).overflow
         guard isWide else { return Self.noAccess(ioas) }
         return IOMMUError(
-            .EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space or of the memory object",
+            .EOVERFLOW, .iovaOverflow,
+            "\(span(request.length, at: request.iova ?? 0)), from \(hexadecimal(request.offset)) on, exceed 64 bits",
+            hint: "keep iova + length and offset + length within 64 bits",
             [
                 "ioas": .number(UInt64(ioas)), "iova": .hex(request.iova ?? 0), "length": .hex(request.length),
                 "offset": .hex(request.offset),
@@ -63,8 +65,8 @@ extension ObjectContext {
 
     package static func noAccess(_ ioas: ObjectID) -> IOMMUError {
         IOMMUError(
-            .EINVAL, .noAccess, "a mapping allows reading, writing or both",
-            hint: "name one in access, or leave access out for both", ["ioas": .number(UInt64(ioas))])
+            .EINVAL, .noAccess, "a mapping of ioas \(ioas) would allow neither reading nor writing",
+            hint: "name one or both in access, or leave access out for both", ["ioas": .number(UInt64(ioas))])
     }
 
     /// - Parameter hwpts: Those of the IOAS, held by the caller: so none has to be held for each mapping.
@@ -214,14 +216,13 @@ extension ObjectContext {
         if iova == 0, length == .max { return unmapAll(ioas) }
         guard length > 0 || iova == .max else {
             throw ioas.refusal(
-                .EINVAL, .zeroLength, "nothing is named to be unmapped", iova, length,
-                hint: "iova 0 with length 0xffffffffffffffff unmaps everything")
+                .EINVAL, .zeroLength, "the range at \(hexadecimal(iova)) has no bytes", iova, length,
+                hint: "give a length; iova 0 with length 0xffffffffffffffff unmaps everything")
         }
         let (last, overflow) = iova.addingReportingOverflow(length &- 1)
         // As in iommufd, 2⁶⁴ - 1 is no address and, but for everything, no length.
         guard !overflow, iova < .max, length < .max else {
-            throw ioas.refusal(
-                .EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space", iova, length)
+            throw ioas.wraps(iova, length)
         }
         let extent = try ioas.extent(start: iova, last: last)
         var next = extent.first.start

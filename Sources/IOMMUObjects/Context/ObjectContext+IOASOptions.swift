@@ -12,14 +12,11 @@ extension ObjectContext {
         try ioas(id).allow(ranges)
     }
 
-    /// At most `limit` mappings from the first that ends at or after `start`. `ENOENT`, `EINVAL`.
+    /// At most `limit` mappings from the first that ends at or after `start`. `ENOENT`.
     package func mappings(
         ioas id: ObjectID, from start: UInt64, limit: Int
     ) throws(IOMMUError) -> (mappings: [MappingDescription], next: UInt64?) {
         let ioas = try ioas(id)
-        guard limit > 0 else {
-            throw IOMMUError(.EINVAL, .badLimit, "a limit is at least 1", ["ioas": .number(UInt64(id))])
-        }
         var mappings: [MappingDescription] = []
         var position = ioas.areas.first(endingAtOrAfter: start)
         while let current = position {
@@ -44,7 +41,7 @@ extension ObjectContext {
         if !enabled {
             guard ioas.hwpts.isEmpty || ioas.areas.isEmpty else {
                 throw IOMMUError(
-                    .EINVAL, .alreadyMapped, "ioas \(id) has hardware tables with mappings in them already",
+                    .EINVAL, .alreadyMapped, "ioas \(id) has hardware tables with mappings in them",
                     hint: "turn huge_pages off before mapping", ["ioas": .number(UInt64(id))])
             }
             try ioas.checkMappings(areMultiplesOf: IOAS.pageSize)

@@ -21,7 +21,9 @@ extension ObjectContext {
     /// A memfd of the daemon's. `EINVAL`, `EFBIG`, `EDQUOT`, `ENOMEM`, `EMFILE`.
     package func createMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> ObjectID {
         guard size > 0 else {
-            throw IOMMUError(.EINVAL, .zeroLength, "a memory object has at least one byte", ["size": .hex(size)])
+            throw IOMMUError(
+                .EINVAL, .zeroLength, "a memory object of \(hexadecimal(size)) bytes holds nothing",
+                hint: "give a size of at least one byte", ["size": .hex(size)])
         }
         try checkSize(size)
         try chargeObject(descriptors: 1)
@@ -52,7 +54,9 @@ extension ObjectContext {
     private func checkSize(_ size: UInt64) throws(IOMMUError) {
         guard size <= limits.memorySize else {
             throw IOMMUError(
-                .EFBIG, .memoryTooLarge, "a memory object may have at most \(limits.memorySize) bytes",
+                .EFBIG, .memoryTooLarge,
+                "\(hexadecimal(size)) bytes are more than the \(hexadecimal(limits.memorySize)) of one memory object",
+                hint: "make several, or ask the administrator to raise limits.memory_object_bytes",
                 ["size": .hex(size), "limit": .hex(limits.memorySize)])
         }
     }
@@ -95,8 +99,9 @@ extension ObjectContext {
     package func checkTransfer(_ length: UInt64) throws(IOMMUError) {
         guard length <= limits.transfer else {
             throw IOMMUError(
-                .EMSGSIZE, .transferTooLarge, "one call moves at most \(limits.transfer) bytes",
-                hint: "split it", ["length": .hex(length), "limit": .hex(limits.transfer)])
+                .EMSGSIZE, .transferTooLarge,
+                "\(hexadecimal(length)) bytes are more than the \(hexadecimal(limits.transfer)) that one call moves",
+                hint: "split it into several calls", ["length": .hex(length), "limit": .hex(limits.transfer)])
         }
     }
 
@@ -107,7 +112,8 @@ extension ObjectContext {
         guard !overflow, end <= object.size else {
             throw IOMMUError(
                 .EINVAL, .outsideMemory,
-                "the range does not lie inside memory object \(id), which has \(object.size) bytes",
+                "\(span(length, at: offset)) lie outside memory object \(id), which has \(hexadecimal(object.size))",
+                hint: "keep offset + length within its size",
                 [
                     "memory": .number(UInt64(id)), "offset": .hex(offset), "length": .hex(length),
                     "size": .hex(object.size),

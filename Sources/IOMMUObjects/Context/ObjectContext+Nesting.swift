@@ -1,8 +1,6 @@
 import IOMMU
 
 extension ObjectContext {
-    private static let maxInvalidations = 1 << 19
-
     // MARK: Nested hwpts
 
     func makeNested(
@@ -13,14 +11,16 @@ extension ObjectContext {
         ]
         guard request.flags.isEmpty else {
             throw IOMMUError(
-                .EOPNOTSUPP, .flagsUnsupported, "a nested stage 1 takes no flags", hint: "leave flags out", members)
+                .EOPNOTSUPP, .flagsUnsupported, "a nested stage 1 of viommu \(request.pt) takes no flags",
+                hint: "leave flags out", members)
         }
         guard let vste = request.vste else {
             throw IOMMUError(
-                .EOPNOTSUPP, .dataRequired, "a nested stage 1 needs the guest's STE", hint: "pass data.ste", members)
+                .EOPNOTSUPP, .dataRequired, "a nested stage 1 of viommu \(request.pt) needs the guest's STE",
+                hint: "give it in data.ste", members)
         }
         guard viommu.hwpt.driver === device.driver else {
-            throw Self.otherSMMU(members)
+            throw Self.otherSMMU(request.pt, device, members)
         }
         try chargeObject()
         do {
@@ -48,20 +48,18 @@ extension ObjectContext {
         guard let viommu = target as? VIOMMU else {
             if target is NestedHWPT {
                 throw IOMMUError(
-                    .EOPNOTSUPP, .invalidateThroughViommu, "an SMMUv3 takes invalidations for a whole viommu",
-                    hint: "name the viommu", members)
+                    .EOPNOTSUPP, .invalidateThroughViommu,
+                    "hwpt \(id) takes no invalidations: an SMMUv3 takes them for a whole viommu",
+                    hint: "name its viommu as target", members)
             }
             throw IOMMUError(
                 .EINVAL, .wrongKind, "object \(id) is a \(target.kind.rawValue), not a viommu",
-                hint: "name the viommu that the hwpt was allocated with", members)
+                hint: "name the viommu that the hwpt was allocated with as target", members)
         }
         guard type == viommu.hwpt.driver.traits.virtualType else {
             throw IOMMUError(
-                .EINVAL, .wrongType, "entries of a viommu on an SMMUv3 have the type arm_smmuv3", members)
-        }
-        guard entries.count <= Self.maxInvalidations else {
-            throw IOMMUError(
-                .EINVAL, .tooManyEntries, "at most \(Self.maxInvalidations) entries fit a call", members)
+                .EINVAL, .wrongType, "“\(type)” is not the type of the entries that viommu \(id) takes",
+                hint: "give \(viommu.hwpt.driver.traits.virtualType)", members)
         }
         do {
             return try viommu.slice.invalidate(entries: entries)
@@ -70,10 +68,12 @@ extension ObjectContext {
         }
     }
 
-    private static func otherSMMU(_ members: KeyValuePairs<String, IOMMUError.Value>) -> IOMMUError {
+    private static func otherSMMU(
+        _ viommu: ObjectID, _ device: Device, _ members: KeyValuePairs<String, IOMMUError.Value>
+    ) -> IOMMUError {
         IOMMUError(
-            .EINVAL, .otherSMMU, "the viommu is a slice of another SMMU than the device's",
-            hint: "viommu.alloc with this device makes one of its own SMMU", members)
+            .EINVAL, .otherSMMU, "viommu \(viommu) is a slice of another SMMU than device \(device.name) is behind",
+            hint: "make one of the device's own SMMU: viommu.alloc with this device", members)
     }
 
     // MARK: Virtual IOMMUs
@@ -84,10 +84,13 @@ extension ObjectContext {
         let device = try device(id)
         guard type == device.driver.traits.virtualType else {
             throw IOMMUError(
-                .EOPNOTSUPP, .wrongType, "viommus on an SMMUv3 have the type arm_smmuv3", ["type": .text(type)])
+                .EOPNOTSUPP, .wrongType, "“\(type)” is not the type of a viommu of \(device.driver.name)",
+                hint: "give \(device.driver.traits.virtualType)", ["type": .text(type)])
         }
         guard device.driver.traits.hasNesting else {
-            throw IOMMUError(.EOPNOTSUPP, .noNesting, "\(device.driver.name) does not implement both stages")
+            throw IOMMUError(
+                .EOPNOTSUPP, .noNesting, "\(device.driver.name) does not have both stages of translation",
+                hint: "take a device behind another SMMU", ["smmu": .text(device.driver.name)])
         }
         guard let object = table[hwpt] as? HWPT else { throw ObjectTable.unknown(hwpt, .hwpt) }
         guard let parent = object as? PagingHWPT, parent.flags.contains(.nestParent) else {
@@ -97,7 +100,7 @@ extension ObjectContext {
         }
         guard parent.driver === device.driver else {
             throw IOMMUError(
-                .EINVAL, .otherSMMU, "hwpt \(hwpt) is a table of another SMMU than the device's",
+                .EINVAL, .otherSMMU, "hwpt \(hwpt) is a table of another SMMU than device \(device.name) is behind",
                 hint: "allocate the nest parent with a device behind the same SMMU",
                 ["hwpt": .number(UInt64(hwpt)), "device": .number(UInt64(id))])
         }
@@ -123,21 +126,22 @@ extension ObjectContext {
             "viommu": .number(UInt64(id)), "device": .number(UInt64(device)), "virt_id": .number(virtualID),
         ]
         guard viommu.hwpt.driver === object.device.driver else {
-            throw Self.otherSMMU(members)
+            throw Self.otherSMMU(id, object.device, members)
         }
         guard object.device.description.streamIDs.count == 1 else {
             throw IOMMUError(
-                .EOPNOTSUPP, .severalStreams, "device \(object.device.name) has more than one StreamID", members)
+                .EOPNOTSUPP, .severalStreams, "device \(object.device.name) has more than one StreamID",
+                hint: "give the guest a device with a single one", ["name": .text(object.device.name)])
         }
         guard object.vdevice == nil else {
             throw IOMMUError(
                 .EEXIST, .vdeviceExists, "device \(object.device.name) has a vdevice already",
-                hint: "object.destroy ends that one", members)
+                hint: "end that one with object.destroy first", ["name": .text(object.device.name)])
         }
         guard viommu.vdevices[virtualID] == nil else {
             throw IOMMUError(
-                .EEXIST, .virtualIDTaken, "another device of the viommu has that virtual StreamID",
-                hint: "take another virt_id, or destroy that vdevice", members)
+                .EEXIST, .virtualIDTaken, "another device of viommu \(id) has virtual StreamID \(virtualID)",
+                hint: "take another virt_id, or end that vdevice with object.destroy", members)
         }
         try chargeObject()
         do {
@@ -182,16 +186,20 @@ extension ObjectContext {
             "viommu": .number(UInt64(id)), "depth": .number(UInt64(depth)),
         ]
         guard depth > 0, depth <= VEventQueue.maxDepth else {
-            throw IOMMUError(.EINVAL, .badDepth, "a depth is between 1 and \(VEventQueue.maxDepth)", members)
+            throw IOMMUError(
+                .EINVAL, .badDepth, "no event queue has a depth of \(depth)",
+                hint: "give 1 to \(VEventQueue.maxDepth)", members)
         }
         let viommu = try table.object(id, .viommu, as: VIOMMU.self)
         guard type == viommu.hwpt.driver.traits.virtualType else {
-            throw IOMMUError(.EOPNOTSUPP, .wrongType, "event queues on an SMMUv3 have the type arm_smmuv3", members)
+            throw IOMMUError(
+                .EOPNOTSUPP, .wrongType, "“\(type)” is not the type of an event queue of viommu \(id)",
+                hint: "give \(viommu.hwpt.driver.traits.virtualType)", members)
         }
         guard viommu.eventQueue == nil else {
             throw IOMMUError(
                 .EEXIST, .veventqExists, "viommu \(id) has an event queue of this type already",
-                hint: "read that one, or object.destroy it", members)
+                hint: "read that one, or end it with object.destroy first", members)
         }
         try chargeObject()
         let queue = VEventQueue(viommu: viommu, depth: depth)
@@ -200,12 +208,9 @@ extension ObjectContext {
         return queue.id
     }
 
-    /// At most `max` events, oldest first. `ENOENT`, `EINVAL`.
+    /// At most `max` events, oldest first. `ENOENT`.
     package func readVirtualEvents(_ queue: ObjectID, max: Int) throws(IOMMUError) -> [VirtualEvent] {
         let queue = try table.object(queue, .veventq, as: VEventQueue.self)
-        guard max > 0 else {
-            throw IOMMUError(.EINVAL, .badLimit, "at least one event is read", ["veventq": .number(UInt64(queue.id))])
-        }
         return queue.read(max: max)
     }
 }

@@ -95,9 +95,7 @@ package final class ObjectContext: IOMMUContext {
     @inline(__always)
     package func memory(_ id: ObjectID) throws(IOMMUError) -> MemoryObject {
         guard let memory = memories[id] else {
-            throw IOMMUError(
-                .ENOENT, .unknownMemory, "there is no memory object \(id) in this session",
-                hint: "session.objects lists what there is", ["memory": .number(UInt64(id))])
+            throw .unknown(.unknownMemory, "memory object", id, key: "memory")
         }
         return memory
     }

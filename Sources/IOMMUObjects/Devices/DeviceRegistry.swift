@@ -21,7 +21,7 @@ package final class DeviceRegistry {
     package func device(named name: String) throws(IOMMUError) -> Device {
         guard let device = devicesByName[name] else {
             throw IOMMUError(
-                .ENODEV, .unknownDevice, "there is no device named \(name)", hint: "topology.list names them",
+                .ENODEV, .unknownDevice, "there is no device “\(name)”", hint: "topology.list lists them",
                 ["device": .text(name)])
         }
         return device

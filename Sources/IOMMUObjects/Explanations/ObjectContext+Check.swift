@@ -59,28 +59,38 @@ extension ObjectContext {
         let granule = formats.map { $0.1.granule }.max() ?? 1
         var candidates: [Candidate] = []
         for (index, mapping) in mappings.enumerated() {
-            func report(_ errno: Errno, _ reason: Reason, _ message: String, _ device: String? = nil) {
+            func report(
+                _ errno: Errno, _ reason: Reason, _ message: String, hint: String, _ device: String? = nil
+            ) {
                 let error = IOMMUError(
-                    errno, reason, message, ["iova": .hex(mapping.iova), "length": .hex(mapping.length)])
+                    errno, reason, "mapping \(index) \(message)", hint: hint,
+                    ["iova": .hex(mapping.iova), "length": .hex(mapping.length)])
                 problems.append(LayoutProblem(error: error, mapping: index, device: device))
             }
             guard mapping.length > 0 else {
-                report(.EINVAL, .zeroLength, "a mapping has at least one byte")
+                report(.EINVAL, .zeroLength, "has no bytes", hint: "give it a length")
                 continue
             }
             if (mapping.iova | mapping.length) & (granule - 1) != 0 {
-                report(.EINVAL, .misaligned, "iova and length have to be multiples of \(granule) bytes")
+                report(
+                    .EINVAL, .misaligned, "of \(span(mapping.length, at: mapping.iova)) is not one of whole pages",
+                    hint: "make iova and length multiples of \(hexadecimal(granule))")
             }
             guard mapping.iova < .max, mapping.length < .max,
                 let range = AddressRange(start: mapping.iova, length: mapping.length)
             else {
-                report(.EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space")
+                report(
+                    .EOVERFLOW, .iovaOverflow,
+                    "of \(span(mapping.length, at: mapping.iova)) wraps at the end of the address space",
+                    hint: "keep iova + length within 64 bits")
                 continue
             }
             for (device, format) in formats where !format.aperture.contains(range) {
                 report(
-                    .EINVAL, .iovaReserved, "the hardware translates addresses of \(format.inputBits) bits",
-                    device.name)
+                    .EINVAL, .iovaReserved,
+                    "of \(span(mapping.length, at: mapping.iova)) lies beyond the \(format.inputBits) bits that "
+                        + "\(device.driver.name) translates",
+                    hint: "keep the guest's layout below", device.name)
             }
             candidates.append(Candidate(range: range, index: index))
         }
@@ -94,6 +104,7 @@ extension ObjectContext {
             if let other = widest, other.range.last >= candidate.range.start {
                 let error = IOMMUError(
                     .EEXIST, .mappingsOverlap, "mappings \(other.index) and \(candidate.index) overlap",
+                    hint: "map each address once",
                     [
                         "iova": .hex(candidate.range.start), "length": .hex(candidate.range.length),
                         "other": .number(UInt64(other.index)),
@@ -110,7 +121,7 @@ extension ObjectContext {
                 guard problems.count <= Self.maxProblems else { return }
                 let error = IOMMUError(
                     .EADDRINUSE, .mappingInReservedRegion,
-                    "mapping \(candidate.index) meets a \(region.kind.rawValue) region of \(device.name)",
+                    "mapping \(candidate.index) meets a \(region.kind.rawValue) region of device \(device.name)",
                     hint: "leave the region out of the guest's layout",
                     [
                         "iova": .hex(candidate.range.start), "length": .hex(candidate.range.length),

@@ -89,7 +89,7 @@ package final class FaultQueue: SessionObject {
                 guard taken.isEmpty else { break }
                 throw IOMMUError(
                     .EINVAL, .groupDoesNotFit,
-                    "the next page request group has \(group.faults.count) faults and at most \(max) were asked for",
+                    "the next fault group of fault queue \(id) has \(group.faults.count) faults, more than \(max)",
                     hint: "read with a larger max",
                     ["fault": .number(UInt64(id)), "needed": .number(UInt64(group.faults.count))])
             }

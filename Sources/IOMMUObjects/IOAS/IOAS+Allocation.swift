@@ -30,8 +30,8 @@ extension IOAS {
     func allocate(length: UInt64, offset: UInt64) throws(IOMMUError) -> UInt64 {
         guard length < .max / 2 else {
             throw IOMMUError(
-                .EOVERFLOW, .iovaOverflow, "no IOVA is chosen for a range of \(length) bytes",
-                hint: "name an iova", ["ioas": .number(UInt64(id)), "length": .hex(length)])
+                .EOVERFLOW, .iovaOverflow, "no IOVA is chosen for a range of \(hexadecimal(length)) bytes",
+                hint: "name one in iova", ["ioas": .number(UInt64(id)), "length": .hex(length)])
         }
         let own = offset == 0 ? Self.largestAlignment : offset & (0 &- offset)
         let modulus = max(min(length.roundedUpToPowerOfTwo, own, Self.largestAlignment), Self.pageSize)
@@ -41,7 +41,8 @@ extension IOAS {
             return iova
         }
         throw IOMMUError(
-            .ENOSPC, .noFreeIOVA, "no free range of \(length) bytes is left in the allowed IOVAs of ioas \(id)",
+            .ENOSPC, .noFreeIOVA,
+            "no free range of \(hexadecimal(length)) bytes is left in the allowed IOVAs of ioas \(id)",
             hint: "ioas.iova_ranges and ioas.mappings show what is taken; ioas.allow_iovas narrows the choice",
             ["ioas": .number(UInt64(id)), "length": .hex(length)])
     }

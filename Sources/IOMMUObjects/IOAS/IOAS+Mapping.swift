@@ -11,18 +11,24 @@ extension IOAS {
     }
 
     private func badShape(_ iova: UInt64, _ length: UInt64) -> IOMMUError {
-        if length == 0 { return refusal(.EINVAL, .zeroLength, "a mapping has at least one byte", iova, length) }
-        guard (iova | length) & (alignment - 1) != 0 else {
-            return refusal(
-                .EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space", iova, length)
-        }
-        return misaligned(iova, length)
+        if length == 0 { return isEmpty(iova) }
+        return (iova | length) & (alignment - 1) == 0 ? wraps(iova, length) : misaligned(iova, length)
+    }
+
+    func isEmpty(_ iova: UInt64) -> IOMMUError {
+        refusal(
+            .EINVAL, .zeroLength, "the range at \(hexadecimal(iova)) has no bytes", iova, 0,
+            hint: "give a length of at least one byte")
+    }
+
+    func wraps(_ iova: UInt64, _ length: UInt64) -> IOMMUError {
+        IOMMUError.wrapping(iova, length: length).with("ioas", .number(UInt64(id)))
     }
 
     private func misaligned(_ iova: UInt64, _ length: UInt64) -> IOMMUError {
         refusal(
-            .EINVAL, .misaligned, "iova, length and offset have to be multiples of \(alignment) bytes", iova, length,
-            hint: "ioas.iova_ranges tells the alignment"
+            .EINVAL, .misaligned, "\(span(length, at: iova)) are no whole pages of \(hexadecimal(alignment)) bytes",
+            iova, length, hint: "make iova, length and offset multiples of it; ioas.iova_ranges tells the alignment"
         ).with("alignment", .hex(alignment))
     }
 
@@ -55,8 +61,8 @@ extension IOAS {
 
     private func unusable(iova: UInt64, last: UInt64) -> IOMMUError {
         let error = refusal(
-            .EINVAL, .iovaReserved, "the range meets IOVAs that cannot be mapped", iova, last &- iova &+ 1,
-            hint: "ioas.iova_ranges lists what is usable")
+            .EINVAL, .iovaReserved, "\(span(last &- iova &+ 1, at: iova)) meet IOVAs that cannot be mapped", iova,
+            last &- iova &+ 1, hint: "ioas.iova_ranges lists what is usable")
         guard let range = AddressRange(start: iova, last: last), let reservation = reservation(overlapping: range)
         else {
             return error
@@ -71,7 +77,7 @@ extension IOAS {
     }
 
     func refusal(
-        _ errno: Errno, _ reason: Reason, _ message: String, _ iova: UInt64, _ length: UInt64, hint: String? = nil
+        _ errno: Errno, _ reason: Reason, _ message: String, _ iova: UInt64, _ length: UInt64, hint: String
     ) -> IOMMUError {
         IOMMUError(
             errno, reason, message, hint: hint,
@@ -108,8 +114,8 @@ extension IOAS {
     private func alreadyMapped(_ other: Area, _ iova: UInt64, _ length: UInt64) -> IOMMUError {
         refusal(
             .EEXIST, .alreadyMapped,
-            "the range overlaps the mapping of \(other.length) bytes at 0x\(String(other.start, radix: 16))", iova,
-            length, hint: "unmap that first"
+            "\(span(length, at: iova)) overlap the mapping of \(span(other.length, at: other.start))", iova, length,
+            hint: "unmap that first"
         ).with("mapping_iova", .hex(other.start)).with("mapping_length", .hex(other.length))
     }
 
@@ -123,8 +129,8 @@ extension IOAS {
     {
         guard let first = areas.first(endingAtOrAfter: start), first.start <= last else {
             throw refusal(
-                .ENOENT, .notMapped, "nothing is mapped there", start, last &- start &+ 1,
-                hint: "ioas.mappings lists what is mapped")
+                .ENOENT, .notMapped, "nothing is mapped in \(span(last &- start &+ 1, at: start))", start,
+                last &- start &+ 1, hint: "ioas.mappings lists what is mapped")
         }
         guard first.start >= start else { throw cut(first.area, start, last) }
         var count = 0
@@ -142,7 +148,7 @@ extension IOAS {
     private func cut(_ area: Area, _ start: UInt64, _ last: UInt64) -> IOMMUError {
         refusal(
             .ENOENT, .wouldSplitMapping,
-            "the range cuts the mapping of \(area.length) bytes at 0x\(String(area.start, radix: 16))",
+            "\(span(last &- start &+ 1, at: start)) cut the mapping of \(span(area.length, at: area.start))",
             start, last &- start &+ 1, hint: "unmap whole mappings"
         ).with("mapping_iova", .hex(area.start)).with("mapping_length", .hex(area.length))
     }

@@ -72,7 +72,8 @@ package final class IOAS: SessionObject {
         guard let area = firstMapping(notMultipleOf: alignment) else { return }
         throw IOMMUError(
             .EADDRINUSE, .mappingMisaligned,
-            "a mapping of ioas \(id) is not a multiple of the \(alignment) bytes that the hardware maps",
+            "the mapping of \(span(area.length, at: area.start)) is no multiple of the \(hexadecimal(alignment)) bytes "
+                + "that the hardware maps",
             hint: "unmap it and map it again on page boundaries",
             [
                 "ioas": .number(UInt64(id)), "iova": .hex(area.start), "length": .hex(area.length),
@@ -108,13 +109,13 @@ package final class IOAS: SessionObject {
             let range = reservation.range
             if let area = areas.firstOverlap(start: range.start, last: range.last) {
                 throw reservation.collision(
-                    "the mapping of ioas \(id) at 0x\(String(area.start, radix: 16))", .mappingInReservedRegion,
+                    "the mapping of ioas \(id) at \(hexadecimal(area.start))", .mappingInReservedRegion,
                     hint: "unmap it and map that memory elsewhere; ioas.check tells all such places at once"
                 ).with("ioas", .number(UInt64(id))).with("iova", .hex(area.start)).with("length", .hex(area.length))
             }
             if let range = AddressRange.first(in: allowed, meeting: range.start, last: range.last) {
                 throw reservation.collision(
-                    "the allowed range of ioas \(id) from 0x\(String(range.start, radix: 16))",
+                    "the allowed range of ioas \(id) from \(hexadecimal(range.start))",
                     .allowedRangeNarrowed,
                     hint: "take the region out of ioas.allow_iovas"
                 ).with("ioas", .number(UInt64(id))).with("start", .hex(range.start)).with("last", .hex(range.last))
@@ -145,14 +146,16 @@ package final class IOAS: SessionObject {
         for (index, range) in sorted.enumerated() {
             guard range.start < range.last, index == 0 || sorted[index - 1].last < range.start else {
                 throw IOMMUError(
-                    .EINVAL, .badAllowedRanges, "allowed ranges have more than one byte and do not overlap",
+                    .EINVAL, .badAllowedRanges,
+                    "the range \(hexadecimal(range.start)) to \(hexadecimal(range.last)) has one byte, or overlaps",
+                    hint: "allow ranges of more than one byte that do not overlap each other",
                     ["ioas": .number(UInt64(id)), "start": .hex(range.start), "last": .hex(range.last)])
             }
         }
         for range in sorted {
             if let reservation = reservation(overlapping: range) {
                 throw reservation.collision(
-                    "the range from 0x\(String(range.start, radix: 16))", .allowedRangeReserved,
+                    "the range from \(hexadecimal(range.start))", .allowedRangeReserved,
                     hint: "ioas.iova_ranges lists what is usable"
                 ).with("ioas", .number(UInt64(id))).with("start", .hex(range.start)).with("last", .hex(range.last))
             }
@@ -183,16 +186,15 @@ struct Reservation {
 
     /// That `what` collides with this reservation.
     func collision(_ what: String, _ reason: Reason, hint: String) -> IOMMUError {
-        let first = String(range.start, radix: 16)
-        let last = String(range.last, radix: 16)
+        let place = "\(what) lies in \(hexadecimal(range.start)) to \(hexadecimal(range.last))"
         switch cause {
         case .aperture:
             return IOMMUError(
-                .EADDRINUSE, reason, "\(what) lies in 0x\(first)-0x\(last), which the hardware table cannot translate",
+                .EADDRINUSE, reason, "\(place), which the hardware table cannot translate",
                 hint: hint, ["region_start": .hex(range.start), "region_last": .hex(range.last)])
         case .region(let kind, let device):
             return IOMMUError(
-                .EADDRINUSE, reason, "\(what) lies in 0x\(first)-0x\(last), which is \(kind.rawValue) for \(device)",
+                .EADDRINUSE, reason, "\(place), which is \(kind.rawValue) for device \(device)",
                 hint: hint,
                 [
                     "region_start": .hex(range.start), "region_last": .hex(range.last),

@@ -23,11 +23,12 @@ extension MemoryObject {
             else { throw Facts.notAMemfd }
             guard mode & O_ACCMODE != O_WRONLY else {
                 throw IOMMUError(
-                    .EINVAL, .notReadable, "the memfd was opened for writing only", hint: "open it O_RDWR")
+                    .EINVAL, .notReadable, "the memfd was opened for writing only",
+                    hint: "send one that was opened O_RDWR")
             }
             guard status.st_size > 0 else {
                 throw IOMMUError(
-                    .EINVAL, .emptyMemory, "the memfd is empty", hint: "ftruncate() it to its size first")
+                    .EINVAL, .emptyMemory, "the memfd has no bytes", hint: "ftruncate(2) it to its size first")
             }
             size = UInt64(status.st_size)
             isWritable = mode & O_ACCMODE == O_RDWR && seals & (CLINUX_SEAL_WRITE | CLINUX_SEAL_FUTURE_WRITE) == 0
@@ -53,7 +54,7 @@ extension MemoryObject {
             if let known = knownMount.withLock({ $0 }) { return known }
             let number = clinux_memfd_create("iommud-probe", false)
             guard number >= 0 else {
-                throw IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left")
+                throw .noDescriptors
             }
             let probe = Descriptor(adopting: number)
             var status = stat()
@@ -65,7 +66,7 @@ extension MemoryObject {
 
         private static var notAMemfd: IOMMUError {
             IOMMUError(
-                .EINVAL, .notAMemfd, "only memfds can be imported",
+                .EINVAL, .notAMemfd, "the descriptor is not one of a memfd",
                 hint: "create the memory with memfd_create(2); for guest memory use memory-backend-memfd"
             )
         }

@@ -70,7 +70,7 @@ package final class MemoryObject {
     /// - Throws: `EINVAL` for the size, `ENOMEM` if it cannot be had.
     package static func creating(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> MemoryObject {
         guard size > 0, size <= UInt64(Int64.max) else {
-            throw IOMMUError(.EINVAL, .badSize, "a memory object has at least one byte", ["size": .hex(size)])
+            throw badSize(size)
         }
         let label = "iommud-" + String((name ?? "memory").prefix(64))
         let number = clinux_memfd_create(label, huge)
@@ -85,7 +85,7 @@ package final class MemoryObject {
         do throws(SystemError) {
             return try file.duplicate()
         } catch {
-            throw IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left")
+            throw .noDescriptors
         }
     }
 
@@ -94,7 +94,9 @@ package final class MemoryObject {
             let pageSize = UInt64(clamping: clinux_block_size(descriptor))
             guard pageSize > 0, size % pageSize == 0 else {
                 throw IOMMUError(
-                    .EINVAL, .badSize, "the size is not a multiple of the huge page size",
+                    .EINVAL, .badSize,
+                    "\(hexadecimal(size)) bytes are no whole huge pages of \(hexadecimal(pageSize)) bytes",
+                    hint: "give a multiple of that, or create the memory without huge",
                     ["size": .hex(size), "page_size": .hex(pageSize)]
                 )
             }
@@ -112,17 +114,25 @@ package final class MemoryObject {
     private static func refused(_ code: Int32, size: UInt64, huge: Bool) -> IOMMUError {
         switch code {
         case Glibc.EMFILE, Glibc.ENFILE:
-            IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left")
+            .noDescriptors
         case Glibc.EFBIG where !huge, Glibc.EINVAL where !huge:
-            IOMMUError(.EINVAL, .badSize, "a memory object cannot be that large", ["size": .hex(size)])
+            badSize(size)
         case _ where huge:
             IOMMUError(
-                .ENOMEM, .noHugePages, "the system has not enough free huge pages",
+                .ENOMEM, .noHugePages, "the system has not enough free huge pages for \(hexadecimal(size)) bytes",
                 hint: "raise /proc/sys/vm/nr_hugepages, or create the memory without huge", ["size": .hex(size)]
             )
         default:
-            IOMMUError(.ENOMEM, .noMemory, "the memory object cannot be created", ["size": .hex(size)])
+            IOMMUError(
+                .ENOMEM, .noMemory, "the system has no memory for an object of \(hexadecimal(size)) bytes",
+                hint: "close objects that are not needed, or give the daemon's unit more memory", ["size": .hex(size)])
         }
+    }
+
+    private static func badSize(_ size: UInt64) -> IOMMUError {
+        IOMMUError(
+            .EINVAL, .badSize, "no memory object can have \(hexadecimal(size)) bytes",
+            hint: "give a size of at least one byte and less than 2^63", ["size": .hex(size)])
     }
 
     // MARK: Data
@@ -142,7 +152,10 @@ package final class MemoryObject {
         try check(offset: offset, count: buffer.count)
         guard isWritable else {
             throw IOMMUError(
-                .EPERM, .memoryReadOnly, "the memory object was imported read-only or sealed against writes")
+                .EPERM, .memoryReadOnly,
+                "\(span(UInt64(buffer.count), at: offset)) cannot be written: the memory object is read-only or sealed",
+                hint: "import a descriptor that was opened O_RDWR, of a memfd without F_SEAL_WRITE",
+                ["offset": .hex(offset), "length": .hex(UInt64(buffer.count))])
         }
         guard copyIn(offset: offset, from: buffer) else { throw truncated(offset) }
     }
@@ -150,7 +163,9 @@ package final class MemoryObject {
     private func check(offset: UInt64, count: Int) throws(IOMMUError) {
         guard offset <= size, UInt64(count) <= size &- offset else {
             throw IOMMUError(
-                .EINVAL, .outsideMemory, "the range lies outside the memory object",
+                .EINVAL, .outsideMemory,
+                "\(span(UInt64(count), at: offset)) lie outside the memory object, which has \(hexadecimal(size))",
+                hint: "keep offset + length within its size",
                 ["offset": .hex(offset), "length": .hex(UInt64(count)), "size": .hex(size)]
             )
         }
@@ -158,7 +173,9 @@ package final class MemoryObject {
 
     private func truncated(_ offset: UInt64) -> IOMMUError {
         IOMMUError(
-            .EIO, .memoryTruncated, "the file behind the memory object has been truncated", ["offset": .hex(offset)])
+            .EIO, .memoryTruncated,
+            "the file behind the memory object has been truncated, and has nothing at \(hexadecimal(offset)) any more",
+            hint: "seal a memfd with F_SEAL_SHRINK before it is imported", ["offset": .hex(offset)])
     }
 
     /// False if a byte of it is not there.

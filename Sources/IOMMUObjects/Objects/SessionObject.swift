@@ -92,8 +92,6 @@ package struct ObjectTable {
 
     /// `ENOENT`: no object of that kind has the id.
     package static func unknown(_ id: ObjectID, _ kind: ObjectKind) -> IOMMUError {
-        IOMMUError(
-            .ENOENT, kind.unknown, "there is no \(kind.rawValue) \(id) in this session",
-            hint: "session.objects lists what there is", [kind.rawValue: .number(UInt64(id))])
+        .unknown(kind.unknown, kind.rawValue, id, key: kind.rawValue)
     }
 }

@@ -22,7 +22,7 @@ extension Peer {
         guard !identity.isAdmin else { return }
         throw IOMMUError(
             .EPERM, .notAllowed, "only an administrator may \(action), and user \(identity.uid) is none",
-            hint: "administrators are root, the daemon's own user and the members of group \(Administrators.groupName)",
+            hint: "call as root, as the daemon's own user, or as a member of the group \(Administrators.groupName)",
             ["uid": .number(UInt64(identity.uid))]
         )
     }

@@ -100,7 +100,7 @@ package final class Service {
         let open = connectionsByUser[uid, default: 0]
         guard open < limit else {
             throw IOMMUError(
-                .EDQUOT, .tooManyConnections, "user \(uid) already has \(open) connections",
+                .EDQUOT, .tooManyConnections, "user \(uid) has \(open) connections, as many as may be",
                 hint: "close some, or ask the administrator to raise limits.connections_per_uid",
                 ["limit": .number(UInt64(limit))])
         }
@@ -164,7 +164,7 @@ package final class Service {
     }
 
     private static var disconnectedError: IOMMUError {
-        IOMMUError(.ECANCELED, .disconnected, "the connection has ended")
+        IOMMUError(.ECANCELED, .disconnected, "the connection has ended", hint: "connect again")
     }
 
     // MARK: Configuration

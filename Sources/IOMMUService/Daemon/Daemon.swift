@@ -162,11 +162,11 @@ package final class Daemon {
     }
 
     /// What a call is answered with that still waits when the time is up.
-    private static var stoppingRefusal: RPCError {
+    static var stoppingRefusal: RPCError {
         RPCError(
             errno: ECANCELED, reason: Reason.daemonStopping.slug,
-            message: "The daemon is stopping and does not wait any longer for what the call waits for.",
-            hint: "Connect and call again once the daemon has been started again.")
+            message: "the daemon is stopping, and does not wait any longer for what the call waits for",
+            hint: "connect and call again once the daemon has been started again")
     }
 
     // MARK: Reloading

@@ -121,7 +121,7 @@ private enum NamedProcess: ~Copyable {
 private func refuseDescriptors(besidePID pid: UInt32, _ call: Call) throws {
     guard call.hasDescriptorsOfItsOwn else { return }
     throw IOMMUError(
-        .EINVAL, .pidAndDescriptors, "mm.open takes a pid or descriptors, and both came",
+        .EINVAL, .pidAndDescriptors, "pid \(pid) and descriptors came together",
         hint: "name the process one way only", ["pid": .number(UInt64(pid))])
 }
 

@@ -117,8 +117,8 @@ private func guestSTE(_ data: Object<HWPTData>) throws(IOMMUError) -> (UInt64, U
     let type = data[data.fields.type]
     guard type == "arm_smmuv3" else {
         throw IOMMUError(
-            .EINVAL, .unknownDataType, "\(type) is no type of nested page table here",
-            hint: "the SMMUv3 takes arm_smmuv3", ["type": .text(type)]
+            .EINVAL, .unknownDataType, "“\(type)” is no type of nested page table",
+            hint: "give arm_smmuv3", ["type": .text(type)]
         )
     }
     let ste = data[data.fields.ste]

@@ -67,8 +67,8 @@ extension ListWriter where Element == ObjectOf<RangeFields> {
 func orderedRange(_ start: UInt64, _ last: UInt64) throws(IOMMUError) -> AddressRange {
     guard let range = AddressRange(start: start, last: last) else {
         throw IOMMUError(
-            .EINVAL, .badRange, "a range ends before it starts",
-            hint: "`last` is the last byte, not the one behind it",
+            .EINVAL, .badRange, "the range from \(hexadecimal(start)) to \(hexadecimal(last)) ends before it starts",
+            hint: "give its last byte in last, not the one behind it",
             ["start": .hex(start), "last": .hex(last)]
         )
     }

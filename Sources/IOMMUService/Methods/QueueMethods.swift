@@ -108,7 +108,7 @@ private func need(_ value: UInt64?, _ name: String) throws -> UInt64 {
     guard let value else {
         throw RPCError(
             code: RPCError.invalidParams, errno: EINVAL, reason: "invalid_params",
-            message: "Parameter \"\(name)\" is missing; this operation needs it."
+            message: "parameter “\(name)” is missing", hint: "give it, or another op that does not need it"
         ).with("parameter", .string(name))
     }
     return value

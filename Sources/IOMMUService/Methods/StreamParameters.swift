@@ -26,12 +26,12 @@ struct StreamParameters {
         let inspection = try service.smmuInspection(client)
         if let id = call[device] {
             guard call[smmu] == nil, call[streamID] == nil else {
-                throw Self.mistake("device", "is given together with `smmu` or `stream_id`")
+                throw Self.mistake("device", "is given together with smmu or stream_id")
             }
             return (inspection, try inspection.stream(ofDevice: id))
         }
-        guard let name = call[smmu] else { throw Self.mistake("smmu", "is missing, and so is `device`") }
-        guard let streamID = call[streamID] else { throw Self.mistake("stream_id", "is missing; `smmu` needs it") }
+        guard let name = call[smmu] else { throw Self.mistake("smmu", "is missing, and so is device") }
+        guard let streamID = call[streamID] else { throw Self.mistake("stream_id", "is missing, and smmu needs it") }
         let stream = StreamName(smmu: name, streamID: streamID)
         try service.requireView(client, of: stream, inspection)
         return (inspection, stream)
@@ -40,7 +40,7 @@ struct StreamParameters {
     private static func mistake(_ parameter: String, _ what: String) -> RPCError {
         RPCError(
             code: RPCError.invalidParams, errno: EINVAL, reason: "invalid_params",
-            message: "Parameter \"\(parameter)\" \(what).", hint: "Give `smmu` and `stream_id`, or `device`."
+            message: "parameter “\(parameter)” \(what)", hint: "give smmu and stream_id, or device"
         ).with("parameter", .string(parameter))
     }
 }

@@ -2,14 +2,17 @@ import IOMMU
 import JSONRPC
 
 private struct IdentificationParameters {
-    let words: [(name: String, value: Param<UInt64?>)]
+    let words: [(register: IDRegister, value: Param<UInt64?>)]
 
     static var type: ParamType<Object<IdentificationParameters>> {
         .object { o in
-            let names: [StaticString] = ["IDR0", "IDR1", "IDR2", "IDR3", "IDR4", "IDR5", "IIDR", "AIDR"]
+            let registers: [(IDRegister, StaticString)] = [
+                (.IDR0, "IDR0"), (.IDR1, "IDR1"), (.IDR2, "IDR2"), (.IDR3, "IDR3"), (.IDR4, "IDR4"), (.IDR5, "IDR5"),
+                (.IIDR, "IIDR"), (.AIDR, "AIDR"),
+            ]
             return IdentificationParameters(
-                words: names.map { name in
-                    (name.description, o.optional(name, .unsigned(0...0xffff_ffff), "The whole register word."))
+                words: registers.map { register, name in
+                    (register, o.optional(name, .unsigned(0...0xffff_ffff), "The whole register word."))
                 })
         }
     }
@@ -25,10 +28,10 @@ func declareVSMMUMethods(_ methods: inout MethodTable<Service>) {
         m.refuses(.room)
         m.refuses(.EINVAL, .idrNotModelled, "The model cannot do what a field says; `data.field` names it.")
         return { call, service in
-            var overrides: [String: UInt32] = [:]
+            var overrides: [IDRegister: UInt32] = [:]
             if let given = call[idr] {
                 for word in given.fields.words {
-                    if let value = given[word.value] { overrides[word.name] = UInt32(truncatingIfNeeded: value) }
+                    if let value = given[word.value] { overrides[word.register] = UInt32(truncatingIfNeeded: value) }
                 }
             }
             let made = try service.bareSMMUs(call).createVSMMU(overrides: overrides)
@@ -117,18 +120,13 @@ private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
     }
 }
 
-private enum InterruptChoice: String, ParameterChoice {
-    case evtq
-    case priq
-    case commandSync = "cmdq-sync"
-    case gerror
-}
+extension BareInterrupt: ParameterChoice {}
 
 private func declareInterrupts(_ methods: inout MethodTable<Service>) {
     methods.declare("vsmmu.set_irq", "Signal an eventfd at an interrupt.", changesState: true) { m in
         m.takesDescriptors(0...1)
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
-        let irq = m.param("irq", .choice(InterruptChoice.self), "Which interrupt.")
+        let irq = m.param("irq", .choice(BareInterrupt.self), "Which interrupt.")
         let enable = m.param("enable", .bool, default: true, "False: no longer; then no descriptor is taken.")
         m.needs(.bareSMMUs)
         m.refuses(.unknownVSMMU, .descriptors)
@@ -137,7 +135,7 @@ private func declareInterrupts(_ methods: inout MethodTable<Service>) {
         return { call, service in
             let smmus = try service.bareSMMUs(call)
             let descriptor = call[enable] ? try call.takeDescriptor() : nil
-            try smmus.setVSMMUInterrupt(call[vsmmu], call[irq].rawValue, descriptor: descriptor)
+            try smmus.setVSMMUInterrupt(call[vsmmu], call[irq], descriptor: descriptor)
             return call.reply()
         }
     }

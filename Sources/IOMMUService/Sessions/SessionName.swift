@@ -9,8 +9,8 @@ package struct SessionName: Hashable, Sendable {
     package init(_ text: String) throws(IOMMUError) {
         guard (1...64).contains(text.utf8.count), text.utf8.allSatisfy(Self.isAllowed) else {
             throw IOMMUError(
-                .EINVAL, .badSessionName, "a session name has 1 to 64 of the characters A-Z a-z 0-9 . _ -",
-                hint: "choose another name"
+                .EINVAL, .badSessionName, "“\(text.prefix(64))” is no name of a session",
+                hint: "choose one of 1 to 64 of the characters A-Z a-z 0-9 . _ -"
             )
         }
         self.text = text

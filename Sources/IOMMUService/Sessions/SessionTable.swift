@@ -80,8 +80,9 @@ package final class SessionTable {
         if let there = named[key], there === old { return there }
         if old.name == nil, !old.context.isEmpty {
             throw IOMMUError(
-                .EBUSY, .sessionNotEmpty, "the private session of this connection still holds objects",
-                hint: "destroy them first, or attach right after connecting", ["session": .text(text)]
+                .EBUSY, .sessionNotEmpty,
+                "the private session of this connection holds objects, so that it cannot turn to “\(text)”",
+                hint: "end them first, or attach right after connecting", ["session": .text(text)]
             )
         }
         let session: Session
@@ -141,7 +142,7 @@ package final class SessionTable {
         let held = named.keys.count { $0.uid == key.uid }
         guard held < limits.sessions else {
             throw IOMMUError(
-                .EDQUOT, .tooManySessions, "user \(key.uid) already has \(held) named sessions",
+                .EDQUOT, .tooManySessions, "user \(key.uid) has \(held) named sessions, as many as may be",
                 hint: "close one, or ask the administrator to raise limits.sessions",
                 ["limit": .number(UInt64(limits.sessions))]
             )
@@ -219,7 +220,7 @@ package final class SessionTable {
 
     private static func unknown(_ name: String) -> IOMMUError {
         IOMMUError(
-            .ENOENT, .noSuchSession, "there is no session \(name)",
+            .ENOENT, .noSuchSession, "there is no session “\(name)”",
             hint: "session.list shows those there are", ["session": .text(name)]
         )
     }

@@ -68,12 +68,14 @@ extension Service {
     }
 
     private static var accessCancelled: IOMMUError {
-        IOMMUError(.ECANCELED, .disconnected, "the connection that waited for the access has ended")
+        IOMMUError(
+            .ECANCELED, .disconnected, "the connection that waited for the access has ended",
+            hint: "keep the connection open until the reply is there")
     }
 
     private static func accessTimedOut(_ milliseconds: UInt32) -> IOMMUError {
         IOMMUError(
-            .ETIMEDOUT, .accessTimedOut, "the device waited \(milliseconds) ms for a fault to be answered",
+            .ETIMEDOUT, .accessTimedOut, "the device waited \(milliseconds) ms, and nobody answered its fault",
             hint: "read the faults with fault.read and answer them with fault.respond",
             ["timeout_ms": .number(UInt64(milliseconds))])
     }

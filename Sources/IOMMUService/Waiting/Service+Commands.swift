@@ -13,7 +13,7 @@ extension Service {
     private func goOn(_ vsmmu: ObjectID, _ smmus: any BareSMMUs, _ parked: ParkedCall) {
         loop.later { [weak self, weak smmus] in
             guard let self, let smmus else {
-                parked.fail(IOMMUError(.ECANCELED, .sessionClosed, "the session was closed"))
+                parked.fail(IOMMUError.sessionClosed)
                 return
             }
             do {

@@ -148,11 +148,13 @@ extension RPCError {
     package init(reply: JSONValue) {
         let code = reply["code"]?.intValue ?? Self.internalError
         let data = reply["data"]
+        let hint = data?["hint"]?.stringValue
+        var message = reply["message"]?.stringValue ?? "the server gave no message"
+        if let hint, message.hasSuffix("; " + hint) { message.removeLast(hint.count + 2) }
         self.init(
             code: code, errno: (-4095 ... -1).contains(code) ? Int32(-code) : EINVAL,
             reason: data?["reason"]?.stringValue ?? "unknown",
-            message: reply["message"]?.stringValue ?? "the server gave no message",
-            hint: data?["hint"]?.stringValue)
+            message: message, hint: hint)
         let known = ["errno", "reason", "hint"]
         for member in data?.objectValue ?? [] where !known.contains(member.key) { set(member.key, member.value) }
     }

@@ -58,7 +58,7 @@ public struct JSONSyntaxError: Error, Equatable, Sendable {
         case badEscape = "a malformed escape sequence"
         case loneSurrogate = "half of a surrogate pair"
         case controlCharacter = "an unescaped control character in a string"
-        case invalidUTF8 = "invalid UTF-8"
+        case invalidUTF8 = "malformed UTF-8"
         case tooDeep = "nesting over 64 levels"
         case trailingBytes = "more than one value"
     }

@@ -67,13 +67,13 @@ extension ParameterSource {
         switch value {
         case .negative: refuse(.negative, Self.expectation(type))
         case .tooLarge: refuse(.over64Bits, "it has to fit 64 bits")
-        case .malformed, .unsigned: refuse(.badHex, "a string here has to be \"0x\" and hexadecimal digits")
+        case .malformed, .unsigned: refuse(.badHex, "a string has to be 0x and hexadecimal digits")
         }
     }
 
     private static func expectation(_ type: SchemaProgram.TypeRecord) -> String {
         switch type.kind {
-        case .unsigned, .id: "it has to be an unsigned integer or a \"0x…\" string"
+        case .unsigned, .id: "it has to be an unsigned integer or a string of 0x and digits"
         case .nameOrID: "it has to be a name or an unsigned integer"
         default: "it has to be an unsigned integer"
         }
@@ -111,7 +111,7 @@ extension ParameterSource {
             slot.bits = UInt64(choice)
         case .hex:
             guard case .unsigned = JSONInteger.hexadecimal(text, length) else {
-                return refuse(.badHex, "it has to be \"0x\" and hexadecimal digits")
+                return refuse(.badHex, "it has to be 0x and hexadecimal digits")
             }
         case .base64:
             guard let decoded = Base64.decodedLength(text, length) else {
@@ -154,8 +154,7 @@ extension ParameterSource {
     private func refuseName(_ type: UnsafeMutablePointer<SchemaProgram.TypeRecord>) -> Bool {
         let allowed = (0..<type.pointee.count).map { index in
             let name = program.pointee.names[type.pointee.first + index]
-            return "\"" + String(decoding: UnsafeBufferPointer(start: name.text, count: name.length), as: UTF8.self)
-                + "\""
+            return String(decoding: UnsafeBufferPointer(start: name.text, count: name.length), as: UTF8.self)
         }
         return refuse(.unknownValue, "known are " + allowed.joined(separator: ", "))
     }

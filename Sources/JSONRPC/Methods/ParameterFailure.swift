@@ -71,10 +71,10 @@ struct ParameterFailure {
 
     /// The error for a call of `method`.
     func error(method: String) -> RPCError {
-        let name = path.isEmpty ? "params" : "parameter \"\(path)\""
+        let name = path.isEmpty ? "params" : "parameter “\(path)”"
         var error = RPCError(
             code: reason.code, errno: EINVAL, reason: reason.rawValue,
-            message: "\(method): \(name) \(reason.problem); \(expected).")
+            message: "\(method): \(name) \(reason.problem)", hint: expected)
         error.set("parameter", .string(path))
         return error
     }

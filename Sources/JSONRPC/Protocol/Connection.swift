@@ -163,8 +163,8 @@ public final class Connection {
         guard let descriptor = received.take(forLineEndingAt: outbox.pointee.lineEnd) else {
             throw RPCError(
                 errno: EBADF, reason: "descriptor_missing",
-                message: "The call takes a descriptor, and none came with its bytes that is not taken already.",
-                hint: "Send the descriptor (SCM_RIGHTS) with bytes of the line that takes it.")
+                message: "the call takes a descriptor, and none came with its bytes that is not taken already",
+                hint: "send the descriptor (SCM_RIGHTS) with bytes of the line that takes it")
         }
         noteReceived()
         return descriptor
@@ -183,8 +183,8 @@ public final class Connection {
         guard attached.count + outbox.pointee.unsentDescriptors < limits.unsentDescriptors else {
             throw RPCError(
                 errno: EMFILE, reason: "descriptors_unsent",
-                message: "At most \(limits.unsentDescriptors) descriptors may wait to be sent to one client.",
-                hint: "Receive the replies already made, then ask again.")
+                message: "\(limits.unsentDescriptors) descriptors, as many as may, wait to be received by the client",
+                hint: "receive the replies already made, then call again")
         }
         attached.append(descriptor)
     }

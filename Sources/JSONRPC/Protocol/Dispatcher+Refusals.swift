@@ -1,21 +1,25 @@
 import Glibc
 
 extension Dispatcher {
-    func invalidRequest(_ why: String) -> RPCError {
-        RPCError(code: RPCError.invalidRequest, errno: EINVAL, reason: "invalid_request", message: why)
+    func invalidRequest(_ why: String, hint: String) -> RPCError {
+        RPCError(code: RPCError.invalidRequest, errno: EINVAL, reason: "invalid_request", message: why, hint: hint)
+    }
+
+    func invalidMember(_ name: String, _ expected: String) -> RPCError {
+        invalidRequest("the member “\(name)” of the request is missing or wrong", hint: "give \(expected)")
     }
 
     func notAdmin(_ method: String) -> RPCError {
         RPCError(
-            errno: EPERM, reason: "not_allowed", message: "\(method) is for administrators of the daemon only.",
-            hint: "Call it as root, as the daemon's own user, or as a member of the administrators' group.")
+            errno: EPERM, reason: "not_allowed", message: "\(method) is for administrators of the daemon only",
+            hint: "call it as root, as the daemon's own user, or as a member of the administrators' group")
     }
 
     func refuseUnknown(_ name: String, _ connection: Connection, _ id: UnsafeBufferPointer<UInt8>) {
         let shown = String(name.prefix(128))
         let error = RPCError(
             code: RPCError.methodNotFound, errno: ENOSYS, reason: "unknown_method",
-            message: "There is no method \"\(shown)\".", hint: "rpc.discover lists all methods.")
+            message: "there is no method “\(shown)”", hint: "rpc.discover lists all methods")
         guard let base = id.baseAddress else { return }
         onRefusal?(connection, shown, error, nil)
         connection.writeError(error, id: base, id.count, method: shown)
@@ -71,6 +75,7 @@ extension Dispatcher {
     private func notAsDeclared(_ why: String, _ method: Int) -> RPCError {
         RPCError(
             code: RPCError.internalError, errno: EIO, reason: "reply_mismatch",
-            message: "The reply of \(declarations[method].title) is not as declared: \(why)")
+            message: "the reply of \(declarations[method].title) is not as declared: \(why)",
+            hint: "report this as a mistake of the daemon's")
     }
 }

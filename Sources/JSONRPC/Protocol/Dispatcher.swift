@@ -93,20 +93,20 @@ extension Dispatcher {
         var request = Request()
         guard nodes[node].kind == .object, read(nodes, node, text, &request) else {
             return refuse(
-                invalidRequest("A request has to be an object whose members are each given once."), nodes, 0, text,
-                connection)
+                invalidRequest(
+                    "the value is no request", hint: "send an object whose members are each given once"), nodes, 0,
+                text, connection)
         }
         unescape(nodes, request.version, text)
         let version = nodes[request.version]
         guard request.version != 0, version.kind == .string, version.length == 3,
             JSONBytes.matches(text + Int(version.start), "2.0")
-        else { return refuse(invalidRequest("\"jsonrpc\" has to be \"2.0\"."), nodes, request.id, text, connection) }
+        else { return refuse(invalidMember("jsonrpc", "the string 2.0"), nodes, request.id, text, connection) }
         guard request.method != 0, nodes[request.method].kind == .string else {
-            return refuse(invalidRequest("\"method\" has to be a string."), nodes, request.id, text, connection)
+            return refuse(invalidMember("method", "a string"), nodes, request.id, text, connection)
         }
         guard request.id == 0 || Self.isID(nodes[request.id].kind) else {
-            return refuse(
-                invalidRequest("\"id\" has to be a string, a number or null."), nodes, 0, text, connection)
+            return refuse(invalidMember("id", "a string, a number or null"), nodes, 0, text, connection)
         }
         run(request, nodes, text, connection)
     }

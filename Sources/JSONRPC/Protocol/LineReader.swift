@@ -89,11 +89,12 @@ extension Dispatcher {
         let nodes = parser.pointee.nodes
         let count = Int(nodes[0].length)
         guard count > 0, count <= limits.batch else {
-            let why =
+            let error =
                 count == 0
-                ? "A batch has to hold at least one request."
-                : "A batch may hold at most \(limits.batch) requests, not \(count); send several."
-            refuse(invalidRequest(why), connection)
+                ? invalidRequest("the batch is empty", hint: "send at least one request in it")
+                : invalidRequest(
+                    "the batch has \(count) requests", hint: "send at most \(limits.batch) in one batch")
+            refuse(error, connection)
             return true
         }
         connection.outbox.pointee.beginBatch()
@@ -157,16 +158,16 @@ extension Dispatcher {
         let error = RPCError(
             code: isLimit ? RPCError.invalidRequest : RPCError.parseError, errno: isLimit ? E2BIG : EBADMSG,
             reason: isLimit ? "too_deep" : "parse_error",
-            message: "The line is not acceptable JSON: \(problem.rawValue), at byte \(parser.pointee.position)."
-                + (problem == .unexpectedEnd
-                    ? " A value may not be spread over lines: send one JSON value a line." : ""))
+            message: "the line is not acceptable JSON: \(problem.rawValue), at byte \(parser.pointee.position)",
+            hint: isLimit ? "nest values less deeply" : "send one JSON value a line, in UTF-8")
         refuse(error.with("offset", .integer(parser.pointee.position)), connection)
     }
 
     private func refuseLongLine(_ connection: Connection) {
         let error = RPCError(
             code: RPCError.invalidRequest, errno: EMSGSIZE, reason: "line_too_long",
-            message: "A line may hold at most \(limits.messageBytes) bytes; the connection is closed.")
+            message: "the line has more than \(limits.messageBytes) bytes, and the connection is closed",
+            hint: "send shorter requests, or ask the administrator to raise limits.message_bytes")
         refuse(error, connection)
         connection.isClosing = true
     }
@@ -176,9 +177,9 @@ extension Dispatcher {
         if connection.overflowed > 0 {
             let error = RPCError(
                 errno: EMFILE, reason: "too_many_descriptors",
-                message: "At most \(limits.waitingDescriptors) descriptors may wait on a connection; "
-                    + "\(connection.overflowed) more were closed.",
-                hint: "Send each descriptor in the message of the request that takes it.")
+                message: "\(connection.overflowed) descriptors were closed: no more than \(limits.waitingDescriptors) "
+                    + "may wait on a connection",
+                hint: "send each descriptor in the message of the request that takes it")
             connection.overflowed = 0
             refuse(error, connection)
         }
@@ -186,8 +187,8 @@ extension Dispatcher {
             connection.areDescriptorsLost = false
             let error = RPCError(
                 errno: EMFILE, reason: "descriptors_lost",
-                message: "Not all descriptors sent could be received: the daemon has too many files open.",
-                hint: "Close what is not needed, or raise the daemon's LimitNOFILE.")
+                message: "not all descriptors sent could be received: the daemon has too many files open",
+                hint: "close what is not needed, or raise the daemon's LimitNOFILE")
             refuse(error, connection)
         }
     }

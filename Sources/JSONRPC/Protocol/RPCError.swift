@@ -22,9 +22,9 @@ public struct RPCError: Error, Sendable {
     public let errno: Int32
     /// A stable snake_case slug.
     public let reason: String
-    /// One sentence for a person: what was refused, why, and what to do.
+    /// For a person: what is wrong, naming the object and the value; on the wire the remedy follows.
     public let message: String
-    /// The remedy, where one exists.
+    /// The remedy: what to do about it.
     public var hint: String?
     /// The objects involved, in the order they are shown: `"ioas": 3`, `"iova": "0x1000"`.
     public private(set) var details: [JSONValue.Member] = []
@@ -59,7 +59,7 @@ public struct RPCError: Error, Sendable {
     func write(to json: JSONWriter, method: String?) {
         json.object { error in
             error.member("code").integer(code)
-            error.member("message").string(message)
+            error.member("message").string(hint.map { "\(message); \($0)" } ?? message)
             error.member("data").object { data in
                 data.member("errno").string(Errno.name(of: errno))
                 data.member("reason").string(reason)
@@ -87,7 +87,7 @@ extension RPCError {
         } else {
             self.init(
                 code: Self.internalError, errno: 5, reason: "internal_error",
-                message: "The daemon failed to carry this out; its log says why.")
+                message: "the daemon failed to carry this out", hint: "look into its log, which says why")
         }
     }
 }

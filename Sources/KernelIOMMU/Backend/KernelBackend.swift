@@ -82,7 +82,7 @@ package final class KernelBackend: IOMMUBackend {
                 hint: "load the module iommufd (CONFIG_IOMMUFD, \(IOMMUFD.ioasAlloc.since) or newer)",
                 ["node": .text(node)])
         case .EMFILE, .ENFILE:
-            IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left")
+            .noDescriptors
         default:
             IOMMUError(
                 .EIO, .kernelRefused, "\(node) cannot be opened: \(Errno.name(of: error.errno))",

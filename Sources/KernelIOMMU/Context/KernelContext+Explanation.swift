@@ -85,7 +85,7 @@ extension KernelContext {
             return IOMMUError(
                 .ENODEV, .deviceRemoved, "\(node) of device \(device.name) is not there", ["node": .text(node)])
         case .EMFILE, .ENFILE:
-            return IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left")
+            return .noDescriptors
         default:
             return IOMMUError(
                 .EIO, .kernelRefused, "\(node) cannot be opened: \(Errno.name(of: failure.errno))",

@@ -114,11 +114,7 @@ extension KernelContext {
     package func mappings(
         ioas id: ObjectID, from start: UInt64, limit: Int
     ) throws(IOMMUError) -> (mappings: [MappingDescription], next: UInt64?) {
-        let ioas = try ioas(id)
-        guard limit > 0 else {
-            throw IOMMUError(.EINVAL, .badLimit, "a limit is at least 1", ["ioas": .number(UInt64(id))])
-        }
-        return ioas.areas.mappings(from: start, limit: limit)
+        try ioas(id).areas.mappings(from: start, limit: limit)
     }
 
     package func setHugePages(ioas id: ObjectID, _ enabled: Bool) throws(IOMMUError) {

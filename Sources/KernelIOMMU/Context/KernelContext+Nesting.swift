@@ -8,7 +8,6 @@ extension KernelContext {
     private static let smmuV3 = "arm_smmuv3"
     /// `IOMMU_VIOMMU_TYPE_ARM_SMMUV3`, `IOMMU_VEVENTQ_TYPE_ARM_SMMUV3` and the data of invalidations.
     static let smmuV3Type: UInt32 = 1
-    private static let maxInvalidations = 1 << 19
 
     package func allocateVIOMMU(device id: ObjectID, hwpt: ObjectID, type: String) throws(IOMMUError) -> ObjectID {
         let device = try device(id)
@@ -133,10 +132,6 @@ extension KernelContext {
         guard type == Self.smmuV3 else {
             throw IOMMUError(
                 .EINVAL, .wrongType, "entries of a viommu on an SMMUv3 have the type arm_smmuv3", members)
-        }
-        guard entries.count <= Self.maxInvalidations else {
-            throw IOMMUError(
-                .EINVAL, .tooManyEntries, "at most \(Self.maxInvalidations) entries fit a call", members)
         }
         let words = entries.flatMap { [$0.0.littleEndian, $0.1.littleEndian] }
         let handle = try handle()

@@ -88,9 +88,6 @@ extension KernelContext {
 
     package func readVirtualEvents(_ queue: ObjectID, max: Int) throws(IOMMUError) -> [VirtualEvent] {
         let queue = try table.object(queue, .veventq, as: KernelVEventQueue.self)
-        guard max > 0 else {
-            throw IOMMUError(.EINVAL, .badLimit, "at least one event is read", ["veventq": .number(UInt64(queue.id))])
-        }
         _ = queue.take { announce($0, from: queue) }
         return queue.read(max: max)
     }
@@ -99,7 +96,7 @@ extension KernelContext {
 
     private static func noDescriptor(_ errno: Errno) -> IOMMUError? {
         guard errno == .EMFILE || errno == .ENFILE else { return nil }
-        return IOMMUError(.EMFILE, .noDescriptors, "the daemon has no descriptor left")
+        return .noDescriptors
     }
 
     /// A queue that cannot be watched is no use; its descriptor is closed by now.

@@ -118,7 +118,7 @@ extension OpenedProcess {
         #expect(open("/proc/self/status", O_RDONLY) >= 0, "the daemon's own identity is back")
         child.kill()
         #expect(refusal { _ = try OpenedProcess(pid: child.pid, by: me) }?.errno == .ESRCH)
-        #expect(refusal { _ = try OpenedProcess(pid: -1, by: me) }?.errno == .EINVAL)
+        #expect(refusal { _ = try OpenedProcess(pid: -1, by: me) }?.reason == .noSuchProcess)
         #expect(refusal { _ = try OpenedProcess(pid: 2, by: me) }.map { [.ESRCH, .EPERM].contains($0.errno) } == true)
     }
 
@@ -145,7 +145,8 @@ extension OpenedProcess {
         func pidfd() -> Int32 { clinux_pidfd_open(child.pid) }
         #expect(try OpenedProcess(pidfd: owned(pidfd()), by: me).pid == child.pid)
         #expect(
-            refusal { _ = try OpenedProcess(pidfd: owned(open("/dev/null", O_RDONLY)), by: me) }?.reason == .notAPidfd)
+            refusal { _ = try OpenedProcess(pidfd: owned(open("/dev/null", O_RDONLY)), by: me) }?.reason
+                == .notMemAndMaps)
         let late = pidfd()
         child.kill()
         #expect(refusal { _ = try OpenedProcess(pidfd: owned(late), by: me) }?.errno == .ESRCH)

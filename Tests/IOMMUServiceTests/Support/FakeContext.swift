@@ -54,7 +54,7 @@ final class FakeContext: IOMMUContext {
     }
 
     func beginUnmap(ioas: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> Answer<UInt64> {
-        answer("unmap \(iova)") { .failure(IOMMUError(.ENOENT, .notMapped, "nothing is mapped there")) }
+        answer("unmap \(iova)") { .failure(IOMMUError(.ENOENT, .notMapped, "nothing is mapped there", hint: "map it")) }
     }
 
     func beginUnbind(device: ObjectID) throws(IOMMUError) -> Answer<Void> { answer("unbind") { .success(()) } }
@@ -122,7 +122,9 @@ final class FakeContext: IOMMUContext {
         throw refusal
     }
 
-    private var refusal: IOMMUError { IOMMUError(.EOPNOTSUPP, .noDeviceDMA, "this context has no hardware") }
+    private var refusal: IOMMUError {
+        IOMMUError(.EOPNOTSUPP, .noDeviceDMA, "this context has no hardware", hint: "take another")
+    }
 }
 
 extension Peer {

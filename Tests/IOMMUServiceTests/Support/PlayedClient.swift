@@ -91,9 +91,7 @@ final class PlayedClient: MethodCaller {
         guard let end = output.lastIndex(of: UInt8(ascii: "\n")) else { return }
         for line in output[..<end].split(separator: UInt8(ascii: "\n")) {
             lines.append(Array(line))
-            for undeclared in RefusalLedger.shared.enter(line: Array(line)) {
-                Issue.record("not declared: \(undeclared)")
-            }
+            for problem in RefusalLedger.shared.enter(line: Array(line)) { Issue.record("\(problem)") }
         }
         output.removeSubrange(...end)
     }

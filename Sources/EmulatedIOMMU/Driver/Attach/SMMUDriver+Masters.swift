@@ -11,7 +11,8 @@ extension SMMUDriver {
         for (index, streamID) in streamIDs.enumerated() {
             guard masters[streamID] == nil, !streamIDs[..<index].contains(streamID) else {
                 throw IOMMUError(
-                    .EEXIST, .streamIDTaken, "stream \(streamID) belongs to another device",
+                    .EEXIST, .streamIDTaken, "StreamID \(streamID) of \(name) belongs to another device",
+                    hint: "give each device its own StreamIDs",
                     ["stream_id": .number(UInt64(streamID))]
                 )
             }

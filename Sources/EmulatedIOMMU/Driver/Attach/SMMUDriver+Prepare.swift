@@ -33,7 +33,9 @@ extension SMMUDriver {
         switch target {
         case .blocked: return
         case .sva:
-            throw IOMMUError(.EINVAL, .svaNeedsPASID, "an address space of a process is bound to a PASID only")
+            throw IOMMUError(
+                .EINVAL, .badPASID, "an address space of a process is bound without a PASID",
+                hint: "give a PASID that the device has")
         case .paging(let domain, _):
             try checkSMMU(domain.driver)
             if domain.kind != .stage1 { try checkNoPASIDs(master) }
@@ -43,7 +45,7 @@ extension SMMUDriver {
             guard domain.configuration != .stage1 || domain.viommu.virtualID(of: master) != nil else {
                 throw IOMMUError(
                     .ENOENT, .vdeviceRequired, "the device has no virtual StreamID in the viommu",
-                    hint: "allocate a vdevice first"
+                    hint: "give it one with vdevice.alloc first"
                 )
             }
         }
@@ -52,47 +54,55 @@ extension SMMUDriver {
     private func check(_ master: Master, pasid: UInt32, _ target: AttachTarget) throws(IOMMUError) {
         if target.isBlocked { return }
         guard master.pasidBits > 0 else {
-            throw IOMMUError(.EOPNOTSUPP, .noPASID, "the device does not have PASIDs")
+            throw IOMMUError(
+                .EOPNOTSUPP, .noPASID, "the device has no PASIDs, and PASID \(pasid) is asked for",
+                hint: "topology.list tells the pasid_bits of each device", ["pasid": .number(UInt64(pasid))])
         }
         guard pasid > 0, UInt64(pasid) < 1 << UInt64(master.pasidBits) else {
             throw IOMMUError(
-                .EINVAL, .badPASID, "the device has PASIDs 1 to \((1 << master.pasidBits) - 1)",
+                .EINVAL, .badPASID,
+                "PASID \(pasid) is none of the device, which has 1 to \((1 << master.pasidBits) - 1)",
+                hint: "take one of those",
                 ["pasid": .number(UInt64(pasid))]
             )
         }
         switch target {
         case .blocked: return
         case .sva(let domain): try checkSMMU(domain.driver)
-        case .nested: throw IOMMUError(.EOPNOTSUPP, .nestedPASID, "a nested hwpt cannot sit on a PASID")
+        case .nested: throw notForPASIDs(pasid)
         case .paging(let domain, _):
             try checkSMMU(domain.driver)
-            guard domain.kind == .stage1, domain.allowsPASID else {
-                throw IOMMUError(
-                    .EINVAL, .notPASIDCompatible, "the hwpt was not allocated for PASIDs",
-                    hint: "allocate it with the flag pasid"
-                )
-            }
+            guard domain.kind == .stage1, domain.allowsPASID else { throw notForPASIDs(pasid) }
         }
         let ownStage = master.attachment.pagingDomain?.stage
         guard ownStage != 2, master.attachment.nestedDomain == nil else {
             throw IOMMUError(
-                .EINVAL, .deviceOnStage2, "the device itself is on stage 2 or nested, which has no room for PASIDs",
-                hint: "detach it, or attach it to a stage 1 hwpt"
+                .EINVAL, .deviceOnStage2,
+                "the device itself is on stage 2 or nested, which has no room for PASID \(pasid)",
+                hint: "detach it, or attach it to a stage 1 hwpt", ["pasid": .number(UInt64(pasid))]
             )
         }
     }
 
+    private func notForPASIDs(_ pasid: UInt32) -> IOMMUError {
+        IOMMUError(
+            .EINVAL, .notPASIDCompatible, "the hwpt for PASID \(pasid) was not allocated for PASIDs",
+            hint: "allocate it with the flag pasid", ["pasid": .number(UInt64(pasid))])
+    }
+
     private func checkSMMU(_ driver: SMMUDriver) throws(IOMMUError) {
         guard driver === self else {
-            throw IOMMUError(.EINVAL, .otherSMMU, "the hwpt belongs to another SMMU than the device")
+            throw IOMMUError(
+                .EINVAL, .otherSMMU, "the hwpt is a table of \(driver.name), and the device is behind \(name)",
+                hint: "allocate it with a device behind the same SMMU", ["smmu": .text(driver.name)])
         }
     }
 
     private func checkNoPASIDs(_ master: Master) throws(IOMMUError) {
-        guard master.pasidAttachments.isEmpty else {
+        if let pasid = master.pasidAttachments.keys.min() {
             throw IOMMUError(
-                .EBUSY, .pasidsInUse, "PASIDs of the device are attached, which stage 2 and nesting cannot serve",
-                hint: "detach them first", ["pasid": .number(UInt64(master.pasidAttachments.keys.min() ?? 0))]
+                .EBUSY, .pasidsInUse, "PASID \(pasid) of the device is attached, for which stage 2 has no room",
+                hint: "detach its PASIDs first", ["pasid": .number(UInt64(pasid))]
             )
         }
     }

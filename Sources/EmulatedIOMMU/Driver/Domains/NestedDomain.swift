@@ -40,7 +40,7 @@ package final class NestedDomain {
         guard vste.0 & 1 != 0 else { return (0, 0) }
         if let word = vste.0 & ~allowedWord0 != 0 ? 0 : vste.1 & ~allowedWord1 != 0 ? 1 : nil {
             let bits = word == 0 ? vste.0 & ~allowedWord0 : vste.1 & ~allowedWord1
-            throw illegal("sets bits in word \(word) that are not the guest's", vste, bits)
+            throw illegal("sets bits \(hexadecimal(bits)) of word \(word)", vste, bits)
         }
         switch StreamConfiguration(rawValue: vste.0 >> 1 & 7) {
         case .abort, .bypass, .stage1: break
@@ -54,9 +54,9 @@ package final class NestedDomain {
 
     private static func illegal(_ why: String, _ vste: (UInt64, UInt64), _ bits: UInt64) -> IOMMUError {
         IOMMUError(
-            .EIO, .illegalVSTE, "the guest's STE \(why)",
-            hint: "only V, Config, S1Fmt, S1ContextPtr, S1CDMax, S1DSS, S1CIR, S1COR, S1CSH, S1STALLD and EATS are "
-                + "the guest's",
+            .EIO, .illegalVSTE, "the guest's STE \(hexadecimal(vste.0)) \(hexadecimal(vste.1)) \(why)",
+            hint: "set V, Config, S1Fmt, S1ContextPtr, S1CDMax, S1DSS, S1CIR, S1COR, S1CSH, S1STALLD and EATS; "
+                + "the rest is the host's",
             ["ste": .words([vste.0, vste.1]), "bits": .hex(bits)]
         )
     }

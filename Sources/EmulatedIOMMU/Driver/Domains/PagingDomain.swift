@@ -97,7 +97,8 @@ package final class PagingDomain {
             pageSize.nonzeroBitCount == 1, (length - 1) / pageSize < UInt64(bitmap.count) * 8
         else {
             throw IOMMUError(
-                .EINVAL, .badDirtyRange, "the range must lie in the aperture and the bitmap must hold it",
+                .EINVAL, .outsideAperture, "the table or the bitmap does not hold \(span(length, at: iova))",
+                hint: "ask for what the table translates, with a bit for each page",
                 ["iova": .hex(iova), "length": .hex(length), "page_size": .hex(pageSize)]
             )
         }

@@ -31,15 +31,20 @@ extension SMMUDriver {
     private func check(_ kind: PagingKind, dirtyTracking: Bool, pasid: Bool) throws(IOMMUError) {
         let hasStage = kind == .stage1 ? features.hasStage1 : features.hasStage2
         guard hasStage, kind != .nestParent || features.hasNesting else {
-            throw IOMMUError(.EOPNOTSUPP, .noStage, "\(name) does not have the stages of translation for it")
+            throw IOMMUError(
+                .EOPNOTSUPP, .noStage, "\(name) does not have the stages of translation for it",
+                hint: "take a device behind another SMMU", ["smmu": .text(name)])
         }
         guard !dirtyTracking || (kind == .stage1 && features.hasHardwareDirty) else {
             throw IOMMUError(
-                .EOPNOTSUPP, .noDirtyTracking, "\(name) tracks dirty pages only in stage 1 tables, with HTTU"
+                .EOPNOTSUPP, .noDirtyTracking, "\(name) keeps dirty state only in stage 1 tables, with HTTU",
+                hint: "leave the flag dirty_tracking out", ["smmu": .text(name)]
             )
         }
         guard !pasid || (kind == .stage1 && features.substreamIDBits > 0) else {
-            throw IOMMUError(.EOPNOTSUPP, .noPASID, "only a stage 1 of an SMMU with SubstreamIDs can sit on a PASID")
+            throw IOMMUError(
+                .EOPNOTSUPP, .noPASID, "\(name) has PASIDs only in stage 1, and with SubstreamIDs",
+                hint: "leave the flag pasid out", ["smmu": .text(name)])
         }
     }
 
@@ -91,7 +96,9 @@ extension SMMUDriver {
     /// - Throws: `ENODEV` without stage 1 or SubstreamIDs, `ENOSPC`, `ENOMEM`.
     package func makeSVADomain(claimed: UInt16? = nil) throws(IOMMUError) -> SVADomain {
         guard features.hasStage1, features.substreamIDBits > 0 else {
-            throw IOMMUError(.ENODEV, .noSVA, "\(name) cannot share address spaces of processes")
+            throw IOMMUError(
+                .ENODEV, .noSVA, "\(name) cannot share address spaces of processes",
+                hint: "take a device behind an SMMU with stage 1 and SubstreamIDs", ["smmu": .text(name)])
         }
         let asid: UInt16
         if let claimed { asid = claimed } else { asid = UInt16(truncatingIfNeeded: try asids.take()) }
@@ -134,7 +141,8 @@ extension SMMUDriver {
         if asids.take(UInt32(asid)) { return nil }
         guard let domain = stage1Domains[asid] else {
             throw IOMMUError(
-                .EBUSY, .asidTaken, "ASID \(asid) cannot be given to another address space",
+                .EBUSY, .asidTaken, "ASID \(asid) of \(name) belongs to another address space",
+                hint: "unbind that first",
                 ["asid": .number(UInt64(asid))]
             )
         }
@@ -195,7 +203,9 @@ extension SMMUDriver {
     /// - Throws: `EINVAL` if the parent is not a nest parent of this SMMU, `EOPNOTSUPP` without nesting.
     package func makeViommu(parent: PagingDomain) throws(IOMMUError) -> DriverVIOMMU {
         guard features.hasNesting else {
-            throw IOMMUError(.EOPNOTSUPP, .noNesting, "\(name) does not have both stages of translation")
+            throw IOMMUError(
+                .EOPNOTSUPP, .noNesting, "\(name) does not have both stages of translation",
+                hint: "take a device behind another SMMU", ["smmu": .text(name)])
         }
         guard parent.kind == .nestParent, parent.driver === self else {
             throw IOMMUError(

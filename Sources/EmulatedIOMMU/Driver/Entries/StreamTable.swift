@@ -57,7 +57,8 @@ final class StreamTable {
             for streamID in streamIDs {
                 guard UInt64(streamID) < 1 << UInt64(log2Size) else {
                     throw IOMMUError(
-                        .EINVAL, .badStreamID, "the SMMU has StreamIDs of \(log2Size) bits",
+                        .EINVAL, .badStreamID, "StreamID \(streamID) has more than the SMMU's \(log2Size) bits",
+                        hint: "give a smaller one, or raise sidsize of the SMMU",
                         ["stream_id": .number(UInt64(streamID))]
                     )
                 }

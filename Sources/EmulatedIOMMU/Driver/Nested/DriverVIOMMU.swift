@@ -23,22 +23,26 @@ package final class DriverVIOMMU {
     ///   a device that does not have exactly one stream.
     package func setVDevice(virtualID: UInt32, master: Master) throws(IOMMUError) {
         guard master.driver === driver else {
-            throw IOMMUError(.EINVAL, .otherSMMU, "the device is behind another SMMU than the viommu")
+            throw .deviceOfOtherSMMU
         }
         guard master.streamIDs.count == 1 else {
             throw IOMMUError(
                 .EOPNOTSUPP, .severalStreams,
-                "a device with \(master.streamIDs.count) streams cannot have a virtual StreamID"
+                "a device with \(master.streamIDs.count) StreamIDs cannot have a virtual one",
+                hint: "give the guest a device with a single one"
             )
         }
         guard masters[virtualID] == nil else {
             throw IOMMUError(
-                .EEXIST, .virtualIDTaken, "another device of the viommu has this virtual StreamID",
+                .EEXIST, .virtualIDTaken, "another device of the viommu has virtual StreamID \(virtualID)",
+                hint: "take another virt_id",
                 ["virt_id": .number(UInt64(virtualID))]
             )
         }
         guard self.virtualID(of: master) == nil else {
-            throw IOMMUError(.EEXIST, .vdeviceExists, "the device has a virtual StreamID in this viommu already")
+            throw IOMMUError(
+                .EEXIST, .vdeviceExists, "the device has a virtual StreamID in this viommu already",
+                hint: "end its vdevice with object.destroy first")
         }
         masters[virtualID] = master
     }
@@ -100,8 +104,8 @@ package final class DriverVIOMMU {
         let virtualID = UInt32(truncatingIfNeeded: word0 >> 32)
         guard let streamID = masters[virtualID]?.streamIDs.first else {
             throw IOMMUError(
-                .EIO, .unknownVirtualID, "no device of the viommu has this virtual StreamID",
-                hint: "vdevice.alloc gives a device one",
+                .EIO, .unknownVirtualID, "no device of the viommu has virtual StreamID \(virtualID)",
+                hint: "give it to a device with vdevice.alloc",
                 ["virt_id": .number(UInt64(virtualID)), "handled": .number(UInt64(handled))]
             )
         }
@@ -115,19 +119,18 @@ package final class DriverVIOMMU {
         let count: (String, IOMMUError.Value) = ("handled", .number(UInt64(handled)))
         guard rule.isGuests else {
             return IOMMUError(
-                .EIO, .badCommand, "a guest cannot issue this command",
-                hint: "accepted are TLBI_NSNH_ALL, TLBI_NH_VA, TLBI_NH_VAA, TLBI_NH_ALL, TLBI_NH_ASID, CFGI_CD and "
-                    + "CFGI_CD_ALL, and ATC_INV where the SMMU has ATS",
+                .EIO, .badCommand, "a guest cannot issue the command \(hexadecimal(word0)) \(hexadecimal(word1))",
+                hint: "issue TLBI_NSNH_ALL, TLBI_NH_VA, TLBI_NH_VAA, TLBI_NH_ALL, TLBI_NH_ASID, CFGI_CD or "
+                    + "CFGI_CD_ALL, or ATC_INV where the SMMU has ATS",
                 KeyValuePairs(dictionaryLiteral: command, count)
             )
         }
         let bits = (word0 & rule.forbidden.0, word1 & rule.forbidden.1)
         return IOMMUError(
             .EIO, .badCommand,
-            bits == (0, 0)
-                ? "the values of the command's range or size are reserved"
-                : "the command sets bits that it does not have",
-            hint: "what IHI 0070 calls reserved for it is zero",
+            "the command \(hexadecimal(word0)) \(hexadecimal(word1)) has "
+                + (bits == (0, 0) ? "a reserved range or size" : "bits set that are reserved"),
+            hint: "write zero where IHI 0070 calls something of it reserved",
             KeyValuePairs(dictionaryLiteral: command, ("bits", .words([bits.0, bits.1])), count)
         )
     }

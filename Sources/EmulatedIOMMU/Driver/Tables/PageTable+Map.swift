@@ -140,7 +140,9 @@ extension PageTable {
 
     private func misaligned(_ iova: UInt64, _ pa: UInt64, _ length: UInt64) -> IOMMUError {
         IOMMUError(
-            .EINVAL, .misaligned, "address and length must be multiples of the \(format.granule) byte granule",
+            .EINVAL, .misaligned,
+            "\(span(length, at: iova)) are no whole pages of \(hexadecimal(format.granule)) bytes",
+            hint: "make addresses and length multiples of that",
             ["iova": .hex(iova), "length": .hex(length)]
         )
     }
@@ -148,12 +150,15 @@ extension PageTable {
     private func outside(_ iova: UInt64, _ pa: UInt64, _ length: UInt64) -> IOMMUError {
         IOMMUError(
             .EINVAL, .outsideAperture,
-            "the tables translate \(format.inputBits) bit addresses into \(format.outputBits) bit addresses",
+            "\(span(length, at: iova)) lie beyond \(format.inputBits) bits, or \(format.outputBits) of output",
+            hint: "map what the table translates",
             ["iova": .hex(iova), "length": .hex(length)]
         )
     }
 
     private func occupied(_ iova: UInt64) -> IOMMUError {
-        IOMMUError(.EEXIST, .alreadyMapped, "something is mapped there already", ["iova": .hex(iova)])
+        IOMMUError(
+            .EEXIST, .alreadyMapped, "something is mapped at \(hexadecimal(iova)) already", hint: "unmap that first",
+            ["iova": .hex(iova)])
     }
 }

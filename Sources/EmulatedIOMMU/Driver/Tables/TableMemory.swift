@@ -30,7 +30,9 @@ final class TableMemory {
         let first = try source.allocatePages(bytes: tableBytes)
         guard let counts = calloc(Int(source.range.length >> 12), 2) else {
             source.freePages(first, bytes: tableBytes)
-            throw IOMMUError(.ENOMEM, .noTableMemory, "no memory for the driver's table accounting")
+            throw IOMMUError(
+                .ENOMEM, .noTableMemory, "no memory is left for the account of translation tables",
+                hint: "unmap some, or give the daemon's unit more memory")
         }
         (self.source, self.tableBytes) = (source, tableBytes)
         origin = source.pointer(first) - Int(first)

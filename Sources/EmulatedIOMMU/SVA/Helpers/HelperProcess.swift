@@ -109,7 +109,7 @@ final class HelperProcess {
         case (.openPID, .opened(let pid, let layout, let facts)), (.openPidfd, .opened(let pid, let layout, let facts)),
             (.openFiles, .opened(let pid, let layout, let facts)):
             guard let mem = packet.takeDescriptor(), let maps = packet.takeDescriptor() else {
-                return packet.hasLostDescriptors ? .refused(ProcessCandidate.noDescriptors) : nil
+                return packet.hasLostDescriptors ? .refused(IOMMUError.noDescriptors) : nil
             }
             let memory = ProcessMemory(mem: mem, maps: maps, facts)
             return .opened(OpenedProcess(memory: memory, pid: pid, layout: layout, files: KernelProcessFiles()))

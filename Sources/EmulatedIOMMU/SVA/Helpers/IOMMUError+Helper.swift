@@ -4,8 +4,8 @@ import LinuxIO
 /// Refusals of a helper: those that looking into a process can come to, and no others.
 extension IOMMUError {
     private static let reasonsOfHelpers: [Reason] = [
-        .badPid, .foreignPidNamespace, .mmExited, .noCapSysPtrace, .noSuchProcess, .notAPidfd, .notDumpable,
-        .notMemAndMaps, .notSameUser, .noDescriptors, .processHidden, .ptraceRefused, .yamaPtraceScope,
+        .foreignPidNamespace, .mmExited, .noCapSysPtrace, .noSuchProcess, .notDumpable, .notMemAndMaps,
+        .notSameUser, .noDescriptors, .processHidden, .ptraceRefused, .yamaPtraceScope,
     ]
     /// Objects that one refusal names.
     private static let mostMembers = 8

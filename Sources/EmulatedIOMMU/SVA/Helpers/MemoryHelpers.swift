@@ -119,7 +119,7 @@ package final class MemoryHelpers {
         } catch {
             // Those that work will be free.
             if working.isEmpty {
-                refuse(lines.drain(), error.isLackOfDescriptors ? ProcessCandidate.noDescriptors : .noHelper)
+                refuse(lines.drain(), error.isLackOfDescriptors ? IOMMUError.noDescriptors : .noHelper)
             }
             return nil
         }
