@@ -2,6 +2,7 @@ import IOMMU
 import SMMUv3
 
 extension EmulatedBackend {
+    /// What `daemon.info` says this backend can do, by name; the same for every topology.
     package var features: [String] {
         [
             "nested", "dirty_tracking", "page_faults", "pasid", "sva", "queues", "dma", "smmu_inspection", "vsmmu",
@@ -9,6 +10,8 @@ extension EmulatedBackend {
         ]
     }
 
+    /// What there is now, for `topology.list`: SMMUs in the order of the topology, groups by id, devices in the order
+    /// in which they were added.
     package var topology: TopologyState {
         TopologyState(
             smmus: smmus.map {

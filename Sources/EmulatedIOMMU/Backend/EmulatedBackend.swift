@@ -4,10 +4,13 @@ import SMMUv3
 
 /// A whole emulated machine: its memory, its SMMUs with their driver, its devices, and who owns what of it.
 package final class EmulatedBackend: IOMMUBackend {
+    /// The physical memory that SMMUs and devices share.
     package let machine: Machine
     /// In the order of the topology.
     package let smmus: [EmulatedSMMU]
+    /// Runs what may block, and what has to wait until nobody is on the call stack.
     package let executor: any WorkExecutor
+    /// Told of everything that happens, on the thread that owns the backend.
     package var eventHandler: ((BackendEvent) -> Void)?
     /// Adds to each new context what this backend does not have itself.
     package var equipment: ((ObjectContext) -> Void)?
@@ -54,8 +57,15 @@ package final class EmulatedBackend: IOMMUBackend {
         for description in topology.devices { try insert(description) }
     }
 
+    /// `emulated`
     package var kind: String { "emulated" }
 
+    /// A context with everything that this machine offers; it belongs to the thread that owns the backend.
+    ///
+    /// - Parameters:
+    ///   - id: what its events name.
+    ///   - owner: what others are told when it holds something.
+    ///   - account: is charged for what it holds.
     package func makeContext(
         id: ContextID, owner: String, account: Account, limits: ContextLimits
     ) -> ObjectContext {
@@ -107,13 +117,17 @@ package final class EmulatedBackend: IOMMUBackend {
 }
 
 extension EmulatedBackend: ObjectHost {
+    /// Gives a memory object a window of physical addresses, and returns where it begins; `ENOMEM` if no range is free.
     package func admit(_ memory: MemoryObject) throws(IOMMUError) -> UInt64 { try machine.addWindow(for: memory) }
 
+    /// Ends the window at that physical address.
     package func dismiss(_ memory: MemoryObject, at location: UInt64) { machine.removeWindow(location) }
 
+    /// Page faults have been answered: accesses that waited for them go on.
     package func faultsAnswered() {
         for smmu in smmus { smmu.engine.pump() }
     }
 
+    /// Hands an event on to ``eventHandler``.
     package func emit(_ event: BackendEvent) { eventHandler?(event) }
 }

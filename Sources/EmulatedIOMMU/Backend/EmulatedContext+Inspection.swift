@@ -4,15 +4,24 @@ import SMMUv3
 
 /// What can be seen of the emulated hardware. Nothing here has a side effect.
 extension EmulatedContext {
+    /// The first StreamID of a bound device.
+    ///
+    /// - Throws: `ENOENT` for an unknown id, `ENODEV` once the device has been unplugged.
     package func stream(ofDevice id: ObjectID) throws(IOMMUError) -> StreamName {
         let device = try device(id)
         return StreamName(smmu: device.smmu.name, streamID: device.description.streamIDs.first ?? 0)
     }
 
+    /// Whether the stream belongs to a device that this context has bound.
+    ///
+    /// - Throws: `ENOENT` for an unknown SMMU.
     package func owns(_ stream: StreamName) throws(IOMMUError) -> Bool {
         owns(stream.streamID, of: try backend.smmu(named: stream.smmu))
     }
 
+    /// Whether this context has bound any device behind that SMMU.
+    ///
+    /// - Throws: `ENOENT` for an unknown SMMU.
     package func ownsDevice(behind smmu: String) throws(IOMMUError) -> Bool {
         let smmu = try backend.smmu(named: smmu)
         return backend.devices.contains { $0.smmu === smmu && $0.device.boundBy === context }
@@ -31,6 +40,11 @@ extension EmulatedContext {
 
     // MARK: Translations and structures
 
+    /// Where a transaction would go now, through caches and tables as they are (IHI 0070, 3.3); nothing is cached or
+    /// recorded for it.
+    ///
+    /// - Parameter trace: every descriptor that was fetched is a step of the result.
+    /// - Throws: `ENOENT` for an unknown SMMU.
     package func translate(
         smmu name: String, _ transaction: TransactionRequest, trace: Bool
     ) throws(IOMMUError) -> TranslationResult {
@@ -40,6 +54,9 @@ extension EmulatedContext {
             steps: inspection.steps.map { TranslationStep($0) })
     }
 
+    /// The STE of a stream as it stands in memory (IHI 0070, 5.2): eight words and their fields.
+    ///
+    /// - Throws: `ENOENT` for an unknown SMMU, or where the stream table has no entry.
     package func streamTableEntry(of stream: StreamName) throws(IOMMUError) -> StructureDescription {
         guard let entry = try backend.smmu(named: stream.smmu).smmu.lookupSTE(streamID: stream.streamID) else {
             throw IOMMUError(
@@ -50,6 +67,9 @@ extension EmulatedContext {
         return StructureDescription(words: entry.words, fields: entry.fields.map { NamedField($0) })
     }
 
+    /// A CD of a stream as it stands in memory (IHI 0070, 5.4): eight words and their fields.
+    ///
+    /// - Throws: `ENOENT` for an unknown SMMU, or where no table has the descriptor.
     package func contextDescriptor(
         of stream: StreamName, substreamID: UInt32
     ) throws(IOMMUError) -> StructureDescription {
@@ -67,6 +87,9 @@ extension EmulatedContext {
         return StructureDescription(words: descriptor.words, fields: descriptor.fields.map { NamedField($0) })
     }
 
+    /// Every register of the SMMU (IHI 0070, 6.1) by name, with its width in bits.
+    ///
+    /// - Throws: `ENOENT` for an unknown SMMU.
     package func registers(smmu name: String) throws(IOMMUError) -> [NamedField] {
         let smmu = try backend.smmu(named: name).smmu
         return Register.allCases.map { NamedField($0.name, smmu.value(of: $0), width: $0.width * 8) }
@@ -74,6 +97,12 @@ extension EmulatedContext {
 
     // MARK: Traces
 
+    /// Commands that the driver has issued (IHI 0070, 4), oldest first.
+    ///
+    /// - Parameters:
+    ///   - sequence: those behind this one; nil: the newest `limit`.
+    ///   - scope: of a part of the machine only those that name a stream of it.
+    /// - Throws: `ENOENT` for an unknown SMMU.
     package func commands(
         smmu name: String, since sequence: UInt64?, limit: Int, scope: InspectionScope
     ) throws(IOMMUError) -> Trace<CommandDescription> {
@@ -89,6 +118,12 @@ extension EmulatedContext {
         return Trace(records: seen.map { ($0.sequence, CommandDescription($0.command)) }, last: queue.issued)
     }
 
+    /// Event records that the SMMU has written (IHI 0070, 7.3), oldest first.
+    ///
+    /// - Parameters:
+    ///   - sequence: those behind this one; nil: the newest `limit`.
+    ///   - scope: of a part of the machine only those of its streams.
+    /// - Throws: `ENOENT` for an unknown SMMU.
     package func events(
         smmu name: String, since sequence: UInt64?, limit: Int, scope: InspectionScope
     ) throws(IOMMUError) -> Trace<FaultDescription> {
@@ -108,6 +143,10 @@ extension EmulatedContext {
 
     // MARK: Caches
 
+    /// What the SMMU holds in its configuration caches and its TLB (IHI 0070, 3.17): at most `limit` entries of each.
+    ///
+    /// - Parameter scope: of a part of the machine only its streams, and the address spaces that these use.
+    /// - Throws: `ENOENT` for an unknown SMMU.
     package func caches(
         smmu name: String, limit: Int, scope: InspectionScope
     ) throws(IOMMUError) -> CacheDescription {

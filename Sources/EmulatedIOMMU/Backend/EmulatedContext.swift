@@ -4,7 +4,9 @@ import IOMMUObjects
 /// What the emulated machine adds to the object model of one session: DMA of its devices, address spaces of processes
 /// that they share, queues of accelerators.
 package final class EmulatedContext {
+    /// The session whose context this extends; it outlives this.
     package unowned let context: ObjectContext
+    /// The machine; it outlives its contexts.
     package unowned let backend: EmulatedBackend
     /// What its user's sessions hold together.
     let account: Account
@@ -36,12 +38,16 @@ package final class EmulatedContext {
 }
 
 extension EmulatedContext: ContextCompanion {
+    /// Address spaces, bonds and queues of the session.
     package var objectCount: Int { session?.objectCount ?? 0 }
 
+    /// Address spaces, bonds and queues of the session, each in id order.
     package func objects() -> [ObjectDescription] { session?.objects() ?? [] }
 
+    /// The session gives the device back: its bonds and queues end.
     package func release(device: Device) { session?.release(device: device) }
 
+    /// Ends accesses that wait with `ECANCELED`, then frees queues, bonds and address spaces.
     package func close() {
         pending.terminateAll(with: .sessionClosed)
         session?.close()

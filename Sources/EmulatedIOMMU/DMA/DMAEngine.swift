@@ -231,12 +231,15 @@ package final class DMAEngine: SMMUDelegate {
 
     // MARK: SMMUDelegate
 
+    /// An interrupt line was raised: the driver looks at its queues at the next turn of the pump.
     package func interruptRaised(_ interrupt: Interrupt) {
         hasInterrupt = true
         schedulePump()
         driver?.interruptRaised(interrupt)
     }
 
+    /// CMD_RESUME or CMD_STALL_TERM has been carried out (IHI 0070, 4.7.1, 4.7.2): the stalled access is tried again,
+    /// or ends without data or with the fault.
     package func stallResolved(_ resolution: StallResolution) {
         driver?.stallResolved(resolution)
         let key = StallKey(streamID: resolution.streamID, tag: resolution.STAG)
@@ -255,11 +258,15 @@ package final class DMAEngine: SMMUDelegate {
         schedulePump()
     }
 
+    /// CMD_ATC_INV (IHI 0070, 4.5.1): the device forgets translations.
+    ///
+    /// - Returns: whether the device has answered in time; else the next CMD_SYNC fails.
     package func invalidateTranslations(_ invalidation: ATCInvalidation) -> Bool {
         caches[invalidation.streamID]?.invalidate(invalidation)
         return driver?.invalidateTranslations(invalidation) ?? true
     }
 
+    /// CMD_PRI_RESP (IHI 0070, 4.5.2): accesses of the group go on, or end in `EFAULT`.
     package func pageRequestAnswered(_ answer: PageRequestAnswer) {
         driver?.pageRequestAnswered(answer)
         let key = RequestKey(streamID: answer.streamID, index: answer.prgIndex)
@@ -290,6 +297,7 @@ package final class DMAEngine: SMMUDelegate {
         }
     }
 
+    /// STEs or CDs may have changed: accesses that wait for a place are looked at anew.
     package func configurationInvalidated() {
         driver?.configurationInvalidated()
         guard !places.isNobodyWaiting || !groupless.isEmpty else { return }

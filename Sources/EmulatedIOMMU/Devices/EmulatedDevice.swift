@@ -18,7 +18,9 @@ package final class EmulatedDevice {
     package let device: Device
     /// The facts; here once more, because every access asks for some.
     package let description: DeviceDescription
+    /// What its accesses go through.
     package let smmu: EmulatedSMMU
+    /// As the driver of the SMMU sees it.
     package let master: Master
     /// PASIDs that shared virtual addressing holds on this device, with who resolves their faults.
     package private(set) var sharers: [UInt32: any PageFaultHandler] = [:]
@@ -26,8 +28,11 @@ package final class EmulatedDevice {
     package var openQueues = 0
     private var removalHooks: [(owner: ObjectIdentifier, action: (EmulatedDevice) -> Void)] = []
 
+    /// As clients call it.
     package var name: String { description.name }
+    /// It moves with these devices.
     package var group: DeviceGroup { device.group }
+    /// The driver of its SMMU.
     package var driver: SMMUDriver { smmu.driver }
 
     init(_ device: Device, smmu: EmulatedSMMU, master: Master) {

@@ -4,12 +4,16 @@ import SMMUv3
 
 /// One emulated SMMUv3 with the driver that owns it.
 package final class EmulatedSMMU {
+    /// What the topology says of it.
     package let description: SMMUDescription
+    /// The device: registers, queues, walks, caches.
     package let smmu: SMMU<MachineMemory>
+    /// The software that programs it.
     package let driver: SMMUDriver
     /// The devices behind it.
     package let engine: DMAEngine
 
+    /// As clients call it.
     package var name: String { description.name }
 
     /// Brings the device up: the driver has probed it and enabled translation on return.

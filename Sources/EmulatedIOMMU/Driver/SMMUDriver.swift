@@ -5,6 +5,7 @@ import SMMUv3
 ///
 /// After the bring-up it touches the device only through registers and memory. One thread owns it.
 package final class SMMUDriver {
+    /// What refusals call the SMMU.
     package let name: String
     /// What the ID registers state.
     package let features: SMMUFeatures
@@ -16,6 +17,7 @@ package final class SMMUDriver {
     package var medium: any EntryMedium
     /// A test replaces them to inject exhaustion.
     package var asids: any TagSource
+    /// VMIDs of the SMMU, as ``asids``.
     package var vmids: any TagSource
 
     let port: RegisterPort

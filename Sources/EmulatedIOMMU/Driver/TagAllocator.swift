@@ -35,6 +35,7 @@ package final class TagAllocator: TagSource {
     private var words: [UInt64] = []
     /// No word before this one has a free bit.
     private var firstOpenWord = 0
+    /// How many are given out.
     package private(set) var inUse = 0
 
     /// - Parameters:
@@ -45,6 +46,9 @@ package final class TagAllocator: TagSource {
         range = 1...max(1, (UInt32(1) << UInt32(min(max(bits, 1), 20))) - 1)
     }
 
+    /// The lowest that is free.
+    ///
+    /// - Throws: `ENOSPC` when none is; a tag is never shared.
     package func take() throws(IOMMUError) -> UInt32 {
         var index = firstOpenWord
         while index < words.count, words[index] == .max { index += 1 }
@@ -63,6 +67,9 @@ package final class TagAllocator: TagSource {
         return tag
     }
 
+    /// Takes one tag.
+    ///
+    /// - Returns: false if it is taken, 0, or too wide.
     package func take(_ tag: UInt32) -> Bool {
         guard range.contains(tag) else { return false }
         let index = Int(tag / 64)
@@ -73,6 +80,7 @@ package final class TagAllocator: TagSource {
         return true
     }
 
+    /// Gives a tag back; nothing happens to one that is free.
     package func release(_ tag: UInt32) {
         let index = Int(tag / 64)
         guard range.contains(tag), index < words.count, words[index] >> UInt64(tag % 64) & 1 == 1 else { return }

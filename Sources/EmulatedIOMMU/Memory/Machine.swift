@@ -99,12 +99,19 @@ package final class Machine {
 }
 
 extension Machine: PageSource {
+    /// Physical addresses of tables and queues.
     package var range: AddressRange { tables.range }
 
+    /// Zeroed table memory, aligned to its size.
+    ///
+    /// - Parameter bytes: a power of two from 4 KiB on.
+    /// - Returns: its physical address.
+    /// - Throws: `ENOMEM`.
     package func allocatePages(bytes: UInt64) throws(IOMMUError) -> UInt64 {
         try tables.allocate(bytes: bytes)
     }
 
+    /// Takes back what ``allocatePages(bytes:)`` gave, of the same size.
     package func freePages(_ address: UInt64, bytes: UInt64) { tables.free(address, bytes: bytes) }
 
     /// An address outside table memory is a mistake of the caller; it can never reach outside the reservation.

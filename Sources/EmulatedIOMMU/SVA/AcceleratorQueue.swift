@@ -2,8 +2,10 @@ import IOMMU
 
 /// A queue of an accelerator that works on the addresses of one address space.
 package final class AcceleratorQueue {
+    /// What its session calls it; 0 before it has a name.
     package internal(set) var id: ObjectID = 0
     let bond: Bond
+    /// Initial, started and back, or a zombie for good.
     package private(set) var state = QueueState.initial
     /// Why it is a zombie.
     private var cause: IOMMUError?

@@ -21,6 +21,7 @@ package final class AddressSpace {
     let ticket: ForeignTicket
     /// Somebody is looking whether it still lives.
     private var isBeingProbed = false
+    /// false once its last user has gone; for good.
     package private(set) var isLive = true
     /// The same on every device; nil while nothing is bound.
     package internal(set) var pasid: UInt32?
@@ -56,6 +57,7 @@ package final class AddressSpace {
     /// File descriptors that hold it: `mem` and `maps` of a process.
     var descriptors: UInt64 { isSynthetic ? 0 : 2 }
 
+    /// A client made it up: no process is behind it.
     package var isSynthetic: Bool {
         if case .synthetic = backing { return true }
         return false

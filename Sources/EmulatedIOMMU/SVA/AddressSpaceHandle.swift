@@ -3,7 +3,9 @@ import IOMMU
 /// What a session calls an address space.
 package final class AddressSpaceHandle {
     unowned let session: SVASession
+    /// What the session calls it; 0 before it has a name.
     package internal(set) var id: ObjectID = 0
+    /// What is called so; other sessions may have it too.
     package let space: AddressSpace
     /// Bonds of this session.
     var bonds = 0

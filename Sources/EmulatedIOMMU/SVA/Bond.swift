@@ -3,12 +3,15 @@ import IOMMU
 /// A device and an address space bound in one session; counted.
 package final class Bond {
     unowned let session: SVASession
+    /// What the session calls it; 0 before it has a name.
     package internal(set) var id: ObjectID = 0
     let device: EmulatedDevice
     /// nil once the session has unbound the device.
     package internal(set) var deviceID: ObjectID?
     let handle: AddressSpaceHandle
+    /// What the device's accesses to the address space bear.
     package let pasid: UInt32
+    /// The ASID in the CD of device and PASID.
     package let asid: UInt16
     let usesBroadcast: Bool
     /// `sva.bind` calls and open queues that it serves.

@@ -56,13 +56,19 @@ package protocol ProcessFiles: Sendable {
 package struct ProcessFileFacts: Sendable, Equatable {
     /// Which file it is. For a file of a process: which process, as long as the file is open.
     package struct Identity: Sendable, Equatable {
+        /// st_dev
         package var device: UInt64
+        /// st_ino
         package var inode: UInt64
     }
 
+    /// Which file it is.
     package var identity: Identity
+    /// Its owner: of a file in `/proc/PID` the user of a dumpable process, else root.
     package var uid: UInt32
+    /// Its group.
     package var gid: UInt32
+    /// Neither a pipe nor a socket, a device or a folder.
     package var isRegular: Bool
 }
 

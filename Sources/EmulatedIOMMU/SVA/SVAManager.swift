@@ -128,6 +128,12 @@ package final class SVAManager {
 }
 
 extension SVAManager: ProcessTransferring {
+    /// Starts to move a piece between a device and the process behind a physical address.
+    ///
+    /// - Parameters:
+    ///   - physicalAddress: in ``Machine/processSpace``.
+    ///   - previous: the checksum of the pieces before.
+    /// - Returns: nil if no live process is there; `completion` is not called then.
     package func begin(
         _ piece: DeviceOperation, at physicalAddress: UInt64, previous: UInt32?,
         completion: @escaping (TransferEnd) -> Void

@@ -4,17 +4,20 @@ import SMMUv3
 
 /// The SMMUv3 driver as the object model sees it.
 extension SMMUDriver: TranslationDriver {
+    /// What the ID registers offer (IHI 0070, 6.3.1 and following).
     package var traits: DriverTraits {
         DriverTraits(
             hasNesting: features.hasNesting, hasDirtyTracking: features.hasHardwareDirty,
             pasidBits: features.hasStage1 ? features.substreamIDBits : 0, virtualType: "arm_smmuv3")
     }
 
+    /// The shape of a table that an attach makes: stage 1 where there is one.
     package var automaticFormat: DomainFormat {
         let format = format(of: preferredKind)
         return DomainFormat(aperture: format.aperture, pageSizes: format.pageSizes)
     }
 
+    /// IDR0 to IDR5, IIDR and AIDR, and what can be done with this device: `struct iommu_hw_info_arm_smmuv3`.
     package func hardwareInfo(of device: DeviceDescription) -> HardwareInfo {
         var capabilities: [String] = []
         if features.hasHardwareDirty { capabilities.append("dirty_tracking") }
@@ -24,12 +27,19 @@ extension SMMUDriver: TranslationDriver {
             capabilities: capabilities, maxPASIDLog2: min(device.pasidBits, traits.pasidBits))
     }
 
+    /// An empty page table of the host.
+    ///
+    /// - Throws: `EOPNOTSUPP` for what the SMMU does not have, `ENOSPC` without a tag, `ENOMEM`.
     package func makeDomain(_ flags: HWPTFlags) throws(IOMMUError) -> any TranslationDomain {
         try makePagingDomain(
             flags.contains(.nestParent) ? .nestParent : preferredKind, dirtyTracking: flags.contains(.dirtyTracking),
             pasid: flags.contains(.pasid))
     }
 
+    /// A virtual SMMU over a stage 2.
+    ///
+    /// - Throws: `EINVAL` for a table of another SMMU, or one that is no parent of stages 1; `EOPNOTSUPP` without
+    ///   nesting.
     package func makeSlice(
         over parent: any TranslationDomain
     ) throws(IOMMUError) -> any GuestSlice {
@@ -46,10 +56,12 @@ extension SMMUDriver: TranslationDriver {
 }
 
 extension PagingDomain: TranslationDomain {
+    /// Invalidates by its tag, then frees the tables and the tag; nothing is attached to it any more.
     package func destroy() { driver.destroy(self) }
 }
 
 extension NestedDomain: NestedTranslation {
+    /// Only a stage 1 of the guest (STE.Config = 0b101) makes faults that name a virtual StreamID.
     package var needsVirtualID: Bool { configuration == .stage1 }
 }
 
@@ -63,6 +75,9 @@ extension IOMMUError {
 }
 
 extension DriverVIOMMU: GuestSlice {
+    /// The guest knows the device by this StreamID.
+    ///
+    /// - Throws: `EINVAL` for more than 32 bits, or a device behind another SMMU.
     package func setVDevice(_ virtualID: UInt64, port: any TranslationPort) throws(IOMMUError) {
         guard let master = port as? Master else {
             throw .deviceOfOtherSMMU
@@ -75,10 +90,15 @@ extension DriverVIOMMU: GuestSlice {
         try setVDevice(virtualID: streamID, master: master)
     }
 
+    /// The guest knows no device by this StreamID any more.
     package func removeVDevice(_ virtualID: UInt64) {
         if let streamID = UInt32(exactly: virtualID) { removeVDevice(virtualID: streamID) }
     }
 
+    /// A guest's stage 1.
+    ///
+    /// - Parameter data: words 0 and 1 of its STE (IHI 0070, 5.2).
+    /// - Throws: `EIO` for bits that are not the guest's.
     package func makeNested(_ data: (UInt64, UInt64)) throws(IOMMUError) -> any NestedTranslation {
         try driver.makeNestedDomain(self, vste: data)
     }
@@ -87,6 +107,10 @@ extension DriverVIOMMU: GuestSlice {
 // MARK: - Devices
 
 extension Master: TranslationPort {
+    /// Does all of an attach or replace that can fail.
+    ///
+    /// - Parameter pasid: nil: accesses without a PASID.
+    /// - Throws: `EINVAL` for a table of another SMMU, `ENOMEM`, and what the target does not allow.
     package func prepare(
         pasid: UInt32?, target: TranslationTarget
     ) throws(IOMMUError) -> any PreparedTranslation {
@@ -104,14 +128,20 @@ extension Master: TranslationPort {
         }
     }
 
+    /// Detaches: accesses end from now on, and nothing that was cached is left.
     package func block(pasid: UInt32?) { driver.detach(self, pasid: pasid) }
 
+    /// Answers a page fault: CMD_RESUME or CMD_PRI_RESP (IHI 0070, 4.7.1, 4.5.2).
+    ///
+    /// - Parameter success: try again; else the access ends.
     package func respond(to fault: FaultToken, success: Bool) {
         driver.respond(to: DriverFault.Tag(fault), success: success)
     }
 }
 
 extension PreparedAttachment: PreparedTranslation {
+    /// Makes it so; nothing can fail any more.
     package func commit() { master.driver.commit(self) }
+    /// Gives back what was allocated for it.
     package func abandon() { master.driver.abandon(self) }
 }

@@ -15,6 +15,11 @@ package final class DeviceRegistry {
     /// - Parameter host: outlives the registry.
     package init(host: any ObjectHost) { self.host = host }
 
+    deinit {
+        // A group and its devices hold each other, and with them the drivers and the whole machine.
+        for (_, group) in groups.all { group.devices = [] }
+    }
+
     // MARK: Look-up
 
     /// `ENODEV` for an unknown name.

@@ -11,6 +11,17 @@ struct ObjectLaboratory: Snapshotted {
     let context: ObjectContext
     let account: Account
     let executor = StepExecutor()
+    private let end: End
+
+    /// Closes the session with the last copy of the laboratory.
+    private final class End {
+        private let backend: EmulatedBackend
+        private let context: ObjectContext
+
+        init(_ backend: EmulatedBackend, _ context: ObjectContext) { (self.backend, self.context) = (backend, context) }
+
+        deinit { context.close() }
+    }
 
     static let pci = "0000:01:00.0"
     static let pairFirst = "0000:02:00.0"
@@ -28,6 +39,7 @@ struct ObjectLaboratory: Snapshotted {
         backend = try EmulatedBackend(topology: topology, executor: executor, caches: caches, pages: pages)
         self.account = account
         context = backend.makeContext(owner: "session of uid 1000", account: account, limits: limits)
+        end = End(backend, context)
     }
 
     static var topology: TopologyDescription {

@@ -2,8 +2,11 @@ import IOMMU
 
 /// Everything that an attach, replace or detach needs, allocated and checked; nothing visible has changed.
 package final class PreparedAttachment {
+    /// Whose attachment it is to be.
     package let master: Master
+    /// nil: of accesses without a PASID.
     package let pasid: UInt32?
+    /// What it is to translate through.
     package let target: AttachTarget
     /// The master's first CD table.
     var newContexts: ContextTables?

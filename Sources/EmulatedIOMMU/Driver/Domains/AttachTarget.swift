@@ -10,6 +10,7 @@ package enum AttachTarget {
     /// Only for a PASID.
     case sva(SVADomain)
 
+    /// Misses may wait for software (STE.S1STALLD = 0 or CD.S = 1; page requests).
     package var allowsFaults: Bool {
         switch self {
         case .blocked: false
@@ -29,21 +30,25 @@ package enum AttachTarget {
         }
     }
 
+    /// Whether nothing is attached.
     package var isBlocked: Bool {
         if case .blocked = self { return true }
         return false
     }
 
+    /// The page table, if it is one of the host alone.
     package var pagingDomain: PagingDomain? {
         if case .paging(let domain, _) = self { return domain }
         return nil
     }
 
+    /// The guest's stage 1, if it is one.
     package var nestedDomain: NestedDomain? {
         if case .nested(let domain, _) = self { return domain }
         return nil
     }
 
+    /// The address space of a process, if it is one.
     package var svaDomain: SVADomain? {
         if case .sva(let domain) = self { return domain }
         return nil

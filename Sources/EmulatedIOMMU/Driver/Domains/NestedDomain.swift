@@ -3,9 +3,11 @@ import SMMUv3
 
 /// A guest's stage 1 for one of its streams: the two STE words it gave, checked.
 package final class NestedDomain {
+    /// The guest, with the stage 2 below.
     package let viommu: DriverVIOMMU
     /// As the guest gave them; both 0 if its V was 0.
     package let vste: (UInt64, UInt64)
+    /// How many devices translate through it.
     package internal(set) var userCount = 0
 
     init(viommu: DriverVIOMMU, vste: (UInt64, UInt64)) {

@@ -3,7 +3,9 @@ import IOMMU
 /// One IO page table with its tag: what an hwpt is to the driver.
 package final class PagingDomain {
     unowned let driver: SMMUDriver
+    /// Which stage it is, and what may lie above.
     package let kind: PagingKind
+    /// Its tables (VMSAv8-64).
     package let table: PageTable
     /// ASID of a stage 1, VMID of a stage 2. An ASID can move: see ``SMMUDriver/claimASID(_:)``.
     package internal(set) var tag: UInt16
@@ -35,10 +37,13 @@ package final class PagingDomain {
 
     /// 1 or 2.
     package var stage: Int { kind == .stage1 ? 1 : 2 }
+    /// What can be mapped.
     package var aperture: AddressRange { table.format.aperture }
     /// One bit per leaf size in bytes.
     package var pageSizes: UInt64 { table.format.pageSizes }
+    /// Its ASID; nil for a stage 2.
     package var asid: UInt16? { kind == .stage1 ? tag : nil }
+    /// Its VMID; nil for a stage 1.
     package var vmid: UInt16? { kind == .stage1 ? nil : tag }
     /// How many (device, PASID) pairs translate through it, nested ones included.
     package var userCount: Int { users.list.count }

@@ -4,6 +4,7 @@ import SMMUv3
 /// The SMMU's view of one process address space: an ASID and the tables a CD points at.
 package final class SVADomain {
     unowned let driver: SMMUDriver
+    /// What its CDs and its TLB entries bear.
     package let asid: UInt16
     /// The ASID is the CPUs' (BTM): their invalidations by ASID concern it (CD.ASET = 0).
     let isASIDShared: Bool
@@ -18,6 +19,7 @@ package final class SVADomain {
         (self.driver, self.asid, self.isASIDShared, self.table) = (driver, asid, isASIDShared, table)
     }
 
+    /// How many (device, PASID) pairs translate through it.
     package var userCount: Int { users.list.count }
 
     /// Maps pages, all or nothing; `ENOMEM`, `EEXIST`.

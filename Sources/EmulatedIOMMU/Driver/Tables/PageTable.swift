@@ -5,6 +5,7 @@ import IOMMU
 /// Every table knows how many of its entries are live. Memory of tables taken out of the tree goes to the gather that
 /// made them obsolete, and is used again only after the invalidation.
 package final class PageTable {
+    /// Its granule, levels and sizes.
     package let format: PageTableFormat
     /// Physical address of the root.
     package let root: UInt64

@@ -8,12 +8,20 @@ package struct PageTableFormat: Sendable, Equatable {
     package let granuleBits: Int
     /// Bits of the input address.
     package let inputBits: Int
+    /// Bits of the output address, at most 52.
     package let outputBits: Int
     /// Level of the root, 0…2.
     package let startLevel: Int
     /// Bits of the input address that index the root; more than a table's where stage 2 concatenates.
     let rootIndexBits: Int
 
+    /// The shape with the fewest levels.
+    ///
+    /// - Parameters:
+    ///   - stage: 1 or 2; a stage 2 may have up to 16 tables side by side at the root.
+    ///   - granuleBits: log2 of the granule in bytes: 12, 14 or 16.
+    ///   - inputBits: 1 to 52.
+    ///   - outputBits: up to 52.
     package init(stage: Int, granuleBits: Int, inputBits: Int, outputBits: Int) {
         (self.stage, self.granuleBits, self.inputBits, self.outputBits) = (stage, granuleBits, inputBits, outputBits)
         let stride = granuleBits - 3

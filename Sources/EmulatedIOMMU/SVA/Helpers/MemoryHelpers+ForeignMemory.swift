@@ -2,6 +2,9 @@ import IOMMU
 import LinuxIO
 
 extension MemoryHelpers: ForeignMemory {
+    /// Has a helper look into a process.
+    ///
+    /// - Throws: `EBUSY`, `EDQUOT` at once where nothing can be asked.
     package func open(
         _ process: consuming NamedProcess, for ticket: ForeignTicket,
         completion: @escaping (Result<OpenedProcess, IOMMUError>) -> Void
@@ -29,6 +32,7 @@ extension MemoryHelpers: ForeignMemory {
         }
     }
 
+    /// Has a helper ask kcmp(KCMP_VM) of one process and others; `EIO` if the helper is lost.
     package func compare(
         _ pid: Int32, with others: [Int32], for ticket: ForeignTicket,
         completion: @escaping (Result<[Int32], IOMMUError>) -> Void
@@ -43,6 +47,7 @@ extension MemoryHelpers: ForeignMemory {
             })
     }
 
+    /// Has a helper make a page present.
     package func touch(
         _ address: UInt64, write: Bool, in memory: ProcessMemory, for ticket: ForeignTicket,
         completion: @escaping (Result<ProcessArea, ForeignFailure>) -> Void
@@ -57,6 +62,7 @@ extension MemoryHelpers: ForeignMemory {
             })
     }
 
+    /// Has a helper move one piece between a device and a process; the transfer can be cancelled.
     package func move(
         _ piece: DeviceOperation, previous: UInt32?, in memory: ProcessMemory, for ticket: ForeignTicket,
         completion: @escaping (Result<MovedData, ForeignFailure>) -> Void
