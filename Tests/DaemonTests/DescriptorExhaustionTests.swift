@@ -40,6 +40,14 @@ struct DescriptorExhaustionTests {
         Issue.record("this does not come about")
     }
 
+    @Test func memoryIsNotHandedOutWithoutADescriptor() throws {
+        try watcher.call("memory.create", #"{"size":4096}"#)
+        try leave(room: 0)
+        try watcher.expect(EMFILE, "no_descriptors", "memory.export", #"{"memory":1}"#)
+        try leave(room: 1000)
+        try watcher.call("memory.export", #"{"memory":1}"#)
+    }
+
     @Test func clientsWaitUntilThereAreDescriptorsAgain() throws {
         let room = 3
         try leave(room: room)

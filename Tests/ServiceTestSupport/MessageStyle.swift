@@ -9,6 +9,9 @@ enum MessageStyle {
         "errno", "reason", "method", "hint", "capability", "completed", "handled",
     ]
 
+    /// Refusals in which the object is the daemon itself.
+    private static let ofDaemon: Set<String> = ["no_descriptors"]
+
     /// What is wrong with the message of an `error`; nil if it is as agreed.
     static func problem(of error: JSONValue) -> String? {
         guard let message = error["message"]?.stringValue, let hint = error["data"]?["hint"]?.stringValue else {
@@ -16,7 +19,8 @@ enum MessageStyle {
         }
         guard message.hasSuffix("; " + hint), !hint.isEmpty else { return "does not end with its hint" }
         let statement = String(message.dropLast(hint.count + 2))
-        return problem(of: statement) ?? problem(of: hint) ?? shunned(in: statement) ?? unnamed(error["data"]?.objectValue ?? [], in: statement)
+        return problem(of: statement) ?? problem(of: hint) ?? shunned(in: statement)
+            ?? unnamed(error["data"]?.objectValue ?? [], in: statement)
     }
 
     private static func problem(of text: String) -> String? {
@@ -34,6 +38,7 @@ enum MessageStyle {
 
     /// One of the objects involved, or a value that is wrong, is in the message.
     private static func unnamed(_ members: [JSONValue.Member], in statement: String) -> String? {
+        guard !members.contains(where: { ofDaemon.contains($0.value.stringValue ?? "") }) else { return nil }
         let objects = members.filter { !others.contains($0.key) }
         let values = objects.flatMap { texts(of: $0.value) }.filter { !$0.isEmpty }
         guard !values.isEmpty, !values.contains(where: statement.contains) else { return nil }

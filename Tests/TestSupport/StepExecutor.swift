@@ -4,7 +4,14 @@ import LinuxIO
 
 /// Runs a backend's blocking work when a test says so, on the test's own thread.
 package final class StepExecutor: WorkExecutor {
-    private var work: [() -> Void] = []
+    private var work: [Work] = []
+    /// What may block waits until this is false again; the rest goes on.
+    package var isHeld = false
+
+    private struct Work {
+        let mayBlock: Bool
+        let body: () -> Void
+    }
 
     /// Without work.
     package init() {}
@@ -13,11 +20,11 @@ package final class StepExecutor: WorkExecutor {
     package func perform<Value: Sendable>(
         key: UInt64, _ job: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void
     ) {
-        work.append { completion(job()) }
+        work.append(Work(mayBlock: true) { completion(job()) })
     }
 
     /// Keeps it for a later step.
-    package func later(_ body: @escaping () -> Void) { work.append(body) }
+    package func later(_ body: @escaping () -> Void) { work.append(Work(mayBlock: false, body: body)) }
 
     /// `ENOSYS`: there is no loop to watch a descriptor.
     package func watch(
@@ -29,11 +36,16 @@ package final class StepExecutor: WorkExecutor {
     /// Nothing is left to do.
     package var isIdle: Bool { work.isEmpty }
 
-    /// Does one piece of work and its completion; false if there is none.
+    /// Does one piece of work and its completion; false if there is none that need not wait.
     @discardableResult
-    package func step() -> Bool {
-        guard !work.isEmpty else { return false }
-        work.removeFirst()()
+    package func step() -> Bool { stepFirst { !isHeld || !$0.mayBlock } }
+
+    /// Does one piece of work that waits; false if there is none.
+    package func releaseOne() -> Bool { stepFirst(where: \.mayBlock) }
+
+    private func stepFirst(where isWanted: (Work) -> Bool) -> Bool {
+        guard let index = work.firstIndex(where: isWanted) else { return false }
+        work.remove(at: index).body()
         return true
     }
 

@@ -6,7 +6,7 @@ import LinuxIO
 func declareExportMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("fd.export", "Hand out an iommufd and the vfio descriptors of devices.", changesState: true) { m in
         let names = m.param("names", .array(of: .string(maximumBytes: 64), count: 0...15), "The devices.")
-        m.sendsDescriptors()
+        m.sendsDescriptors(several: true)
         m.needs(.descriptorExport)
         m.refuses(.EPERM, .notAllowed, "No `[[allow]]` rule lets this user have one of the devices.")
         return { call, service in

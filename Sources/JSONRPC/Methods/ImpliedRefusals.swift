@@ -13,12 +13,6 @@ extension MethodBuilder {
                     errno: EBADF, reason: "descriptor_missing",
                     doc: "The request came without a descriptor that it takes."))
         }
-        if returnsDescriptors {
-            implied.append(
-                MethodRefusal(
-                    errno: EMFILE, reason: "descriptors_unsent",
-                    doc: "As many descriptors as the limits allow wait to be sent to this client."))
-        }
         let mistakes = ParameterFailure.Reason.of(parameters)
         return implied + ParameterFailure.Reason.allCases.filter(mistakes.contains).map(\.refusal)
     }

@@ -99,7 +99,13 @@ public final class MethodBuilder {
     public func takesDescriptors(_ count: Int) { descriptorsTaken = count...count }
 
     /// The reply may carry descriptors (`call.attach`): its result then says `"fds": N`.
-    public func sendsDescriptors() { returnsDescriptors = true }
+    ///
+    /// - Parameter several: more than one, which may be more than the client may leave unread besides others.
+    public func sendsDescriptors(several: Bool = false) {
+        returnsDescriptors = true
+        guard several else { return }
+        refuses(EMFILE, "descriptors_unsent", "Too many descriptors wait for the client to read them.")
+    }
 
     /// A refusal that can come, and when. What follows from parameters, descriptors and the role need not be said; of
     /// two with one errno and reason, the first tells.

@@ -8,7 +8,7 @@ final class FakeBackend: IOMMUBackend {
     /// Of contexts made from now on.
     var makeSlowWork: (() -> SlowWork?)?
 
-    var kind: String { "emulated" }
+    var kind = "emulated"
     var features: [String] { [] }
     var topology: TopologyState { TopologyState(smmus: [], groups: [], devices: [], accelerators: []) }
 

@@ -10,6 +10,9 @@ final class FakeContext: IOMMUContext {
     private(set) var isClosed = false
     /// Where its long calls go on; nil: they are answered at once.
     var slowWork: SlowWork?
+    var descriptorExport: (any DescriptorExport)?
+    /// What reads of fault queues are refused with.
+    var faultRefusal: IOMMUError?
     /// What was begun, and what was ended.
     private(set) var calls: [String] = []
 
@@ -107,7 +110,7 @@ final class FakeContext: IOMMUContext {
         throw refusal
     }
     func allocateFaultQueue() throws(IOMMUError) -> ObjectID { throw refusal }
-    func readFaults(_ fault: ObjectID, max: Int) throws(IOMMUError) -> [PageFault] { throw refusal }
+    func readFaults(_ fault: ObjectID, max: Int) throws(IOMMUError) -> [PageFault] { throw faultRefusal ?? refusal }
     func respond(fault: ObjectID, _ responses: [FaultResponse]) throws(IOMMUError) -> Int { throw refusal }
     func allocateVIOMMU(device: ObjectID, hwpt: ObjectID, type: String) throws(IOMMUError) -> ObjectID { throw refusal }
     func allocateVDevice(viommu: ObjectID, device: ObjectID, virtualID: UInt64) throws(IOMMUError) -> ObjectID {

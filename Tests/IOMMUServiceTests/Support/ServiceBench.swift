@@ -18,7 +18,8 @@ final class ServiceBench {
     let service: Service
     /// Carries out what the clients send.
     let dispatcher: Dispatcher
-    private let executor: StepExecutor
+    /// The backend's work that may block, and what it leaves for later.
+    let executor: StepExecutor
     private var connections: UInt32 = 0
     /// By the number of the connection.
     private var clients: [UInt32: Weak] = [:]

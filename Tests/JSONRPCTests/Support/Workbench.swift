@@ -96,7 +96,7 @@ private func declareDescriptors(_ methods: inout MethodTable<Workbench>) {
     }
     methods.declare("fd.echo", "Send back descriptors.") { m in
         m.takesDescriptors(0...16)
-        m.sendsDescriptors()
+        m.sendsDescriptors(several: true)
         let count = m.param("count", .count(0...253), default: 1, "How many.")
         return { call, _ in
             for _ in 0..<call[count] { try call.attach(try call.takeDescriptor()) }

@@ -12,12 +12,12 @@ extension Refusals {
         Refusals(.EFAULT, .faultNotResolved, "Its faults were answered again and again, and never resolved."),
         Refusals(.EFAULT, .pageUnreachable, "The process permits it, but its page cannot be had."),
         Refusals(.ETIMEDOUT, .accessTimedOut, "It stalled, and nobody answered in `timeout_ms`."),
-        Refusals(.ECANCELED, .svaUnbound, "The address space was unbound while it waited."),
         sessionEnds, stopping)
 
     /// An access in the device's own words.
     static let dma = Refusals(
         device, access,
+        Refusals(.ECANCELED, .svaUnbound, "The address space was unbound while it waited."),
         Refusals(.EINVAL, .badPASID, "A PASID has 20 bits."),
         Refusals(.EFAULT, .blocked, "The device is not attached to anything; nothing is recorded."),
         Refusals(.EFAULT, .steAbort, "The guest's STE ends all transactions; nothing is recorded."),
