@@ -13,6 +13,9 @@ package final class StepExecutor: WorkExecutor {
         let body: () -> Void
     }
 
+    /// What a piece of long work may take: little, so that it is cut wherever it can be.
+    package var unitsPerPiece = 16
+
     /// Without work.
     package init() {}
 
@@ -25,6 +28,14 @@ package final class StepExecutor: WorkExecutor {
 
     /// Keeps it for a later step.
     package func later(_ body: @escaping () -> Void) { work.append(Work(mayBlock: false, body: body)) }
+
+    /// Each piece is a step.
+    package func inPieces(for user: UInt32, _ piece: @escaping (_ budget: inout TurnBudget) -> Bool) {
+        later { [self] in
+            var budget = TurnBudget(units: unitsPerPiece)
+            if !piece(&budget) { inPieces(for: user, piece) }
+        }
+    }
 
     /// `ENOSYS`: there is no loop to watch a descriptor.
     package func watch(

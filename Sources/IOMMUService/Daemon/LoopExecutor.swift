@@ -33,6 +33,10 @@ package final class LoopExecutor: WorkExecutor {
 
     package func later(_ body: @escaping () -> Void) { loop.later(body) }
 
+    package func inPieces(for user: UInt32, _ piece: @escaping (_ budget: inout TurnBudget) -> Bool) {
+        loop.inPieces(for: user, piece)
+    }
+
     package func watch(
         _ descriptor: borrowing Descriptor, _ ready: @escaping () -> Void
     ) throws(SystemError) -> DescriptorWatch {

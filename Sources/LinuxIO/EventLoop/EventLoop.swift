@@ -33,8 +33,8 @@ public struct EventMask: OptionSet, Sendable {
 /// Everything below `run()` belongs to the thread that calls it; nothing here is Sendable, so that the compiler keeps
 /// it there. Other threads speak to the loop through a `Mailbox` only.
 ///
-/// A turn: wait, handle what is ready, run due timers, then what was put off (``later(_:)``), then the end-of-turn work
-/// in the order it was added.
+/// A turn: wait, handle what is ready, run due timers, then what was put off (``later(_:)``), then pieces of long work
+/// (``inPieces(for:_:)``), then the end-of-turn work in the order it was added.
 public final class EventLoop {
     /// Names one registered descriptor.
     public struct Registration: Equatable {
@@ -63,6 +63,10 @@ public final class EventLoop {
     private var putOff = Deque<() -> Void>()
     /// Of what was put off; descriptors get their turn in between.
     private static let putOffPerTurn = 64
+    private var pieces = PieceQueue()
+    /// Nanoseconds for all pieces of a turn, and for one of them while others wait.
+    private static let piecesPerTurn: UInt64 = 1_000_000
+    private static let onePiece: UInt64 = 250_000
     /// Wakes the loop for the next timer. A timeout of epoll_wait would have the kernel set its clock in every turn.
     private let alarm: Descriptor
     /// When the alarm is set to go off.
@@ -151,6 +155,22 @@ public final class EventLoop {
         for _ in 0..<min(putOff.count, Self.putOffPerTurn) { putOff.removeFirst()() }
     }
 
+    /// Calls `piece` in one turn after another until it returns true; users take turns, see ``LoopServices``.
+    public func inPieces(for user: UInt32, _ piece: @escaping (_ budget: inout TurnBudget) -> Bool) {
+        pieces.append(.init(user: user, piece: piece))
+    }
+
+    private func runPieces() {
+        guard !pieces.isEmpty else { return }
+        var time = MonotonicClock.nanoseconds
+        let end = time &+ Self.piecesPerTurn
+        while time < end, let work = pieces.takeFirst() {
+            var budget = TurnBudget(until: pieces.isEmpty ? end : min(end, time &+ Self.onePiece))
+            if !work.piece(&budget) { pieces.append(work) }
+            time = MonotonicClock.nanoseconds
+        }
+    }
+
     /// Adds work for the end of every turn; it returns whether more of it waits, so that the loop does not sleep.
     @discardableResult
     public func atEndOfTurn(_ body: @escaping () -> Bool) -> TurnEndID {
@@ -176,15 +196,16 @@ public final class EventLoop {
     /// One turn; without `waiting` it only handles what is ready now. Returns whether work is left.
     @discardableResult
     public func turn(waiting: Bool) throws(SystemError) -> Bool {
-        let timeout: Int32 = waiting && putOff.isEmpty && setAlarm() ? -1 : 0
+        let timeout: Int32 = waiting && putOff.isEmpty && pieces.isEmpty && setAlarm() ? -1 : 0
         let count = epoll_wait(epoll.number, events, Int32(Self.eventsPerTurn), timeout)
         guard count >= 0 || errno == EINTR else { throw .current("epoll_wait") }
         for index in 0..<max(0, Int(count)) { deliver(events[index]) }
         runDueTimers()
         runPutOff()
+        runPieces()
         var isBusy = false
         for work in endOfTurn { isBusy = work.body() || isBusy }
-        return isBusy || !putOff.isEmpty
+        return isBusy || !putOff.isEmpty || !pieces.isEmpty
     }
 
     /// Sees to it that the loop wakes up for the next timer; `false` if that is due now.

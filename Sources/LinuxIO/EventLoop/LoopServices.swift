@@ -3,6 +3,15 @@ public protocol LoopServices: AnyObject {
     /// Calls `body` on this thread when the work at hand is done; in the order of the calls.
     func later(_ body: @escaping () -> Void)
 
+    /// Long work in pieces: calls `piece` on this thread, in one turn after another, until it returns true: it is done.
+    ///
+    /// Users take turns, however much work each of them has. All pieces of a turn together take about a millisecond, if
+    /// each returns when its budget is spent; descriptors and timers get their turn in between. The first piece runs in
+    /// this turn or a later one, never before the call returns.
+    ///
+    /// - Parameter user: the uid on whose behalf it is done.
+    func inPieces(for user: UInt32, _ piece: @escaping (_ budget: inout TurnBudget) -> Bool)
+
     /// Calls `ready` on this thread whenever there is something to read from a descriptor, or an error or hang-up is to
     /// be seen there; until it has been read, in every turn.
     ///

@@ -16,6 +16,11 @@ private final class InlineExecutor: WorkExecutor {
 
     func later(_ body: @escaping () -> Void) { body() }
 
+    func inPieces(for user: UInt32, _ piece: @escaping (_ budget: inout TurnBudget) -> Bool) {
+        var budget = TurnBudget(units: .max)
+        while !piece(&budget) {}
+    }
+
     func watch(_ descriptor: borrowing Descriptor, _ ready: @escaping () -> Void) throws(SystemError) -> DescriptorWatch
     {
         throw SystemError(errno: ENOSYS, "watch a descriptor without a loop")

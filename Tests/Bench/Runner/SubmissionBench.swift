@@ -19,6 +19,10 @@ private final class LoopExecutor: WorkExecutor {
 
     func later(_ body: @escaping () -> Void) { loop.later(body) }
 
+    func inPieces(for user: UInt32, _ piece: @escaping (_ budget: inout TurnBudget) -> Bool) {
+        loop.inPieces(for: user, piece)
+    }
+
     func watch(_ descriptor: borrowing Descriptor, _ ready: @escaping () -> Void) throws(SystemError) -> DescriptorWatch
     {
         try loop.watch(descriptor, ready)
