@@ -62,6 +62,44 @@ import Testing
         try expectClosed(first, second)
     }
 
+    /// Who has sent much without a descriptor, several lines at a time, is received without a look ahead.
+    private func sendManyWithoutDescriptors() throws {
+        for id in 0..<300 {
+            message(note(id) + note(id))
+            try expect([true, true])
+        }
+    }
+
+    @Test(arguments: [0, 1, 7])
+    func aLineOfItsOwnTakesAfterManyWithout(before: Int) throws {
+        try sendManyWithoutDescriptors()
+        let (first, second) = (try Witness(), try Witness())
+        for id in 0..<before { message(note(id)) }
+        message(take(100), first)
+        message(take(101), second)
+        message(take(102))
+        try expect(Array(repeating: true, count: before) + [true, true, false])
+        try expectClosed(first, second)
+    }
+
+    /// Nothing tells whether the first line came with the descriptor: it does not get it, and the last one does.
+    @Test(arguments: [true, false])
+    func aLineInFrontTakesNothingAfterManyWithout(isOneMessage: Bool) throws {
+        try sendManyWithoutDescriptors()
+        let (first, second, third) = (try Witness(), try Witness(), try Witness())
+        if isOneMessage {
+            message(take(1) + take(2), first)
+        } else {
+            message(take(1))
+            message(take(2), first)
+        }
+        try expect([false, true])
+        // From now on it is told.
+        message(take(3) + take(4), second, third)
+        try expect([true, true])
+        try expectClosed(first, second, third)
+    }
+
     /// The kernel puts bytes of earlier messages in front of those that a descriptor comes with.
     @Test(arguments: [0, 3], [1, 2, 40])
     func whatWasSentBeforeTakesNothing(exchanges: Int, before: Int) throws {

@@ -139,14 +139,16 @@ public final class Connection {
 
     /// Queues a received descriptor; one beyond the limit is closed at once and answered with an error.
     ///
-    /// - Parameter bytes: those that it came with, counted from the first of the input that is not yet done with.
-    func receive(_ descriptor: consuming Descriptor, with bytes: Range<Int>) {
+    /// - Parameters:
+    ///   - bytes: those that it came with, counted from the first of the input that is not yet done with.
+    ///   - isSure: `false` if only the last of these is known to be one of them.
+    func receive(_ descriptor: consuming Descriptor, with bytes: Range<Int>, isSure: Bool = true) {
         guard received.count < limits.waitingDescriptors, !isClosing else {
             if !isClosing { overflowed += 1 }
             return
         }
         let done = outbox.pointee.inputDone
-        received.add(descriptor, start: done + bytes.lowerBound, end: done + bytes.upperBound)
+        received.add(descriptor, start: done + bytes.lowerBound, end: done + bytes.upperBound, isSure: isSure)
         noteReceived()
     }
 
@@ -160,14 +162,20 @@ public final class Connection {
     var exclusiveDescriptors: Int { received.count(onlyForLineEndingAt: outbox.pointee.lineEnd) }
 
     func takeDescriptor() throws(RPCError) -> Descriptor {
+        guard !received.isOldestUnsure(forLineEndingAt: outbox.pointee.lineEnd) else {
+            throw Self.missingDescriptor("it cannot be told whether the one received came with this line or the next")
+        }
         guard let descriptor = received.take(forLineEndingAt: outbox.pointee.lineEnd) else {
-            throw RPCError(
-                errno: EBADF, reason: "descriptor_missing",
-                message: "the call takes a descriptor, and none came with its bytes that is not taken already",
-                hint: "send the descriptor (SCM_RIGHTS) with bytes of the line that takes it")
+            throw Self.missingDescriptor("none came with its bytes that is not taken already")
         }
         noteReceived()
         return descriptor
+    }
+
+    private static func missingDescriptor(_ cause: String) -> RPCError {
+        RPCError(
+            errno: EBADF, reason: "descriptor_missing", message: "the call takes a descriptor, and \(cause)",
+            hint: "send the descriptor (SCM_RIGHTS) with bytes of the line that takes it")
     }
 
     /// Closes the descriptors of the line in hand that no later line may take, if it is answered as a whole.

@@ -12,6 +12,8 @@ struct ReceivedDescriptors: ~Copyable {
         let start: Int
         /// Behind the bytes.
         let end: Int
+        /// Whether all of the bytes are of the descriptor's buffer; else only the last one is known to be.
+        let isSure: Bool
         let descriptor: Descriptor
     }
 
@@ -24,8 +26,10 @@ struct ReceivedDescriptors: ~Copyable {
     var isEmpty: Bool { entries.isEmpty }
 
     /// One more descriptor of the bytes from `start` up to `end`.
-    mutating func add(_ descriptor: consuming Descriptor, start: Int, end: Int) {
-        entries.append(Entry(start: start, end: end, descriptor: descriptor))
+    ///
+    /// - Parameter isSure: `false` if it may have come with the last of these bytes only.
+    mutating func add(_ descriptor: consuming Descriptor, start: Int, end: Int, isSure: Bool) {
+        entries.append(Entry(start: start, end: end, isSure: isSure, descriptor: descriptor))
     }
 
     /// Those that the line may take which ends before `lineEnd`, and is the first that has not been answered.
@@ -40,6 +44,11 @@ struct ReceivedDescriptors: ~Copyable {
         var count = 0
         while count < entries.count, entries[count].end <= lineEnd { count += 1 }
         return count
+    }
+
+    /// Whether the oldest of those that the line may take may have come with a later line.
+    func isOldestUnsure(forLineEndingAt lineEnd: Int) -> Bool {
+        !entries.isEmpty && entries[0].start < lineEnd && entries[0].end > lineEnd && !entries[0].isSure
     }
 
     /// Takes the oldest of those that the line may take.

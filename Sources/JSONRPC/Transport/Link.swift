@@ -177,7 +177,9 @@ final class Link: EventHandler, ConnectionTransport {
 
     /// Bytes read; `nil` if there were none, or the connection ended.
     private func read(into buffer: UnsafeMutablePointer<UInt8>, _ size: Int) -> Int? {
-        switch incoming.read(into: buffer, size, behind: input.count, for: connection) {
+        switch incoming.read(
+            into: buffer, size, behind: input.count, isCrowded: server.isCrowded, for: connection)
+        {
         case .bytes(let count, let isMoreLikely):
             mayHaveMore = isMoreLikely
             if !isMarkedKeeping, incoming.isKeeping {

@@ -33,6 +33,8 @@ public final class Server {
     private let runnable = Server.emptyList()
     private let unsent = Server.emptyList()
     private let inHand = Server.emptyList()
+    /// Whether more than one client was served in the last turn.
+    private(set) var isCrowded = false
     /// Of connections whose input the kernel still keeps though it has been read, by index.
     private var keeping: [UInt32] = []
     private var keepingEnds: TimerID?
@@ -209,6 +211,7 @@ extension Server {
         guard !unsent.pointee.isEmpty else { return false }
         if let beforeSending { beforeSending() }
         swap(&unsent.pointee, &inHand.pointee)
+        isCrowded = inHand.pointee.count > 1
         for link in inHand.pointee { link.flush() }
         inHand.pointee.removeAll(keepingCapacity: true)
         return !runnable.pointee.isEmpty || !unsent.pointee.isEmpty
