@@ -85,6 +85,7 @@ test:
 	Tests/Support/step check $(MAKE) --no-print-directory check
 	Tests/Support/step build $(MAKE) --no-print-directory build
 	$(call need,$(sort $(build_packages) $(test_packages)))
+	Tests/Support/step check-size Tests/Support/check-size
 	Tests/Support/step build-tests $(swift_build) --build-tests
 	Tests/Support/step unit-tests Tests/Support/unit-tests
 	Tests/Support/step check-libraries Tests/Support/check-libraries

@@ -35,7 +35,7 @@ struct HostileClientTests {
         "-",
     ]
 
-    private func mutated(_ line: String, _ generator: inout SplitMix) -> [UInt8] {
+    private func mutated(_ line: String, _ generator: inout SeededGenerator) -> [UInt8] {
         var bytes = Array(line.utf8)
         for _ in 0..<Int.random(in: 0...3, using: &generator) where !bytes.isEmpty {
             let place = Int.random(in: 0..<bytes.count, using: &generator)
@@ -52,7 +52,7 @@ struct HostileClientTests {
     }
 
     /// One connection of such a client; it reads what comes until the end, or leaves without a word.
-    private func misbehave(_ memory: SharedMemory, _ generator: inout SplitMix) throws {
+    private func misbehave(_ memory: SharedMemory, _ generator: inout SeededGenerator) throws {
         let client = try daemon.connect()
         for _ in 0..<Int.random(in: 1...30, using: &generator) {
             let line = Self.requests.randomElement(using: &generator) ?? ""
@@ -76,7 +76,7 @@ struct HostileClientTests {
     @Test(arguments: [1, 2, 3])
     func mutatedRequestsLeaveTheDaemonAsItWas(seed: UInt64) throws {
         let memory = try SharedMemory(size: 65536)
-        var generator = SplitMix(state: seed)
+        var generator = SeededGenerator(seed: seed)
         let before = daemon.process.descriptorCount
         for _ in 0..<60 { try misbehave(memory, &generator) }
         try waitUntilAlone()
@@ -130,16 +130,5 @@ struct HostileClientTests {
         while try watcher.call("daemon.stats")["gauges"]?["connections"]?.intValue != 2 {}
         deaf.finishSending()
         try waitUntilAlone()
-    }
-}
-
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        let word = (state ^ state >> 30) &* 0xbf58_476d_1ce4_e5b9
-        let mixed = (word ^ word >> 27) &* 0x94d0_49bb_1331_11eb
-        return mixed ^ mixed >> 31
     }
 }

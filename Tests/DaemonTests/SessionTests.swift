@@ -3,6 +3,7 @@ import JSONRPC
 import TestSupport
 import Testing
 
+/// Sessions end with their connections or outlive them.
 struct SessionTests {
     @Test func aPrivateSessionGoesWithItsConnection() throws {
         let daemon = try RunningDaemon()
@@ -56,49 +57,6 @@ struct SessionTests {
         #expect(try other.call("session.objects")["objects"]?.arrayValue?.isEmpty == true)
         #expect(try other.id("ioas.alloc", "{}", "ioas") == 1)
         #expect(try client.id("ioas.alloc", "{}", "ioas") == 1)
-    }
-
-    @Test func namesFollowTheRules() throws {
-        let daemon = try RunningDaemon()
-        let client = try daemon.connect()
-        for name in ["", "a b", "ä", String(repeating: "x", count: 65)] {
-            try client.expect(EINVAL, "bad_session_name", "session.attach", #"{"name":"\#(name)"}"#)
-        }
-        try client.expect(ENOENT, "no_such_session", "session.close", #"{"name":"nobody"}"#)
-        _ = try client.call("ioas.alloc")
-        try client.expect(EBUSY, "session_not_empty", "session.attach", #"{"name":"vm1"}"#)
-    }
-
-    @Test func quotasHold() throws {
-        let daemon = try RunningDaemon(
-            configuration: "[limits]\nsessions = 1\nobjects = 3\nconnections_per_uid = 3\nmapped_bytes = 8192\n")
-        let client = try daemon.connect()
-        _ = try client.call("session.attach", #"{"name":"a"}"#)
-        try client.expect(EDQUOT, "too_many_sessions", "session.attach", #"{"name":"b"}"#)
-        _ = try client.call("ioas.alloc")
-        _ = try client.call("memory.create", #"{"size":65536}"#)
-        _ = try client.call("ioas.alloc")
-        try client.expect(EDQUOT, "quota_exceeded", "ioas.alloc")
-        try client.expect(EDQUOT, "quota_exceeded", "ioas.map", #"{"ioas":1,"memory":1,"length":16384,"iova":0}"#)
-        _ = try client.call("ioas.map", #"{"ioas":1,"memory":1,"length":8192,"iova":0}"#)
-        let second = try daemon.connect()
-        let third = try daemon.connect()
-        _ = try second.call("daemon.info")
-        _ = try third.call("daemon.info")
-        let fourth = try daemon.connect()
-        #expect(throws: (any Error).self) { try fourth.call("daemon.info") }
-        #expect(try client.call("daemon.stats")["gauges"]?["connections"]?.intValue == 3)
-    }
-
-    @Test func descriptorsAreCounted() throws {
-        let daemon = try RunningDaemon(configuration: "[limits]\ndescriptors = 16\n")
-        let client = try daemon.connect()
-        for _ in 0..<15 { _ = try client.call("memory.create", #"{"size":4096}"#) }
-        try client.expect(EDQUOT, "quota_exceeded", "memory.create", #"{"size":4096}"#)
-        #expect(throws: (any Error).self) { try daemon.connect().call("daemon.info") }
-        try client.call("memory.close", #"{"memory":3}"#)
-        try client.expect(EBADF, "descriptor_missing", "memory.import")
-        #expect(try daemon.connect().call("daemon.info")["name"]?.stringValue == "iommud")
     }
 
     @Test func aSlowSubscriberIsToldWhatItLostAndHoldsNobodyUp() throws {

@@ -1,8 +1,9 @@
 import Foundation
 import JSONRPC
+import TestSupport
 import Testing
 
-/// The rules of framing, ids, numbers and batches, line by line.
+/// The rules of framing where the socket has a part in them.
 struct TransportRuleTests {
     private let daemon: RunningDaemon
     private let client: RPCClient
@@ -12,8 +13,8 @@ struct TransportRuleTests {
         client = try daemon.connect()
     }
 
-    private func text() throws -> String { String(decoding: try #require(try client.receiveLine()), as: UTF8.self) }
     private func reply() throws -> JSONValue { try JSONValue(parsing: try #require(try client.receiveLine())) }
+
     private func send(_ text: String) throws { try client.send(bytes: Array(text.utf8)) }
 
     private func request(_ id: String, _ method: String, _ params: String = "{}") -> String {
@@ -26,92 +27,10 @@ struct TransportRuleTests {
         #expect(try reply()["id"]?.stringValue == "served")
     }
 
-    @Test(arguments: ["\n", "\r\n", "  \n", "\t \r\n", " \r\n\n\n \n"])
-    func linesOfWhiteSpaceAreNoRequests(space: String) throws {
-        try send(space + request("1", "daemon.info") + space + request("2", "daemon.info") + "\n" + space)
-        #expect(try reply()["id"]?.intValue == 1)
-        #expect(try reply()["id"]?.intValue == 2)
-        try expectServed()
-    }
-
-    @Test(arguments: ["{", "[", #"{"jsonrpc":"2.0","#, #"{"a":"b"#, "[1,", #"{"a": [true"#, "-", "tru", #"{"a":n"#])
-    func aLineThatEndsInsideAValueSaysWhatALineIs(line: String) throws {
-        try send(line + "\r\n")
-        let reply = try reply()
-        #expect(reply["id"] == .null)
-        #expect(reply["error"]?["code"]?.intValue == -32700)
-        #expect(reply["error"]?["message"]?.stringValue?.contains("one JSON value a line") == true, "\(reply.text)")
-        try expectServed()
-    }
-
-    @Test func indentedJSONCostsAnErrorForEachOfItsLines() throws {
-        try send("{\n  \"jsonrpc\": \"2.0\",\n  \"id\": 1,\n  \"method\": \"daemon.info\"\n}\n")
-        for _ in 0..<5 { #expect(try reply()["error"]?["code"]?.intValue == -32700) }
-        try expectServed()
-    }
-
-    @Test(arguments: [
-        ("\u{feff}{}", -32700), (#"{"jsonrpc":"2.0","id":1,"method":"daemon.info"} {}"#, -32700),
-        ("\"x\"", -32600), ("null", -32600), ("[]", -32600),
-        (String(repeating: "[", count: 65) + String(repeating: "]", count: 65), -32600),
-        (#"{"jsonrpc":"2.0","id":{},"method":"daemon.info"}"#, -32600),
-        (#"{"jsonrpc":"2.0","id":true,"method":"daemon.info"}"#, -32600),
-        (#"{"jsonrpc":"2.0","id":1,"id":1,"method":"daemon.info"}"#, -32600),
-    ])
-    func whatIsNoRequestIsOneErrorWithoutID(line: String, code: Int) throws {
-        try send(line + "\n")
-        let reply = try reply()
-        #expect(reply["id"] == .null, "\(reply.text)")
-        #expect(reply["error"]?["code"]?.intValue == code, "\(reply.text)")
-        try expectServed()
-    }
-
     @Test func bytesThatAreNoUTF8AreOneError() throws {
         try client.send(bytes: Array(#"{"jsonrpc":"2.0","id":"#.utf8) + [0x22, 0xff, 0xc0, 0x22, 0x7d, 0x0a])
         #expect(try reply()["error"]?["code"]?.intValue == -32700)
         try expectServed()
-    }
-
-    @Test(arguments: [
-        "0", "-0", "7", "12345678901234567890123456789", "1.50", "1e3", "-2.5E-3", #""x""#, #""\u0041\n\"""#, "null",
-        #""""#,
-    ])
-    func anIDComesBackByteForByte(id: String) throws {
-        try send(request(id, "daemon.info") + "\n")
-        #expect(try text().hasPrefix(#"{"jsonrpc":"2.0","id":\#(id),"#))
-        try send(request(id, "nothing.at.all") + "\n")
-        #expect(try text().hasPrefix(#"{"jsonrpc":"2.0","id":\#(id),"#))
-    }
-
-    @Test(arguments: ["1.0", "1e3", "-1", "true", #""12""#, #""0x""#, #""0xg""#, #""0x1_0""#, "18446744073709551616"])
-    func whatIsNoIntegerIsAMistake(number: String) throws {
-        try client.expectMistake("memory.create", #"{"size":\#(number)}"#, naming: "size")
-    }
-
-    @Test func nullIsAbsentAndUnknownKeysAreNamed() throws {
-        #expect(try client.id("memory.create", #"{"size":"0x1000","name":null,"huge":null}"#, "memory") == 1)
-        try client.expectMistake("memory.create", #"{"size":null}"#, naming: "size")
-        try client.expectMistake("memory.create", #"{"size":4096,"sise":1}"#, naming: "sise")
-        try client.expectMistake("memory.create", #"{"size":4096,"size":4096}"#, naming: "size")
-        let missing = try client.refusal("memory.create", "{}")
-        #expect(missing.code == -32602)
-        try send(request("1", "memory.create", "[4096]") + "\n")
-        #expect(try reply()["error"]?["code"]?.intValue == -32602)
-    }
-
-    @Test func aBatchOverTheLimitIsOneErrorAndNothingIsCarriedOut() throws {
-        let one = #"{"jsonrpc":"2.0","id":1,"method":"ioas.alloc"}"#
-        for (count, isCarriedOut) in [(10_000, true), (10_001, false)] {
-            try send("[" + [String](repeating: one, count: count).joined(separator: ",") + "]\n")
-            let reply = try reply()
-            if isCarriedOut {
-                #expect(reply.arrayValue?.count == count)
-            } else {
-                #expect(reply["error"]?["code"]?.intValue == -32600)
-                #expect(reply["id"] == .null)
-            }
-        }
-        #expect(try client.id("ioas.alloc", "{}", "ioas") == 10_001)
     }
 
     @Test func aBatchOfNotificationsHasNoReply() throws {
@@ -135,18 +54,23 @@ struct TransportRuleTests {
         #expect(try reply()["id"]?.intValue == 1)
     }
 
+    /// KiB of the daemon that are in memory.
+    private func resident() throws -> Int {
+        let status = try String(contentsOfFile: "/proc/\(daemon.process.pid)/status", encoding: .utf8)
+        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })
+        return try #require(line.split(separator: " ").dropLast().last.flatMap { Int($0) })
+    }
+
     /// Replies of a large batch do not gather in the daemon.
     @Test func aClientThatDoesNotReadIsPausedInsideABatch() throws {
         let watcher = try daemon.connect()
         try client.call("memory.create", #"{"size":524288}"#)
         let one = request("1", "memory.read", #"{"memory":1,"offset":0,"length":262144}"#)
-        try send("[" + [String](repeating: one, count: 1000).joined(separator: ",") + "]\n")
-        // 350 MB of replies: the daemon stays far below.
+        let before = try resident()
+        try send("[" + [String](repeating: one, count: 300).joined(separator: ",") + "]\n")
+        // 100 MB of replies, of which the daemon has a few.
         for _ in 0..<200 { try watcher.call("daemon.info", "{}") }
-        let status = try String(contentsOfFile: "/proc/\(daemon.process.pid)/status", encoding: .utf8)
-        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("VmRSS:") })
-        let resident = try #require(line.split(separator: " ").dropLast().last.flatMap { Int($0) })
-        #expect(resident < 150_000, "\(line)")
-        #expect(try reply().arrayValue?.count == 1000)
+        #expect(try resident() - before < 30_000)
+        #expect(try reply().arrayValue?.count == 300)
     }
 }

@@ -86,4 +86,11 @@ extension DMAEngine {
         makeReady(line.removeFirst())
         groupless[streamID] = line.isEmpty ? nil : line
     }
+
+    func pageRequestFailed(_ access: DeviceAccess) -> IOMMUError {
+        let start = access.piece.start
+        return IOMMUError(
+            .EFAULT, .pageRequestFailed, "the page request for the access at \(hexadecimal(start)) was refused",
+            hint: "map the page, and answer its fault with success", ["address": .hex(start)])
+    }
 }

@@ -134,9 +134,9 @@ package final class DMAEngine: SMMUDelegate {
             return access.fail(
                 IOMMUError(
                     .EFAULT, .faultNotResolved,
-                    "the faults of \(span(piece.length, at: address(of: piece))) were answered, and not resolved",
+                    "the faults of \(span(piece.length, at: piece.start)) were answered, and not resolved",
                     hint: "map what an access needs before its fault is answered with success",
-                    ["address": .hex(address(of: piece)), "attempts": .number(UInt64(access.attempts - 1))]))
+                    ["address": .hex(piece.start), "attempts": .number(UInt64(access.attempts - 1))]))
         }
         let spans = access.spans(of: piece)
         var source: [DeviceAccess.Segment] = []
@@ -279,22 +279,6 @@ package final class DMAEngine: SMMUDelegate {
             settled.append((access, .failure(error)))
         }
         schedulePump()
-    }
-
-    private func pageRequestFailed(_ access: DeviceAccess) -> IOMMUError {
-        let start = address(of: access.piece)
-        return IOMMUError(
-            .EFAULT, .pageRequestFailed, "the page request for the access at \(hexadecimal(start)) was refused",
-            hint: "map the page, and answer its fault with success", ["address": .hex(start)])
-    }
-
-    /// Where a piece begins, at its source if it has one.
-    private func address(of piece: DeviceOperation) -> UInt64 {
-        switch piece {
-        case .read(let address, _), .write(let address, _), .fill(let address, _, _), .checksum(let address, _),
-            .copy(let address, _, _):
-            address
-        }
     }
 
     /// STEs or CDs may have changed: accesses that wait for a place are looked at anew.

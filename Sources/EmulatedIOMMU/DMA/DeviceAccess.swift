@@ -19,6 +19,15 @@ package enum DeviceOperation {
         case .write(_, let bytes): UInt64(bytes.count)
         }
     }
+
+    /// Where it begins, at its source if it has one.
+    var start: UInt64 {
+        switch self {
+        case .read(let address, _), .write(let address, _), .fill(let address, _, _), .checksum(let address, _),
+            .copy(let address, _, _):
+            address
+        }
+    }
 }
 
 /// What came of a ``DeviceOperation``.

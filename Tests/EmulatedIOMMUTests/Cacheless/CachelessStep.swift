@@ -1,3 +1,5 @@
+import TestSupport
+
 /// One thing done to the driver or through it. Numbers are indices into what the world has.
 enum CachelessStep: Sendable {
     case map(domain: Int, place: Int, size: Int, frame: Int)
@@ -15,7 +17,7 @@ enum CachelessStep: Sendable {
     case dma(device: Int, pasid: Int, place: Int, page: Int, write: Bool)
 }
 
-extension ModelStepGenerator {
+extension SeededGenerator {
     /// Few places, so that accesses meet what others did: neighbouring pages, and slots of a megabyte.
     private mutating func place() -> Int { [0, 1, 2, 3, 4, 5, 24, 25, 26, 28][below(10)] }
 

@@ -1,5 +1,6 @@
 import IOMMU
 import SMMUv3
+import TestSupport
 import Testing
 
 @testable import EmulatedIOMMU
@@ -22,34 +23,12 @@ import Testing
         return isPoor ? (steps.count, "only \(counts) accesses got through") : nil
     }
 
-    /// The shortest part of a failing run that still fails, found by leaving out ever smaller pieces.
-    static func shrink(_ failing: [CachelessStep], _ identification: Identification) throws -> [CachelessStep] {
-        var steps = failing
-        var piece = max(steps.count / 2, 1)
-        var budget = 200_000
-        while true {
-            var start = 0
-            while start < steps.count {
-                var shorter = steps
-                shorter.removeSubrange(start..<min(start + piece, steps.count))
-                budget -= shorter.count
-                if budget < 0 { return steps }
-                if try run(shorter, identification) != nil { steps = shorter } else { start += piece }
-            }
-            if piece == 1 { return steps }
-            piece = max(piece / 2, 1)
-        }
-    }
-
     @Test(arguments: 0..<6) func nothingOutlivesWhatItCameFrom(_ seed: Int) throws {
-        var generator = ModelStepGenerator(state: 0x2545_f491_4f6c_dd1d &* UInt64(seed + 1))
+        var generator = SeededGenerator(seed: UInt64(seed))
         let steps = (0..<5_000).map { _ in generator.cachelessStep() }
         let identification = DriverModelTests.identification(seed % 3)
-        guard let failure = try Self.run(steps, identification) else { return }
-        let shortest = try Self.shrink(Array(steps[...min(failure.index, steps.count - 1)]), identification)
-        let text = try Self.run(shortest, identification)?.text ?? failure.text
-        let listing = shortest.suffix(40).map { "\($0)" }.joined(separator: "\n")
-        Issue.record("seed \(seed) step \(failure.index): \(text)\n\(listing)")
+        let complaint = try RandomRun(budget: 200_000) { try Self.run($0, identification) }.complaint(about: steps)
+        #expect(complaint == nil, "seed \(seed) \(complaint ?? "")")
     }
 
     /// A guest reads a page and ends, the page is unmapped, another guest of the same parent begins.

@@ -1,3 +1,5 @@
+import TestSupport
+
 /// One thing done to the driver or through it. Numbers are indices into what the model world has.
 enum ModelStep: Sendable {
     case map(domain: Int, place: Int, size: Int, frame: Int, writable: Bool, huge: Bool, memory: Int?)
@@ -13,16 +15,8 @@ enum ModelStep: Sendable {
     case readDirty(domain: Int, index: Int, clear: Bool)
 }
 
-/// Random steps; the same for the same seed.
-struct ModelStepGenerator: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state ^= state << 13
-        state ^= state >> 7
-        state ^= state << 17
-        return state
-    }
-    mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
+extension SeededGenerator {
+    mutating func below(_ bound: Int) -> Int { next(below: bound) }
 
     mutating func step() -> ModelStep {
         switch below(100) {

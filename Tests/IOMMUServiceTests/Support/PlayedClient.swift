@@ -37,7 +37,14 @@ final class PlayedClient: MethodCaller {
     // MARK: Sending
 
     /// Sends bytes as they are; the descriptors go with all of them, and stay the caller's.
-    func send(bytes: [UInt8], descriptors: [Int32] = []) {
+    func send(bytes: [UInt8], descriptors: [Int32] = []) throws { write(bytes, descriptors) }
+
+    /// Sends one line, to which the line end is added.
+    func send(line: String, descriptors: [Int32] = []) throws {
+        write(Array(line.utf8) + [UInt8(ascii: "\n")], descriptors)
+    }
+
+    private func write(_ bytes: [UInt8], _ descriptors: [Int32]) {
         for number in descriptors {
             connection.receive(Descriptor(adopting: dup(number)), with: unread.count..<unread.count + bytes.count)
         }
@@ -46,18 +53,12 @@ final class PlayedClient: MethodCaller {
         bench.settle()
     }
 
-    /// Sends one line, to which the line end is added.
-    func send(line: String, descriptors: [Int32] = []) {
-        send(bytes: Array(line.utf8) + [UInt8(ascii: "\n")], descriptors: descriptors)
-    }
-
     /// Sends a request without waiting for its reply. - Returns: its id.
     @discardableResult
     func send(_ method: String, _ params: String = "{}", descriptors: [Int32] = []) -> Int {
         lastID += 1
-        send(
-            line: #"{"jsonrpc":"2.0","id":\#(lastID),"method":"\#(method)","params":\#(params)}"#,
-            descriptors: descriptors)
+        let line = #"{"jsonrpc":"2.0","id":\#(lastID),"method":"\#(method)","params":\#(params)}"#
+        write(Array((line + "\n").utf8), descriptors)
         return lastID
     }
 

@@ -1,4 +1,5 @@
 import Foundation
+import IOMMUService
 import JSONRPC
 import TestSupport
 import Testing
@@ -72,8 +73,8 @@ struct DeviceRulesTests {
     ]
 
     @Test func aFileAndACallAreRefusedAlike() throws {
-        let daemon = try RunningDaemon(configuration: Self.machine)
-        let client = try daemon.connect()
+        let bench = try ServiceBench(file: Self.machine)
+        let client = try bench.connect()
         let before = try client.call("topology.list")
         for mistake in Self.mistakes {
             let error = try client.refusal("device.add", mistake.parameters)
@@ -82,19 +83,18 @@ struct DeviceRulesTests {
             #expect(error.message.contains(told) && error.message.contains(mistake.text), "\(error.message)")
             #expect(error.details.contains { $0.key == "name" }, "\(mistake)")
 
-            let file = daemon.directory + "/mistake.toml"
-            try (Self.machine + mistake.section).write(toFile: file, atomically: false, encoding: .utf8)
-            let checked = try ChildProcess(BuiltProgram.iommud, ["--check-config", "--config", file])
-            #expect(checked.wait() == 78, "\(mistake): \(checked.text)")
-            #expect(checked.text.contains("device[1].\(told)"), "\(checked.text)")
-            #expect(checked.text.contains(mistake.text), "\(checked.text)")
+            let read = #expect(throws: ConfigurationError.self, "\(mistake)") {
+                try ConfigurationFile.parse(Self.machine + mistake.section, file: "iommud.toml")
+            }
+            let complaint = read.map { "\($0)" } ?? ""
+            #expect(complaint.contains("device[1].\(told)") && complaint.contains(mistake.text), "\(complaint)")
         }
         #expect(try client.call("topology.list") == before)
     }
 
     @Test func aCallSaysAllThatAFileSays() throws {
-        let daemon = try RunningDaemon(configuration: Self.machine)
-        let client = try daemon.connect()
+        let bench = try ServiceBench(file: Self.machine)
+        let client = try bench.connect()
         try client.call(
             "device.add",
             #"""

@@ -1,33 +1,30 @@
 import Foundation
 import JSONRPC
+import TestSupport
 import Testing
 
 /// Many page faults that wait, of sessions that share an SMMU, under the limits that hold without configuration.
 struct StallSharingTests {
-    private let daemon: RunningDaemon
+    private let bench: ServiceBench
 
-    init() throws {
-        let laboratory = try String(contentsOfFile: BuiltProgram.laboratory, encoding: .utf8)
-        let start = try #require(laboratory.range(of: "[[smmu]]"))
-        daemon = try RunningDaemon(configuration: String(laboratory[start.lowerBound...]))
-    }
+    init() throws { bench = try ServiceBench() }
 
     /// A session with a stalling device whose page faults it reads and answers.
     private final class Guest {
         let name: String
-        let daemon: RunningDaemon
-        let client: RPCClient
+        let bench: ServiceBench
+        let client: PlayedClient
         let device: Int
         let ioas: Int
         let memory: Int
         let fault: Int
         /// By address: the connection that waits for its page.
-        var waiting: [Int: RPCClient] = [:]
+        var waiting: [Int: PlayedClient] = [:]
 
-        init(_ name: String, _ device: String, _ daemon: RunningDaemon) throws {
+        init(_ name: String, _ device: String, _ bench: ServiceBench) throws {
             self.name = name
-            self.daemon = daemon
-            client = try daemon.connect()
+            self.bench = bench
+            client = try bench.connect()
             try client.call("session.attach", #"{"name":"\#(name)"}"#)
             memory = try client.id("memory.create", #"{"size":8388608}"#, "memory")
             ioas = try client.id("ioas.alloc", "{}", "ioas")
@@ -40,7 +37,7 @@ struct StallSharingTests {
 
         /// Reads 8 bytes of a page that is not there, on a connection of its own.
         func access(_ page: Int, timeout: Int? = nil) throws {
-            let connection = try daemon.connect()
+            let connection = try bench.connect()
             try connection.call("session.attach", #"{"name":"\#(name)","create":false}"#)
             let limit = timeout.map { #","timeout_ms":\#($0)"# } ?? ""
             try connection.send(
@@ -79,7 +76,7 @@ struct StallSharingTests {
     }
 
     @Test func threeHundredAccessesOfOneDeviceAreAllAnswered() throws {
-        let guest = try Guest("one", "0000:03:00.0", daemon)
+        let guest = try Guest("one", "0000:03:00.0", bench)
         let pages = 0x100..<(0x100 + 300)
         for page in pages { try guest.access(page) }
         var order: [Int] = []
@@ -96,11 +93,11 @@ struct StallSharingTests {
     }
 
     @Test func aSessionThatTakesAllPlacesKeepsNobodyOut() throws {
-        let greedy = try Guest("greedy", "0000:03:00.0", daemon)
+        let greedy = try Guest("greedy", "0000:03:00.0", bench)
         for page in 0x100..<(0x100 + 300) { try greedy.access(page) }
         let parked = try greedy.faults()
         #expect(parked.count < 300, "an SMMU has 256 places")
-        let other = try Guest("other", "0000:05:00.0", daemon)
+        let other = try Guest("other", "0000:05:00.0", bench)
         for page in 0x10..<0x30 { try other.access(page) }
         var served = 0
         while served < 0x20 {
@@ -122,7 +119,7 @@ struct StallSharingTests {
     }
 
     @Test func oneUserHas1024AccessesThatWait() throws {
-        let guest = try Guest("many", "0000:03:00.0", daemon)
+        let guest = try Guest("many", "0000:03:00.0", bench)
         for page in 0x100..<(0x100 + 1024) { try guest.access(page) }
         // The last one is under way, once another connection of the same loop has been served after it.
         _ = try guest.client.call("daemon.info", "{}")

@@ -1,21 +1,22 @@
 import Foundation
 import JSONRPC
+import TestSupport
 import Testing
 
 /// Whose events a subscriber is told of, and how they say so.
-struct EventTests {
-    private let daemon: RunningDaemon
+struct EventMethodTests {
+    private let bench: ServiceBench
 
-    init() throws { daemon = try RunningDaemon() }
+    init() throws { bench = try ServiceBench() }
 
-    private func nextEvent(_ client: RPCClient) throws -> JSONValue {
+    private func nextEvent(_ client: PlayedClient) throws -> JSONValue {
         try #require(try client.nextNotification()["params"])
     }
 
     @Test func eventsNameTheSessionOrTheConnection() throws {
-        let watcher = try daemon.connect()
+        let watcher = try bench.connect()
         _ = try watcher.call("events.subscribe", #"{"kinds":["device","vsmmu_event"],"all":true}"#)
-        let (first, second) = (try daemon.connect(), try daemon.connect())
+        let (first, second) = (try bench.connect(), try bench.connect())
         let numbers = try [watcher, first, second].map { try $0.id("daemon.info", "{}", "connection") }
         #expect(Set(numbers).count == 3)
         _ = try second.call("session.attach", #"{"name":"vm"}"#)
@@ -41,7 +42,7 @@ struct EventTests {
     }
 
     /// An event queue of 16 records in memory of the client; stream table and command queue are elsewhere.
-    private func enableEvents(_ client: RPCClient) throws {
+    private func enableEvents(_ client: PlayedClient) throws {
         let memory = try client.id("memory.create", #"{"size":4096}"#, "memory")
         try client.call("vsmmu.memory", #"{"vsmmu":1,"memory":\#(memory),"length":4096,"gpa":"0x1000"}"#)
         let writes: [(String, Int, String)] = [("0xa0", 8, "0x1004"), ("0x88", 4, "0x4"), ("0x20", 4, "0x5")]
@@ -52,7 +53,7 @@ struct EventTests {
     }
 
     @Test func othersSessionsAreToldOfOnlyWhereAsked() throws {
-        let (watcher, other) = (try daemon.connect(), try daemon.connect())
+        let (watcher, other) = (try bench.connect(), try bench.connect())
         let number = try watcher.id("daemon.info", "{}", "connection")
         _ = try watcher.call("events.subscribe", #"{"kinds":["device"]}"#)
         _ = try other.call("device.bind", #"{"name":"0000:01:00.0"}"#)
