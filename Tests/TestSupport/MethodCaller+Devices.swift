@@ -15,8 +15,12 @@ extension MethodCaller {
         return device
     }
 
-    /// A device whose accesses wait for their pages, on an hwpt with a fault queue; and memory that pages can be of.
-    package func stallingDevice() throws -> (device: Int, ioas: Int, fault: Int, memory: Int) {
+    /// A device whose accesses wait for their pages, on an hwpt with a fault queue; and memory that pages can be of. All
+    /// of it is in a session that the other connection shares.
+    package func stallingDevice(
+        sharedWith other: Self
+    ) throws -> (device: Int, ioas: Int, fault: Int, memory: Int) {
+        for connection in [self, other] { try connection.call("session.attach", #"{"name":"shared"}"#) }
         let memory = try id("memory.create", #"{"size":65536}"#, "memory")
         let ioas = try id("ioas.alloc", "{}", "ioas")
         let device = try bind("0000:03:00.0")

@@ -59,3 +59,11 @@ extension MethodCaller {
         return id
     }
 }
+
+extension JSONValue {
+    /// Errno and reason of a reply that refuses, as in "ENOENT not_mapped"; nil of any other.
+    package var refusal: String? {
+        guard let data = self["error"]?["data"], let reason = data["reason"]?.stringValue else { return nil }
+        return [data["errno"]?.stringValue, reason].compactMap { $0 }.joined(separator: " ")
+    }
+}

@@ -6,7 +6,7 @@ import TestSupport
 @testable import IOMMUObjects
 
 /// The laboratory topology with one session in it.
-struct ObjectLaboratory: Snapshotted {
+struct ObjectLaboratory: SessionLaboratory, Snapshotted {
     let backend: EmulatedBackend
     let context: ObjectContext
     let account: Account
@@ -22,14 +22,6 @@ struct ObjectLaboratory: Snapshotted {
 
         deinit { context.close() }
     }
-
-    static let pci = "0000:01:00.0"
-    static let pairFirst = "0000:02:00.0"
-    static let pairSecond = "0000:02:00.1"
-    static let stalling = "0000:03:00.0"
-    static let reserving = "0000:04:00.0"
-    static let wide = "0000:05:00.0"
-    static let other = "0001:01:00.0"
 
     init(
         limits: ContextLimits = ContextLimits(), account: Account = Account(uid: 1000),
@@ -69,23 +61,6 @@ struct ObjectLaboratory: Snapshotted {
         var other = device(other, "smmu1", 0x100)
         (other.stall, other.pasidBits) = (true, 10)
         return [pci, first, second, stalling, reserving, wide, other]
-    }
-
-    // MARK: Shorthands
-
-    func bind(_ name: String) throws -> ObjectID { try context.bind(deviceNamed: name).device }
-
-    func memory(_ size: UInt64 = 1 << 24) throws -> ObjectID {
-        try context.createMemory(size: size, name: nil, huge: false)
-    }
-
-    @discardableResult
-    func map(
-        _ ioas: ObjectID, _ memory: ObjectID, at iova: UInt64?, length: UInt64 = 4096, offset: UInt64 = 0,
-        access: IOMMU.Access = [.read, .write]
-    ) throws -> UInt64 {
-        try context.map(
-            ioas: ioas, MapRequest(memory: memory, offset: offset, length: length, iova: iova, access: access))
     }
 
     // MARK: What the hardware does

@@ -4,18 +4,10 @@ import TestSupport
 @testable import IOMMUObjects
 
 /// The laboratory topology on mock drivers, with one session in it.
-struct ObjectLaboratory: Snapshotted {
+struct ObjectLaboratory: SessionLaboratory, Snapshotted {
     let backend: MockMachine
     let context: ObjectContext
     let account: Account
-
-    static let pci = "0000:01:00.0"
-    static let pairFirst = "0000:02:00.0"
-    static let pairSecond = "0000:02:00.1"
-    static let stalling = "0000:03:00.0"
-    static let reserving = "0000:04:00.0"
-    static let wide = "0000:05:00.0"
-    static let other = "0001:01:00.0"
 
     init(limits: ContextLimits = ContextLimits(), account: Account = Account(uid: 1000)) throws {
         backend = try MockMachine(TopologyDescription.laboratory.devices)
@@ -25,21 +17,6 @@ struct ObjectLaboratory: Snapshotted {
 
     /// The driver of most devices.
     var driver: MockDriver { get throws { try backend.port(Self.pci).mock } }
-
-    func bind(_ name: String) throws -> ObjectID { try context.bind(deviceNamed: name).device }
-
-    func memory(_ size: UInt64 = 1 << 24) throws -> ObjectID {
-        try context.createMemory(size: size, name: nil, huge: false)
-    }
-
-    @discardableResult
-    func map(
-        _ ioas: ObjectID, _ memory: ObjectID, at iova: UInt64?, length: UInt64 = 4096, offset: UInt64 = 0,
-        access: Access = [.read, .write]
-    ) throws -> UInt64 {
-        try context.map(
-            ioas: ioas, MapRequest(memory: memory, offset: offset, length: length, iova: iova, access: access))
-    }
 
     /// Where an access of the device goes; nil if it does not get through.
     func reach(

@@ -13,14 +13,6 @@ struct DMAMethodTests {
         client = try bench.connect()
     }
 
-    /// A stalling device on an hwpt with a fault queue, in a session that two connections share.
-    private func stallingDevice(
-        _ other: PlayedClient
-    ) throws -> (device: Int, ioas: Int, fault: Int, memory: Int) {
-        for connection in [client, other] { try connection.call("session.attach", #"{"name":"shared"}"#) }
-        return try client.stallingDevice()
-    }
-
     private func send(_ method: String, _ params: String) throws {
         try client.send(line: #"{"jsonrpc":"2.0","id":"later","method":"\#(method)","params":\#(params)}"#)
     }
@@ -66,7 +58,7 @@ struct DMAMethodTests {
 
     @Test func anInvalidAnswerAbortsTheAccess() throws {
         let other = try bench.connect()
-        let (device, _, fault, _) = try stallingDevice(other)
+        let (device, _, fault, _) = try client.stallingDevice(sharedWith: other)
         try send("dma.read", #"{"device":\#(device),"iova":"0x5000","length":4}"#)
         let read = try other.call("fault.read", #"{"fault":\#(fault),"timeout_ms":10000}"#)
         let cookie = try #require(read["faults"]?[0]?["cookie"]?.intValue)
@@ -74,7 +66,7 @@ struct DMAMethodTests {
             EINVAL, "unknown_cookie", "fault.respond",
             #"{"fault":\#(fault),"responses":[{"cookie":99999,"code":"invalid"}]}"#)
         try other.call("fault.respond", #"{"fault":\#(fault),"responses":[{"cookie":\#(cookie),"code":"invalid"}]}"#)
-        #expect(try reply()["error"]?["code"]?.intValue == -Int(EFAULT))
+        #expect(try reply().refusal == "EFAULT f_translation")
     }
 
     @Test func aReadThatWaitsEndsWithItsQueue() throws {
@@ -84,13 +76,13 @@ struct DMAMethodTests {
         try send("fault.read", #"{"fault":\#(fault),"timeout_ms":3600000}"#)
         while try other.call("daemon.stats")["gauges"]?["waiting_calls"]?.intValue == 0 {}
         try other.call("object.destroy", #"{"id":\#(fault)}"#)
-        #expect(try reply()["error"]?["code"]?.intValue == -Int(ENOENT))
+        #expect(try reply().refusal == "ENOENT unknown_fault")
         try other.call("session.close", "{}")
     }
 
     @Test func aStalledAccessTimesOut() throws {
         let other = try bench.connect()
-        let (device, _, fault, _) = try stallingDevice(other)
+        let (device, _, fault, _) = try client.stallingDevice(sharedWith: other)
         try client.expect(
             ETIMEDOUT, "access_timed_out", "dma.read",
             #"{"device":\#(device),"iova":"0x5000","length":4,"timeout_ms":50}"#)
@@ -109,16 +101,16 @@ struct DMAMethodTests {
 
     @Test func detachingAnswersTheFaults() throws {
         let other = try bench.connect()
-        let (device, _, fault, _) = try stallingDevice(other)
+        let (device, _, fault, _) = try client.stallingDevice(sharedWith: other)
         try send("dma.read", #"{"device":\#(device),"iova":"0x5000","length":4}"#)
         _ = try other.call("fault.read", #"{"fault":\#(fault),"timeout_ms":10000}"#)
         try other.call("device.detach", #"{"device":\#(device)}"#)
-        #expect(try reply()["error"]?["code"]?.intValue == -Int(EFAULT))
+        #expect(try reply().refusal == "EFAULT f_translation")
     }
 
     @Test func closingTheSessionAnswersWhatWaitsInIt() throws {
         let other = try bench.connect()
-        let (device, _, fault, _) = try stallingDevice(other)
+        let (device, _, fault, _) = try client.stallingDevice(sharedWith: other)
         let third = try bench.connect()
         _ = try third.call("session.attach", #"{"name":"shared","create":false}"#)
         let empty = try other.id("fault.alloc", "{}", "fault")
@@ -129,9 +121,9 @@ struct DMAMethodTests {
         try send("dma.read", #"{"device":\#(device),"iova":"0x5000","length":4}"#)
         _ = try other.call("fault.read", #"{"fault":\#(fault),"timeout_ms":10000}"#)
         try other.call("session.close", "{}")
-        #expect(try reply()["error"] != nil)
+        #expect(try reply().refusal == "ECANCELED session_closed")
         let line = try #require(try third.receiveLine())
-        #expect(try JSONValue(parsing: line)["error"] != nil)
+        #expect(try JSONValue(parsing: line).refusal == "ECANCELED session_closed")
         #expect(try client.call("session.objects")["objects"]?.arrayValue?.isEmpty == true)
     }
 }

@@ -110,11 +110,11 @@ struct StallSharingTests {
         // An access without a place waits no longer than it said.
         try greedy.access(0x700, timeout: 50)
         let late = try greedy.reply(0x700)
-        #expect(late["error"]?["code"]?.intValue == -Int(ETIMEDOUT), "\(late.text)")
+        #expect(late.refusal == "ETIMEDOUT access_timed_out", "\(late.text)")
         // What is detached waits no longer either, with a place or without.
         try greedy.client.call("device.detach", #"{"device":\#(greedy.device)}"#)
         for page in 0x100..<(0x100 + 300) {
-            #expect(try greedy.reply(page)["error"]?["code"]?.intValue == -Int(EFAULT))
+            #expect(try greedy.reply(page).refusal == "EFAULT f_translation")
         }
     }
 
@@ -125,7 +125,7 @@ struct StallSharingTests {
         _ = try guest.client.call("daemon.info", "{}")
         try guest.access(0x700)
         let refused = try guest.reply(0x700)
-        #expect(refused["error"]?["code"]?.intValue == -Int(EDQUOT), "\(refused.text)")
+        #expect(refused.refusal == "EDQUOT quota_exceeded", "\(refused.text)")
         #expect(refused["error"]?["data"]?["limit"]?.intValue == 1024)
     }
 }
