@@ -58,9 +58,9 @@ static int prepare(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attri
 /* The lowest numbers that the copies may have, out of the way of those that they are to become. */
 #define PARKED (CLINUX_HELPER_BUFFER + 1)
 
-pid_t clinux_start_helper(const char *program, const char *argument, int socket, int buffer)
+pid_t clinux_start_helper(const char *program, const char *first, const char *second, int socket, int buffer)
 {
-    char *arguments[] = {"iommud", (char *)argument, NULL}, *environment[] = {NULL};
+    char *arguments[] = {"iommud", (char *)first, (char *)second, NULL}, *environment[] = {NULL};
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     pid_t pid = 0;

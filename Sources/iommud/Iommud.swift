@@ -9,7 +9,9 @@ import IOMMUService
 @main
 enum Program {
     static func main() {
-        if CommandLine.arguments.dropFirst().elementsEqual([MemoryHelper.argument]) { exit(MemoryHelper.run()) }
+        if CommandLine.arguments.count == 3, CommandLine.arguments[1] == MemoryHelper.argument {
+            exit(MemoryHelper.run())
+        }
         Iommud.main()
     }
 }
@@ -47,10 +49,13 @@ struct Iommud: ParsableCommand {
 
     mutating func run() throws {
         let options = DaemonOptions(configuration: config, socket: socket, state: state, logLevel: logLevel)
+        let socket = socket
+        let factory: BackendFactory = { (configuration, executor) throws(IOMMUError) in
+            try makeBackend(configuration, executor, socket: socket ?? configuration.daemon.socket)
+        }
         let status =
             checkConfig
-            ? DaemonProgram.check(options, makeBackend: makeBackend)
-            : DaemonProgram.run(options, makeBackend: makeBackend)
+            ? DaemonProgram.check(options, makeBackend: factory) : DaemonProgram.run(options, makeBackend: factory)
         if status != 0 { throw ExitCode(status) }
     }
 }
@@ -58,8 +63,10 @@ struct Iommud: ParsableCommand {
 extension DaemonConfiguration.LogLevel: ExpressibleByArgument {}
 
 /// The one place that knows which backends there are.
+///
+/// - Parameter socket: what tells this daemon from others of its user; nil: the standard one, or one that is passed.
 private func makeBackend(
-    _ configuration: Configuration, _ executor: any WorkExecutor
+    _ configuration: Configuration, _ executor: any WorkExecutor, socket: String?
 ) throws(IOMMUError) -> any IOMMUBackend {
     switch configuration.backend.type {
     case .emulated:
@@ -69,7 +76,7 @@ private func makeBackend(
         var limits = MemoryHelpers.Limits()
         limits.working = configuration.limits.workers
         limits.stuckOfUser = configuration.limits.stuckAddressSpaces
-        backend.sva.memory = MemoryHelpers(services: executor, limits: limits)
+        backend.sva.memory = MemoryHelpers(services: executor, instance: socket ?? "-", limits: limits)
         return backend
     }
 }

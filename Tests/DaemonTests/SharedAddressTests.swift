@@ -77,6 +77,32 @@ struct SharedAddressTests {
         try client.call("mm.close", #"{"mm":\#(mm)}"#)
     }
 
+    enum FirstCall: CaseIterable { case bind, open, start, stop, submit, read }
+
+    /// Whatever comes first after the end of a process hears of it, also if nobody has told of it yet.
+    @Test(arguments: FirstCall.allCases) func theFirstCallAfterTheEndIsRefused(first: FirstCall) throws {
+        let victim = try ChildProcess.idle()
+        let mm = try client.id("mm.open", #"{"pid":\#(victim.pid)}"#, "mm")
+        let both = #"{"device":\#(device),"mm":\#(mm)}"#
+        let queue = try client.id("queue.open", both, "queue")
+        if first != .start { try client.call("queue.start", #"{"queue":\#(queue)}"#) }
+        let pasid = try client.id("sva.bind", both, "pasid")
+        victim.signal(SIGKILL)
+        victim.wait()
+        switch first {
+        case .bind: try client.expect(ESRCH, "mm_exited", "sva.bind", both)
+        case .open: try client.expect(ESRCH, "mm_exited", "queue.open", both)
+        case .start: try client.expect(ESRCH, "mm_exited", "queue.start", #"{"queue":\#(queue)}"#)
+        case .stop: try client.expect(ESRCH, "mm_exited", "queue.stop", #"{"queue":\#(queue)}"#)
+        case .submit:
+            try client.expect(
+                ESRCH, "mm_exited", "queue.submit", #"{"queue":\#(queue),"op":"fill","dst":4096,"length":1}"#)
+        case .read:
+            try client.expect(
+                EFAULT, "quiesced", "dma.read", #"{"device":\#(device),"pasid":\#(pasid),"iova":4096,"length":1}"#)
+        }
+    }
+
     @Test func opensByPidfdAndRefusesWhatHasEnded() throws {
         let child = try ChildProcess.idle()
         let pidfd = try openPidfd(child.pid)

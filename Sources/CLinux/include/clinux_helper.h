@@ -12,9 +12,9 @@
 /* A pair of sockets that keep messages apart (SOCK_SEQPACKET), close-on-exec; the first is non-blocking. */
 int clinux_packet_pair(int pair[2]);
 
-/* Starts `program` with one argument, an empty environment, default signals, and a process group of its own. Its
+/* Starts `program` with two arguments, an empty environment, default signals, and a process group of its own. Its
  * descriptors 0, 1 and 2 are `socket`, 3 is `buffer`. Returns its pid. */
-pid_t clinux_start_helper(const char *program, const char *argument, int socket, int buffer);
+pid_t clinux_start_helper(const char *program, const char *first, const char *second, int socket, int buffer);
 
 /* Has the kernel kill this process when the thread that started it ends. */
 int clinux_die_with_parent(void);

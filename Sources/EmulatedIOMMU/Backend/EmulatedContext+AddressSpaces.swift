@@ -57,7 +57,12 @@ extension EmulatedContext {
             try memory.open(process, for: ticket) { [weak self] opened in
                 guard let self, pending.isPending(id) else { return }
                 switch opened {
-                case .success(let opened): self.identify(opened, ticket, answers: [:], id, completion)
+                case .success(let opened):
+                    // Only what lives can be the same.
+                    backend.sva.look(at: backend.sva.candidates(for: opened)) { [weak self] in
+                        guard let self, pending.isPending(id) else { return }
+                        identify(opened, ticket, answers: [:], id, completion)
+                    }
                 case .failure(let error):
                     pending.finish(id)
                     completion(.failure(error))
@@ -101,6 +106,27 @@ extension EmulatedContext {
 
     /// Processes that the kernel is asked about in one go.
     private static let comparedAtOnce = 64
+
+    /// Finds out whether an address space still lives.
+    package func look(
+        at mm: ObjectID, completion: @escaping (Result<Void, IOMMUError>) -> Void
+    ) throws(IOMMUError) -> Progress<Void> {
+        let space = try sva.handle(mm).space
+        let id = backend.makeAccessID()
+        pending.add(id) { completion(.failure($0)) }
+        var isKnown = false
+        var isWaited = false
+        backend.sva.look(at: [space]) { [weak self] in
+            isKnown = true
+            if isWaited, self?.pending.finish(id) == true { completion(.success(())) }
+        }
+        guard !isKnown else {
+            pending.finish(id)
+            return .done(())
+        }
+        isWaited = true
+        return .pending(id)
+    }
 
     /// As ``openMM(pid:by:completion:)``, waiting for the process.
     package func openMM(pid: Int32, by client: ClientIdentity) throws(IOMMUError) -> ObjectID {

@@ -20,7 +20,7 @@ package final class AddressSpace {
     /// opened it.
     let ticket: ForeignTicket
     /// Somebody is looking whether it still lives.
-    private var isBeingProbed = false
+    var isBeingProbed = false
     /// false once its last user has gone; for good.
     package private(set) var isLive = true
     /// The same on every device; nil while nothing is bound.
@@ -74,17 +74,11 @@ package final class AddressSpace {
 
     // MARK: End
 
-    /// Looks whether the processes are still there; a process that has gone ends the address space. Where nothing but
-    /// waiting could tell, what was heard last counts, and somebody is sent to look.
+    /// Looks whether the processes are still there; a process that has gone ends the address space. Where only somebody
+    /// else may look, what was heard last counts.
     @discardableResult
     package func probe() -> Bool {
-        guard isLive, let process, !isBeingProbed else { return isLive }
-        let isAsked = manager.memory.probe(process, for: ticket) { [weak self] isAlive in
-            guard let self else { return }
-            isBeingProbed = false
-            if !isAlive { exit() }
-        }
-        if isAsked { isBeingProbed = true } else if !process.isAlive { exit() }
+        if isLive, manager.memory.probesAtOnce, let process, !process.isAlive { exit() }
         return isLive
     }
 

@@ -74,13 +74,17 @@ package final class ProcessMemory: Sendable {
 
     /// `mem` and `maps`, to use while it lives.
     var descriptors: [Int32] { [mem.number, maps.number] }
+    var memDescriptor: Int32 { mem.number }
 
     /// Whether any process still uses the address space.
-    var isAlive: Bool {
-        if isWritable { return files.probe(mem: mem.number) != 0 }
+    var isAlive: Bool { Self.isAlive(mem.number, isWritable: isWritable, files) }
+
+    /// As ``isAlive``, of a `mem` file alone.
+    static func isAlive(_ mem: Int32, isWritable: Bool, _ files: any ProcessFiles) -> Bool {
+        if isWritable { return files.probe(mem: mem) != 0 }
         // Nothing is mapped at 0: an error while it lives, the end of the file afterwards.
         var byte: UInt8 = 0
-        return withUnsafeMutableBytes(of: &byte) { files.read(mem.number, at: 0, into: $0) } != 0
+        return withUnsafeMutableBytes(of: &byte) { files.read(mem, at: 0, into: $0) } != 0
     }
 
     /// Whether both files are those of the process that has this number now. As long as they are open no other process

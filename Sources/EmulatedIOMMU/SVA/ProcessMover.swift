@@ -11,7 +11,7 @@ struct ProcessMover {
     let goesOn: () -> Bool
 
     /// Bytes between two looks at whether it is still wanted.
-    static let chunk = 128 << 10
+    static let chunk = 256 << 10
 
     /// - Parameter previous: the checksum of the pieces before.
     /// - Returns: the checksum so far, if it is one; nothing of value if it was not wanted to the end.

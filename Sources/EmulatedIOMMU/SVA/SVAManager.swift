@@ -65,6 +65,9 @@ package final class SVAManager {
         return space
     }
 
+    /// Address spaces that an opened process may turn out to have.
+    func candidates(for opened: OpenedProcess) -> [AddressSpace] { processes[opened.layout] ?? [] }
+
     /// Processes of which the kernel has to say whether an opened one shares their address space.
     func comparable(with opened: OpenedProcess) -> Set<Int32> {
         guard let pid = opened.pid else { return [] }
@@ -100,7 +103,43 @@ package final class SVAManager {
     /// Looks which processes have ended their address spaces by exit or exec, or has somebody look: the owner's timer
     /// calls it twice in ``probeInterval``.
     package func probeAddressSpaces() {
-        for space in all.values where !space.isSynthetic { space.probe() }
+        let spaces = all.values.filter { $0.isLive && !$0.isSynthetic && !$0.isBeingProbed }
+        look(at: spaces) {}
+    }
+
+    /// Finds out which address spaces of processes still live.
+    ///
+    /// - Parameter completion: called when that is known: at once, or later.
+    func look(at spaces: [AddressSpace], completion: @escaping () -> Void) {
+        guard !memory.probesAtOnce else {
+            for space in spaces { space.probe() }
+            return completion()
+        }
+        // Who may only read has to wait for the address space itself.
+        let groups = Dictionary(grouping: spaces.filter { $0.process != nil && $0.isLive }) { space in
+            space.process?.isWritable == true ? ForeignProbe.ticket(of: space.ticket.uid) : space.ticket
+        }
+        var left = groups.values.reduce(0) { $0 + ($1.count + ForeignProbe.most - 1) / ForeignProbe.most }
+        guard left > 0 else { return completion() }
+        for (ticket, group) in groups {
+            for start in stride(from: 0, to: group.count, by: ForeignProbe.most) {
+                look(at: group[start..<min(start + ForeignProbe.most, group.count)], ticket) {
+                    left -= 1
+                    if left == 0 { completion() }
+                }
+            }
+        }
+    }
+
+    private func look(at group: ArraySlice<AddressSpace>, _ ticket: ForeignTicket, done: @escaping () -> Void) {
+        for space in group { space.isBeingProbed = true }
+        memory.probe(group.compactMap(\.process), for: ticket) { answers in
+            for (space, isAlive) in zip(group, answers) {
+                space.isBeingProbed = false
+                if !isAlive { space.exit() }
+            }
+            done()
+        }
     }
 
     /// Tells every session that knows it.

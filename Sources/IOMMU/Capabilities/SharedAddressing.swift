@@ -26,6 +26,15 @@ package protocol SharedAddressing: WaitingWork {
     /// Whether a descriptor is a pidfd, of a process that lives or not.
     func isPidfd(_ descriptor: borrowing Descriptor) -> Bool
 
+    /// Finds out whether an address space still lives, for calls that are to be refused if it does not.
+    ///
+    /// - Parameter completion: called once, later, where the answer is `pending`: what lives cannot always be asked at
+    ///   once.
+    /// - Throws: `ENOENT`.
+    func look(
+        at mm: ObjectID, completion: @escaping (Result<Void, IOMMUError>) -> Void
+    ) throws(IOMMUError) -> Progress<Void>
+
     /// `mm.create`: a synthetic address space. `EDQUOT` for too many objects.
     func createMM() throws(IOMMUError) -> ObjectID
     /// `mm.map` of whole pages below 2⁴⁸ in a synthetic one.

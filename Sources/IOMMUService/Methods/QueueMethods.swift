@@ -17,47 +17,68 @@ func declareQueueMethods(_ methods: inout MethodTable<Service>) {
         let pasid = m.result("pasid", .count, "The PASID of the bond that it shares.")
         let state = m.result("state", .choice(queueStates), "init")
         m.needs(.acceleratorQueues)
-        m.refuses(.bond)
+        m.refuses(.bond, .looking)
         m.refuses(.ENODEV, .noQueues, "The device is no accelerator.")
         m.refuses(.EBUSY, .queuesInUse, "All its queues are open.")
         return { call, service in
             let queues = try service.acceleratorQueues(call)
-            let opened = try queues.openQueue(device: call[device], mm: call[mm])
-            let present = try queues.queueState(opened.queue).state
-            service.watchAddressSpaces()
-            return call.reply { reply in
-                reply.set(queue, opened.queue)
-                reply.set(pasid, opened.pasid)
-                reply.set(state, present.rawValue)
+            let (device, mm) = (call[device], call[mm])
+            return try service.lookingFirst(call, at: mm) { () throws(IOMMUError) in
+                let opened = try queues.openQueue(device: device, mm: mm)
+                return (opened, try queues.queueState(opened.queue).state)
+            } write: { reply, made in
+                service.watchAddressSpaces()
+                reply.set(queue, made.0.queue)
+                reply.set(pasid, made.0.pasid)
+                reply.set(state, made.1.rawValue)
             }
         }
     }
 
     let started = Refusals(.EINVAL, .queueStarted, "It has been started.")
-    declareQueueChange(&methods, "queue.start", "Let a queue take work.", Refusals(.queueEnded, started)) {
-        try $0.startQueue($1)
+    declareQueueChange(&methods, "queue.start", "Let a queue take work.", Refusals(.queueEnded, .looking, started)) {
+        (queues, queue) throws(IOMMUError) in try queues.startQueue(queue)
     }
-    declareQueueChange(&methods, "queue.stop", "Let a queue take no more work.", .queueEnded) { try $0.stopQueue($1) }
-    declareQueueChange(&methods, "queue.close", "Close a queue; always works.", .unknownQueue) {
-        try $0.closeQueue($1)
+    declareQueueChange(&methods, "queue.stop", "Let a queue take no more work.", Refusals(.queueEnded, .looking)) {
+        (queues, queue) throws(IOMMUError) in try queues.stopQueue(queue)
     }
+    declareQueueClose(&methods)
     declareSubmission(&methods)
 }
 
 private let queueStates = QueueState.allCases.map(\.rawValue)
 
+private func declareQueueClose(_ methods: inout MethodTable<Service>) {
+    methods.declare("queue.close", "Close a queue; always works.", changesState: true) { m in
+        let queue = m.param("queue", .id, "The queue.")
+        let state = m.result("state", .choice(queueStates), "The state it was in.")
+        m.needs(.acceleratorQueues)
+        m.refuses(.unknownQueue)
+        return { call, service in
+            let reached = try service.acceleratorQueues(call).closeQueue(call[queue])
+            return call.reply { $0.set(state, reached.rawValue) }
+        }
+    }
+}
+
+/// What is refused to a queue whose address space has ended.
 private func declareQueueChange(
     _ methods: inout MethodTable<Service>, _ name: StaticString, _ summary: String, _ refusals: Refusals,
-    _ change: @escaping (any AcceleratorQueues, ObjectID) throws -> QueueState
+    _ change: @escaping (any AcceleratorQueues, ObjectID) throws(IOMMUError) -> QueueState
 ) {
     methods.declare(name, summary, changesState: true) { m in
         let queue = m.param("queue", .id, "The queue.")
-        let state = m.result("state", .choice(queueStates), "The state it is in now, or was in when it was closed.")
+        let state = m.result("state", .choice(queueStates), "The state it is in now.")
         m.needs(.acceleratorQueues)
         m.refuses(refusals)
         return { call, service in
-            let reached = try change(try service.acceleratorQueues(call), call[queue])
-            return call.reply { $0.set(state, reached.rawValue) }
+            let (queues, queue) = (try service.acceleratorQueues(call), call[queue])
+            let mm = try queues.queueState(queue).mm
+            return try service.lookingFirst(call, at: mm) { () throws(IOMMUError) in
+                try change(queues, queue)
+            } write: { reply, reached in
+                reply.set(state, reached.rawValue)
+            }
         }
     }
 }

@@ -37,11 +37,14 @@ func declareSVAMethods(_ methods: inout MethodTable<Service>) {
         let pasid = m.result("pasid", .count, "What the device's accesses carry.")
         let asid = m.result("asid", .count, "What the TLB knows it by.")
         m.needs(.sharedAddressing)
-        m.refuses(.bond)
+        m.refuses(.bond, .looking)
         return { call, service in
-            let made = try service.sharedAddressing(call).bindSVA(device: call[device], mm: call[mm])
-            service.watchAddressSpaces()
-            return call.reply { reply in
+            let spaces = try service.sharedAddressing(call)
+            let (device, mm) = (call[device], call[mm])
+            return try service.lookingFirst(call, at: mm) { () throws(IOMMUError) in
+                try spaces.bindSVA(device: device, mm: mm)
+            } write: { reply, made in
+                service.watchAddressSpaces()
                 reply.set(bond, made.bond)
                 reply.set(pasid, made.pasid)
                 reply.set(asid, made.asid)

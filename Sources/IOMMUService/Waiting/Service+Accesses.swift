@@ -82,6 +82,29 @@ extension Service {
 
     // MARK: Address spaces of processes
 
+    /// Does something with an address space once it is known whether that still lives.
+    ///
+    /// - Parameters:
+    ///   - mm: the address space; ENOENT if it is none.
+    ///   - body: done now or later; refuses what has ended.
+    func lookingFirst<Value>(
+        _ call: Call, at mm: ObjectID, _ body: @escaping () throws(IOMMUError) -> Value,
+        write: @escaping (ResultWriter, Value) -> Void
+    ) throws -> Outcome {
+        let spaces = try sharedAddressing(call)
+        return try access(call, spaces, timeout: nil) { done throws(IOMMUError) in
+            let progress = try spaces.look(at: mm) { looked in
+                done(looked.flatMap { Result { () throws(IOMMUError) in try body() } })
+            }
+            switch progress {
+            case .done: return .done(try body())
+            case .pending(let id): return .pending(id)
+            }
+        } write: {
+            write($0, $1)
+        }
+    }
+
     /// Looks regularly whether processes that share their address space are still there, as long as there are any.
     func watchAddressSpaces() {
         guard !isWatchingAddressSpaces, let probing = backend.addressSpaceProbing, probing.needsProbing else { return }

@@ -11,14 +11,15 @@ public struct HelperProgram: ~Copyable {
     ///
     /// - Parameters:
     ///   - program: its file; `/proc/self/exe` is the one that runs.
-    ///   - argument: its only argument.
+    ///   - first: its first argument.
+    ///   - second: its second one; there are no others.
     ///   - socket: what it has as descriptor ``socketNumber``.
     ///   - file: what it has as descriptor ``fileNumber``.
     public init(
-        _ program: String, argument: String, socket: borrowing Descriptor, file: borrowing Descriptor
+        _ program: String, _ first: String, _ second: String, socket: borrowing Descriptor, file: borrowing Descriptor
     ) throws(SystemError) {
         let pid = try SystemError.check(
-            clinux_start_helper(program, argument, socket.number, file.number), "start \(program)")
+            clinux_start_helper(program, first, second, socket.number, file.number), "start \(program)")
         let pidfd = clinux_pidfd_open(pid)
         guard pidfd >= 0 else {
             // Nobody else takes its status, so the number is still its own. Its socket closes: it ends by itself.

@@ -48,7 +48,7 @@ struct SubmissionBench {
         (accelerator.pasidBits, accelerator.queues) = (16, 64)
         let topology = TopologyDescription(smmus: [SMMUDescription(name: "smmu0")], devices: [accelerator])
         backend = try EmulatedBackend(topology: topology, executor: executor)
-        backend.sva.memory = MemoryHelpers(services: executor, program: daemon)
+        backend.sva.memory = MemoryHelpers(services: executor, instance: "bench \(getpid())", program: daemon)
         context = backend.makeContext(
             id: ContextID(1), owner: "bench", account: Account(uid: getuid()), limits: ContextLimits())
         guard let emulated = context.deviceDMA as? EmulatedContext else {

@@ -6,7 +6,7 @@ import Testing
 /// Who gets a helper, and when.
 @Suite struct HelperLinesTests {
     private func job(_ key: UInt64, of uid: UInt32 = 1) -> HelperJob {
-        HelperJob(.probe, for: ForeignTicket(key: key, uid: uid)) { _ in }
+        HelperJob(.openFiles, for: ForeignTicket(key: key, uid: uid)) { _ in }
     }
 
     @Test func oneKeyIsDoneInOrder() {

@@ -10,7 +10,8 @@ import Testing
     private static let works: [HelperRequest.Work] = [
         .openPID(7, uid: 1000, gid: 100), .openPidfd(uid: .max, gid: 0), .openFiles,
         .compare(9, others: []), .compare(9, others: Array(1...Int32(HelperRequest.mostCompared))),
-        .touch(.max, write: true), .touch(0, write: false), .probe,
+        .touch(.max, write: true), .touch(0, write: false), .probe(count: 0),
+        .probe(count: ForeignProbe.most),
         .move(.read(1, length: 2), previous: nil), .move(.write(3, length: 1 << 20), previous: 4),
         .move(.fill(5, length: 6, value: 7), previous: nil), .move(.copy(from: 8, to: 9, length: 10), previous: 0),
         .move(.checksum(11, length: 12), previous: .max),
@@ -32,7 +33,7 @@ import Testing
         .refused(refusal), .refused(IOMMUError(.ESRCH, .mmExited, "")), .compared([0, 1, -1]),
         .touched(ProcessArea(start: 0x1000, end: 0x2000, isReadable: true, isWritable: false)),
         .moved(checksum: nil), .moved(checksum: 8), .failed(.gone), .failed(.denied(9)), .failed(.unreachable(.max)),
-        .probed(isAlive: true),
+        .probed([]), .probed((0..<ForeignProbe.most).map { $0 % 3 == 0 }),
     ]
 
     @Test func whatIsSaidIsHeard() {

@@ -79,7 +79,7 @@ import Testing
             guard case .compared([0]) = try setting.ask(.compare(getpid(), others: [getpid()])) else {
                 return #expect(Bool(false), "the same")
             }
-            guard case .probed(isAlive: true) = try setting.ask(.probe, files) else {
+            guard case .probed([true, true]) = try setting.ask(.probe(count: 2), [files[0], files[0]]) else {
                 return #expect(Bool(false), "alive")
             }
         }
@@ -107,7 +107,7 @@ import Testing
             shutdown(setting.socket.descriptor.number, Int32(SHUT_RDWR))
             #expect(end.wait() == true)
         }
-        for (bytes, count) in [([1, 2, 3], 0), (HelperRequest(number: 1, uid: 0, work: .probe).bytes, 1)] {
+        for (bytes, count) in [([1, 2, 3], 0), (HelperRequest(number: 1, uid: 0, work: .openFiles).bytes, 1)] {
             let setting = try Setting()
             try setting.socket.send(bytes, with: [Int32](repeating: 2, count: count))
             #expect(setting.end.wait() == false)

@@ -1,5 +1,4 @@
 import IOMMU
-import LinuxIO
 
 /// Memory of other processes, as those on the owning thread see it: they ask, and hear later.
 ///
@@ -33,12 +32,16 @@ package protocol ForeignMemory: AnyObject {
         completion: @escaping (Result<MovedData, ForeignFailure>) -> Void
     ) -> any DataTransfer
 
-    /// Looks whether a process still uses the address space, if that cannot be asked without waiting.
+    /// ``ProcessMemory/isAlive`` may be asked on the owning thread. Where processes may be hostile it may not: whoever
+    /// is the last to look at an address space that ends has to take it apart, and to wait for its files.
+    var probesAtOnce: Bool { get }
+
+    /// Looks whether address spaces still have users.
     ///
-    /// - Returns: false if it can be asked: ``ProcessMemory/isAlive``; nothing is called then.
-    func probe(
-        _ memory: ProcessMemory, for ticket: ForeignTicket, completion: @escaping (Bool) -> Void
-    ) -> Bool
+    /// - Parameters:
+    ///   - memories: at most ``ForeignProbe/most``, all writable or none.
+    ///   - completion: for each of them; one that cannot be asked is taken to live.
+    func probe(_ memories: [ProcessMemory], for ticket: ForeignTicket, completion: @escaping ([Bool]) -> Void)
 
     /// Why nothing more can be asked at the moment: `EBUSY` for an address space that does not answer, `EDQUOT` for a
     /// user who has too many of those; nil if it can.
@@ -46,45 +49,4 @@ package protocol ForeignMemory: AnyObject {
 
     /// Nobody wants to hear of this address space any more; nothing that was asked for it is completed.
     func forget(_ ticket: ForeignTicket)
-}
-
-/// For which address space something is asked, and on whose account.
-package struct ForeignTicket: Hashable, Sendable {
-    /// One number for each address space and each look into a process: what has the same is done in order.
-    let key: UInt64
-    /// Whose it is.
-    let uid: UInt32
-}
-
-/// What came of something that was asked of a process's memory.
-package enum ForeignFailure: Error {
-    /// The process says so.
-    case memory(ProcessMemory.Failure)
-    /// It was not asked, or nobody hears what it says.
-    case refused(IOMMUError)
-}
-
-/// What a piece brought.
-package struct MovedData: Sendable {
-    /// What was read.
-    var bytes: [UInt8] = []
-    /// Of everything so far; only of a checksum.
-    var checksum: UInt32?
-}
-
-/// What a client names a process by.
-package enum NamedProcess: ~Copyable {
-    case pid(Int32, ClientIdentity)
-    case pidfd(Descriptor, ClientIdentity)
-    /// Its own `mem` and `maps`.
-    case files(mem: Descriptor, maps: Descriptor)
-
-    /// Asks the kernel for permission.
-    consuming func candidate(_ files: any ProcessFiles) throws(IOMMUError) -> ProcessCandidate {
-        switch consume self {
-        case .pid(let pid, let client): try ProcessCandidate(pid: pid, by: client, files: files)
-        case .pidfd(let pidfd, let client): try ProcessCandidate(pidfd: pidfd, by: client, files: files)
-        case .files(let mem, let maps): try ProcessCandidate(mem: mem, maps: maps, files: files)
-        }
-    }
 }

@@ -59,9 +59,15 @@ final class WorkerMemory: ForeignMemory {
         return transfer
     }
 
-    func probe(
-        _ memory: ProcessMemory, for ticket: ForeignTicket, completion: @escaping (Bool) -> Void
-    ) -> Bool { false }
+    var probesAtOnce: Bool { true }
+
+    func probe(_ memories: [ProcessMemory], for ticket: ForeignTicket, completion: @escaping ([Bool]) -> Void) {
+        executor.perform(key: ticket.key) {
+            memories.map(\.isAlive)
+        } completion: {
+            completion($0)
+        }
+    }
 
     func refusal(for ticket: ForeignTicket) -> IOMMUError? { nil }
 

@@ -17,8 +17,8 @@ final class HelperJob: DataTransfer {
     let work: HelperRequest.Work
     /// What is written.
     let payload: [UInt8]
-    /// Whose `mem` and `maps` go with it.
-    let memory: ProcessMemory?
+    /// Whose `mem` and `maps` go with it; of those that are probed, `mem`.
+    let memories: [ProcessMemory]
     /// What else goes with it.
     let descriptors: [SharedDescriptor]
     private var completion: ((Outcome) -> Void)?
@@ -28,21 +28,24 @@ final class HelperJob: DataTransfer {
     var onCancel: (() -> Void)?
 
     init(
-        _ work: HelperRequest.Work, for ticket: ForeignTicket, memory: ProcessMemory? = nil,
+        _ work: HelperRequest.Work, for ticket: ForeignTicket, memories: [ProcessMemory] = [],
         descriptors: [SharedDescriptor] = [], payload: [UInt8] = [], completion: @escaping (Outcome) -> Void
     ) {
-        (self.work, self.ticket, self.memory) = (work, ticket, memory)
+        (self.work, self.ticket, self.memories) = (work, ticket, memories)
         (self.descriptors, self.payload, self.completion) = (descriptors, payload, completion)
     }
 
     func request(number: UInt64) -> HelperRequest {
         HelperRequest(
-            number: number, uid: ticket.uid, isWritable: memory?.isWritable ?? false,
-            hasQuery: memory?.hasQuery ?? false, work: work)
+            number: number, uid: ticket.uid, isWritable: memories.first?.isWritable ?? false,
+            hasQuery: memories.first?.hasQuery ?? false, work: work)
     }
 
     /// Those that go with the request.
-    var numbers: [Int32] { (memory?.descriptors ?? []) + descriptors.map(\.number) }
+    var numbers: [Int32] {
+        if case .probe = work { return memories.map(\.memDescriptor) }
+        return memories.flatMap(\.descriptors) + descriptors.map(\.number)
+    }
 
     /// What is moved is not wanted any more.
     func cancel() {

@@ -25,15 +25,17 @@ final class HelperProcess {
 
     /// Starts a helper.
     ///
-    /// - Parameter program: its file.
+    /// - Parameters:
+    ///   - program: its file.
+    ///   - instance: whose it is; see ``LeftoverHelper``.
     /// - Throws: `EMFILE`, `ENOMEM`, `EAGAIN` and the like.
-    init(_ program: String) throws(SystemError) {
+    init(_ program: String, of instance: String) throws(SystemError) {
         let file = try HelperBuffer.make()
         buffer = try HelperBuffer(mapping: file)
         var other: Descriptor?
         socket = try PacketSocket(pairedWith: &other)
         guard let end = other.take() else { throw SystemError(errno: EBADF, "socketpair") }
-        process = try HelperProgram(program, argument: MemoryHelper.argument, socket: end, file: file)
+        process = try HelperProgram(program, MemoryHelper.argument, instance, socket: end, file: file)
     }
 
     /// - Parameters:
@@ -119,7 +121,9 @@ final class HelperProcess {
             return answers.count == others.count ? .answered(reply.result) : nil
         case (.move(.read(_, let length), _), .moved):
             return .read(Array(buffer.data.prefix(Int(clamping: length))))
-        case (.touch, .touched), (.touch, .failed), (.move, .moved), (.move, .failed), (.probe, .probed):
+        case (.probe(let count), .probed(let answers)):
+            return answers.count == count ? .answered(reply.result) : nil
+        case (.touch, .touched), (.touch, .failed), (.move, .moved), (.move, .failed):
             return .answered(reply.result)
         default: return nil
         }

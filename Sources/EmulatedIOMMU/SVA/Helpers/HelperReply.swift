@@ -12,7 +12,7 @@ struct HelperReply {
         /// What was read is in the buffer.
         case moved(checksum: UInt32?)
         case failed(ProcessMemory.Failure)
-        case probed(isAlive: Bool)
+        case probed([Bool])
     }
 
     /// Of the request.
@@ -72,9 +72,10 @@ extension HelperReply {
                 }
             writer.put(kind)
             writer.put(address)
-        case .probed(let isAlive):
+        case .probed(let answers):
             writer.put(UInt8(6))
-            writer.put(isAlive)
+            writer.put(UInt8(clamping: answers.count))
+            for isAlive in answers { writer.put(isAlive) }
         }
         return writer.bytes
     }
@@ -99,7 +100,7 @@ extension HelperReply.Result {
             case 3: Self.touched(&reader)
             case 4: reader.optional(UInt32.self).map { .moved(checksum: $0) }
             case 5: Self.failed(&reader)
-            case 6: reader.flag().map { .probed(isAlive: $0) }
+            case 6: Self.probed(&reader)
             default: nil
             }
         guard let read else { return nil }
@@ -121,6 +122,12 @@ extension HelperReply.Result {
         guard let count = reader.number(UInt16.self), count <= HelperRequest.mostCompared else { return nil }
         let answers = (0..<count).compactMap { _ in reader.number(Int32.self) }
         return answers.count == count ? .compared(answers) : nil
+    }
+
+    private static func probed(_ reader: inout WireReader) -> HelperReply.Result? {
+        guard let count = reader.number(UInt8.self), count <= ForeignProbe.most else { return nil }
+        let answers = (0..<count).compactMap { _ in reader.flag() }
+        return answers.count == count ? .probed(answers) : nil
     }
 
     private static func touched(_ reader: inout WireReader) -> HelperReply.Result? {

@@ -12,11 +12,12 @@ struct HelperRequest: Equatable {
         case openFiles
         /// Without a descriptor. At most ``HelperRequest/mostCompared``.
         case compare(Int32, others: [Int32])
-        /// With `mem` and `maps`, as the next.
+        /// With `mem` and `maps`, as `move`.
         case touch(UInt64, write: Bool)
         /// What is read or written is in the buffer.
         case move(ProcessMover.Piece, previous: UInt32?)
-        case probe
+        /// With so many `mem`, at most ``ForeignProbe/most``.
+        case probe(count: Int)
     }
 
     /// Tells this request's reply from others.
@@ -37,7 +38,8 @@ struct HelperRequest: Equatable {
         switch work {
         case .openPID, .compare: 0
         case .openPidfd: 1
-        case .openFiles, .touch, .move, .probe: 2
+        case .openFiles, .touch, .move: 2
+        case .probe(let count): count
         }
     }
 }
@@ -75,7 +77,9 @@ extension HelperRequest {
             writer.put(UInt8(5))
             writer.put(previous)
             piece.put(into: &writer)
-        case .probe: writer.put(UInt8(6))
+        case .probe(let count):
+            writer.put(UInt8(6))
+            writer.put(UInt8(clamping: count))
         }
         return writer.bytes
     }
@@ -118,7 +122,9 @@ extension HelperRequest.Work {
                 return nil
             }
             self = .move(piece, previous: previous)
-        case 6: self = .probe
+        case 6:
+            guard let count = reader.number(UInt8.self), count <= ForeignProbe.most else { return nil }
+            self = .probe(count: Int(count))
         default: return nil
         }
     }

@@ -26,7 +26,9 @@ final class LeftoverHelper {
     }
 
     /// All that there are of daemons that ran as this one's user.
-    static func all(in directory: String = "/proc") -> [LeftoverHelper] {
+    ///
+    /// - Parameter instance: the daemon's; what others have left is their own affair.
+    static func all(of instance: String, in directory: String = "/proc") -> [LeftoverHelper] {
         guard let processes = opendir(directory) else { return [] }
         defer { closedir(processes) }
         var found: [LeftoverHelper] = []
@@ -34,27 +36,28 @@ final class LeftoverHelper {
             let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
                 String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
             }
-            if let pid = Int32(name), let leftover = LeftoverHelper(pid, in: directory) { found.append(leftover) }
+            if let pid = Int32(name), let leftover = LeftoverHelper(pid, instance, directory) { found.append(leftover) }
         }
         return found
     }
 
-    private convenience init?(_ pid: Int32, in directory: String) {
+    private convenience init?(_ pid: Int32, _ instance: String, _ directory: String) {
         let path = "\(directory)/\(pid)"
-        guard Self.user(path) != nil, let end = try? Descriptor(opened: clinux_pidfd_open(pid), "pidfd_open"),
+        guard Self.user(path, instance) != nil, let end = try? Descriptor(opened: clinux_pidfd_open(pid), "pidfd_open"),
             // Now it is certain that the descriptor is of that process.
-            let uid = Self.user(path)
+            let uid = Self.user(path, instance)
         else { return nil }
         self.init(uid: uid, end: end)
     }
 
     /// Whose address space it was about; nil if it is no such process.
-    private static func user(_ path: String) -> UInt32? {
+    private static func user(_ path: String, _ instance: String) -> UInt32? {
         let name = ProcFile.read(path + "/comm")?.dropLast()
         guard let digits = name.map({ $0.dropFirst(MemoryHelper.namePrefix.count) }), digits.count == 8,
             name?.hasPrefix(MemoryHelper.namePrefix) == true, let uid = UInt32(digits, radix: 16),
             let status = ProcFile.read(path + "/status"), isKilled(status),
-            ProcFile.values(of: "Uid", in: status)?.first == "\(getuid())"
+            ProcFile.values(of: "Uid", in: status)?.first == "\(getuid())",
+            ProcFile.read(path + "/cmdline") == "iommud\0\(MemoryHelper.argument)\0\(instance)\0"
         else { return nil }
         return uid
     }

@@ -23,7 +23,7 @@ package final class MemoryHelper {
 
     // MARK: The program
 
-    /// The argument that makes the daemon's program a helper.
+    /// The first argument that makes the daemon's program a helper; the second says of which daemon.
     package static let argument = "memory-helper"
     /// What `/proc/PID/comm` of a helper begins with; the user's number in hexadecimal follows.
     static let namePrefix = "iommud-"
@@ -76,6 +76,9 @@ package final class MemoryHelper {
     private func answer(
         _ request: HelperRequest, _ packet: inout Packet
     ) -> (HelperReply.Result, ProcessMemory?) {
+        if case .probe(let count) = request.work {
+            return (.probed((0..<count).map { _ in probe(packet.takeDescriptor(), request.isWritable) }), nil)
+        }
         let first = packet.takeDescriptor()
         let second = packet.takeDescriptor()
         switch request.work {
@@ -110,6 +113,11 @@ package final class MemoryHelper {
         }
     }
 
+    private func probe(_ mem: consuming Descriptor?, _ isWritable: Bool) -> Bool {
+        guard let mem else { return true }
+        return ProcessMemory.isAlive(mem.number, isWritable: isWritable, files)
+    }
+
     private func work(_ request: HelperRequest, in memory: ProcessMemory) -> HelperReply.Result {
         switch request.work {
         case .touch(let address, let write):
@@ -126,7 +134,7 @@ package final class MemoryHelper {
             case .success(let checksum): return .moved(checksum: checksum)
             case .failure(let failure): return .failed(failure)
             }
-        case .openPID, .openPidfd, .openFiles, .compare, .probe: return .probed(isAlive: memory.isAlive)
+        case .openPID, .openPidfd, .openFiles, .compare, .probe: return .failed(.gone)
         }
     }
 }

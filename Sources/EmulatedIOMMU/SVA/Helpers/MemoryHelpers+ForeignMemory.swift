@@ -53,7 +53,7 @@ extension MemoryHelpers: ForeignMemory {
         completion: @escaping (Result<ProcessArea, ForeignFailure>) -> Void
     ) {
         submit(
-            HelperJob(.touch(address, write: write), for: ticket, memory: memory) { outcome in
+            HelperJob(.touch(address, write: write), for: ticket, memories: [memory]) { outcome in
                 if case .answered(.touched(let area)) = outcome {
                     completion(.success(area))
                 } else {
@@ -70,7 +70,7 @@ extension MemoryHelpers: ForeignMemory {
         var payload: [UInt8] = []
         if case .write(_, let bytes) = piece { payload = bytes }
         let job = HelperJob(
-            .move(ProcessMover.Piece(piece), previous: previous), for: ticket, memory: memory, payload: payload
+            .move(ProcessMover.Piece(piece), previous: previous), for: ticket, memories: [memory], payload: payload
         ) { outcome in
             switch outcome {
             case .read(let bytes): completion(.success(MovedData(bytes: bytes)))
@@ -82,16 +82,19 @@ extension MemoryHelpers: ForeignMemory {
         return job
     }
 
-    /// A file that may be written can be asked without waiting for the process.
+    package var probesAtOnce: Bool { false }
+
     package func probe(
-        _ memory: ProcessMemory, for ticket: ForeignTicket, completion: @escaping (Bool) -> Void
-    ) -> Bool {
-        guard !memory.isWritable else { return false }
+        _ memories: [ProcessMemory], for ticket: ForeignTicket, completion: @escaping ([Bool]) -> Void
+    ) {
         submit(
-            HelperJob(.probe, for: ticket, memory: memory) { outcome in
-                if case .answered(.probed(isAlive: false)) = outcome { completion(false) } else { completion(true) }
+            HelperJob(.probe(count: memories.count), for: ticket, memories: memories) { outcome in
+                if case .answered(.probed(let answers)) = outcome {
+                    completion(answers)
+                } else {
+                    completion(memories.map { _ in true })
+                }
             })
-        return true
     }
 }
 

@@ -24,6 +24,7 @@ package final class MemoryHelpers {
 
     private let services: any LoopServices
     private let program: String
+    private let instance: String
     private let limits: Limits
     var lines: HelperLines
     private var idle: [HelperProcess] = []
@@ -40,15 +41,17 @@ package final class MemoryHelpers {
     ///
     /// - Parameters:
     ///   - services: the loop that everything here is called on.
+    ///   - instance: tells this daemon, and those that took its place before, from others on the machine.
     ///   - program: a file that becomes a helper with ``MemoryHelper/argument``; the running program by default.
     package init(
-        services: any LoopServices, limits: Limits = Limits(), program: String = "/proc/self/exe"
+        services: any LoopServices, instance: String, limits: Limits = Limits(), program: String = "/proc/self/exe"
     ) {
         self.services = services
+        self.instance = instance
         self.program = program
         self.limits = limits
         lines = HelperLines(working: limits.working, stuckOfUser: limits.stuckOfUser)
-        for leftover in LeftoverHelper.all() { keep(leftover) }
+        for leftover in LeftoverHelper.all(of: instance) { keep(leftover) }
     }
 
     /// Helpers that do not answer, also of earlier daemons.
@@ -109,7 +112,7 @@ package final class MemoryHelpers {
             return nil
         }
         do throws(SystemError) {
-            let helper = try HelperProcess(program)
+            let helper = try HelperProcess(program, of: instance)
             try helper.watch(by: services) { [weak self, unowned helper] news in
                 self?.hear(news, of: helper)
             } ended: { [weak self, unowned helper] in
@@ -176,12 +179,16 @@ package final class MemoryHelpers {
 
     /// Looks from time to time, while somebody is at work, whether all get on.
     private func setClock() {
-        guard !working.isEmpty else { return clock = nil }
-        guard clock == nil else { return }
-        clock = try? LoopTimer(services, every: limits.patience / 4) { [weak self] in self?.look() }
+        guard !working.isEmpty else { return }
+        if clock == nil {
+            clock = try? LoopTimer(services, every: limits.patience / 4) { [weak self] in self?.look() ?? false }
+        }
+        clock?.start()
     }
 
-    private func look() {
+    /// - Returns: whether somebody is at work.
+    private func look() -> Bool {
+        guard !working.isEmpty else { return false }
         let time = MonotonicClock.nanoseconds
         for helper in working.values {
             // One that has not begun may have to wait for the machine.
@@ -189,6 +196,7 @@ package final class MemoryHelpers {
             if helper.silence(at: time) >= patience { leave(helper) }
         }
         dispatch()
+        return !working.isEmpty
     }
 
     /// It may go on, but nobody waits for it any more except who asked.

@@ -3,6 +3,9 @@ extension Refusals {
     static let mmExited = Refusals(.ESRCH, .mmExited, "The address space has ended.")
     static let mmOfProcess = Refusals(.EINVAL, .mmOfProcess, "Only the process itself changes its address space.")
 
+    /// A call that looks first whether an address space still lives.
+    static let looking = Refusals(sessionEnds, stopping)
+
     /// What works in the memory of processes is not to be had.
     static let helper = Refusals(
         Refusals(
