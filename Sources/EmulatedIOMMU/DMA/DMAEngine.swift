@@ -34,7 +34,8 @@ package final class DMAEngine: SMMUDelegate {
     var caches: [UInt32: TranslationCache] = [:]
     var places: StallPlaces
     var requested: [RequestKey: DeviceAccess] = [:]
-    private var transferring: [DeviceAccess] = []
+    /// Those whose data somebody moves.
+    var transferring: [DeviceAccess] = []
     var nextRequest: UInt16 = 0
     /// By stream: all groups of the device are in use.
     var groupless: [UInt32: [DeviceAccess]] = [:]
@@ -176,57 +177,12 @@ package final class DMAEngine: SMMUDelegate {
         proceed(access, after: piece, bytes: bytes, checksum: checksum)
     }
 
-    private func proceed(_ access: DeviceAccess, after piece: DeviceOperation, bytes: [UInt8], checksum: UInt32?) {
+    func proceed(_ access: DeviceAccess, after piece: DeviceOperation, bytes: [UInt8], checksum: UInt32?) {
         if access.advance(piece, bytes: bytes, checksum: checksum) {
             access.finish(.success(access.outcome))
         } else {
             ready.append(access)
         }
-    }
-
-    // MARK: Memory of processes
-
-    private func moveInProcess(_ piece: DeviceOperation, of access: DeviceAccess, segment: DeviceAccess.Segment) {
-        transferring.append(access)
-        let transfer = processTransfers?.begin(
-            piece, at: segment.address, previous: access.outcome.checksum,
-            completion: { [self] in transferEnded($0, piece: piece, of: access) }
-        )
-        guard let transfer else {
-            transferring.removeAll { $0 === access }
-            return access.fail(
-                IOMMUError(
-                    .EFAULT, .mmExited,
-                    "the address space behind physical address \(hexadecimal(segment.address)) has ended",
-                    hint: "bind that of a running process", ["physical_address": .hex(segment.address)]))
-        }
-        // An executor that works at once has finished it already.
-        if transferring.contains(where: { $0 === access }) { access.transfer = transfer }
-    }
-
-    private func transferEnded(_ end: TransferEnd, piece: DeviceOperation, of access: DeviceAccess) {
-        transferring.removeAll { $0 === access }
-        access.transfer = nil
-        guard access.result == nil else { return }
-        switch end {
-        case .moved(let bytes, let checksum): proceed(access, after: piece, bytes: bytes, checksum: checksum)
-        // The tables were out of date; they are not any more. The access meets the fault that it has to meet.
-        case .stale: ready.append(access)
-        case .failed(let error): access.fail(error)
-        // The page's fault says why, if it does not resolve.
-        case .unreachable(let address) where access.unreachable != address:
-            access.unreachable = address
-            ready.append(access)
-        case .unreachable(let address):
-            access.fail(
-                IOMMUError(
-                    .EFAULT, .pageUnreachable,
-                    "the process permits the access at \(hexadecimal(address)), and its page cannot be had",
-                    hint: "touch the memory first; pages that only userfaultfd could fill are out of a device's reach",
-                    ["address": .hex(address)]
-                ))
-        }
-        pump()
     }
 
     // MARK: SMMUDelegate
