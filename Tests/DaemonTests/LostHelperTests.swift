@@ -14,19 +14,21 @@ struct LostHelperTests {
         let files: [Int32]
         let buffer: UnsafeMutableRawBufferPointer
         let (device, accelerator): (Int, Int)
+        let mm: Int
         let pasid: Int
         let queue: Int
 
         init(launcher: [String] = []) throws {
             daemon = try RunningDaemon(launcher: launcher)
             client = try daemon.connect()
+            try client.call("session.attach", #"{"name":"vm"}"#)
             process = try ChildProcess.idle()
             buffer = .allocate(byteCount: 4096, alignment: 4096)
             buffer.initializeMemory(as: UInt8.self, repeating: 0x61)
             files = [open("/proc/self/mem", O_RDWR), open("/proc/self/maps", O_RDONLY)]
             device = try client.id("device.bind", #"{"name":"0000:03:00.0"}"#, "device")
             accelerator = try client.id("device.bind", #"{"name":"uacce0"}"#, "device")
-            let mm = try #require(try client.call("mm.open", "{}", descriptors: files)["mm"]?.intValue)
+            mm = try #require(try client.call("mm.open", "{}", descriptors: files)["mm"]?.intValue)
             pasid = try client.id("sva.bind", #"{"device":\#(device),"mm":\#(mm)}"#, "pasid")
             queue = try client.id("queue.open", #"{"device":\#(accelerator),"mm":\#(mm)}"#, "queue")
             try client.call("queue.start", #"{"queue":\#(queue)}"#)
@@ -60,6 +62,38 @@ struct LostHelperTests {
             try client.send(line: #"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":\#(parameters)}"#)
             let other = try daemon.connect()
             for _ in 0..<2 { _ = try other.call("daemon.info") }
+        }
+    }
+
+    /// Calls that look first whether the address space lives end with their session, and with the daemon.
+    @Test(arguments: ["session_closed", "daemon_stopping"]) func whoWaitsForAHelperDoesNotOutlastTheRest(
+        reason: String
+    ) throws {
+        let setting = try Setting()
+        defer { setting.end() }
+        let unstarted = try setting.client.id(
+            "queue.open", #"{"device":\#(setting.accelerator),"mm":\#(setting.mm)}"#, "queue")
+        let calls = [
+            ("sva.bind", #"{"device":\#(setting.device),"mm":\#(setting.mm)}"#),
+            ("queue.open", #"{"device":\#(setting.accelerator),"mm":\#(setting.mm)}"#),
+            ("queue.start", #"{"queue":\#(unstarted)}"#), ("queue.stop", #"{"queue":\#(setting.queue)}"#),
+        ]
+        let connections = try calls.map { _ in try setting.daemon.connect() }
+        for connection in connections { try connection.call("session.attach", #"{"name":"vm","create":false}"#) }
+        for helper in setting.helpers { kill(helper, SIGSTOP) }
+        for (connection, (method, parameters)) in zip(connections, calls) {
+            try connection.send(line: #"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":\#(parameters)}"#)
+        }
+        for _ in 0..<2 { _ = try setting.client.call("daemon.info") }
+        if reason == "session_closed" {
+            try setting.client.call("session.close")
+        } else {
+            // The second does not wait for what is in flight.
+            for _ in 0..<2 { setting.daemon.process.signal(SIGTERM) }
+        }
+        for (connection, (method, _)) in zip(connections, calls) {
+            let reply = try JSONValue(parsing: try #require(try connection.receiveLine()))
+            #expect(reply["error"]?["data"]?["reason"]?.stringValue == reason, "\(method): \(reply)")
         }
     }
 

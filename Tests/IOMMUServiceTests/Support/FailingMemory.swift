@@ -59,10 +59,10 @@ final class FailingMemory: ForeignMemory {
         base.compare(pid, with: others, for: ticket, completion: completion)
     }
 
-    func probe(
-        _ memory: ProcessMemory, for ticket: ForeignTicket, completion: @escaping (Bool) -> Void
-    ) -> Bool {
-        base.probe(memory, for: ticket, completion: completion)
+    var probesAtOnce: Bool { base.probesAtOnce }
+
+    func probe(_ memories: [ProcessMemory], for ticket: ForeignTicket, completion: @escaping ([Bool]) -> Void) {
+        base.probe(memories, for: ticket, completion: completion)
     }
 
     func refusal(for ticket: ForeignTicket) -> IOMMUError? { base.refusal(for: ticket) }
