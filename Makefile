@@ -102,7 +102,7 @@ bench:
 
 # Units name the installed path of the daemon; a configuration that is there already stays.
 install: build
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(SYSCONFDIR)/iommud $(DESTDIR)$(sharedir)/drop-ins
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(SYSCONFDIR)/iommud $(DESTDIR)$(sharedir)/drop-ins $(DESTDIR)$(sharedir)/udev
 	install -d $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(DESTDIR)$(docdir)
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/catalog
 	install $(STRIP) -m 755 $(release_dir)/iommud $(release_dir)/iommuctl $(DESTDIR)$(bindir)
@@ -113,6 +113,7 @@ install: build
 	install -m 644 systemd/drop-ins/*.conf $(DESTDIR)$(sharedir)/drop-ins
 	install -m 644 systemd/sysusers.d/iommud.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/iommud.conf
 	install -m 644 systemd/tmpfiles.d/iommud.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/iommud.conf
+	install -m 644 systemd/udev/70-iommud.rules $(DESTDIR)$(sharedir)/udev
 	install -m 644 systemd/iommud.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/iommud.catalog
 	install -m 644 Config/lab.toml $(DESTDIR)$(sharedir)
 	install -m 644 Config/iommud.toml $(DESTDIR)$(sharedir)/iommud.toml.example

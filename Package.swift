@@ -160,7 +160,7 @@ let package = Package(
         .executableTarget(
             name: "iommud",
             dependencies: [
-                "BareSMMU", "EmulatedIOMMU", "IOMMU", "IOMMUService",
+                "BareSMMU", "EmulatedIOMMU", "IOMMU", "IOMMUService", "KernelIOMMU",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict

@@ -47,6 +47,8 @@ package protocol AnsweringLater: AnyObject {
         from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?,
         access: Access
     ) throws(IOMMUError) -> Answer<UInt64>
+    /// ``IOMMUContext/bind(deviceNamed:)``
+    func beginBind(deviceNamed name: String) throws(IOMMUError) -> Answer<(device: ObjectID, group: UInt32?)>
     /// ``IOMMUContext/unbind(device:)``
     func beginUnbind(device: ObjectID) throws(IOMMUError) -> Answer<Void>
     /// ``IOMMUContext/attach(device:to:pasid:)``
@@ -88,6 +90,12 @@ extension IOMMUContext {
         access: Access
     ) throws(IOMMUError) -> Answer<UInt64> {
         .now(try copy(from: source, iova: iova, length: length, to: destination, iova: fixed, access: access))
+    }
+
+    package func beginBind(
+        deviceNamed name: String
+    ) throws(IOMMUError) -> Answer<(device: ObjectID, group: UInt32?)> {
+        .now(try bind(deviceNamed: name))
     }
 
     package func beginUnbind(device: ObjectID) throws(IOMMUError) -> Answer<Void> { .now(try unbind(device: device)) }

@@ -229,6 +229,8 @@ package protocol IOMMUBackend: AnyObject {
     associatedtype Context: IOMMUContext
     /// "emulated" or "kernel"
     var kind: String { get }
+    /// Whether everybody may bind its devices where no rule says otherwise: nobody's real hardware is at stake.
+    var isOpenByDefault: Bool { get }
     /// What clients can expect beyond the contract's base, for `daemon.info`.
     var features: [String] { get }
     /// The hardware as it is now.
@@ -250,6 +252,7 @@ package protocol IOMMUBackend: AnyObject {
 
 /// A backend can what the protocol demands, and nothing else, unless it says so.
 extension IOMMUBackend {
+    package var isOpenByDefault: Bool { true }
     package var deviceHotplug: (any DeviceHotplug)? { nil }
     package var addressSpaceProbing: (any AddressSpaceProbing)? { nil }
 }

@@ -4,6 +4,7 @@ import EmulatedIOMMU
 import Glibc
 import IOMMU
 import IOMMUService
+import KernelIOMMU
 
 /// The program: the daemon, or one of its helpers, which are the same file.
 @main
@@ -22,7 +23,8 @@ struct Iommud: ParsableCommand {
         commandName: "iommud",
         abstract: "Owns the IOMMU of a machine and serves it as JSON-RPC on a Unix socket.",
         discussion: """
-            Without a configuration file it emulates a small machine with two SMMUv3s. SIGHUP reads the configuration \
+            Without a configuration file it emulates a small machine with two SMMUv3s; --backend kernel drives the \
+            machine's own IOMMUs. SIGHUP reads the configuration \
             again, SIGTERM lets requests in flight finish. Exit status 78: the configuration cannot be used.
             """,
         version: "iommud \(DaemonVersion.text)"
@@ -41,6 +43,13 @@ struct Iommud: ParsableCommand {
     @Option(help: "Directory of what outlives a restart (default: $RUNTIME_DIRECTORY, or beside the socket).")
     var state: String?
 
+    @Option(
+        help: """
+            emulated; kernel: the machine's own IOMMUs, through /dev/iommu; auto: those if they can be had. \
+            Wins over the configuration.
+            """)
+    var backend: BackendConfiguration.Kind?
+
     @Option(help: "trace, debug, info, notice, warning, error or critical; wins over the configuration.")
     var logLevel: DaemonConfiguration.LogLevel?
 
@@ -48,7 +57,8 @@ struct Iommud: ParsableCommand {
     var checkConfig = false
 
     mutating func run() throws {
-        let options = DaemonOptions(configuration: config, socket: socket, state: state, logLevel: logLevel)
+        let options = DaemonOptions(
+            configuration: config, socket: socket, state: state, logLevel: logLevel, backend: backend)
         let socket = socket
         let factory: BackendFactory = { (configuration, executor) throws(IOMMUError) in
             try makeBackend(configuration, executor, socket: socket ?? configuration.daemon.socket)
@@ -61,6 +71,7 @@ struct Iommud: ParsableCommand {
 }
 
 extension DaemonConfiguration.LogLevel: ExpressibleByArgument {}
+extension BackendConfiguration.Kind: ExpressibleByArgument {}
 
 /// The one place that knows which backends there are.
 ///
@@ -69,14 +80,33 @@ private func makeBackend(
     _ configuration: Configuration, _ executor: any WorkExecutor, socket: String?
 ) throws(IOMMUError) -> any IOMMUBackend {
     switch configuration.backend.type {
-    case .emulated:
-        let backend = try EmulatedBackend(
-            topology: configuration.topology, executor: executor, tableSpace: UInt64(configuration.backend.tableSpace))
-        backend.equipment = { SMMUModels.equip($0) }
-        var limits = MemoryHelpers.Limits()
-        limits.working = configuration.limits.workers
-        limits.stuckOfUser = configuration.limits.stuckAddressSpaces
-        backend.sva.memory = MemoryHelpers(services: executor, instance: socket ?? "-", limits: limits)
-        return backend
+    case .emulated: return try makeEmulation(configuration, executor, socket: socket)
+    case .kernel: return try makeKernel(executor)
+    case .auto:
+        do {
+            return try makeKernel(executor)
+        } catch {
+            // Why not is what --backend kernel tells.
+            return try makeEmulation(configuration, executor, socket: socket)
+        }
     }
+}
+
+private func makeEmulation(
+    _ configuration: Configuration, _ executor: any WorkExecutor, socket: String?
+) throws(IOMMUError) -> any IOMMUBackend {
+    let backend = try EmulatedBackend(
+        topology: configuration.topology, executor: executor, tableSpace: UInt64(configuration.backend.tableSpace))
+    backend.equipment = { SMMUModels.equip($0) }
+    var limits = MemoryHelpers.Limits()
+    limits.working = configuration.limits.workers
+    limits.stuckOfUser = configuration.limits.stuckAddressSpaces
+    backend.sva.memory = MemoryHelpers(services: executor, instance: socket ?? "-", limits: limits)
+    return backend
+}
+
+private func makeKernel(_ executor: any WorkExecutor) throws(IOMMUError) -> any IOMMUBackend {
+    let backend = try KernelBackend(inventory: SystemInventory(services: executor), executor: executor)
+    backend.equipment = { SMMUModels.equip($0) }
+    return backend
 }

@@ -34,6 +34,21 @@ import Testing
         #expect(context.isEmpty)
     }
 
+    @Test func anEmulatedDeviceIsOnTheIOASItself() throws {
+        let bench = try KernelBench { $0[0].isEmulated = true }
+        let context = bench.context()
+        let (first, second) = (try context.allocateIOAS(), try context.allocateIOAS())
+        let device = try context.bind(deviceNamed: "vfio0").device
+        #expect(try context.attach(device: device, to: first, pasid: nil) == first)
+        #expect(context.objects().first { $0.kind == "device" }?.refersTo == [.init(kind: "ioas", id: first)])
+        expectRefusal(.EBUSY, .objectInUse) { () throws(IOMMUError) in try context.destroy(object: first) }
+        #expect(try context.replace(device: device, with: second, pasid: nil) == second)
+        try context.destroy(object: first)
+        try context.detach(device: device, pasid: nil)
+        try context.destroy(object: second)
+        #expect(context.objects().map(\.kind) == ["device"])
+    }
+
     @Test func aGroupBelongsToOneSession() throws {
         let bench = try KernelBench()
         let (first, second) = (bench.context(), bench.context())

@@ -4,6 +4,7 @@ import KernelIOMMU
 /// Devices of a machine as a test lists them, each with a node of its own.
 package final class FakeInventory: DeviceInventory {
     package var devices: [MachineDevice]
+    package let noticesChanges = true
     package var onChange: ((DeviceEvent) -> Void)?
 
     /// The devices of a ``FakeKernel``, named after their nodes: "vfio0".

@@ -106,6 +106,8 @@ package struct FakeDevice: Sendable {
     package var group: UInt32
     package var pasidBits: UInt8 = 0
     package var reserved: [AddressRange] = []
+    /// Its driver emulates it: it is attached to an IOAS itself.
+    package var isEmulated = false
     /// A sibling has a native driver: EPERM.
     package var isViable = true
 

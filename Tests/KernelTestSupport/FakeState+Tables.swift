@@ -190,6 +190,10 @@ extension FakeState {
                 file.device?.reserved.contains { $0.start <= mapping.last && mapping.start <= $0.last } ?? false
             }
             guard !isInTheWay else { return EADDRINUSE }
+            guard file.device?.isEmulated != true else {
+                files[fd]?.attachments[key] = call.pt_id
+                return 0
+            }
             target = automatic(bound.context, ioas: call.pt_id)
         case nil: return ENOENT
         default: return EINVAL

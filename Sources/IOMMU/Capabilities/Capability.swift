@@ -44,8 +44,9 @@ package enum Capability: String, Sendable, CaseIterable {
     package var limitation: String {
         switch self {
         case .deviceDMA: "cannot make a device read or write: only the device's own driver can"
-        case .sharedAddressing: "does not share address spaces of other processes with devices"
-        case .acceleratorQueues: "opens no queues of accelerators for others"
+        case .sharedAddressing:
+            "cannot share the address space of another process: the kernel binds that of whoever opens the device"
+        case .acceleratorQueues: "opens no queues for others: they would work on the memory of whoever opens the device"
         case .smmuInspection: "cannot look into its SMMUs"
         case .tlbBroadcast: "sends no TLB invalidations for the CPUs: they do so themselves"
         case .bareSMMUs: "has no SMMU models for clients to program"

@@ -30,6 +30,11 @@ package struct AccessPolicy: Sendable, Equatable {
         self.allowsByDefault = allowsByDefault
     }
 
+    /// What holds for a backend: without a rule, nobody but administrators gets devices that are real.
+    func narrowed(to backend: any IOMMUBackend) -> AccessPolicy {
+        AccessPolicy(rules: rules, allowsByDefault: allowsByDefault && backend.isOpenByDefault)
+    }
+
     /// Whether the client may bind the device. Administrators always may.
     package func allows(_ peer: Peer, device: String) -> Bool {
         if peer.identity.isAdmin { return true }

@@ -8,7 +8,7 @@ package struct Configuration: Sendable, Equatable {
     package var backend = BackendConfiguration()
     /// `[limits]`
     package var limits = LimitsConfiguration()
-    /// Who may bind which device; without any rule everyone, on the emulated backend.
+    /// Who may bind which device; without any rule everyone on the emulated backend, administrators on the kernel's.
     package var access = AccessPolicy(allowsByDefault: true)
     /// The machine of the emulated backend.
     package var topology = TopologyDescription.laboratory
@@ -23,6 +23,10 @@ package struct BackendConfiguration: Sendable, Equatable {
     package enum Kind: String, Sendable, CaseIterable {
         /// SMMUv3s and devices in this process.
         case emulated
+        /// The IOMMUs of the machine, through `/dev/iommu`.
+        case kernel
+        /// The machine's if `/dev/iommu` can be opened, else emulated ones.
+        case auto
     }
 
     /// The one that is.

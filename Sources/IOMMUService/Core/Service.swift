@@ -47,7 +47,7 @@ package final class Service {
         audit = Audit(log: log)
         waits = WaitList(loop: loop)
         administrators = .current()
-        let shared = Box(configuration.access)
+        let shared = Box(configuration.access.narrowed(to: backend))
         sharedPolicy = shared
         sessions = SessionTable(limits: configuration.limits.sessionLimits) { id, owner, account, limits in
             backend.makeContext(id: id, owner: owner, account: account, limits: limits)
@@ -170,14 +170,14 @@ package final class Service {
     // MARK: Configuration
 
     /// Who may bind what.
-    var policy: AccessPolicy { configuration.access }
+    var policy: AccessPolicy { sharedPolicy.value }
 
     /// Takes over what can be changed while running.
     package func reload(_ new: Configuration) -> ConfigurationChanges {
         let changes = configuration.reload(new)
         sessions.limits = configuration.limits.sessionLimits
         administrators = .current()
-        sharedPolicy.value = configuration.access
+        sharedPolicy.value = configuration.access.narrowed(to: backend)
         return changes
     }
 

@@ -51,8 +51,9 @@ package final class Daemon {
         do {
             return try makeBackend(configuration, executor)
         } catch {
+            let key = configuration.backend.type == .kernel ? "backend.type" : "smmu / device"
             throw ConfigurationError(
-                file: options.configuration ?? ConfigurationFile.standardPath, .key("smmu / device"), error.message,
+                file: options.configuration ?? ConfigurationFile.standardPath, .key(key), error.message,
                 remedy: error.hint ?? "change the topology", errno: error.errno.rawValue)
         }
     }
@@ -175,7 +176,7 @@ package final class Daemon {
         guard !isStopping else { return }
         manager.announce(.reloadingNow(), .status("reloading"), log: log.logger)
         do {
-            let changes = service.reload(try ConfigurationFile.load(options.configuration))
+            let changes = service.reload(try options.load())
             server.dispatcher.limits = service.configuration.limits.transport
             log.setLevel(options.logLevel ?? service.configuration.daemon.logLevel)
             service.setLog(log.logger)

@@ -19,7 +19,7 @@ package enum DaemonProgram {
         do {
             prepareProcess()
             let passed = try PassedDescriptor.take()
-            let configuration = try ConfigurationFile.load(options.configuration)
+            let configuration = try options.load()
             log = DaemonLog(level: options.logLevel ?? configuration.daemon.logLevel)
             let sockets = try listeners(passed, options, configuration, log)
             let facts = DaemonFacts(systemd: try systemdFacts(manager, isActivated: sockets.areInherited))
@@ -35,7 +35,7 @@ package enum DaemonProgram {
     /// Reads the configuration and makes its backend, without serving anything.
     package static func check(_ options: DaemonOptions, makeBackend: BackendFactory) -> Int32 {
         do {
-            let configuration = try ConfigurationFile.load(options.configuration)
+            let configuration = try options.load()
             let loop = try EventLoop()
             let executor = LoopExecutor(loop: loop, pool: try WorkerPool(loop: loop))
             _ = try Daemon.backend(configuration, executor, options, makeBackend)

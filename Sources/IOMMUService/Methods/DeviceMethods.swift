@@ -13,15 +13,24 @@ func declareDeviceMethods(_ methods: inout MethodTable<Service>) {
         m.refuses(.EPERM, .notAllowed, "No `[[allow]]` rule lets this user have it.")
         m.refuses(.EINVAL, .notCacheCoherent, "Its DMA would not be coherent with the caches.")
         m.refuses(.EINVAL, .directRegion, "The firmware goes on using memory through it or a device of its group.")
+        m.refuses(.kernel, .iommufd, .binding)
         return { call, service in
             let client = try service.client(call)
             let wanted = call[name]
             try service.policy.requireBind(client.peer, device: wanted)
-            let bound = try client.session.context.bind(deviceNamed: wanted)
-            service.audit.bound(device: wanted, group: bound.group, by: client)
-            return call.reply { reply in
+            let session = client.session
+            func write(_ reply: ResultWriter, _ bound: (device: ObjectID, group: UInt32?)) {
                 reply.set(device, bound.device)
                 reply.set(group, bound.group)
+            }
+            switch try session.context.beginBind(deviceNamed: wanted) {
+            case .now(let bound):
+                service.audit.bound(device: wanted, group: bound.group, by: client)
+                return call.reply { write($0, bound) }
+            case .later(let deferred):
+                return service.later(
+                    call, session, deferred,
+                    onSuccess: { service.audit.bound(device: wanted, group: $0.group, by: client) }, write: write)
             }
         }
     }
@@ -50,7 +59,7 @@ private func declareUnbinding(_ methods: inout MethodTable<Service>) {
                 return call.reply()
             case .later(let deferred):
                 return service.later(
-                    call, session, deferred, onSuccess: { service.audit.unbound(device: name, by: client) }
+                    call, session, deferred, onSuccess: { _ in service.audit.unbound(device: name, by: client) }
                 ) { _, _ in }
             }
         }
@@ -67,7 +76,7 @@ private func declareHardwareInfo(_ methods: inout MethodTable<Service>) {
         let flags = m.result("flags", .array(of: .string), "What its driver has to mind, as errata_repeat_tlbi_cfgi.")
         let capabilities = m.result("capabilities", .array(of: .string), "Such as dirty_tracking, pasid_exec.")
         let maxPASID = m.result("max_pasid_log2", .count, "Bits of its PASIDs; 0: none.")
-        m.refuses(.device)
+        m.refuses(.device, .kernel)
         return { call, service in
             let info = try service.context(call).hardwareInfo(device: call[device])
             return call.reply { reply in
@@ -89,7 +98,7 @@ private func declareAttachment(_ methods: inout MethodTable<Service>) {
         let pt = m.param("pt", .id, "An IOAS (an automatic hwpt is found or made) or an hwpt.")
         let pasid = m.optional("pasid", .count(), "Absent: the device's own transactions.")
         let hwpt = m.result("hwpt", .count, "What it is attached to.")
-        m.refuses(.attachment)
+        m.refuses(.attachment, .kernel)
         m.refuses(.EBUSY, .alreadyAttached, "It is attached; device.replace moves it.")
         m.refuses(.EINVAL, .groupAttachedElsewhere, "Its group is attached to something else.")
         m.refuses(.EINVAL, .ridNotPASIDCompatible, "The device itself is on an hwpt without the flag pasid.")
@@ -106,7 +115,7 @@ private func declareAttachment(_ methods: inout MethodTable<Service>) {
         let pt = m.param("pt", .id, "An IOAS or an hwpt.")
         let pasid = m.optional("pasid", .count(), "Absent: the device's own transactions.")
         let hwpt = m.result("hwpt", .count, "What it is attached to now.")
-        m.refuses(.attachment)
+        m.refuses(.attachment, .kernel)
         m.refuses(.EINVAL, .notAttached, "It is not attached.")
         return { call, service in
             let session = try service.client(call).session
@@ -120,7 +129,7 @@ private func declareDetachment(_ methods: inout MethodTable<Service>) {
     methods.declare("device.detach", "Detach a device, or one of its PASIDs.", changesState: true) { m in
         let device = m.param("device", .id, "The device object.")
         let pasid = m.optional("pasid", .count(), "Absent: the device's own transactions.")
-        m.refuses(.device, .pasid)
+        m.refuses(.device, .pasid, .kernel)
         return { call, service in
             let session = try service.client(call).session
             return service.reply(

@@ -50,7 +50,7 @@ private struct PageFaultFields {
 func declareFaultMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("fault.alloc", "Make a fault queue.", changesState: true) { m in
         let fault = m.result("fault", .count, "The fault queue.")
-        m.refuses(.room)
+        m.refuses(.room, .kernel, .iommufd)
         return { call, service in
             let made = try service.context(call).allocateFaultQueue()
             return call.reply { $0.set(fault, made) }

@@ -26,7 +26,7 @@ func declareHWPTMethods(_ methods: inout MethodTable<Service>) {
         let fault = m.optional("fault", .id, "The fault queue that gets its page faults.")
         let data = m.optional("data", HWPTData.type, "For a nested stage 1: the guest's STE.")
         let hwpt = m.result("hwpt", .count, "The hwpt.")
-        m.refuses(.device, .newTable, .otherSMMU, .noNesting, .noDirtyTracking, .unknownFault)
+        m.refuses(.device, .newTable, .otherSMMU, .noNesting, .noDirtyTracking, .unknownFault, .kernel)
         m.refuses(.EINVAL, .unknownPt, "`pt` names no object of this session.")
         m.refuses(.EINVAL, .wrongKind, "`pt` is neither an IOAS nor a viommu.")
         m.refuses(.EINVAL, .unknownDataType, "`data.type` is none that the IOMMU has.")
@@ -54,7 +54,7 @@ private func declareDirtyTracking(_ methods: inout MethodTable<Service>) {
     methods.declare("hwpt.set_dirty_tracking", "Begin or end recording of dirty pages.", changesState: true) { m in
         let hwpt = m.param("hwpt", .id, "The hwpt, allocated with dirty_tracking.")
         let enable = m.param("enable", .bool, "Whether to record.")
-        m.refuses(.unknownHWPT, .noDirtyTracking)
+        m.refuses(.unknownHWPT, .noDirtyTracking, .kernel)
         return { call, service in
             try service.context(call).setDirtyTracking(hwpt: call[hwpt], enabled: call[enable])
             return call.reply()
@@ -72,7 +72,7 @@ private func declareDirtyTracking(_ methods: inout MethodTable<Service>) {
                 + "part of a large one clears all of it, so ask for whole ones, or map with huge_pages off.")
         let bitmap = m.result("bitmap", .base64, "Bit 0 of byte 0 is the first page.")
         let dirty = m.result("dirty", .count, "Dirty pages.")
-        m.refuses(.unknownHWPT, .noDirtyTracking, .wraps)
+        m.refuses(.unknownHWPT, .noDirtyTracking, .wraps, .kernel)
         m.refuses(.EINVAL, .badPageSize, "`page_size` is no power of two.")
         m.refuses(.EINVAL, .misaligned, "`iova` or `length` is no multiple of `page_size`, or `length` is zero.")
         m.refuses(.EINVAL, .notMapped, "A part of the range is not mapped.")
@@ -97,6 +97,7 @@ private func declareInvalidation(_ methods: inout MethodTable<Service>) {
             "entries", .array(of: .pair(of: .address), count: 0...100_000), "Commands of two words each."
         )
         let handled = m.result("handled", .count, "Commands that were run: all of them.")
+        m.refuses(.kernel)
         m.refuses(.ENOENT, .unknownPt, "`target` names no object of this session.")
         m.refuses(.EINVAL, .wrongKind, "`target` is no viommu.")
         m.refuses(.EINVAL, .wrongType, "`type` is none that the viommu has.")

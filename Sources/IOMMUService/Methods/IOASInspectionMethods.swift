@@ -27,7 +27,7 @@ func declareIOASInspectionMethods(_ methods: inout MethodTable<Service>) {
         let ioas = m.param("ioas", .id, "The IOAS.")
         let ranges = m.result("ranges", .array(of: RangeFields.type), "What its devices and allowed ranges leave.")
         let alignment = m.result("alignment", .count, "Bytes that addresses and lengths have to be multiples of.")
-        m.refuses(.unknownIOAS)
+        m.refuses(.unknownIOAS, .kernel)
         return { call, service in
             let usable = try service.context(call).iovaRanges(ioas: call[ioas])
             return call.reply { reply in
@@ -42,7 +42,7 @@ func declareIOASInspectionMethods(_ methods: inout MethodTable<Service>) {
     ) { m in
         let ioas = m.param("ioas", .id, "The IOAS.")
         let ranges = m.param("ranges", .array(of: RangeParameters.type, count: 0...65_536), "Empty: everything again.")
-        m.refuses(.unknownIOAS)
+        m.refuses(.unknownIOAS, .kernel)
         m.refuses(.EINVAL, .badRange, "A range ends before it starts.")
         m.refuses(.EINVAL, .badAllowedRanges, "A range has a single byte, or two overlap.")
         m.refuses(.EADDRINUSE, .allowedRangeReserved, "A range meets a reserved region.")
@@ -86,7 +86,7 @@ private func declareIOASOptions(_ methods: inout MethodTable<Service>) {
         let ioas = m.param("ioas", .id, "The IOAS.")
         let huge = m.param("huge_pages", .bool, "Whether tables may use blocks.")
         let result = m.result("huge_pages", .bool, "As it is now.")
-        m.refuses(.unknownIOAS, .mappingMisaligned)
+        m.refuses(.unknownIOAS, .mappingMisaligned, .kernel)
         m.refuses(.EINVAL, .alreadyMapped, "Hardware tables hold mappings of it already.")
         return { call, service in
             let enabled = call[huge]

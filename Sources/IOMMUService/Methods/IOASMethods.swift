@@ -26,7 +26,7 @@ private struct MappingParameters {
 func declareIOASMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("ioas.alloc", "Make an empty I/O address space.", changesState: true) { m in
         let ioas = m.result("ioas", .count, "The IOAS.")
-        m.refuses(.room)
+        m.refuses(.room, .kernel, .iommufd)
         return { call, service in
             let made = try service.context(call).allocateIOAS()
             return call.reply { $0.set(ioas, made) }
@@ -41,7 +41,7 @@ func declareIOASMethods(_ methods: inout MethodTable<Service>) {
         let iova = m.optional("iova", .address, "Where; chosen in the allowed ranges if absent.")
         let access = m.param("access", .access, default: .readWrite, "What devices may do; both if absent.")
         let mapped = m.result("iova", .hex, "Where it is mapped.")
-        m.refuses(.mapping)
+        m.refuses(.mapping, .kernel)
         return { call, service in
             let request = MapRequest(
                 memory: call[memory], offset: call[offset], length: call[length], iova: call[iova],
@@ -63,7 +63,7 @@ private func declareIOASMapMany(_ methods: inout MethodTable<Service>) {
         let ioas = m.param("ioas", .id, "The IOAS.")
         let mappings = m.param("mappings", .array(of: MappingParameters.type), "What to map.")
         let iovas = m.result("iovas", .array(of: .hex), "Where each is mapped, in the same order.")
-        m.refuses(.mapping)
+        m.refuses(.mapping, .kernel)
         return { call, service in
             let requests = call[mappings].map { mapping in
                 let fields = mapping.fields
@@ -87,7 +87,7 @@ private func declareIOASUnmap(_ methods: inout MethodTable<Service>) {
         let iova = m.param("iova", .address, "First byte; 0 with the largest length for everything.")
         let length = m.param("length", .address, "Bytes; 0xffffffffffffffff from 0 for everything.")
         let unmapped = m.result("unmapped", .hex, "Bytes that were unmapped.")
-        m.refuses(.unknownIOAS, .zeroLength, .wraps)
+        m.refuses(.unknownIOAS, .zeroLength, .wraps, .kernel)
         m.refuses(.ENOENT, .notMapped, "Nothing is mapped there.")
         m.refuses(.ENOENT, .wouldSplitMapping, "The range would cut a mapping; nothing is unmapped.")
         return { call, service in
@@ -107,7 +107,7 @@ private func declareIOASCopy(_ methods: inout MethodTable<Service>) {
         let fixed = m.optional("dst_iova", .address, "Where in it; chosen in the allowed ranges if absent.")
         let access = m.param("access", .access, default: .readWrite, "What devices may do; both if absent.")
         let iova = m.result("iova", .hex, "Where it is mapped.")
-        m.refuses(.copying)
+        m.refuses(.copying, .kernel)
         return { call, service in
             let session = try service.client(call).session
             let answer = try session.context.beginCopy(

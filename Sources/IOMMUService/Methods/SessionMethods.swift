@@ -79,7 +79,7 @@ private func declareSessionClose(_ methods: inout MethodTable<Service>) {
 private func declareObjectDestroy(_ methods: inout MethodTable<Service>) {
     methods.declare("object.destroy", "Destroy an object of the iommufd id space.", changesState: true) { m in
         let id = m.param("id", .id, "An ioas, hwpt, fault, viommu, vdevice or veventq.")
-        m.refuses(.unknownObject)
+        m.refuses(.unknownObject, .kernel)
         m.refuses(.EBUSY, .objectInUse, "Something still refers to it.")
         m.refuses(.EBUSY, .deviceBound, "It is a bound device; device.unbind ends it.")
         return { call, service in

@@ -25,7 +25,7 @@ func declareViommuMethods(_ methods: inout MethodTable<Service>) {
         let hwpt = m.param("hwpt", .id, "The nest parent.")
         let type = m.param("type", .string(maximumBytes: 64), "arm_smmuv3")
         let viommu = m.result("viommu", .count, "The viommu.")
-        m.refuses(.device, .unknownHWPT, .room, .wrongType, .noNesting, .otherSMMU)
+        m.refuses(.device, .unknownHWPT, .room, .wrongType, .noNesting, .otherSMMU, .kernel)
         m.refuses(.EINVAL, .notANestParent, "The hwpt was not allocated with nest_parent.")
         return { call, service in
             let context = try service.context(call)
@@ -39,7 +39,7 @@ func declareViommuMethods(_ methods: inout MethodTable<Service>) {
         let device = m.param("device", .id, "The device object.")
         let virtualID = m.param("virt_id", .unsigned(), "The virtual StreamID.")
         let vdevice = m.result("vdevice", .count, "The vdevice.")
-        m.refuses(.unknownVIOMMU, .device, .room, .otherSMMU)
+        m.refuses(.unknownVIOMMU, .device, .room, .otherSMMU, .kernel)
         m.refuses(.EEXIST, .vdeviceExists, "The device has one already.")
         m.refuses(.EEXIST, .virtualIDTaken, "Another device of the viommu has it.")
         m.refuses(.EINVAL, .badVirtualID, "A StreamID has 32 bits.")
@@ -61,7 +61,7 @@ private func declareVirtualEvents(_ methods: inout MethodTable<Service>) {
         let type = m.param("type", .string(maximumBytes: 64), "arm_smmuv3")
         let depth = m.param("depth", .count(), "Events that it holds.")
         let queue = m.result("veventq", .count, "The queue.")
-        m.refuses(.unknownVIOMMU, .room, .wrongType)
+        m.refuses(.unknownVIOMMU, .room, .wrongType, .descriptors, .kernel)
         m.refuses(.EEXIST, .veventqExists, "The viommu has a queue of this type.")
         m.refuses(.EINVAL, .badDepth, "The depth is zero or too large.")
         return { call, service in

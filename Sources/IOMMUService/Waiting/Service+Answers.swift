@@ -33,7 +33,7 @@ extension Service {
     /// - Parameter onSuccess: what is done also if nobody waits for the reply any more.
     @inline(never)
     func later<Value>(
-        _ call: Call, _ session: Session, _ deferred: Deferred<Value>, onSuccess: (() -> Void)? = nil,
+        _ call: Call, _ session: Session, _ deferred: Deferred<Value>, onSuccess: ((Value) -> Void)? = nil,
         write: @escaping (ResultWriter, Value) -> Void
     ) -> Outcome {
         let parked = call.park {}
@@ -41,7 +41,7 @@ extension Service {
         deferred.whenSettled { [waits] result in
             switch result {
             case .success(let value):
-                onSuccess?()
+                onSuccess?(value)
                 parked.reply { write($0, value) }
             case .failure(let error): parked.fail(error)
             }

@@ -5,6 +5,7 @@ import IOMMU
 final class Holdings {
     private struct Holding {
         let context: ContextID
+        let reference: KernelContextReference
         let owner: String
         let group: UInt32?
     }
@@ -12,13 +13,17 @@ final class Holdings {
     private var holdings: [String: Holding] = [:]
 
     func take(_ device: MachineDevice, by context: KernelContext) {
-        holdings[device.name] = Holding(context: context.id, owner: context.owner, group: device.facts.group)
+        holdings[device.name] = Holding(
+            context: context.id, reference: context.reference, owner: context.owner, group: device.facts.group)
     }
 
     func release(_ name: String) { holdings[name] = nil }
 
     /// Who has the device.
     func owner(of name: String) -> String? { holdings[name]?.owner }
+
+    /// The way to who has the device.
+    func reference(of name: String) -> KernelContextReference? { holdings[name]?.reference }
 
     /// Whose it is.
     func context(of name: String) -> ContextID? { holdings[name]?.context }
@@ -48,4 +53,12 @@ final class Holdings {
             ["name": .text(device.name), "sibling": .text(held.key), "session": .text(held.value.owner)])
         return group.map { error.with("group", .number(UInt64($0))) } ?? error
     }
+}
+
+/// A way to a context that does not keep it: it takes itself out when it goes.
+final class KernelContextReference {
+    /// Unsafe because nothing is counted, as everywhere on the loop's thread.
+    unowned(unsafe) private(set) var context: KernelContext?
+
+    func set(_ context: KernelContext?) { self.context = context }
 }

@@ -34,7 +34,8 @@ package final class KernelBackend: IOMMUBackend {
     }
 
     package var kind: String { "kernel" }
-    package var features: [String] { kernel.names }
+    package var isOpenByDefault: Bool { false }
+    package var features: [String] { kernel.names + (inventory.noticesChanges ? ["topology_events"] : []) }
 
     package var topology: TopologyState {
         var topology = inventory.topology
@@ -99,6 +100,7 @@ package final class KernelBackend: IOMMUBackend {
     }
 
     private func changed(_ change: DeviceEvent) {
+        if change.action == .removed { holdings.reference(of: change.name)?.context?.deviceRemoved(change.name) }
         emit(BackendEvent(.device(change), context: holdings.context(of: change.name)))
     }
 }

@@ -87,7 +87,7 @@ extension KernelContext {
             store.releaseObject()
         } else if let ioas = target as? KernelIOAS {
             hwpt = KernelHWPT(id: id, base: .ioas(ioas), isAutomatic: true)
-            table.insert(hwpt)
+            if hwpt.isDirect { store.releaseObject() } else { table.insert(hwpt) }
         } else {
             store.releaseObject()
             return id
@@ -137,6 +137,7 @@ extension KernelContext {
             device: device.id, pasid: key == KernelDevice.ridKey ? nil : key, hwpt: hwpt)
         guard hwpt.isAutomatic, hwpt.users == 0 else { return }
         hwpt.release()
+        guard !hwpt.isDirect else { return }
         table.remove(hwpt)
         store.releaseObject()
     }

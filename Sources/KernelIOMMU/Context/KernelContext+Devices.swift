@@ -85,6 +85,11 @@ extension KernelContext {
         emit(.device(DeviceEvent(name: device.name, action: .unbound)))
     }
 
+    /// It has been unplugged: its object stays until it is unbound, and answers ENODEV.
+    func deviceRemoved(_ name: String) {
+        for case let device as KernelDevice in table.all where device.name == name { device.isRemoved = true }
+    }
+
     // MARK: Facts
 
     package func name(ofDevice device: ObjectID) throws(IOMMUError) -> String {

@@ -21,6 +21,8 @@ package final class KernelContext: IOMMUContext {
     var addresses: [ObjectID: OwnMapping] = [:]
     private var opened: KernelHandle?
     private let counter = Counter()
+    /// How others find this context without keeping it.
+    let reference = KernelContextReference()
 
     init(id: ContextID, owner: String, backend: KernelBackend, store: ObjectContext) {
         self.id = id
@@ -29,7 +31,10 @@ package final class KernelContext: IOMMUContext {
         self.store = store
         counter.context = self
         store.add(counter)
+        reference.set(self)
     }
+
+    deinit { reference.set(nil) }
 
     // MARK: The iommufd
 

@@ -27,6 +27,8 @@ package protocol DeviceInventory: AnyObject {
     func device(named name: String) -> MachineDevice?
     /// What binds it; nil if nothing can, which its obstacles tell.
     func door(ofDevice name: String) -> (any DeviceDoor)?
+    /// Whether it hears of devices that come and go.
+    var noticesChanges: Bool { get }
     /// Told when a device comes or goes.
     var onChange: ((DeviceEvent) -> Void)? { get set }
 }

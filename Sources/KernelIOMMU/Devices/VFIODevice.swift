@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import IOMMU
 import LinuxIO
 
@@ -6,12 +7,36 @@ import LinuxIO
 package struct VFIODoor: DeviceDoor {
     let path: String
 
-    /// - Parameter path: "/dev/vfio/devices/vfio0"
-    package init(path: String) { self.path = path }
+    /// Until when a node that cannot be opened yet is tried again: one that has just come has no group before udev has
+    /// seen it. Nanoseconds of the monotonic clock.
+    let patienceUntil: UInt64
+
+    /// - Parameters:
+    ///   - path: "/dev/vfio/devices/vfio0"
+    ///   - patienceUntil: see there; 0: once is enough.
+    package init(path: String, patienceUntil: UInt64 = 0) {
+        self.path = path
+        self.patienceUntil = patienceUntil
+    }
+
+    private static let pause = timespec(tv_sec: 0, tv_nsec: 20_000_000)
+
+    private func open(_ calls: any KernelCalls) throws(SystemError) -> Descriptor {
+        while true {
+            do throws(SystemError) {
+                return try calls.open(path)
+            } catch {
+                let mayCome = [EACCES, EPERM, ENOENT].contains(error.errno)
+                guard mayCome, MonotonicClock.nanoseconds < patienceUntil else { throw error }
+                var pause = Self.pause
+                nanosleep(&pause, nil)
+            }
+        }
+    }
 
     package func bind(to iommufd: KernelHandle) throws(BindFailure) -> any BoundDevice {
         let descriptor: Descriptor
-        do throws(SystemError) { descriptor = try iommufd.calls.open(path) } catch { throw .open(error) }
+        do throws(SystemError) { descriptor = try open(iommufd.calls) } catch { throw .open(error) }
         let file = KernelFile(descriptor)
         var argument = clinux_vfio_device_bind_iommufd()
         argument.iommufd = iommufd.file.number

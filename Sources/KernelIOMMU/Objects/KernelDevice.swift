@@ -25,8 +25,10 @@ final class KernelDevice: KernelObject {
     override var users: Int { vdevice == nil ? 0 : 1 }
     override var references: [KernelObject] {
         attachments.sorted { $0.key < $1.key }.flatMap { attachment -> [KernelObject] in
-            guard case .viommu(let viommu, _) = attachment.value.base else { return [attachment.value] }
-            return [attachment.value, viommu.hwpt]
+            switch attachment.value.base {
+            case .ioas(let ioas): [attachment.value.isDirect ? ioas : attachment.value]
+            case .viommu(let viommu, _): [attachment.value, viommu.hwpt]
+            }
         }
     }
 

@@ -29,6 +29,8 @@ final class KernelHWPT: KernelObject {
     let flags: HWPTFlags
     /// Made by an attach to the IOAS, and gone with its last device.
     let isAutomatic: Bool
+    /// None of the kernel's: a device that its driver emulates reads and writes the IOAS itself, under whose id it is.
+    var isDirect: Bool { if case .ioas(let ioas) = base { ioas.id == id } else { false } }
     let faultQueue: KernelFaultQueue?
     /// (device, PASID) pairs on it.
     private(set) var attachedCount = 0

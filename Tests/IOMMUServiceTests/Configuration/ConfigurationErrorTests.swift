@@ -23,7 +23,7 @@ import Testing
         ("[daemon]\nsocket = \"s\"", "F: daemon.socket: “s” is not an absolute path; write one that begins with /"),
         ("daemon = 1", "F: daemon: this is an integer; write a section, [daemon]"),
         ("[daemon]\nlog_level = \"loud\"", "F: daemon.log_level: “loud” is not one of the choices"),
-        ("[backend]\ntype = \"kernel\"", "F: backend.type: “kernel” is not one of the choices"),
+        ("[backend]\ntype = \"kernle\"", "F: backend.type: “kernle” is not one of the choices"),
         ("[limits]\nbatch = 0", "F: limits.batch: 0 is out of range; write a number from 1 to 1000000"),
         ("[limits]\nbatch = \"1 KiB\"", "F: limits.batch: this is a string; write an integer"),
         ("[limits]\nmemory_bytes = \"9 XiB\"", "F: limits.memory_bytes: this is a string; write an integer, or"),

@@ -1,0 +1,24 @@
+/// What comes only where a kernel stands behind the daemon.
+extension Refusals {
+    /// Any call that the kernel carries out.
+    static let kernel = Refusals(
+        tables,
+        Refusals(.ENOTTY, .ioctlMissing, "The kernel does not have the call at all; `data.ioctl`."),
+        Refusals(.EOPNOTSUPP, .kernelTooOld, "The kernel has the call, but not with what was asked for."),
+        Refusals(.EINVAL, .kernelRefused, "The kernel refuses, and the daemon does not know why."),
+        Refusals(.EOPNOTSUPP, .kernelRefused, "The same: it knows what was asked for, and does not have it here."),
+        Refusals(.EBUSY, .kernelRefused, "The same: something is in use."),
+        Refusals(.EIO, .kernelRefused, "The same, with another errno: `data.kernel_errno`."))
+
+    /// The session's iommufd is opened by the first call that needs it.
+    static let iommufd = Refusals(
+        descriptors,
+        Refusals(.ENODEV, .noIOMMUFD, "The kernel has no /dev/iommu."),
+        Refusals(.EPERM, .nodeForbidden, "The daemon may not open /dev/iommu, or the node of the device."))
+
+    /// A device of the machine.
+    static let binding = Refusals(
+        Refusals(.EPERM, .msiNotIsolated, "The device could raise the interrupts of others."),
+        Refusals(.ENODEV, .noVFIODriver, "No vfio driver has the device."),
+        Refusals(.ENODEV, .deviceRemoved, "The device is just being unplugged."))
+}
