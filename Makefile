@@ -24,6 +24,7 @@ STRIP ?= -s
 build_packages = binutils libsystemd-dev pkg-config
 run_packages = python3
 check_packages = black pyflakes3 python3 shellcheck
+kernel_packages = bc bison flex gcc libelf-dev make xz-utils
 test_packages = git python3 python3-pip socat jq systemd
 bench_packages = python3 gcc g++ libabsl-dev libjansson-dev util-linux
 
@@ -51,16 +52,17 @@ help:
 	@echo 'make check      the sources, without a build: format, scripts, documentation, layers, links'
 	@echo 'make format     put Swift and Python into the format that make check wants'
 	@echo 'make test       everything that can be tested here: make check, unit tests, the daemon over its socket, the'
-	@echo '                units, the libraries from outside, the commands of README.md, the metrics as others read them,'
-	@echo '                the service under a systemd of its own; at the end every check that could not run here, as'
-	@echo '                "not run: NAME: REASON"'
+	@echo '                units, a real kernel in user mode, the libraries from outside, the commands of README.md, the'
+	@echo '                metrics as others read them, the service under a systemd of its own; at the end every check'
+	@echo '                that could not run here, as "not run: NAME: REASON"'
 	@echo 'make bench      speed, as ratios to reference programs in the same run'
 	@echo 'make install    binaries, configuration and units (DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR))'
 	@echo 'make deps       the Debian packages that all of this needs, where they are missing'
 	@echo 'make clean      remove what was built'
 
 deps:
-	$(call need,$(sort $(build_packages) $(run_packages) $(check_packages) $(test_packages) $(bench_packages)))
+	$(call need,$(sort $(build_packages) $(run_packages) $(check_packages) $(test_packages) \
+	    $(kernel_packages) $(bench_packages)))
 
 build:
 	$(call need,$(build_packages))
@@ -84,10 +86,11 @@ test:
 	@Tests/Support/test-report begin
 	Tests/Support/step check $(MAKE) --no-print-directory check
 	Tests/Support/step build $(MAKE) --no-print-directory build
-	$(call need,$(sort $(build_packages) $(test_packages)))
+	$(call need,$(sort $(build_packages) $(test_packages) $(kernel_packages)))
 	Tests/Support/step check-size Tests/Support/check-size
 	Tests/Support/step build-tests $(swift_build) --build-tests
 	Tests/Support/step unit-tests Tests/Support/unit-tests
+	Tests/Support/step check-kernel Tests/Support/check-kernel
 	Tests/Support/step check-libraries Tests/Support/check-libraries
 	Tests/Support/step check-units Tests/Support/check-units
 	Tests/Support/step check-readme Tests/Support/check-readme
@@ -102,7 +105,8 @@ bench:
 
 # Units name the installed path of the daemon; a configuration that is there already stays.
 install: build
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(SYSCONFDIR)/iommud $(DESTDIR)$(sharedir)/drop-ins $(DESTDIR)$(sharedir)/udev
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(SYSCONFDIR)/iommud $(DESTDIR)$(sharedir)/drop-ins
+	install -d $(DESTDIR)$(sharedir)/udev
 	install -d $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(DESTDIR)$(docdir)
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/catalog
 	install $(STRIP) -m 755 $(release_dir)/iommud $(release_dir)/iommuctl $(DESTDIR)$(bindir)

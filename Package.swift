@@ -149,8 +149,9 @@ let package = Package(
         .testTarget(
             name: "IOMMUServiceTests",
             dependencies: [
-                "BareSMMU", "CLinux", "EmulatedIOMMU", "IOMMU", "IOMMUService", "JSONRPC", "LinuxIO",
-                "ServiceTestSupport", "TestSupport", .product(name: "Logging", package: "swift-log"),
+                "BareSMMU", "CLinux", "EmulatedIOMMU", "IOMMU", "IOMMUService", "JSONRPC", "KernelIOMMU",
+                "KernelTestSupport", "LinuxIO", "ServiceTestSupport", "TestSupport",
+                .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict
         ),
@@ -198,6 +199,18 @@ let package = Package(
         ),
         .target(
             name: "TestSupport", dependencies: ["CLinux", "IOMMU", "JSONRPC", "LinuxIO"], path: "Tests/TestSupport",
+            swiftSettings: strict
+        ),
+
+        // The service over the mock devices of a real kernel, and who plays the scenarios with it.
+        .executableTarget(
+            name: "iommud-kernel-lab",
+            dependencies: [
+                "BareSMMU", "CLinux", "IOMMU", "IOMMUService", "JSONRPC", "KernelIOMMU", "LinuxIO",
+                "ServiceTestSupport",
+            ],
+            path: "Tests/KernelLab",
+            exclude: ["uml.config"],
             swiftSettings: strict
         ),
 

@@ -57,6 +57,9 @@ package final class FakeKernel: KernelCalls {
         if let gate = gates.withLock({ $0[number] }) { eventfd_write(gate, count) }
     }
 
+    /// Opening this path fails from now on; nil: no longer.
+    package func failOpening(_ path: String, with errno: Int32?) { state.withLock { $0.closed[path] = errno } }
+
     /// The next call of this number that comes after `skip` others fails with this errno.
     package func fail(_ number: UInt, with errno: Int32, after skip: Int = 0) {
         state.withLock { $0.failures[number] = (errno, skip) }

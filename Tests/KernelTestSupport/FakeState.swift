@@ -59,6 +59,8 @@ struct FakeState {
     /// Open vfio nodes.
     var files: [Int32: File] = [:]
     var failures: [UInt: (errno: Int32, skip: Int)] = [:]
+    /// Paths that cannot be opened.
+    var closed: [String: Int32] = [:]
     var log: [UInt] = []
     var lastCookie: UInt32 = 0
 
@@ -71,6 +73,7 @@ struct FakeState {
 
     mutating func open(_ path: String, number: Int32, peer: Int32) -> Int32 {
         collect()
+        if let errno = closed[path] { return errno }
         if path == KernelBackend.node {
             contexts[number] = Context(peer: peer)
             return 0

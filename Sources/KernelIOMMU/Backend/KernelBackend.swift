@@ -87,6 +87,7 @@ package final class KernelBackend: IOMMUBackend {
         default:
             IOMMUError(
                 .EIO, .kernelRefused, "\(node) cannot be opened: \(Errno.name(of: error.errno))",
+                hint: "the kernel's log may say why",
                 ["node": .text(node), "kernel_errno": .text(Errno.name(of: error.errno))])
         }
     }

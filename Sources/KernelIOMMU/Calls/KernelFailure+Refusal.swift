@@ -19,21 +19,16 @@ extension KernelFailure {
             return IOMMUError(
                 .ENOMEM, .noTableMemory, "the kernel has no memory left for \(call), or may not pin any more",
                 hint: "raise LimitMEMLOCK of the service", ["ioctl": .text("\(call)")])
-        case let known:
-            return unexplained(known)
+        default:
+            return unexplained
         }
     }
 
-    /// The errnos that say something by themselves stay; all others are an EIO that names them.
-    private func unexplained(_ known: Errno?) -> IOMMUError {
+    /// An EIO that names the kernel's errno, which could mean anything.
+    private var unexplained: IOMMUError {
         let name = Errno.name(of: errno)
-        let passed: Errno
-        switch known {
-        case .EINVAL, .EOPNOTSUPP, .EBUSY: passed = known ?? .EIO
-        default: passed = .EIO
-        }
         return IOMMUError(
-            passed, .kernelRefused, "the kernel refuses \(call): \(name)",
-            hint: "the kernel's log may say why", ["ioctl": .text("\(call)"), "kernel_errno": .text(name)])
+            .EIO, .kernelRefused, "the kernel refuses \(call): \(name)", hint: "its log may say why",
+            ["ioctl": .text("\(call)"), "kernel_errno": .text(name)])
     }
 }

@@ -95,7 +95,9 @@ extension KernelContext {
                     ["viommu": .number(UInt64(viommu.id))])
             case .ENODEV: return .removed(device)
             case .ENOSPC:
-                return IOMMUError(.ENOSPC, .asidExhausted, "the IOMMU of \(device.name) has no tag left for a table")
+                return IOMMUError(
+                    .ENOSPC, .asidExhausted, "the IOMMU of \(device.name) has no tag left for a table",
+                    hint: "destroy hwpts that are not needed")
             default: return nil
             }
         }.with("device", .number(UInt64(device.id))).with("name", .text(device.name))
@@ -132,6 +134,12 @@ extension KernelContext {
                     + "\(region.kind.rawValue) for \(device.name)", area.start, area.length,
                 hint: "unmap it and map that memory elsewhere; ioas.check tells all such places at once"
             ).with("region_start", .hex(region.range.start)).with("region_last", .hex(region.range.last))
+        }
+        if let area = ioas.areas.firstMisaligned {
+            return ioas.refusal(
+                .EADDRINUSE, .mappingMisaligned,
+                "a mapping of ioas \(ioas.id) is not whole pages, which is what the hardware maps", area.start,
+                area.length, hint: "unmap it and map it again on page boundaries")
         }
         return IOMMUError(
             .EADDRINUSE, .mappingInReservedRegion,

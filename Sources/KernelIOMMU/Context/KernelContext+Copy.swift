@@ -34,13 +34,16 @@ extension KernelContext {
         let from = try ioas(copy.source)
         guard copy.length > 0 else {
             throw from.refusal(
-                .EINVAL, .zeroLength, "a mapping has at least one byte", copy.sourceIOVA, copy.length)
+                .EINVAL, .zeroLength, "the range at \(hexadecimal(copy.sourceIOVA)) has no bytes", copy.sourceIOVA,
+                copy.length,
+                hint: "give a length of at least one byte")
         }
         let (last, overflow) = copy.sourceIOVA.addingReportingOverflow(copy.length - 1)
         guard !overflow else { throw Self.wraps(copy.source, copy.sourceIOVA, copy.length) }
         guard let pieces = from.areas.pieces(start: copy.sourceIOVA, last: last) else {
             throw from.refusal(
-                .ENOENT, .notMapped, "the source range has a hole", copy.sourceIOVA, copy.length,
+                .ENOENT, .notMapped, "the source range at \(hexadecimal(copy.sourceIOVA)) has a hole", copy.sourceIOVA,
+                copy.length,
                 hint: "ioas.mappings lists what is mapped")
         }
         let to = try ioas(copy.destination)
@@ -62,7 +65,8 @@ extension KernelContext {
 
     private static func wraps(_ ioas: ObjectID, _ iova: UInt64, _ length: UInt64) -> IOMMUError {
         IOMMUError(
-            .EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space",
+            .EOVERFLOW, .iovaOverflow, "the range at \(hexadecimal(iova)) of ioas \(ioas) wraps",
+            hint: "keep iova + length within 64 bits",
             ["ioas": .number(UInt64(ioas)), "iova": .hex(iova), "length": .hex(length)])
     }
 

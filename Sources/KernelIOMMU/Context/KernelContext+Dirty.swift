@@ -65,29 +65,37 @@ extension KernelContext {
                 .with("hwpt", .number(UInt64(hwpt.id))).with("page_size", .hex(request.pageSize))
         }
         guard request.pageSize.nonzeroBitCount == 1 else {
-            throw refusal(.EINVAL, .badPageSize, "a page size is a power of two")
+            throw refusal(
+                .EINVAL, .badPageSize, "page_size \(hexadecimal(request.pageSize)) is no power of two",
+                hint: "give that of a page, such as 0x1000")
         }
         guard request.length > 0, (request.iova | request.length) & (request.pageSize - 1) == 0 else {
-            throw refusal(.EINVAL, .misaligned, "iova and length have to be multiples of page_size, and length not 0")
+            throw refusal(
+                .EINVAL, .misaligned, "the range at \(hexadecimal(request.iova)) is not whole pages of page_size",
+                hint: "give whole ones")
         }
         guard let range = AddressRange(start: request.iova, length: request.length) else {
-            throw refusal(.EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space")
+            throw refusal(
+                .EOVERFLOW, .iovaOverflow, "the range at \(hexadecimal(request.iova)) wraps",
+                hint: "keep iova + length within 64 bits")
         }
         let bytes = (request.length / request.pageSize - 1) / 8 + 1
         guard bytes <= store.limits.transfer else {
             throw refusal(
-                .EMSGSIZE, .transferTooLarge, "the bitmap would have more than \(store.limits.transfer) bytes")
+                .EMSGSIZE, .transferTooLarge,
+                "the bitmap of the range at \(hexadecimal(request.iova)) has more than \(store.limits.transfer) bytes",
+                hint: "ask for less at a time, or for larger pages")
         }
         let alignment = try iovaRanges(ioas: ioas.id).alignment
         guard (request.iova | request.length) & (alignment - 1) == 0 else {
             throw refusal(
-                .EINVAL, .misaligned, "iova and length have to be multiples of \(alignment) bytes",
+                .EINVAL, .misaligned, "the range at \(hexadecimal(request.iova)) is no multiple of \(alignment) bytes",
                 hint: "page_size may be smaller; ioas.iova_ranges tells the alignment"
             ).with("alignment", .hex(alignment))
         }
         guard ioas.areas.pieces(start: range.start, last: range.last) != nil else {
             throw refusal(
-                .EINVAL, .notMapped, "part of the range is not mapped",
+                .EINVAL, .notMapped, "part of the range at \(hexadecimal(request.iova)) is not mapped",
                 hint: "ask for each mapping of its own; ioas.mappings lists them")
         }
         return Int(bytes)
@@ -99,8 +107,8 @@ extension KernelContext {
             case .EOPNOTSUPP: return Self.noDirtyTracking(hwpt.id)
             case .EOVERFLOW:
                 return hwpt.ioas.refusal(
-                    .EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space", request.iova,
-                    request.length)
+                    .EOVERFLOW, .iovaOverflow, "the range at \(hexadecimal(request.iova)) wraps", request.iova,
+                    request.length, hint: "keep iova + length within 64 bits")
             default: return nil
             }
         }.with("hwpt", .number(UInt64(hwpt.id)))

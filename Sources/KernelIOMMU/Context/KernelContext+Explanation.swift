@@ -83,12 +83,14 @@ extension KernelContext {
                 hint: "systemd/udev/70-iommud.rules gives the nodes to the group iommud", ["node": .text(node)])
         case .ENOENT, .ENODEV, .ENXIO:
             return IOMMUError(
-                .ENODEV, .deviceRemoved, "\(node) of device \(device.name) is not there", ["node": .text(node)])
+                .ENODEV, .deviceRemoved, "\(node) of device \(device.name) is not there",
+                hint: "topology.list shows the devices that are", ["node": .text(node)])
         case .EMFILE, .ENFILE:
             return .noDescriptors
         default:
             return IOMMUError(
                 .EIO, .kernelRefused, "\(node) cannot be opened: \(Errno.name(of: failure.errno))",
+                hint: "the kernel's log may say why",
                 ["node": .text(node), "kernel_errno": .text(Errno.name(of: failure.errno))])
         }
     }

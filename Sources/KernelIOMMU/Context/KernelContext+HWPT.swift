@@ -50,19 +50,20 @@ extension KernelContext {
         case let ioas as KernelIOAS:
             guard request.vste == nil else {
                 throw unsupported(
-                    .dataWithoutViommu, "a table over an IOAS takes no data", request,
+                    .dataWithoutViommu, "a table over IOAS \(request.pt) takes no data", request,
                     hint: "a nested stage 1 has a viommu as pt")
             }
             return .ioas(ioas)
         case let viommu as KernelVIOMMU:
             guard let vste = request.vste else {
                 throw unsupported(
-                    .dataRequired, "a nested stage 1 needs the guest's STE", request, hint: "pass data.ste")
+                    .dataRequired, "a nested stage 1 of viommu \(request.pt) needs the guest's STE", request,
+                    hint: "pass data.ste")
             }
             return .viommu(viommu, ste: vste)
         case let hwpt as KernelHWPT where !hwpt.isNested:
             throw unsupported(
-                .nestThroughViommu, "an SMMUv3 nests only through a viommu", request,
+                .nestThroughViommu, "an SMMUv3 nests only through a viommu, not in hwpt \(request.pt)", request,
                 hint: "viommu.alloc on that hwpt, then hwpt.alloc with the viommu as pt")
         default:
             throw Self.wrongKind(target)
@@ -89,13 +90,15 @@ extension KernelContext {
                     hint: "take an object made with a device behind the same IOMMU")
             case .EIO:
                 return IOMMUError(
-                    .EIO, .illegalVSTE, "the guest's STE has bits that are not allowed",
+                    .EIO, .illegalVSTE, "the guest's STE for \(device.name) has bits that are not its own",
                     hint: "words 0 and 1 may have V, Config, S1Fmt, S1ContextPtr, S1CDMax, S1DSS, S1CIR, S1COR, "
                         + "S1CSH, S1STALLD and EATS")
             case .EADDRINUSE: return collision(of: device, with: target)
             case .ENODEV: return .removed(device)
             case .ENOSPC:
-                return IOMMUError(.ENOSPC, .asidExhausted, "the IOMMU of \(device.name) has no tag left for a table")
+                return IOMMUError(
+                    .ENOSPC, .asidExhausted, "the IOMMU of \(device.name) has no tag left for a table",
+                    hint: "destroy hwpts that are not needed")
             default: return nil
             }
         }.with("pt", .number(UInt64(request.pt))).with("name", .text(device.name))
@@ -106,16 +109,26 @@ extension KernelContext {
         let info = try? hardwareInfo(device: device.id)
         let flags = request.flags
         if request.vste != nil || flags == .nestParent && request.fault == nil {
-            return unsupported(.noNesting, "the IOMMU of \(device.name) cannot nest, or this kernel cannot", request)
+            return unsupported(
+                .noNesting,
+                "hwpt.alloc over \(request.pt): the IOMMU of \(device.name) cannot nest, or this kernel cannot",
+                request,
+                hint: "take a device behind one that can")
         }
         if flags.contains(.dirtyTracking), info.map({ !$0.capabilities.contains("dirty_tracking") }) ?? false {
-            return unsupported(.noDirtyTracking, "the IOMMU of \(device.name) does not keep dirty state", request)
+            return unsupported(
+                .noDirtyTracking, "hwpt.alloc over \(request.pt): the IOMMU of \(device.name) keeps no dirty state",
+                request,
+                hint: "leave dirty_tracking out")
         }
         if flags.contains(.pasid), device.pasidBits == 0 {
-            return unsupported(.noPASID, "device \(device.name) has no PASIDs", request)
+            return unsupported(
+                .noPASID, "hwpt.alloc over \(request.pt): device \(device.name) has no PASIDs", request,
+                hint: "leave pasid out")
         }
         return unsupported(
-            .flagsUnsupported, "the IOMMU of \(device.name), or this kernel, does not have this combination of flags",
+            .flagsUnsupported,
+            "the IOMMU of \(device.name), or this kernel, has no flags \(request.flags.rawValue) together",
             request, hint: "nest_parent stands alone; dirty_tracking and pasid may be combined")
     }
 }

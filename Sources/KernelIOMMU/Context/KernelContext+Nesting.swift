@@ -23,7 +23,9 @@ extension KernelContext {
         try make(IOMMUFD.viommuAlloc, &argument) { errno in
             switch errno {
             case .EOPNOTSUPP:
-                return IOMMUError(.EOPNOTSUPP, .noNesting, "the IOMMU of \(device.name) has no virtual SMMUv3s")
+                return IOMMUError(
+                    .EOPNOTSUPP, .noNesting, "the IOMMU of \(device.name) has no virtual SMMUv3s",
+                    hint: "take a device behind an SMMUv3 that has both stages", ["name": .text(device.name)])
             case .EINVAL:
                 return IOMMUError(
                     .EINVAL, .otherSMMU, "hwpt \(hwpt) is a table of another IOMMU than the device's",
@@ -45,16 +47,18 @@ extension KernelContext {
             "viommu": .number(UInt64(id)), "device": .number(UInt64(deviceID)), "virt_id": .number(virtualID),
         ]
         guard virtualID <= UInt32.max else {
-            throw IOMMUError(.EINVAL, .badVirtualID, "a virtual StreamID has 32 bits", members)
+            throw IOMMUError(
+                .EINVAL, .badVirtualID, "virt_id \(virtualID) has more than the 32 bits of a StreamID",
+                hint: "give a smaller one", members)
         }
         guard device.vdevice == nil else {
             throw IOMMUError(
-                .EEXIST, .vdeviceExists, "device \(device.name) has a vdevice already",
+                .EEXIST, .vdeviceExists, "device \(deviceID) (\(device.name)) has a vdevice already",
                 hint: "object.destroy ends that one", members)
         }
         guard viommu.vdevices[virtualID] == nil else {
             throw IOMMUError(
-                .EEXIST, .virtualIDTaken, "another device of the viommu has that virtual StreamID",
+                .EEXIST, .virtualIDTaken, "another device of viommu \(id) has the virtual StreamID \(virtualID)",
                 hint: "take another virt_id, or destroy that vdevice", members)
         }
         var argument = clinux_iommu_vdevice_alloc()
@@ -63,11 +67,12 @@ extension KernelContext {
             switch errno {
             case .EINVAL:
                 return IOMMUError(
-                    .EINVAL, .otherSMMU, "the viommu is a slice of another IOMMU than the device's",
+                    .EINVAL, .otherSMMU, "viommu \(id) is a slice of another IOMMU than the device's",
                     hint: "viommu.alloc with this device makes one of its own IOMMU", members)
             case .EOPNOTSUPP:
                 return IOMMUError(
-                    .EOPNOTSUPP, .severalStreams, "device \(device.name) has more than one StreamID", members)
+                    .EOPNOTSUPP, .severalStreams, "device \(device.name) has more than one StreamID",
+                    hint: "give the guest a device with a single one", ["name": .text(device.name)])
             case .ENOENT: return .removed(device)
             default: return nil
             }
@@ -95,7 +100,8 @@ extension KernelContext {
 
     static func wrongType(_ type: String) -> IOMMUError {
         IOMMUError(
-            .EOPNOTSUPP, .wrongType, "only those of an SMMUv3 are offered: type arm_smmuv3", ["type": .text(type)])
+            .EOPNOTSUPP, .wrongType, "type “\(type)” is none that is offered",
+            hint: "those of an SMMUv3 are: arm_smmuv3", ["type": .text(type)])
     }
 
     // MARK: Invalidations
@@ -131,7 +137,8 @@ extension KernelContext {
         guard target is KernelVIOMMU else { throw Self.notInvalidated(target, members) }
         guard type == Self.smmuV3 else {
             throw IOMMUError(
-                .EINVAL, .wrongType, "entries of a viommu on an SMMUv3 have the type arm_smmuv3", members)
+                .EINVAL, .wrongType, "viommu \(id) takes no entries of type “\(type)”", hint: "give arm_smmuv3", members
+            )
         }
         let words = entries.flatMap { [$0.0.littleEndian, $0.1.littleEndian] }
         let handle = try handle()
@@ -153,7 +160,8 @@ extension KernelContext {
     ) -> IOMMUError {
         if let hwpt = target as? KernelHWPT, hwpt.isNested {
             return IOMMUError(
-                .EOPNOTSUPP, .invalidateThroughViommu, "an SMMUv3 takes invalidations for a whole viommu",
+                .EOPNOTSUPP, .invalidateThroughViommu,
+                "an SMMUv3 takes invalidations for a whole viommu, not for hwpt \(target.id)",
                 hint: "name the viommu", members)
         }
         return IOMMUError(

@@ -51,7 +51,9 @@ extension KernelContext {
             "viommu": .number(UInt64(id)), "depth": .number(UInt64(depth)),
         ]
         guard depth > 0, depth <= KernelVEventQueue.maxDepth else {
-            throw IOMMUError(.EINVAL, .badDepth, "a depth is between 1 and \(KernelVEventQueue.maxDepth)", members)
+            throw IOMMUError(
+                .EINVAL, .badDepth, "no event queue has a depth of \(depth)",
+                hint: "give 1 to \(KernelVEventQueue.maxDepth)", members)
         }
         let viommu = try table.object(id, .viommu, as: KernelVIOMMU.self)
         guard type == "arm_smmuv3" else { throw Self.wrongType(type) }
@@ -105,6 +107,6 @@ extension KernelContext {
         store.releaseObject(descriptors: 1)
         return IOMMUError(
             .EIO, .kernelRefused, "the queue's descriptor cannot be watched: \(Errno.name(of: error.errno))",
-            ["kernel_errno": .text(Errno.name(of: error.errno))])
+            hint: "the daemon may have no memory left", ["kernel_errno": .text(Errno.name(of: error.errno))])
     }
 }

@@ -22,7 +22,7 @@ extension KernelContext {
         if failure.errno == Errno.EPERM.rawValue {
             let piece = pieces.first { !$0.isSourceWritable }
             return source.refusal(
-                .EPERM, .copyAddsWrite, "memory that was mapped for reading cannot be copied as writable",
+                .EPERM, .copyAddsWrite, "ioas \(source.id) has it mapped for reading: it cannot be copied as writable",
                 piece?.start ?? copy.sourceIOVA, piece?.length ?? copy.length, hint: "copy it with access read")
         }
         let wanted = Wanted(iova: copy.iova, length: copy.length, offset: pieces.first?.offset ?? 0)
@@ -65,8 +65,8 @@ extension KernelContext {
                     ["ioas": .number(UInt64(ioas.id)), "length": .hex(wanted.length)])
             case .EOVERFLOW:
                 return ioas.refusal(
-                    .EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space", wanted.iova ?? 0,
-                    wanted.length)
+                    .EOVERFLOW, .iovaOverflow, "the range at \(hexadecimal(wanted.iova ?? 0)) wraps", wanted.iova ?? 0,
+                    wanted.length, hint: "keep iova + length within 64 bits")
             case .EINVAL: return shapeRefusal(wanted, in: ioas)
             default: return nil
             }
@@ -77,13 +77,16 @@ extension KernelContext {
     private func shapeRefusal(_ wanted: Wanted, in ioas: KernelIOAS) -> IOMMUError? {
         let iova = wanted.iova ?? 0
         guard wanted.length > 0 else {
-            return ioas.refusal(.EINVAL, .zeroLength, "a mapping has at least one byte", iova, wanted.length)
+            return ioas.refusal(
+                .EINVAL, .zeroLength, "the range at \(hexadecimal(iova)) has no bytes", iova, wanted.length,
+                hint: "give a length of at least one byte")
         }
         guard let facts = try? iovaRanges(ioas: ioas.id) else { return nil }
         let misaligned = (iova | wanted.length | wanted.offset) & (facts.alignment - 1)
         guard misaligned == 0 else {
             return ioas.refusal(
-                .EINVAL, .misaligned, "iova, length and offset have to be multiples of \(facts.alignment) bytes",
+                .EINVAL, .misaligned,
+                "iova \(hexadecimal(iova)), length or offset is no multiple of \(facts.alignment) bytes",
                 iova, wanted.length, hint: "ioas.iova_ranges tells the alignment"
             ).with("alignment", .hex(facts.alignment))
         }
@@ -95,7 +98,8 @@ extension KernelContext {
 
     private func reserved(_ range: AddressRange, in ioas: KernelIOAS) -> IOMMUError {
         let error = ioas.refusal(
-            .EINVAL, .iovaReserved, "the range meets IOVAs that cannot be mapped", range.start, range.length,
+            .EINVAL, .iovaReserved, "the range at \(hexadecimal(range.start)) meets IOVAs that cannot be mapped",
+            range.start, range.length,
             hint: "ioas.iova_ranges lists what is usable")
         for device in attachedDevices(of: ioas) {
             let facts = backend.inventory.device(named: device.name)
@@ -111,7 +115,9 @@ extension KernelContext {
             switch errno {
             case .EINVAL:
                 return IOMMUError(
-                    .EINVAL, .badAllowedRanges, "allowed ranges have more than one byte and do not overlap")
+                    .EINVAL, .badAllowedRanges,
+                    "one of \(ranges.count) ranges for ioas \(id) has one byte, or overlaps",
+                    hint: "allow ranges of more than one byte that do not overlap each other")
             case .EADDRINUSE:
                 let usable = (try? iovaRanges(ioas: id))?.ranges ?? []
                 let range = ranges.first { range in !usable.contains { $0.contains(range) } }

@@ -34,13 +34,14 @@ extension KernelContext {
         }
         guard length > 0 || iova == .max else {
             throw ioas.refusal(
-                .EINVAL, .zeroLength, "nothing is named to be unmapped", iova, length,
+                .EINVAL, .zeroLength, "the range at \(hexadecimal(iova)) has no bytes", iova, length,
                 hint: "iova 0 with length 0xffffffffffffffff unmaps everything")
         }
         let (last, overflow) = iova.addingReportingOverflow(length &- 1)
         guard !overflow, iova < .max, length < .max else {
             throw ioas.refusal(
-                .EOVERFLOW, .iovaOverflow, "the range wraps at the end of the address space", iova, length)
+                .EOVERFLOW, .iovaOverflow, "the range at \(hexadecimal(iova)) wraps", iova, length,
+                hint: "keep iova + length within 64 bits")
         }
         let found = ioas.areas.whole(start: iova, last: last)
         if let cut = found.cut {
@@ -52,7 +53,7 @@ extension KernelContext {
         }
         guard found.count > 0 else {
             throw ioas.refusal(
-                .ENOENT, .notMapped, "nothing is mapped there", iova, length,
+                .ENOENT, .notMapped, "nothing is mapped at \(hexadecimal(iova))", iova, length,
                 hint: "ioas.mappings lists what is mapped")
         }
         return Extent(ioas: ioas, iova: iova, length: length, count: found.count, bytes: found.bytes)

@@ -34,6 +34,17 @@ extension AreaMap {
         return nil
     }
 
+    /// The first mapping that is not whole pages of 4096 bytes.
+    var firstMisaligned: Area? {
+        var position = first(endingAtOrAfter: 0)
+        while let current = position {
+            let area = current.area
+            guard (area.start | area.length | area.offset) & 4095 == 0 else { return area }
+            position = current.next
+        }
+        return nil
+    }
+
     /// At most `limit` mappings from the first that ends at or after `start`; `next` is where to go on.
     func mappings(from start: UInt64, limit: Int) -> (mappings: [MappingDescription], next: UInt64?) {
         var mappings: [MappingDescription] = []

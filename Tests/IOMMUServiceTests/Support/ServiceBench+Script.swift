@@ -15,17 +15,17 @@ extension ServiceBench {
             let end = words.lastIndex(of: "}") ?? words.endIndex
             let params = words[method.endIndex...end].drop { $0 == " " }
             let expected = words[words.index(after: end)...].split(separator: " ")
-            let reply = try client.answer(String(method), String(params))
-            let error = reply?["error"]
+            let reply = try client.answer(String(method), String(params)) ?? client.receive()
+            let error = reply["error"]
             guard isRefused else {
-                #expect(error == nil && reply != nil, "\(line): \(reply?.text ?? "")", sourceLocation: sourceLocation)
+                #expect(error == nil, "\(line): \(reply.text)", sourceLocation: sourceLocation)
                 continue
             }
             try #require(expected.count == 2, "\(line)")
             #expect(
                 error?["data"]?["errno"]?.stringValue == String(expected[0])
                     && error?["data"]?["reason"]?.stringValue == String(expected[1]),
-                "\(line): \(reply?.text ?? "waits")", sourceLocation: sourceLocation)
+                "\(line): \(reply.text)", sourceLocation: sourceLocation)
         }
     }
 }

@@ -30,13 +30,16 @@ final class ServiceBench {
 
     /// A service over this backend.
     ///
-    /// - Parameter executor: what the backend was made with, if anything: its work is done while somebody waits.
+    /// - Parameters:
+    ///   - executor: what the backend was made with, if anything: its work is done while somebody waits.
+    ///   - loop: what the backend was made with, if anything; its turns are taken while somebody waits.
     init(
         backend: any IOMMUBackend, configuration: Configuration = Configuration(),
-        executor: StepExecutor = StepExecutor()
+        executor: StepExecutor = StepExecutor(), loop: EventLoop? = nil
     ) throws {
         self.executor = executor
-        loop = try EventLoop()
+        let loop = try loop ?? EventLoop()
+        self.loop = loop
         service = Service(
             backend: backend, configuration: configuration, facts: DaemonFacts(), loop: loop,
             log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })

@@ -5,10 +5,7 @@ extension Refusals {
         tables,
         Refusals(.ENOTTY, .ioctlMissing, "The kernel does not have the call at all; `data.ioctl`."),
         Refusals(.EOPNOTSUPP, .kernelTooOld, "The kernel has the call, but not with what was asked for."),
-        Refusals(.EINVAL, .kernelRefused, "The kernel refuses, and the daemon does not know why."),
-        Refusals(.EOPNOTSUPP, .kernelRefused, "The same: it knows what was asked for, and does not have it here."),
-        Refusals(.EBUSY, .kernelRefused, "The same: something is in use."),
-        Refusals(.EIO, .kernelRefused, "The same, with another errno: `data.kernel_errno`."))
+        Refusals(.EIO, .kernelRefused, "The kernel refuses, and the daemon does not know why: `data.kernel_errno`."))
 
     /// The session's iommufd is opened by the first call that needs it.
     static let iommufd = Refusals(
