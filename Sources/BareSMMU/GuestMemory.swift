@@ -31,101 +31,87 @@ package struct GuestMemory: PhysicalMemory {
     }
 }
 
-/// The ranges of a ``GuestMemory``, in order of their addresses.
+/// The ranges of a ``GuestMemory``, in order of their addresses: a map in which a million cost no more than a thousand.
 final class GuestMemoryMap {
-    struct Range {
-        let addresses: AddressRange
-        let object: MemoryObject
-        let memoryID: ObjectID
-        /// Bytes into the object that the first byte lies at.
-        let offset: UInt64
+    /// A range as the device model reaches it.
+    private struct Found {
+        var start: UInt64 = 0
+        /// Bytes; 0: nothing has been found.
+        var length: UInt64 = 0
         /// The first byte, where the object is mapped.
-        let pointer: UnsafeMutableRawPointer?
+        var pointer: UnsafeMutableRawPointer?
         /// Bytes from `pointer` that are there.
-        let mappedBytes: UInt64
+        var mappedBytes: UInt64 = 0
+        var object: MemoryObject?
+        /// Bytes into the object that the first byte lies at.
+        var offset: UInt64 = 0
     }
 
-    private(set) var ranges: ContiguousArray<Range> = []
+    private let areas = AreaMap()
+    private var objects = AreaObjects()
     /// The range found last.
-    private var recent = 0
+    private var recent = Found()
+
+    /// How many there are.
+    var count: Int { areas.count }
+
+    /// The memory objects behind them, by id.
+    var memories: [ObjectID] { objects.all.map(\.id) }
 
     /// - Throws: `EEXIST` if it meets a range.
     func insert(
         _ addresses: AddressRange, _ object: MemoryObject, id: ObjectID, offset: UInt64
     ) throws(IOMMUError) {
-        let index = index(endingAtOrBehind: addresses.start)
-        guard index == ranges.count || ranges[index].addresses.start > addresses.last else {
-            let other = ranges[index].addresses
-            throw IOMMUError(
-                .EEXIST, .gpaInUse,
-                "\(span(addresses.length, at: addresses.start)) meet guest memory at \(hexadecimal(other.start))",
-                hint: "take that away with vsmmu.unmap_memory first",
-                ["gpa": .hex(other.start), "length": .hex(other.length)]
-            )
-        }
-        object.mappings += 1
-        let available = object.size &- offset
-        ranges.insert(
-            Range(
-                addresses: addresses, object: object, memoryID: id, offset: offset,
-                pointer: object.pointer.map { $0 + Int(offset) }, mappedBytes: min(available, addresses.length)
-            ), at: index
+        let number = objects.add(object, id: id)
+        let area = Area(start: addresses.start, last: addresses.last, offset: offset, memory: number, access: [])
+        guard let other = areas.insert(area) else { return }
+        objects.remove(number)
+        throw IOMMUError(
+            .EEXIST, .gpaInUse,
+            "\(span(addresses.length, at: addresses.start)) meet guest memory at \(hexadecimal(other.start))",
+            hint: "take that away with vsmmu.unmap_memory first",
+            ["gpa": .hex(other.start), "length": .hex(other.length)]
         )
-        recent = index
     }
 
     /// Removes the range that begins at an address; false if none does.
     func remove(startingAt address: UInt64) -> Bool {
-        let index = index(endingAtOrBehind: address)
-        guard index < ranges.count, ranges[index].addresses.start == address else { return false }
-        ranges[index].object.mappings -= 1
-        ranges.remove(at: index)
-        recent = 0
+        guard let area = areas.remove(start: address) else { return false }
+        if recent.start == address { recent = Found() }
+        objects.remove(area.memory)
         return true
     }
 
+    /// Whoever has the memory objects may close them then.
     func removeAll() {
-        for range in ranges { range.object.mappings -= 1 }
-        ranges = []
-        recent = 0
+        objects.removeAll()
+        areas.removeAll()
+        recent = Found()
     }
 
     @inline(__always)
     func load64(_ address: UInt64) -> UInt64? {
-        guard recent < ranges.count || locate(address) else { return nil }
-        if !ranges[recent].addresses.contains(address) {
-            guard locate(address) else { return nil }
-        }
-        let offset = address &- ranges[recent].addresses.start
-        guard let pointer = ranges[recent].pointer else {
-            return ranges[recent].object.load64(offset: ranges[recent].offset &+ offset)
-        }
-        guard offset & 7 == 0, offset &+ 8 <= ranges[recent].mappedBytes else { return nil }
+        guard address &- recent.start < recent.length || locate(address) else { return nil }
+        let offset = address &- recent.start
+        guard let pointer = recent.pointer else { return recent.object?.load64(offset: recent.offset &+ offset) }
+        guard offset & 7 == 0, offset &+ 8 <= recent.mappedBytes else { return nil }
         return clinux_load64(pointer + Int(truncatingIfNeeded: offset))
     }
 
     /// The object at an address, and where in it.
     func find(_ address: UInt64) -> (object: MemoryObject, offset: UInt64)? {
-        guard locate(address) else { return nil }
-        let range = ranges[recent]
-        return (range.object, range.offset &+ (address &- range.addresses.start))
+        guard address &- recent.start < recent.length || locate(address), let object = recent.object else { return nil }
+        return (object, recent.offset &+ (address &- recent.start))
     }
 
     /// Makes the range that holds `address` the recent one; false if there is none.
+    @inline(never)
     private func locate(_ address: UInt64) -> Bool {
-        if recent < ranges.count, ranges[recent].addresses.contains(address) { return true }
-        let index = index(endingAtOrBehind: address)
-        guard index < ranges.count, ranges[index].addresses.contains(address) else { return false }
-        recent = index
+        guard let area = areas.area(containing: address), let entry = objects[area.memory] else { return false }
+        let object = entry.object
+        recent = Found(
+            start: area.start, length: area.length, pointer: object.pointer.map { $0 + Int(area.offset) },
+            mappedBytes: min(object.size &- area.offset, area.length), object: object, offset: area.offset)
         return true
-    }
-
-    private func index(endingAtOrBehind address: UInt64) -> Int {
-        var (low, high) = (0, ranges.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if ranges[middle].addresses.last < address { low = middle + 1 } else { high = middle }
-        }
-        return low
     }
 }

@@ -12,14 +12,13 @@ extension SMMUModels: ContextCompanion {
     /// How many models there are.
     package var objectCount: Int { vsmmus.count }
 
-    /// Each model, with the memory objects that it holds.
+    /// Each model, with the memory objects that it holds, however many ranges of theirs.
     package func objects() -> [ObjectDescription] {
         vsmmus.all.map { id, vsmmu in
-            let ranges = vsmmu.memory.ranges
-            return ObjectDescription(
+            ObjectDescription(
                 kind: "vsmmu", id: id, users: 0,
-                refersTo: ranges.map { ObjectDescription.Reference(kind: "memory", id: $0.memoryID) },
-                state: [.init("ranges", .number(UInt64(ranges.count)))]
+                refersTo: vsmmu.memory.memories.map { ObjectDescription.Reference(kind: "memory", id: $0) },
+                state: [.init("ranges", .number(UInt64(vsmmu.memory.count)))]
             )
         }
     }

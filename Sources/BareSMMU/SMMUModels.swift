@@ -65,7 +65,7 @@ package final class SMMUModels: BareSMMUs {
                 ]
             )
         }
-        guard vsmmu.memory.ranges.count < owner.limits.mappings else {
+        guard vsmmu.memory.count < owner.limits.mappings else {
             throw .overLimit(owner.limits.mappings, of: "ranges", in: "the guest memory", key: "mappings_per_session")
         }
         try vsmmu.memory.insert(addresses, memory, id: memoryID, offset: offset)

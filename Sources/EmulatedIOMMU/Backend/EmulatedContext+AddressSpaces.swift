@@ -94,11 +94,10 @@ extension EmulatedContext {
         }
         try checkRoomForAnArea(in: synthetic, mm)
         try synthetic.check(range)
-        let area = SyntheticMemory.Area(
-            range: range, memory: memory, memoryID: memoryID, location: context.memories.location(of: memoryID),
-            offset: offset, access: access, isPopulated: populate)
-        synthetic.insert(area)
-        guard populate else { return }
+        synthetic.insert(
+            range, memory, id: memoryID, location: context.memories.location(of: memoryID), offset: offset,
+            access: access, isPopulated: populate)
+        guard populate, let area = synthetic.area(at: va) else { return }
         do throws(IOMMUError) {
             for view in space.views { try space.populate(view, area) }
         } catch {
@@ -121,7 +120,7 @@ extension EmulatedContext {
     }
 
     private func checkRoomForAnArea(in memory: SyntheticMemory, _ mm: ObjectID) throws(IOMMUError) {
-        guard memory.areas.count < limits.mappings else {
+        guard memory.count < limits.mappings else {
             throw .overLimit(limits.mappings, of: "areas", in: "mm \(mm)", key: "mappings_per_session")
         }
     }

@@ -3,90 +3,103 @@ import IOMMUObjects
 
 /// The areas of an address space that a client describes itself: like the VMAs of a process, over memory objects.
 final class SyntheticMemory {
+    /// One of them, with what is behind it.
     struct Area {
-        var range: AddressRange
-        let memory: MemoryObject
-        let memoryID: ObjectID
-        /// Where the memory object lies in the machine.
-        let location: UInt64
-        /// Bytes into the memory object that the first byte lies at.
-        var offset: UInt64
+        let range: AddressRange
         let access: Access
         /// The pages are there before a device touches them.
         let isPopulated: Bool
+        /// Where the first byte lies in the machine.
+        fileprivate let location: UInt64
 
         /// Where the byte at `address` lies.
-        func physical(_ address: UInt64) -> UInt64 { location &+ offset &+ (address &- range.start) }
+        func physical(_ address: UInt64) -> UInt64 { location &+ (address &- range.start) }
     }
 
-    private(set) var areas: [Area] = []
+    private let areas = AreaMap()
+    private var objects = AreaObjects()
+
+    /// How many areas there are.
+    var count: Int { areas.count }
 
     /// - Throws: `EEXIST` if it meets an area.
     func check(_ range: AddressRange) throws(IOMMUError) {
-        let index = firstIndex(endingAtOrBehind: range.start)
-        guard index == areas.count || areas[index].range.start > range.last else {
-            let other = areas[index].range
-            throw IOMMUError(
-                .EEXIST, .vaInUse,
-                "\(span(range.length, at: range.start)) meet the area of \(span(other.length, at: other.start))",
-                hint: "take that away with mm.unmap first", ["va": .hex(other.start), "length": .hex(other.length)]
-            )
-        }
+        guard let other = areas.firstOverlap(start: range.start, last: range.last) else { return }
+        throw IOMMUError(
+            .EEXIST, .vaInUse,
+            "\(span(range.length, at: range.start)) meet the area of \(span(other.length, at: other.start))",
+            hint: "take that away with mm.unmap first", ["va": .hex(other.start), "length": .hex(other.length)]
+        )
     }
 
-    /// The range has been checked.
-    func insert(_ area: Area) {
-        area.memory.mappings += 1
-        areas.insert(area, at: firstIndex(endingAtOrBehind: area.range.start))
+    /// Adds an area. The range has been checked.
+    ///
+    /// - Parameters:
+    ///   - location: where the memory object lies in the machine.
+    ///   - offset: bytes into it that the first byte lies at.
+    func insert(
+        _ range: AddressRange, _ memory: MemoryObject, id: ObjectID, location: UInt64, offset: UInt64, access: Access,
+        isPopulated: Bool
+    ) {
+        let number = objects.add(memory, id: id, location: location)
+        let area = IOMMUObjects.Area(
+            start: range.start, last: range.last, offset: offset, memory: number, access: access,
+            isPopulated: isPopulated)
+        if areas.insert(area) != nil { objects.remove(number) }
+    }
+
+    /// The first part of a range, with at most `limit` areas in it: what is unmapped at a time. The last part is all that
+    /// is left of the range.
+    func part(of range: AddressRange, areas limit: Int) -> AddressRange {
+        var position = areas.first(endingAtOrAfter: range.start)
+        for _ in 1..<limit { position = position?.next }
+        guard let end = position?.area.last, end < range.last else { return range }
+        return AddressRange(start: range.start, last: end) ?? range
     }
 
     /// Removes whatever lies in a range; areas that reach out of it keep the rest.
     func remove(_ range: AddressRange) {
-        let start = firstIndex(endingAtOrBehind: range.start)
-        var end = start
-        var kept: [Area] = []
-        while end < areas.count, areas[end].range.start <= range.last {
-            let area = areas[end]
-            if area.range.start < range.start { kept.append(Self.part(of: area, area.range.start, range.start &- 1)) }
-            if area.range.last > range.last { kept.append(Self.part(of: area, range.last &+ 1, area.range.last)) }
-            area.memory.mappings -= 1
-            end += 1
+        while let area = areas.firstOverlap(start: range.start, last: range.last) {
+            _ = areas.remove(start: area.start)
+            if area.start < range.start { keep(area, area.start, range.start &- 1) }
+            if area.last > range.last { keep(area, range.last &+ 1, area.last) }
+            objects.remove(area.memory)
         }
-        for area in kept { area.memory.mappings += 1 }
-        areas.replaceSubrange(start..<end, with: kept)
+    }
+
+    /// What is left of an area that has been taken out.
+    private func keep(_ area: IOMMUObjects.Area, _ start: UInt64, _ last: UInt64) {
+        var part = area
+        part.offset = area.offset &+ (start &- area.start)
+        (part.start, part.last) = (start, last)
+        objects.retain(area.memory)
+        _ = areas.insert(part)
     }
 
     /// Whether removing a range leaves one area in two parts.
     func isSplit(by range: AddressRange) -> Bool {
-        let index = firstIndex(endingAtOrBehind: range.start)
-        return index < areas.count && areas[index].range.start < range.start && areas[index].range.last > range.last
+        guard let area = areas.firstOverlap(start: range.start, last: range.last) else { return false }
+        return area.start < range.start && area.last > range.last
     }
 
     func removeAll() {
-        for area in areas { area.memory.mappings -= 1 }
-        areas = []
+        objects.removeAll()
+        areas.removeAll()
     }
 
     /// The area that holds an address.
-    func area(at address: UInt64) -> Area? {
-        let index = firstIndex(endingAtOrBehind: address)
-        guard index < areas.count, areas[index].range.contains(address) else { return nil }
-        return areas[index]
+    func area(at address: UInt64) -> Area? { areas.area(containing: address).flatMap { described($0) } }
+
+    /// The first area that ends at an address or behind it.
+    func area(endingAtOrAfter address: UInt64) -> Area? {
+        areas.first(endingAtOrAfter: address).flatMap { described($0.area) }
     }
 
-    private static func part(of area: Area, _ start: UInt64, _ last: UInt64) -> Area {
-        var part = area
-        part.offset = area.offset &+ (start &- area.range.start)
-        part.range = AddressRange(start: start, last: last) ?? area.range
-        return part
-    }
-
-    private func firstIndex(endingAtOrBehind address: UInt64) -> Int {
-        var (low, high) = (0, areas.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if areas[middle].range.last < address { low = middle + 1 } else { high = middle }
+    private func described(_ area: IOMMUObjects.Area) -> Area? {
+        guard let range = AddressRange(start: area.start, last: area.last), let entry = objects[area.memory] else {
+            return nil
         }
-        return low
+        return Area(
+            range: range, access: area.access, isPopulated: area.isPopulated, location: entry.location &+ area.offset)
     }
 }

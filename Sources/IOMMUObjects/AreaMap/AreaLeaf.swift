@@ -7,8 +7,8 @@ struct AreaLeaf: Equatable {
 
     private static let headerBytes = 64
     private static let payloadBytes = 16
-    /// ``Area/isSourceWritable``, beside the bits of ``Area/access``.
-    private static let sourceWritable: UInt8 = 0x80
+    /// ``Area/isSourceWritable`` and ``Area/isPopulated``, beside the bits of ``Area/access``.
+    private static let (sourceWritable, populated): (UInt8, UInt8) = (0x80, 0x40)
     private static let bytes = headerBytes + capacity * (16 + payloadBytes)
 
     let raw: UnsafeMutableRawPointer
@@ -78,8 +78,8 @@ struct AreaLeaf: Equatable {
         return Area(
             start: starts[index], last: lasts[index], offset: payload.load(as: UInt64.self),
             memory: payload.load(fromByteOffset: 8, as: UInt32.self),
-            access: IOMMU.Access(rawValue: rights & ~Self.sourceWritable),
-            isSourceWritable: rights & Self.sourceWritable != 0
+            access: IOMMU.Access(rawValue: rights & ~(Self.sourceWritable | Self.populated)),
+            isSourceWritable: rights & Self.sourceWritable != 0, isPopulated: rights & Self.populated != 0
         )
     }
 
@@ -90,7 +90,9 @@ struct AreaLeaf: Equatable {
         let payload = payloads + index * Self.payloadBytes
         payload.storeBytes(of: area.offset, as: UInt64.self)
         payload.storeBytes(of: area.memory, toByteOffset: 8, as: UInt32.self)
-        let rights = area.access.rawValue | (area.isSourceWritable ? Self.sourceWritable : 0)
+        let rights =
+            area.access.rawValue | (area.isSourceWritable ? Self.sourceWritable : 0)
+            | (area.isPopulated ? Self.populated : 0)
         payload.storeBytes(of: rights, toByteOffset: 12, as: UInt8.self)
     }
 

@@ -1,4 +1,4 @@
-/// The mappings of an IOAS in the order of their addresses.
+/// The mappings of an IOAS, or whatever else is made of ``Area``s, in the order of their addresses.
 ///
 /// A B+ tree over raw memory: everything is O(log n), and the widest hole of every subtree is known, so that a free
 /// range is found without a walk over the areas. Areas never overlap.
