@@ -87,7 +87,7 @@ package final class SMMUModels: BareSMMUs {
 
     /// `vsmmu.mmio_write`
     ///
-    /// - Returns: whether all commands it has made visible are consumed; else ``consumeVSMMUCommands(_:)`` goes on.
+    /// - Returns: whether all commands it has made visible are consumed; else ``consumeVSMMUCommands(_:_:)`` goes on.
     @discardableResult
     package func mmioWrite(_ id: ObjectID, offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) -> Bool {
         let vsmmu = try vsmmu(id)
@@ -96,9 +96,9 @@ package final class SMMUModels: BareSMMUs {
     }
 
     /// - Returns: whether that were the last commands.
-    package func consumeVSMMUCommands(_ id: ObjectID) throws(IOMMUError) -> Bool {
+    package func consumeVSMMUCommands(_ id: ObjectID, _ budget: inout TurnBudget) throws(IOMMUError) -> Bool {
         let vsmmu = try vsmmu(id)
-        announce(vsmmu.consumeCommands(), of: vsmmu)
+        announce(vsmmu.consumeCommands(&budget), of: vsmmu)
         return !vsmmu.isBusy
     }
 

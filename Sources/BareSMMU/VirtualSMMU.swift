@@ -19,8 +19,12 @@ package final class VirtualSMMU: SMMUDelegate {
     /// Those that the model has to try again itself.
     private var retries: [Transaction] = []
 
-    /// Each can cost a look at the whole TLB: some milliseconds in all.
-    private static let commandsAtOnce = 1024
+    /// Commands between two looks at the time: each can cost a look at the whole TLB, some tens of microseconds.
+    private static let commandsAtOnce = 16
+    /// What they count for in a budget.
+    private static let unitsOfCommands = 64
+    /// At most so many, in so many nanoseconds, a register write carries out itself.
+    private static let (commandsOfWrite, nanosecondsOfWrite): (Int, UInt64) = (1024, 500_000)
 
     /// - Throws: `EINVAL` naming the field that the model cannot honour.
     init(_ identification: Identification) throws(IOMMUError) {
@@ -70,16 +74,25 @@ package final class VirtualSMMU: SMMUDelegate {
         } catch {
             throw Self.refusal(error, offset: offset, size: size)
         }
+        if isBusy {
+            var budget = TurnBudget(until: MonotonicClock.nanoseconds &+ Self.nanosecondsOfWrite)
+            return consumeCommands(&budget, atMost: Self.commandsOfWrite - Self.commandsAtOnce)
+        }
         deliver()
         return retryStalls()
     }
 
-    /// Whether commands wait for ``consumeCommands()``.
+    /// Whether commands wait for ``consumeCommands(_:)``.
     var isBusy: Bool { smmu.waitingCommands > 0 }
 
     /// Some more of the commands that a write has made visible; as ``write(_:size:value:)`` otherwise.
-    func consumeCommands() -> [Retry] {
-        smmu.consumeWaitingCommands()
+    func consumeCommands(_ budget: inout TurnBudget, atMost limit: Int = .max) -> [Retry] {
+        var commands = 0
+        while isBusy, commands < limit {
+            smmu.consumeWaitingCommands()
+            commands += Self.commandsAtOnce
+            if budget.isSpent(after: Self.unitsOfCommands) { break }
+        }
         deliver()
         return retryStalls()
     }

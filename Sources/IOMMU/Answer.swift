@@ -32,6 +32,8 @@ package final class Deferred<Value> {
 /// The calls that can take long, for a service that goes on meanwhile: as those without `begin`, with the same errors,
 /// thrown at once or later.
 package protocol AnsweringLater: AnyObject {
+    /// ``IOMMUContext/createMemory(size:name:huge:)``
+    func beginCreateMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> Answer<ObjectID>
     /// ``IOMMUContext/destroy(object:)``
     func beginDestroy(object: ObjectID) throws(IOMMUError) -> Answer<Void>
     /// ``IOMMUContext/close()``
@@ -67,6 +69,10 @@ package protocol AnsweringLater: AnyObject {
 
 /// A context answers at once, unless it says otherwise.
 extension IOMMUContext {
+    package func beginCreateMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> Answer<ObjectID> {
+        .now(try createMemory(size: size, name: name, huge: huge))
+    }
+
     package func beginDestroy(object: ObjectID) throws(IOMMUError) -> Answer<Void> {
         .now(try destroy(object: object))
     }

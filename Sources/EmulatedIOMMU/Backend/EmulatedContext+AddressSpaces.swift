@@ -107,19 +107,7 @@ extension EmulatedContext {
         }
     }
 
-    /// `mm.unmap`: whatever lies in the range goes, as with munmap(2).
-    ///
-    /// - Throws: `EINVAL` for misalignment or a process's mm; `EDQUOT` where an area would be cut into two for which
-    ///   there is no room.
-    package func unmapMM(_ mm: ObjectID, va: UInt64, length: UInt64) throws(IOMMUError) {
-        let (space, synthetic) = try syntheticMM(mm)
-        let range = try checkRange(va: va, length: length)
-        if synthetic.isSplit(by: range) { try checkRoomForAnArea(in: synthetic, mm) }
-        space.zap(range)
-        synthetic.remove(range)
-    }
-
-    private func checkRoomForAnArea(in memory: SyntheticMemory, _ mm: ObjectID) throws(IOMMUError) {
+    func checkRoomForAnArea(in memory: SyntheticMemory, _ mm: ObjectID) throws(IOMMUError) {
         guard memory.count < limits.mappings else {
             throw .overLimit(limits.mappings, of: "areas", in: "mm \(mm)", key: "mappings_per_session")
         }
@@ -140,7 +128,7 @@ extension EmulatedContext {
         sva.removeHandle(mm, handle)
     }
 
-    private func syntheticMM(_ mm: ObjectID) throws(IOMMUError) -> (space: AddressSpace, memory: SyntheticMemory) {
+    func syntheticMM(_ mm: ObjectID) throws(IOMMUError) -> (space: AddressSpace, memory: SyntheticMemory) {
         let space = try sva.handle(mm).space
         guard case .synthetic(let memory) = space.backing else {
             throw IOMMUError(
@@ -151,7 +139,7 @@ extension EmulatedContext {
         return (space, memory)
     }
 
-    private func checkRange(va: UInt64, length: UInt64) throws(IOMMUError) -> AddressRange {
+    func checkRange(va: UInt64, length: UInt64) throws(IOMMUError) -> AddressRange {
         guard va & 0xfff == 0, length & 0xfff == 0, let range = AddressRange(start: va, length: length),
             range.last <= SVAManager.lastAddress
         else {

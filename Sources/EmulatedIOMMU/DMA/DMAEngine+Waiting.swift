@@ -21,9 +21,10 @@ extension DMAEngine {
         for access in lacking.values.joined() { makeReady(access) }
     }
 
-    /// Takes what waits for a place or a group out of its line.
+    /// Takes what waits for a place, a group or a turn out of its line.
     func forget(_ access: DeviceAccess) {
         access.ticket = nil
+        due[ObjectIdentifier(access)] = nil
         if groupless[access.streamID] != nil { groupless[access.streamID]?.removeAll { $0 === access } }
         let groups = requested.filter { $0.value === access }.map(\.key)
         for key in groups {

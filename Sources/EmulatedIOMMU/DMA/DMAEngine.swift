@@ -25,7 +25,7 @@ package final class DMAEngine: SMMUDelegate {
 
     let smmu: SMMU<MachineMemory>
     let machine: Machine
-    private let executor: any WorkExecutor
+    let executor: any WorkExecutor
     /// Lets the driver look at its event and PRI queues; it may answer faults at once.
     private let serviceInterrupts: () -> Void
     private weak var driver: (any SMMUDelegate)?
@@ -36,6 +36,8 @@ package final class DMAEngine: SMMUDelegate {
     var requested: [RequestKey: DeviceAccess] = [:]
     /// Those whose data somebody moves.
     var transferring: [DeviceAccess] = []
+    /// Long accesses between two pieces, until their next turn.
+    var due: [ObjectIdentifier: DeviceAccess] = [:]
     var nextRequest: UInt16 = 0
     /// By stream: all groups of the device are in use.
     var groupless: [UInt32: [DeviceAccess]] = [:]
@@ -122,7 +124,8 @@ package final class DMAEngine: SMMUDelegate {
     /// Ends all accesses of a stream (and PASID) that wait.
     package func terminateAll(streamID: UInt32, pasid: UInt32?, with error: IOMMUError) {
         let waiting =
-            stalled.values.map(\.access) + Array(requested.values) + transferring + waiting(streamID: streamID)
+            stalled.values.map(\.access) + Array(requested.values) + transferring + Array(due.values)
+            + waiting(streamID: streamID)
         for access in waiting where access.streamID == streamID && access.pasid == pasid {
             terminate(access, with: error)
         }
@@ -160,6 +163,8 @@ package final class DMAEngine: SMMUDelegate {
         target: [DeviceAccess.Segment]
     ) {
         if let first = source.first ?? target.first, machine.processSpace.contains(first.address) {
+            // Longer ones cost the loop no more there, and their processes less.
+            guard !access.lengthensPieces(beyond: piece.length) else { return makeReady(access) }
             return moveInProcess(piece, of: access, segment: first)
         }
         let output = (source.first ?? target.first)?.address ?? 0
@@ -180,8 +185,10 @@ package final class DMAEngine: SMMUDelegate {
     func proceed(_ access: DeviceAccess, after piece: DeviceOperation, bytes: [UInt8], checksum: UInt32?) {
         if access.advance(piece, bytes: bytes, checksum: checksum) {
             access.finish(.success(access.outcome))
-        } else {
+        } else if access.mayGoOn(after: piece.length) {
             ready.append(access)
+        } else {
+            waitForTurn(access)
         }
     }
 

@@ -75,6 +75,12 @@ package final class DeviceAccess {
     var completion: ((Result<DeviceOutcome, IOMMUError>) -> Void)?
     private(set) var result: Result<DeviceOutcome, IOMMUError>?
     var outcome = DeviceOutcome()
+    /// Bytes that are translated and moved in one go.
+    private var pieceLength: UInt64
+    /// Bytes that it may still move before others get their turn.
+    private var allowance = DeviceAccess.movedAtOnce
+    /// It has been promised its next turn.
+    var takesTurns = false
     /// How often the present piece was started.
     var attempts = 0
     /// Where a page could not be had the last time.
@@ -96,6 +102,10 @@ package final class DeviceAccess {
         self.streamID = streamID
         self.pasid = pasid
         self.operation = operation
+        switch operation {
+        case .read, .write: pieceLength = Self.pieceLength
+        case .copy, .fill, .checksum: pieceLength = Self.pieceInTurns
+        }
         self.usesATS = usesATS
         self.usesPageRequests = usesPageRequests
         self.reason = reason
@@ -125,13 +135,35 @@ package final class DeviceAccess {
 // MARK: - Pieces
 
 extension DeviceAccess {
-    /// Bytes that are translated and moved in one go.
+    /// Bytes that are translated and moved in one go, at most.
     static var pieceLength: UInt64 { 1 << 20 }
+    /// The same where the loop itself moves them: with all pages still to be made, some hundreds of microseconds.
+    static var pieceInTurns: UInt64 { 256 << 10 }
+    /// Bytes that an access moves before it goes on in turns.
+    static var movedAtOnce: UInt64 { 512 << 10 }
+
+    /// What moving so many bytes takes, for ``TurnBudget``.
+    static func units(_ bytes: UInt64) -> Int { Int(max(bytes >> 9, 1)) }
+
+    /// Its pieces are as long as can be from now on. - Returns: whether the next one is longer than `length` then.
+    func lengthensPieces(beyond length: UInt64) -> Bool {
+        pieceLength = Self.pieceLength
+        return piece.length > length
+    }
+
+    /// Whether the next piece follows at once. - Parameter bytes: of the piece that is through.
+    func mayGoOn(after bytes: UInt64) -> Bool {
+        allowance = allowance > bytes ? allowance - bytes : 0
+        return allowance > 0
+    }
+
+    /// One piece may follow.
+    func beginTurn() { allowance = 1 }
 
     /// The operation that is next; the whole one if it is short.
     var piece: DeviceOperation {
         let done = outcome.completed
-        let count = min(operation.length - done, Self.pieceLength)
+        let count = min(operation.length - done, pieceLength)
         switch operation {
         case .read(let address, _): return .read(address &+ done, length: count)
         case .write(let address, let bytes):

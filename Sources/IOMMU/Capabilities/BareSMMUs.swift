@@ -22,10 +22,12 @@ package protocol BareSMMUs: AnyObject {
     func mmioRead(_ vsmmu: ObjectID, offset: UInt64, size: Int) throws(IOMMUError) -> UInt64
     /// `vsmmu.mmio_write`. `ENOENT`; `EINVAL` for what no bus would carry.
     ///
-    /// - Returns: whether all commands it has made visible are consumed; else ``consumeVSMMUCommands(_:)`` goes on.
+    /// - Returns: whether all commands it has made visible are consumed; else ``consumeVSMMUCommands(_:_:)`` goes on.
     func mmioWrite(_ vsmmu: ObjectID, offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) -> Bool
-    /// Some more of the commands that a write has made visible; `ENOENT`. - Returns: whether those were the last.
-    func consumeVSMMUCommands(_ vsmmu: ObjectID) throws(IOMMUError) -> Bool
+    /// Some more of the commands that a write has made visible, as the budget allows; `ENOENT`.
+    ///
+    /// - Returns: whether those were the last.
+    func consumeVSMMUCommands(_ vsmmu: ObjectID, _ budget: inout TurnBudget) throws(IOMMUError) -> Bool
     /// `vsmmu.translate`: for real, with all its effects; `ENOENT`.
     ///
     /// - Parameter trace: whether the walk is wanted.

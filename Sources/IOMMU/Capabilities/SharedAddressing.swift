@@ -48,7 +48,7 @@ package protocol SharedAddressing: WaitingWork {
     /// `mm.unmap`: what lies in the range goes, as with munmap(2).
     ///
     /// - Throws: `ENOENT`; `EINVAL` for misalignment or a process's mm; `EDQUOT` where an area would become two.
-    func unmapMM(_ mm: ObjectID, va: UInt64, length: UInt64) throws(IOMMUError)
+    func beginUnmapMM(_ mm: ObjectID, va: UInt64, length: UInt64) throws(IOMMUError) -> Answer<Void>
     /// `mm.exit`: as if its last process had exited; again changes nothing. `ENOENT`; `EINVAL` for a process's mm.
     func exitMM(_ mm: ObjectID) throws(IOMMUError)
     /// `mm.close`. `ENOENT`; `EBUSY` while this session has it bound.

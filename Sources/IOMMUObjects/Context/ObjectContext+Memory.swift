@@ -20,6 +20,12 @@ extension ObjectContext {
 
     /// A memfd of the daemon's. `EINVAL`, `EFBIG`, `EDQUOT`, `ENOMEM`, `EMFILE`.
     package func createMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> ObjectID {
+        try createMemory(size: size, name: name, huge: huge, isReserved: true)
+    }
+
+    func createMemory(
+        size: UInt64, name: String?, huge: Bool, isReserved: Bool
+    ) throws(IOMMUError) -> ObjectID {
         guard size > 0 else {
             throw IOMMUError(
                 .EINVAL, .zeroLength, "a memory object of \(hexadecimal(size)) bytes holds nothing",
@@ -28,7 +34,7 @@ extension ObjectContext {
         try checkSize(size)
         try chargeObject(descriptors: 1)
         do {
-            let memory = try makeMemory(size: size, name: name, huge: huge)
+            let memory = try makeMemory(size: size, name: name, huge: huge, isReserved: isReserved)
             return memories.insert(memory.object, at: memory.location)
         } catch {
             releaseObject(descriptors: 1)
@@ -37,11 +43,11 @@ extension ObjectContext {
     }
 
     private func makeMemory(
-        size: UInt64, name: String?, huge: Bool
+        size: UInt64, name: String?, huge: Bool, isReserved: Bool
     ) throws(IOMMUError) -> (object: MemoryObject, location: UInt64) {
         try account.charge(size, of: .memoryBytes)
         do {
-            let memory = try MemoryObject.creating(size: size, name: name, huge: huge)
+            let memory = try MemoryObject.creating(size: size, name: name, huge: huge, isReserved: isReserved)
             let location = try registry.host.admit(memory)
             createdMemories.insert(ObjectIdentifier(memory))
             return (memory, location)

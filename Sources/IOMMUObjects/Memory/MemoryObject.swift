@@ -66,9 +66,13 @@ package final class MemoryObject {
 
     /// A memfd of the daemon's own, of fixed size and filled with zeros.
     ///
-    /// - Parameter huge: made of huge pages; `size` is a multiple of theirs then.
+    /// - Parameters:
+    ///   - huge: made of huge pages; `size` is a multiple of theirs then.
+    ///   - isReserved: with huge pages that it has from the beginning; else ``reserve(_:size:)`` has to come.
     /// - Throws: `EINVAL` for the size, `ENOMEM` if it cannot be had.
-    package static func creating(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> MemoryObject {
+    package static func creating(
+        size: UInt64, name: String?, huge: Bool, isReserved: Bool = true
+    ) throws(IOMMUError) -> MemoryObject {
         guard size > 0, size <= UInt64(Int64.max) else {
             throw badSize(size)
         }
@@ -76,7 +80,7 @@ package final class MemoryObject {
         let number = clinux_memfd_create(label, huge)
         guard number >= 0 else { throw refused(-number, size: size, huge: huge) }
         let descriptor = Descriptor(adopting: number)
-        try fix(number, size: size, huge: huge)
+        try fix(number, size: size, huge: huge, isReserved: isReserved)
         return MemoryObject(descriptor, size: size, isWritable: true, isHuge: huge, isFixed: true, name: name)
     }
 
@@ -89,7 +93,15 @@ package final class MemoryObject {
         }
     }
 
-    private static func fix(_ descriptor: Int32, size: UInt64, huge: Bool) throws(IOMMUError) {
+    /// Huge pages that nobody reserved may be missing when they are touched: has them now or says so. Takes seconds, for
+    /// they are filled with zeros.
+    ///
+    /// - Returns: an errno, or 0.
+    static func reserve(_ descriptor: Int32, size: UInt64) -> Int32 { posix_fallocate(descriptor, 0, Int(size)) }
+
+    private static func fix(
+        _ descriptor: Int32, size: UInt64, huge: Bool, isReserved: Bool
+    ) throws(IOMMUError) {
         if huge {
             let pageSize = UInt64(clamping: clinux_block_size(descriptor))
             guard pageSize > 0, size % pageSize == 0 else {
@@ -102,16 +114,15 @@ package final class MemoryObject {
             }
         }
         guard ftruncate(descriptor, Int(size)) == 0 else { throw refused(Glibc.errno, size: size, huge: huge) }
-        // Huge pages that nobody reserved may be missing when they are touched; have them now or say so.
-        if huge {
-            let result = posix_fallocate(descriptor, 0, Int(size))
+        if huge, isReserved {
+            let result = reserve(descriptor, size: size)
             guard result == 0 else { throw refused(result, size: size, huge: true) }
         }
         let sealed = clinux_add_seals(descriptor, CLINUX_SEAL_SHRINK | CLINUX_SEAL_GROW)
         guard sealed == 0 else { throw refused(-sealed, size: size, huge: huge) }
     }
 
-    private static func refused(_ code: Int32, size: UInt64, huge: Bool) -> IOMMUError {
+    static func refused(_ code: Int32, size: UInt64, huge: Bool) -> IOMMUError {
         switch code {
         case Glibc.EMFILE, Glibc.ENFILE:
             .noDescriptors

@@ -154,8 +154,10 @@ private func declareMMMapping(_ methods: inout MethodTable<Service>) {
         m.needs(.sharedAddressing)
         m.refuses(.unknownMM, .mmOfProcess, .badRange, .room)
         return { call, service in
-            try service.sharedAddressing(call).unmapMM(call[mm], va: call[va], length: call[length])
-            return call.reply()
+            let session = try service.client(call).session
+            let spaces = try service.sharedAddressing(call)
+            let answer = try spaces.beginUnmapMM(call[mm], va: call[va], length: call[length])
+            return service.reply(call, session, answer)
         }
     }
 }

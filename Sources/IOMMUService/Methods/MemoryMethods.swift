@@ -32,8 +32,9 @@ func declareMemoryMethods(_ methods: inout MethodTable<Service>) {
         m.refuses(.ENOMEM, .noHugePages, "The system has not enough free huge pages.")
         m.refuses(.ENOMEM, .noMemory, "The system has no memory left.")
         return { call, service in
-            let made = try service.context(call).createMemory(size: call[size], name: call[name], huge: call[huge])
-            return call.reply { $0.set(memory, made) }
+            let session = try service.client(call).session
+            let answer = try session.context.beginCreateMemory(size: call[size], name: call[name], huge: call[huge])
+            return service.reply(call, session, answer, memory) { $0.set($1, $2) }
         }
     }
 

@@ -115,7 +115,7 @@ private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
             let smmus = try service.bareSMMUs(call)
             let isDone = try smmus.mmioWrite(
                 call[vsmmu], offset: call[offset], size: Int(call[size]), value: call[value])
-            return isDone ? call.reply() : service.consumeCommands(of: call[vsmmu], smmus, for: call)
+            return isDone ? call.reply() : try service.consumeCommands(of: call[vsmmu], smmus, for: call)
         }
     }
 }
@@ -199,7 +199,7 @@ private func declareVSMMUTranslateMany(_ methods: inout MethodTable<Service>) {
         let results = m.result(
             "results", .array(of: .object { TranslationFields($0) }), "As of vsmmu.translate, in the same order.")
         m.needs(.bareSMMUs)
-        m.refuses(.unknownVSMMU)
+        m.refuses(.unknownVSMMU, .sessionEnds, .stopping)
         return { call, service in
             let transactions = call[requests].map { request in
                 TransactionRequest(
@@ -207,8 +207,8 @@ private func declareVSMMUTranslateMany(_ methods: inout MethodTable<Service>) {
                     address: request[request.fields.iova], access: request[request.fields.access].kind,
                     privileged: request[request.fields.privileged])
             }
-            let found = try service.bareSMMUs(call).translateVSMMU(call[vsmmu], many: transactions)
-            return call.reply { reply in
+            let smmus = try service.bareSMMUs(call)
+            return try service.translate(transactions, of: call[vsmmu], smmus, for: call) { reply, found in
                 reply.set(results) { list in
                     for result in found { list.append { $0.write(result, $1) } }
                 }

@@ -215,4 +215,29 @@ import Testing
         try other.call("session.close")
         #expect(try reason() == "session_closed")
     }
+
+    /// More transactions than one turn of the loop lets a bare SMMU translate.
+    private func sendManyTransactions() throws {
+        try client.call("vsmmu.create")
+        let all = Array(repeating: #"{"stream_id":1,"iova":0}"#, count: 10_000).joined(separator: ",")
+        client.send("vsmmu.translate_many", #"{"vsmmu":1,"requests":[\#(all)]}"#)
+        try #require(!client.hasLine)
+    }
+
+    @Test func manyTransactionsTakeTheirTurns() throws {
+        try sendManyTransactions()
+        #expect(try client.receive()["result"]?["results"]?.arrayValue?.count == 10_000)
+    }
+
+    @Test func manyTransactionsEndWithTheDaemon() throws {
+        try sendManyTransactions()
+        stopDaemon()
+        #expect(try reason() == "daemon_stopping")
+    }
+
+    @Test func manyTransactionsEndWithTheSession() throws {
+        try sendManyTransactions()
+        try other.call("session.close")
+        #expect(try reason() == "session_closed")
+    }
 }
