@@ -93,3 +93,58 @@ import Testing
         #expect(done == 64)
     }
 }
+
+@Suite struct UserTurnTests {
+    private final class Recorder: EventHandler {
+        let descriptor: Int32
+        private let note: () -> Void
+
+        init(_ descriptor: Int32, _ note: @escaping () -> Void) {
+            self.descriptor = descriptor
+            self.note = note
+        }
+
+        func ready(_ events: EventMask) {
+            var count: eventfd_t = 0
+            if eventfd_read(descriptor, &count) == 0 { note() }
+        }
+    }
+
+    /// A user with a hundred connections gets no more turns than one with one.
+    @Test func usersTakeTurnsHoweverManyDescriptorsTheyHave() throws {
+        let loop = try EventLoop()
+        var order: [UInt32] = []
+        var numbers: [Int32] = []
+        defer { for number in numbers { close(number) } }
+        for index in 0..<101 {
+            let user: UInt32 = index < 100 ? 1 : 2
+            let number = clinux_make_eventfd()
+            try #require(number >= 0 && eventfd_write(number, 1) == 0)
+            numbers.append(number)
+            _ = try loop.register(number, for: [.input, .once], user: user, Recorder(number) { order.append(user) })
+        }
+        while order.count < 101 { try loop.turn(waiting: true) }
+        #expect(order.prefix(2).contains(2))
+        #expect(order.count { $0 == 1 } == 100)
+    }
+
+    /// What is in hand when a turn takes long is to blame for it.
+    @Test func theLongestTurnIsKnown() throws {
+        let loop = try EventLoop()
+        loop.meter.pointee.label = .method(3)
+        loop.inPieces(for: 1) { _ in
+            var start = timespec()
+            clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start)
+            var now = start
+            while (now.tv_sec - start.tv_sec) * 1_000_000_000 + now.tv_nsec - start.tv_nsec < 3_000_000 {
+                clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now)
+            }
+            return true
+        }
+        try loop.turn(waiting: false)
+        let turns = loop.meter.pointee.statistics
+        #expect(turns.longest[.method(3), default: 0] >= 3000)
+        #expect(turns.buckets.dropFirst(5).reduce(0, +) == 1)
+        #expect(turns.buckets.reduce(0, +) == 1)
+    }
+}

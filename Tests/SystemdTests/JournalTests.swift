@@ -17,12 +17,24 @@ import Testing
             ])
     }
 
-    @Test func vectorsHoldTheFieldsByteForByte() {
-        let fields: [[UInt8]] = [Array("A=1".utf8), [], Array("B=x\n\0%s".utf8)]
-        let copies = Journal.withVectors(fields) { vectors in
-            vectors.map { Array(UnsafeRawBufferPointer(start: $0.iov_base, count: $0.iov_len)) }
+    @Test func valuesGoByteForByte() throws {
+        let fields = try [("A", "1"), ("B", ""), ("C", "x\n\0%s")].map { try #require(JournalField($0, $1)) }
+        let expected = Array("A=1\nB=\nC\n".utf8) + [5, 0, 0, 0, 0, 0, 0, 0] + Array("x\n\0%s\n".utf8)
+        #expect(Journal.message(fields) == expected)
+    }
+
+    /// Whoever logs does not wait for a journal that is behind: what it has no room for is left out and counted.
+    @Test func nobodyWaitsForTheJournal() async {
+        await #expect(processExitsWith: .success) {
+            let path = "/tmp/journal-test-\(getpid())"
+            defer { unlink(path) }
+            let behind = try FakeServiceManager(path: path)
+            for number in 0..<100_000 where LeftOutEntries.count < 3 {
+                try Journal(address: path).send(JournalEntry("entry \(number)"))
+            }
+            #expect(LeftOutEntries.count == 3)
+            #expect(try behind.receive().text.hasPrefix("MESSAGE=entry 0\nPRIORITY=6\nSYSLOG_IDENTIFIER="))
         }
-        #expect(copies == fields)
     }
 
     @Test func entriesAreTakenOrDroppedButNeverFormatted() throws {

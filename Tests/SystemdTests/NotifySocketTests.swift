@@ -43,6 +43,26 @@ import Testing
         }
     }
 
+    @Test func nobodyWaitsForAManagerThatIsBehind() async {
+        await #expect(processExitsWith: .success) {
+            let manager = try FakeServiceManager()
+            let error = #expect(throws: SystemError.self) {
+                for _ in 0..<100_000 { try NotifySocket().notify(.watchdog) }
+            }
+            #expect(error?.errno == EAGAIN)
+            try #expect(manager.receive().text == "WATCHDOG=1")
+        }
+    }
+
+    @Test func anAddressThatIsNoneIsAnError() async {
+        await #expect(processExitsWith: .success) {
+            setenv("NOTIFY_SOCKET", "nonsense", 1)
+            #expect(throws: SystemError(errno: EINVAL, "notify the service manager")) {
+                try NotifySocket().notify(.ready)
+            }
+        }
+    }
+
     @Test func reloadingCarriesTheMonotonicClock() async {
         await #expect(processExitsWith: .success) {
             let manager = try FakeServiceManager()

@@ -17,6 +17,12 @@ package final class Service {
     package let metrics = MetricsRegistry()
     /// The entries about devices and refusals.
     package private(set) var audit: Audit
+    /// Which entries say the same too often.
+    package private(set) lazy var repetitions = RepetitionLimit { [unowned self] nanoseconds, body in
+        loop.schedule(after: nanoseconds, body)
+    } report: { [unowned self] subject, count in
+        audit.leftOut(subject, count)
+    }
     /// What does not change while the daemon runs.
     package let facts: DaemonFacts
     let waits: WaitList
@@ -142,7 +148,9 @@ package final class Service {
         guard error.code == -Int(Errno.EPERM.rawValue), let method, clients.indices.contains(index),
             let client = clients[index]
         else { return }
-        audit.refused(error, method: method, to: client)
+        let subject = RepetitionLimit.Subject(
+            user: client.peer.identity.uid, method: method, reason: error.reason)
+        if repetitions.admits(subject) { audit.refused(error, method: method, to: client) }
     }
 
     /// Goes on with another log, or one of another level.
@@ -221,7 +229,7 @@ package final class Service {
             Metric(.gauge, "waiting_calls", "Calls that wait for a queue to fill", UInt64(waits.count)),
             Metric(.gauge, "mapped_bytes", "Bytes mapped in all address spaces", mapped),
             Metric(.gauge, "uptime_seconds", "Seconds since the daemon started", facts.uptimeSeconds),
-        ] + methodMetrics()
+        ] + turnMetrics() + methodMetrics()
     }
 
     private func methodMetrics() -> [Metric] {

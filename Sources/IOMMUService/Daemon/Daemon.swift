@@ -84,6 +84,9 @@ package final class Daemon {
     }
 
     private func logDrop(_ connection: Connection, _ text: String, reason: String) {
+        let subject = RepetitionLimit.Subject(
+            user: connection.credentials?.uid ?? .max, method: "connecting", reason: reason)
+        guard service.repetitions.admits(subject) else { return }
         var fields: Logger.Metadata = ["reason": "\(reason)"]
         if let credentials = connection.credentials {
             fields["uid"] = "\(credentials.uid)"
@@ -94,6 +97,7 @@ package final class Daemon {
 
     private func logInternalError(_ method: String?, _ cause: (any Error)?) {
         let name = method ?? "a request"
+        guard service.repetitions.admits(.init(user: .max, method: name, reason: "internal_error")) else { return }
         log.logger.error("\(name) failed unexpectedly: \(cause.map { "\($0)" } ?? "no reason given")")
     }
 
@@ -108,9 +112,9 @@ package final class Daemon {
                 MetricsPage.render(service.metrics.read(), as: format)
             }
         }
-        try startWatchdog()
+        startWatchdog()
         StartupMemory.release()
-        try manager.notify(.ready, .status(service.status))
+        manager.announce(.ready, .status(service.status), log: log.logger)
         let places = listeners.map { $0.path ?? "a passed socket" }.joined(separator: ", ")
         let state = StateLocation.choose(
             option: options.state, configured: service.configuration.daemon.state,
@@ -121,9 +125,13 @@ package final class Daemon {
         service.sessions.closeAll()
     }
 
-    private func startWatchdog() throws {
-        guard let interval = try Watchdog.interval(unsetEnvironment: true) else { return }
-        feedWatchdog(every: interval / 2)
+    private func startWatchdog() {
+        do {
+            guard let interval = try Watchdog.interval(unsetEnvironment: true) else { return }
+            feedWatchdog(every: max(1, interval / 2))
+        } catch {
+            log.logger.warning("nobody watches the daemon: \(error)", metadata: ["ERRNO": "\(error.errno)"])
+        }
     }
 
     private func feedWatchdog(every microseconds: UInt64) {

@@ -22,7 +22,7 @@ package enum DaemonProgram {
             let configuration = try options.load()
             log = DaemonLog(level: options.logLevel ?? configuration.daemon.logLevel)
             let sockets = try listeners(passed, options, configuration, log)
-            let facts = DaemonFacts(systemd: try systemdFacts(manager, isActivated: sockets.areInherited))
+            let facts = DaemonFacts(systemd: systemdFacts(manager, isActivated: sockets.areInherited))
             let daemon = try Daemon(
                 configuration, options: options, facts: facts, log: log, manager: manager, makeBackend: makeBackend)
             try daemon.run(sockets.listeners)
@@ -58,14 +58,13 @@ package enum DaemonProgram {
         }
     }
 
-    private static func systemdFacts(
-        _ manager: NotifySocket, isActivated: Bool
-    ) throws(SystemError) -> DaemonFacts.Systemd {
+    private static func systemdFacts(_ manager: NotifySocket, isActivated: Bool) -> DaemonFacts.Systemd {
         var facts = DaemonFacts.Systemd()
         facts.notify = manager.isPresent
         facts.journal = JournalStream.isStandardError
         facts.socketActivated = isActivated
-        facts.watchdog = try Watchdog.interval() != nil
+        // Variables that are of no use are reported once the log is there.
+        facts.watchdog = (try? Watchdog.interval()) != nil
         return facts
     }
 

@@ -29,6 +29,20 @@ package struct Audit {
             ["device": "\(device)", "session": "\(session.label)", "uid": "\(owner.uid)", "pid": "\(owner.pid)"])
     }
 
+    /// What was left out because it was the same again and again; `nil`: of various subjects.
+    func leftOut(_ subject: RepetitionLimit.Subject?, _ count: UInt64) {
+        guard let subject else {
+            return log.log(.entriesLeftOut, level: .warning, "\(count) more entries of many kinds were left out")
+        }
+        log.log(
+            .entriesLeftOut, level: .warning,
+            "\(count) more entries about \(subject.method) by user \(subject.user) were left out",
+            [
+                "method": "\(subject.method)", "reason": "\(subject.reason)", "uid": "\(subject.user)",
+                "count": "\(count)",
+            ])
+    }
+
     /// A refusal by policy, not one of a mistaken request.
     func refused(_ error: RPCError, method: String, to client: Client) {
         var more: Logger.Metadata = ["method": "\(method)", "reason": "\(error.reason)", "ERRNO": "\(error.errno)"]

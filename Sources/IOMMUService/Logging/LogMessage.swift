@@ -22,6 +22,8 @@ package enum LogMessage: CaseIterable, Sendable {
     case clientDropped
     /// A passed descriptor was of no use.
     case descriptorsDropped
+    /// Entries were left out that said the same again and again.
+    case entriesLeftOut
 
     /// The identity of the message; never changes.
     package var id: MessageID {
@@ -35,6 +37,7 @@ package enum LogMessage: CaseIterable, Sendable {
         case .requestRefused: MessageID(0x51dc_408f_aacc_43e2, 0xba77_3820_fa42_293f)
         case .clientDropped: MessageID(0x0d5e_9b35_afdd_45e2, 0x8709_4291_f8e0_a40b)
         case .descriptorsDropped: MessageID(0x9d47_d40b_72f2_400f, 0xad12_f731_1273_5ac4)
+        case .entriesLeftOut: MessageID(0x3f1c_7a52_90be_4d18, 0x8e64_d1b7_05c9_2fa3)
         }
     }
 }

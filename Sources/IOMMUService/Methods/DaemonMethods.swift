@@ -83,6 +83,10 @@ private func declareDaemonStatistics(_ methods: inout MethodTable<Service>) {
         let gauges = m.result("gauges", .map(of: .count), "As things are now.")
         let calls = m.result("requests", .map(of: .count), "Requests carried out or refused, by method.")
         let errors = m.result("errors", .map(of: .count), "Those answered with an error, by method.")
+        let turns = m.result(
+            "turns", .map(of: .count), "Turns of the loop, by the microseconds that they stayed below.")
+        let longest = m.result(
+            "longest_turn_microseconds", .map(of: .count), "The longest turn since the start, by what it was at.")
         return { call, service in
             let figures = service.metrics.read()
             return call.reply { reply in
@@ -96,15 +100,17 @@ private func declareDaemonStatistics(_ methods: inout MethodTable<Service>) {
                         map.set(figure.name, figure.value)
                     }
                 }
-                reply.set(calls) { $0.setByMethod(figures, "requests_total") }
-                reply.set(errors) { $0.setByMethod(figures, "request_errors_total") }
+                reply.set(calls) { $0.setByLabel(figures, "requests_total") }
+                reply.set(errors) { $0.setByLabel(figures, "request_errors_total") }
+                reply.set(turns) { $0.setByLabel(figures, "turns_total") }
+                reply.set(longest) { $0.setByLabel(figures, "longest_turn_microseconds") }
             }
         }
     }
 }
 
 extension MapWriter where Element == Count {
-    fileprivate func setByMethod(_ figures: [Metric], _ name: String) {
+    fileprivate func setByLabel(_ figures: [Metric], _ name: String) {
         for figure in figures where figure.name == name {
             if let label = figure.label { set(label.value, figure.value) }
         }

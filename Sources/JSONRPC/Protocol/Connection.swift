@@ -7,6 +7,8 @@ protocol ConnectionTransport: AnyObject {
     func connectionMayGoOn()
     /// A notification waits to be sent.
     func connectionHasNotification()
+    /// Requests wait for the connection's next turn: ``Connection/beginTurn()`` when it comes.
+    func connectionWaitsForTurn()
 }
 
 /// One client's conversation: its identity, the descriptors it has sent, its replies in order, the call it waits for.
@@ -77,7 +79,8 @@ public final class Connection {
     /// Whether the next request may be carried out now.
     @inline(__always)
     var canExecute: Bool {
-        !outbox.pointee.isParked && !outbox.pointee.isHeld && !outbox.pointee.isClosing
+        !outbox.pointee.isParked && !outbox.pointee.isHeld && !outbox.pointee.isTurnOver
+            && !outbox.pointee.isClosing
             && !outbox.pointee.isFullOfDescriptors && outbox.pointee.pending < limits.outputHighWater
     }
 
@@ -105,6 +108,19 @@ public final class Connection {
         box.pointee.didSend(bytes.count)
         return bytes
     }
+
+    // MARK: Turns
+
+    /// The requests that follow wait for another turn, if there is somebody to give it.
+    @inline(never)
+    func endTurn() {
+        guard let transport else { return }
+        outbox.pointee.isTurnOver = true
+        transport.connectionWaitsForTurn()
+    }
+
+    /// Requests may be carried out again.
+    func beginTurn() { outbox.pointee.isTurnOver = false }
 
     // MARK: Parking
 

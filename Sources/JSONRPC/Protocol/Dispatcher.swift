@@ -1,4 +1,5 @@
 import Glibc
+import LinuxIO
 
 /// Carries out requests: parses lines, finds methods, checks parameters, runs handlers, writes replies.
 ///
@@ -28,6 +29,18 @@ public final class Dispatcher {
     private let slots: UnsafeMutablePointer<ParameterSlot>
     let parser: UnsafeMutablePointer<JSONParser>
     private let call = Call()
+    /// What the turn in hand may still take: the loop's, once a server is there.
+    var meter: UnsafeMutablePointer<TurnMeter>
+    /// The method of the request being carried out, -1 while none is known.
+    private let methodInHand: UnsafeMutablePointer<Int>
+    private let ownMeter: UnsafeMutablePointer<TurnMeter>
+    /// How many steps a call of a method counts as: as many as lie between two looks at the clock while it is not known
+    /// to be quick.
+    private let weights: UnsafeMutablePointer<Int>
+    private static let weightRange = 4...32
+    /// Microseconds: a method is quick if it takes less, and slow if it takes more.
+    private static let quick: UInt64 = 30
+    private static let slow: UInt64 = 100
     lazy var resultPrograms = declarations.map { SchemaProgram(.object($0.results), numbersSlots: true) }
 
     /// What the request path needs of a method, by pointer.
@@ -48,6 +61,13 @@ public final class Dispatcher {
         programs = declarations.map { SchemaProgram(.object($0.parameters)) }
         index = MethodIndex(declarations)
         records = .allocate(capacity: max(1, programs.count))
+        ownMeter = .allocate(capacity: 1)
+        ownMeter.initialize(to: TurnMeter())
+        meter = ownMeter
+        methodInHand = .allocate(capacity: 1)
+        methodInHand.initialize(to: -1)
+        weights = .allocate(capacity: max(1, programs.count))
+        weights.initialize(repeating: Self.weightRange.upperBound, count: max(1, programs.count))
         counters = .allocate(capacity: max(1, programs.count))
         counters.initialize(repeating: Statistics(), count: max(1, programs.count))
         for (number, program) in programs.enumerated() {
@@ -69,6 +89,10 @@ public final class Dispatcher {
         index.deallocate()
         slots.deallocate()
         records.deallocate()
+        weights.deallocate()
+        methodInHand.deallocate()
+        ownMeter.deinitialize(count: 1)
+        ownMeter.deallocate()
         counters.deallocate()
     }
 
@@ -89,6 +113,25 @@ extension Dispatcher {
 
     /// Carries out the request at a node, or writes one error for what is none.
     func execute(_ node: Int, _ text: UnsafeMutablePointer<UInt8>, _ connection: Connection) {
+        methodInHand.pointee = -1
+        attempt(node, text, connection)
+        noteTurn(connection)
+    }
+
+    /// Lets others have their turn if the connection's is over.
+    @inline(__always)
+    private func noteTurn(_ connection: Connection) {
+        let method = methodInHand.pointee
+        let weight = method < 0 ? Self.weightRange.upperBound / 4 : weights[method]
+        guard meter.pointee.countDown(weight) else { return }
+        if meter.pointee.look() { connection.endTurn() }
+        guard method >= 0 else { return }
+        let span = meter.pointee.lastSpan
+        if span > Self.slow { weights[method] = Self.weightRange.upperBound }
+        if span < Self.quick { weights[method] = max(Self.weightRange.lowerBound, weight / 2) }
+    }
+
+    private func attempt(_ node: Int, _ text: UnsafeMutablePointer<UInt8>, _ connection: Connection) {
         let nodes = parser.pointee.nodes
         var request = Request()
         guard nodes[node].kind == .object, read(nodes, node, text, &request) else {
@@ -170,6 +213,8 @@ extension Dispatcher {
             return refuseUnknown(name.string(text), connection, UnsafeBufferPointer(start: id, count: idLength))
         }
         counters[method].calls &+= 1
+        methodInHand.pointee = method
+        meter.pointee.label = .method(method)
         let tables = records[method].tables
         let source = ParameterSource(slots: slots, nodes: nodes, text: text, program: tables)
         guard accept(request.params, records + method, source) else {

@@ -26,6 +26,8 @@ struct Outbox {
     var isParked = false
     /// Nothing new is carried out until the service says so.
     var isHeld = false
+    /// Its turn is over: it goes on in one of the next.
+    var isTurnOver = false
     /// As many descriptors wait to be sent as may: nothing is carried out until some are.
     private(set) var isFullOfDescriptors = false
     /// No more requests are carried out: what is queued is sent, then the connection closes.

@@ -5,32 +5,34 @@ import LinuxIO
 /// One connected socket: moves bytes and descriptors between it and its connection's conversation.
 final class Link: EventHandler, ConnectionTransport {
     let connection: Connection
-    private let socket: Descriptor
+    let socket: Descriptor
     /// Unsafe so as not to count references around every event: a server that goes away abandons its links before.
-    private unowned(unsafe) let server: Server
+    unowned(unsafe) let server: Server
     private let dispatcher: Dispatcher
-    private let loop: EventLoop
-    private var registration: EventLoop.Registration?
-    private var interest: EventMask = .input
+    let loop: EventLoop
+    var registration: EventLoop.Registration?
+    var interest: EventMask = .input
     /// Always asked for. Each condition is reported once, which spares the kernel a second look at the socket in every
     /// turn; ``lookAgain()`` where there may be more.
-    private static let always: EventMask = [.once, .inputEnds]
+    static let always: EventMask = [.once, .inputEnds]
     private var incoming: SocketInput
     private var isMarkedKeeping = false
     /// What was received and has to wait.
     private var input = ByteBuffer(capacity: 0)
     /// The client sends no more.
-    private var isInputEnded = false
+    var isInputEnded = false
     /// The last read may have left something.
     private var mayHaveMore = false
     /// The client receives no more: replies go nowhere.
-    private var isOutputBroken = false
+    var isOutputBroken = false
+    /// It went while requests of it waited for their turn: they are carried out, and nothing is waited for.
+    private var isPeerGone = false
     private var isMarkedUnsent = false
     private var isMarkedRunnable = false
     /// The last error is sent; what the client still sends is thrown away until it has noticed.
-    private var isLingering = false
+    var isLingering = false
     /// It was not let in, and only waits for its client to notice.
-    private(set) var isTurnedAway = false
+    var isTurnedAway = false
     /// Something could not be sent yet.
     private(set) var isBlocked = false
     /// The kernel refuses more descriptors in flight for this user: a writable socket does not help.
@@ -51,8 +53,12 @@ final class Link: EventHandler, ConnectionTransport {
         input.deallocate()
     }
 
+    /// Whose turns it takes.
+    private var user: UInt32 { connection.credentials?.uid ?? .max }
+
     func start() -> Bool {
-        guard let registered = try? loop.register(socket.number, for: Self.always.union(.input), self) else {
+        guard let registered = try? loop.register(socket.number, for: Self.always.union(.input), user: user, self)
+        else {
             return false
         }
         registration = registered
@@ -72,57 +78,10 @@ final class Link: EventHandler, ConnectionTransport {
         server.remove(self)
     }
 
-    /// All is sent. A client that may still be sending is given time to read the last error: closing on it at once
-    /// would turn that into ECONNRESET or EPIPE.
-    private func close() {
-        guard connection.isClosing, !isInputEnded, !isOutputBroken, let registration else { return end() }
-        isLingering = true
-        server.connectionEnded(connection)
-        _ = shutdown(socket.number, Int32(SHUT_WR))
-        interest = .input
-        loop.modify(registration, for: Self.always.union(.input))
-        loop.schedule(after: Self.lingerNanoseconds) { [weak self] in self?.end() }
-    }
-
-    private static let lingerNanoseconds: UInt64 = 1_000_000_000
-
-    /// Takes no more requests than have already arrived, answers those, then closes.
-    func finish() {
-        // What the kernel keeps for a client is a few reads: more of them where descriptors have buffers of their own.
-        var reads = 0
-        while reads < 32, registration != nil, interest.contains(.input), !isLingering, receive() { reads += 1 }
-        isInputEnded = true
-        markRunnable()
-        markUnsent()
-    }
-
-    /// The last chance of a reply to leave: a client that does not take it at once goes without.
-    func sendAndEnd() {
-        isInputEnded = true
-        flush()
-        end()
-    }
-
-    /// Tells a client that is not served why, then closes. Only a lingering end is sure to reach a client that is still
-    /// sending.
-    func turnAway(_ error: RPCError, lingering: Bool) {
-        isTurnedAway = lingering
-        connection.writeError(error)
-        connection.isClosing = true
-        if lingering { markUnsent() } else { sendAndEnd() }
-    }
-
-    private func markRunnable() {
+    func markRunnable() {
         guard !isMarkedRunnable, registration != nil else { return }
         isMarkedRunnable = true
         server.markRunnable(self)
-    }
-
-    /// The server is no more: nobody is told.
-    func abandon() {
-        if let registration { loop.unregister(registration) }
-        registration = nil
-        connection.end()
     }
 
     // MARK: ConnectionTransport
@@ -134,12 +93,33 @@ final class Link: EventHandler, ConnectionTransport {
 
     func connectionHasNotification() { markUnsent() }
 
+    func connectionWaitsForTurn() { waitForTurn() }
+
+    /// May go on, and there is no time left in this turn.
+    func postpone() {
+        isMarkedRunnable = false
+        waitForTurn()
+    }
+
+    /// Goes on in one of the next turns, when it is its user's.
+    private func waitForTurn() {
+        guard !isMarkedRunnable, registration != nil else { return }
+        isMarkedRunnable = true
+        loop.inPieces(for: user) { [weak self] _ in
+            self?.proceed()
+            return true
+        }
+    }
+
     // MARK: Input
 
     func ready(_ events: EventMask) {
         if !events.isDisjoint(with: [.hangUp, .error]), !interest.contains(.input) {
             // The peer is gone: what it waits for is cancelled, and replies have nowhere to go.
-            return end()
+            guard connection.outbox.pointee.isTurnOver else { return end() }
+            isPeerGone = true
+            isOutputBroken = true
+            isInputEnded = true
         }
         if !events.isDisjoint(with: [.input, .hangUp, .error, .inputEnds]), interest.contains(.input) {
             // The end of the input is seen by a read of nothing, and lies behind what may still be there.
@@ -157,7 +137,7 @@ final class Link: EventHandler, ConnectionTransport {
 
     /// One read; the loop comes back if there is more, so that no client holds up the others. Returns whether there may
     /// be more: the buffer was filled, or a read ended early because descriptors came with it.
-    private func receive() -> Bool {
+    func receive() -> Bool {
         mayHaveMore = false
         if isLingering {
             _ = read(into: server.scratch, Server.readBytes)
@@ -229,6 +209,7 @@ final class Link: EventHandler, ConnectionTransport {
     /// Goes on with what has been received, if it may.
     func proceed() {
         isMarkedRunnable = false
+        connection.beginTurn()
         guard registration != nil, !isLingering else { return }
         input.count > 0 ? processInput() : settle()
     }
@@ -236,6 +217,7 @@ final class Link: EventHandler, ConnectionTransport {
     /// After anything has changed: reads on or pauses, sends, or closes when all is done.
     private func settle() {
         guard registration != nil, !isLingering else { return }
+        if isPeerGone, connection.outbox.pointee.isParked { return end() }
         if connection.outbox.pointee.pending > 0 || connection.hasNotifications { markUnsent() }
         if isFinished { return isMarkedUnsent ? () : close() }
         updateInterest()
@@ -260,7 +242,7 @@ final class Link: EventHandler, ConnectionTransport {
 
     // MARK: Output
 
-    private func markUnsent() {
+    func markUnsent() {
         guard !isMarkedUnsent, registration != nil else { return }
         isMarkedUnsent = true
         server.markUnsent(self)

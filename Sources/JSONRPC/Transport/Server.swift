@@ -55,6 +55,7 @@ public final class Server {
     public init(loop: EventLoop, dispatcher: Dispatcher) {
         self.loop = loop
         self.dispatcher = dispatcher
+        dispatcher.meter = loop.meter
         scratch = .allocate(capacity: Self.readBytes + ByteBuffer.slack)
         endOfTurn = loop.atEndOfTurn { [unowned self] in finishTurn() }
     }
@@ -172,8 +173,10 @@ extension Server {
 
     /// The conversation is over, though its socket may linger.
     func connectionEnded(_ connection: Connection) {
+        loop.meter.pointee.label = .end
         connection.end()
         onDisconnect?(connection)
+        loop.meter.pointee.look()
     }
 
     func remove(_ link: Link) {
@@ -202,20 +205,45 @@ extension Server {
         }
     }
 
+    /// Microseconds for what may go on, and for sending, at the end of a turn.
+    private static let endOfTurnTime: UInt64 = 500
+
     private func finishTurn() -> Bool {
-        while !runnable.pointee.isEmpty {
-            swap(&runnable.pointee, &inHand.pointee)
-            for link in inHand.pointee { link.proceed() }
-            inHand.pointee.removeAll(keepingCapacity: true)
-        }
+        if !runnable.pointee.isEmpty { proceed() }
         guard !unsent.pointee.isEmpty else { return false }
         if let beforeSending { beforeSending() }
-        swap(&unsent.pointee, &inHand.pointee)
-        isCrowded = inHand.pointee.count > 1
-        for link in inHand.pointee { link.flush() }
-        inHand.pointee.removeAll(keepingCapacity: true)
+        send()
         return !runnable.pointee.isEmpty || !unsent.pointee.isEmpty
     }
+
+    private func proceed() {
+        loop.meter.pointee.allow(microseconds: Self.endOfTurnTime)
+        while !runnable.pointee.isEmpty {
+            swap(&runnable.pointee, &inHand.pointee)
+            for link in inHand.pointee {
+                if loop.meter.pointee.isSpent(after: 1) { link.postpone() } else { link.proceed() }
+            }
+            inHand.pointee.removeAll(keepingCapacity: true)
+        }
+    }
+
+    /// Sends what waits; of much that waits, the rest in the next turn.
+    private func send() {
+        swap(&unsent.pointee, &inHand.pointee)
+        isCrowded = inHand.pointee.count > 1
+        var done = 0
+        if inHand.pointee.count > Self.fewToSend { loop.meter.pointee.allow(microseconds: Self.endOfTurnTime) }
+        while done < inHand.pointee.count {
+            if done >= Self.fewToSend, loop.meter.pointee.isSpent(after: 8) { break }
+            inHand.pointee[done].flush()
+            done += 1
+        }
+        if done < inHand.pointee.count { unsent.pointee.insert(contentsOf: inHand.pointee[done...], at: 0) }
+        inHand.pointee.removeAll(keepingCapacity: true)
+    }
+
+    /// So many are always sent in the turn that made them.
+    private static let fewToSend = 16
 
     /// Once a second while any client does not read: drops those that have made no progress for too long.
     func watchStalls() {

@@ -2,32 +2,6 @@ import CLinux
 import DequeModule
 import Glibc
 
-/// Who wants to know that a descriptor is ready.
-public protocol EventHandler: AnyObject {
-    func ready(_ events: EventMask)
-}
-
-/// Conditions of a descriptor. Errors and hang-ups are always reported.
-public struct EventMask: OptionSet, Sendable {
-    /// The bits as epoll(7) has them.
-    public let rawValue: UInt32
-    /// Bits as epoll(7) has them.
-    public init(rawValue: UInt32) { self.rawValue = rawValue }
-
-    /// There is something to read, or the other side writes no more.
-    public static let input = EventMask(rawValue: EPOLLIN.rawValue)
-    /// There is room to write.
-    public static let output = EventMask(rawValue: EPOLLOUT.rawValue)
-    /// An error is pending.
-    public static let error = EventMask(rawValue: EPOLLERR.rawValue)
-    /// Both directions are shut down: the peer is gone.
-    public static let hangUp = EventMask(rawValue: EPOLLHUP.rawValue)
-    /// The peer sends no more; reported only if asked for.
-    public static let inputEnds = EventMask(rawValue: EPOLLRDHUP.rawValue)
-    /// Report each condition once, and again after ``EventLoop/modify(_:for:)``: the handler keeps track of the rest.
-    public static let once = EventMask(rawValue: EPOLLET.rawValue)
-}
-
 /// One thread's epoll loop: descriptors, timers, signals, and messages of other threads.
 ///
 /// Everything below `run()` belongs to the thread that calls it; nothing here is Sendable, so that the compiler keeps
@@ -46,11 +20,28 @@ public final class EventLoop {
     private struct Slot {
         var handler: (any EventHandler)?
         var generation: UInt32 = 0
+        /// Whose work its events are; `nil`: the daemon's own, which never waits.
+        var user: UInt32?
+        /// What has been reported and waits for its turn.
+        var waiting: EventMask = []
+    }
+
+    /// A slot that waits for its turn.
+    private struct Arrival {
+        let index: Int
+        let generation: UInt32
+    }
+
+    private struct Work {
+        let label: TurnLabel
+        let piece: (inout TurnBudget) -> Bool
     }
 
     /// Few: replies are sent at the end of a turn, while what they were made of is still in the caches, and clients get
     /// to work meanwhile.
     private static let eventsPerTurn = 16
+    /// All that is ready has to be known for users to take turns.
+    private static let eventsAtOnce = 256
 
     private let epoll: Descriptor
     private var slots: [Slot] = []
@@ -63,10 +54,16 @@ public final class EventLoop {
     private var putOff = Deque<() -> Void>()
     /// Of what was put off; descriptors get their turn in between.
     private static let putOffPerTurn = 64
-    private var pieces = PieceQueue()
-    /// Nanoseconds for all pieces of a turn, and for one of them while others wait.
-    private static let piecesPerTurn: UInt64 = 1_000_000
-    private static let onePiece: UInt64 = 250_000
+    private var pieces = UserQueue<Work>()
+    private var arrivals = UserQueue<Arrival>()
+    /// Descriptors of each user. As long as there is one user only, nobody has to wait for his turn.
+    private var descriptorsOfUsers: [UInt32: Int] = [:]
+    /// What the turn in hand is spent on.
+    public let meter: UnsafeMutablePointer<TurnMeter>
+    /// Microseconds for what is ready; for all pieces of a turn; for one of them while others wait.
+    private static let arrivalsPerTurn: UInt64 = 500
+    private static let piecesPerTurn: UInt64 = 1000
+    private static let onePiece: UInt64 = 250
     /// Wakes the loop for the next timer. A timeout of epoll_wait would have the kernel set its clock in every turn.
     private let alarm: Descriptor
     /// When the alarm is set to go off.
@@ -81,20 +78,30 @@ public final class EventLoop {
         alarm = try Descriptor(opened: clinux_alarm_create(), "timerfd_create")
         var event = epoll_event(events: EventMask.input.rawValue, data: epoll_data_t(u64: Self.alarmKey))
         guard epoll_ctl(number, EPOLL_CTL_ADD, alarm.number, &event) == 0 else { throw .current("epoll_ctl add") }
-        events = .allocate(capacity: Self.eventsPerTurn)
+        events = .allocate(capacity: Self.eventsAtOnce)
+        meter = .allocate(capacity: 1)
+        meter.initialize(to: TurnMeter())
     }
 
-    deinit { events.deallocate() }
+    deinit {
+        events.deallocate()
+        meter.deinitialize(count: 1)
+        meter.deallocate()
+    }
 
     // MARK: Descriptors
 
     /// Watches a descriptor. The loop keeps the handler until it is unregistered.
+    ///
+    /// - Parameter user: the uid for whom its events are handled: users take turns. `nil`: the daemon itself.
     public func register(
-        _ descriptor: Int32, for interest: EventMask, _ handler: any EventHandler
+        _ descriptor: Int32, for interest: EventMask, user: UInt32? = nil, _ handler: any EventHandler
     ) throws(SystemError) -> Registration {
         let index = freeSlots.popLast() ?? slots.count
         if index == slots.count { slots.append(Slot()) }
         slots[index].handler = handler
+        slots[index].user = user
+        if let user { descriptorsOfUsers[user, default: 0] += 1 }
         let registration = Registration(index: index, generation: slots[index].generation, descriptor: descriptor)
         guard control(EPOLL_CTL_ADD, registration, interest) == 0 else {
             let error = SystemError.current("epoll_ctl add")
@@ -122,8 +129,10 @@ public final class EventLoop {
     }
 
     private func free(_ index: Int) {
-        slots[index].handler = nil
-        slots[index].generation &+= 1
+        if let user = slots[index].user {
+            descriptorsOfUsers[user] = descriptorsOfUsers[user].flatMap { $0 > 1 ? $0 - 1 : nil }
+        }
+        slots[index] = Slot(generation: slots[index].generation &+ 1)
         freeSlots.append(index)
     }
 
@@ -152,23 +161,31 @@ public final class EventLoop {
 
     /// What is put off meanwhile waits for the next turn, so that it cannot keep the loop from its descriptors.
     private func runPutOff() {
-        for _ in 0..<min(putOff.count, Self.putOffPerTurn) { putOff.removeFirst()() }
+        for number in 0..<min(putOff.count, Self.putOffPerTurn) {
+            if number > 0, meter.pointee.isSpent(after: 4) { return }
+            putOff.removeFirst()()
+        }
     }
 
     /// Calls `piece` in one turn after another until it returns true; users take turns, see ``LoopServices``.
     public func inPieces(for user: UInt32, _ piece: @escaping (_ budget: inout TurnBudget) -> Bool) {
-        pieces.append(.init(user: user, piece: piece))
+        pieces.append(Work(label: meter.pointee.label, piece: piece), of: user)
     }
 
     private func runPieces() {
         guard !pieces.isEmpty else { return }
         var time = MonotonicClock.nanoseconds
-        let end = time &+ Self.piecesPerTurn
-        while time < end, let work = pieces.takeFirst() {
-            var budget = TurnBudget(until: pieces.isEmpty ? end : min(end, time &+ Self.onePiece))
-            if !work.piece(&budget) { pieces.append(work) }
+        let end = time &+ Self.piecesPerTurn &* 1000
+        while time < end, let (work, user) = pieces.popFirst() {
+            let share = pieces.isEmpty ? end &- time : min(end &- time, Self.onePiece &* 1000)
+            meter.pointee.label = work.label
+            meter.pointee.allow(microseconds: share / 1000)
+            var budget = TurnBudget(until: time &+ share)
+            if !work.piece(&budget) { pieces.append(work, of: user) }
+            meter.pointee.look()
             time = MonotonicClock.nanoseconds
         }
+        meter.pointee.label = .other
     }
 
     /// Adds work for the end of every turn; it returns whether more of it waits, so that the loop does not sleep.
@@ -196,16 +213,22 @@ public final class EventLoop {
     /// One turn; without `waiting` it only handles what is ready now. Returns whether work is left.
     @discardableResult
     public func turn(waiting: Bool) throws(SystemError) -> Bool {
-        let timeout: Int32 = waiting && putOff.isEmpty && pieces.isEmpty && setAlarm() ? -1 : 0
-        let count = epoll_wait(epoll.number, events, Int32(Self.eventsPerTurn), timeout)
+        let isIdle = putOff.isEmpty && pieces.isEmpty && arrivals.isEmpty
+        let isShared = descriptorsOfUsers.count > 1
+        let count = epoll_wait(
+            epoll.number, events, Int32(isShared ? Self.eventsAtOnce : Self.eventsPerTurn),
+            waiting && isIdle && setAlarm() ? -1 : 0)
         guard count >= 0 || errno == EINTR else { throw .current("epoll_wait") }
-        for index in 0..<max(0, Int(count)) { deliver(events[index]) }
+        meter.pointee.begin()
+        meter.pointee.allow(microseconds: Self.arrivalsPerTurn)
+        receive(max(0, Int(count)))
         runDueTimers()
         runPutOff()
         runPieces()
         var isBusy = false
         for work in endOfTurn { isBusy = work.body() || isBusy }
-        return isBusy || !putOff.isEmpty || !pieces.isEmpty
+        meter.pointee.end()
+        return isBusy || !putOff.isEmpty || !pieces.isEmpty || !arrivals.isEmpty
     }
 
     /// Sees to it that the loop wakes up for the next timer; `false` if that is due now.
@@ -224,17 +247,42 @@ public final class EventLoop {
         while let body = timers.takeDue(time, upTo: newest) { body() }
     }
 
-    private func deliver(_ event: epoll_event) {
-        if event.data.u64 == Self.alarmKey {
-            clinux_alarm_clear(alarm.number)
-            alarmTime = .max
-            return
+    /// Handles what is ready: at once while it is little, else as much as the turn has time for, users taking turns.
+    private func receive(_ count: Int) {
+        let isLittle = arrivals.isEmpty && count <= Self.eventsPerTurn
+        for index in 0..<count {
+            let event = events[index]
+            guard event.data.u64 != Self.alarmKey else {
+                clinux_alarm_clear(alarm.number)
+                alarmTime = .max
+                continue
+            }
+            let slot = Int(event.data.u64 & 0xffff_ffff)
+            let generation = UInt32(truncatingIfNeeded: event.data.u64 >> 32)
+            // An earlier event of the same turn may have unregistered it.
+            guard slots[slot].generation == generation else { continue }
+            let mask = EventMask(rawValue: event.events)
+            if let user = slots[slot].user, !isLittle || index > 0 && meter.pointee.isSpent(after: 1) {
+                if slots[slot].waiting.isEmpty {
+                    arrivals.append(Arrival(index: slot, generation: generation), of: user)
+                }
+                slots[slot].waiting.formUnion(mask)
+            } else {
+                slots[slot].handler?.ready(mask)
+            }
         }
-        let index = Int(event.data.u64 & 0xffff_ffff)
-        let generation = UInt32(truncatingIfNeeded: event.data.u64 >> 32)
-        // An earlier event of the same turn may have unregistered it.
-        guard slots[index].generation == generation, let handler = slots[index].handler else { return }
-        handler.ready(EventMask(rawValue: event.events))
+        if !arrivals.isEmpty { deliverArrivals() }
+    }
+
+    private func deliverArrivals() {
+        for number in 0..<Self.eventsPerTurn {
+            if number > 0, meter.pointee.isSpent(after: 1) { return }
+            guard let (arrival, _) = arrivals.popFirst() else { return }
+            guard slots[arrival.index].generation == arrival.generation else { continue }
+            let mask = slots[arrival.index].waiting
+            slots[arrival.index].waiting = []
+            slots[arrival.index].handler?.ready(mask)
+        }
     }
 }
 

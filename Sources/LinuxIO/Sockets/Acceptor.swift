@@ -12,7 +12,7 @@ public final class Acceptor: EventHandler {
     private var isPaused = false
 
     /// Connections accepted before others get their turn.
-    private static let perTurn = 64
+    private static let perTurn = 16
     /// How long to leave a full descriptor table alone: the listen queue keeps the clients meanwhile.
     private static let pause: UInt64 = 100_000_000
 

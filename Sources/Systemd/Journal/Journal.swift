@@ -1,4 +1,3 @@
-import CSystemd
 import Glibc
 import LinuxIO
 
@@ -8,35 +7,44 @@ public protocol JournalSink: Sendable {
     func send(_ entry: JournalEntry) throws(SystemError)
 }
 
-/// journald's native protocol through `sd_journal_sendv`: no format strings, no quoting, any bytes.
+/// journald's native protocol, one datagram an entry: no format strings, no quoting, any bytes.
+///
+/// Not `sd_journal_sendv`, which waits while journald is behind: nobody should have to wait for a log.
 public struct Journal: JournalSink {
-    /// Creates the sink. The connection belongs to libsystemd and to the whole process.
-    public init() {}
+    private static let program = CommandLine.arguments.first?.split(separator: "/").last.map(String.init) ?? "swift"
+    private let address: String
 
-    /// Sends one entry; a machine without journald drops it silently, as libsystemd does.
+    /// Creates the sink.
+    ///
+    /// - Parameter address: the path of journald's socket.
+    public init(address: String = "/run/systemd/journal/socket") { self.address = address }
+
+    /// Sends one entry; one for which journald has no room is left out and counted (``LeftOutEntries``), and so are all
+    /// on a machine without journald.
     public func send(_ entry: JournalEntry) throws(SystemError) {
-        let fields = entry.allFields.map(\.bytes)
-        let result = Self.withVectors(fields) { vectors in
-            sd_journal_sendv(vectors.baseAddress, CInt(clamping: vectors.count))
+        do {
+            var fields = entry.allFields
+            if entry.identifier == nil { fields.append(JournalField(trustedName: "SYSLOG_IDENTIFIER", Self.program)) }
+            try DatagramSocket().send(Self.message(fields), to: address)
+        } catch {
+            LeftOutEntries.add()
+            if ![EAGAIN, ECONNREFUSED, ENOENT].contains(error.errno) { throw error }
         }
-        try SystemError.check(result, "write to the journal")
     }
 
-    /// Calls `body` with one vector per field, all over one buffer that lives as long as the call.
-    static func withVectors<Result>(
-        _ fields: [[UInt8]], _ body: (UnsafeBufferPointer<iovec>) -> Result
-    ) -> Result {
-        var bytes = Array(fields.joined())
-        return bytes.withUnsafeMutableBytes { buffer in
-            var vectors: [iovec] = []
-            vectors.reserveCapacity(fields.count)
-            var offset = 0
-            for field in fields {
-                let start = field.isEmpty ? nil : buffer.baseAddress.map { $0 + offset }
-                vectors.append(iovec(iov_base: start, iov_len: field.count))
-                offset += field.count
+    /// `NAME=value` a line; a value with line feeds as `NAME`, its length in eight bytes, lowest first, and its bytes.
+    static func message(_ fields: [JournalField]) -> [UInt8] {
+        var bytes: [UInt8] = []
+        for field in fields {
+            if field.value.utf8.contains(UInt8(ascii: "\n")) {
+                bytes += Array(field.name.utf8) + [UInt8(ascii: "\n")]
+                withUnsafeBytes(of: UInt64(field.value.utf8.count).littleEndian) { bytes += Array($0) }
+                bytes += Array(field.value.utf8)
+            } else {
+                bytes += field.bytes
             }
-            return vectors.withUnsafeBufferPointer(body)
+            bytes.append(UInt8(ascii: "\n"))
         }
+        return bytes
     }
 }

@@ -96,17 +96,3 @@ public struct TerminalLogHandler: LogHandler {
         return result
     }
 }
-
-/// Standard error as an unbuffered sink of whole lines.
-enum StandardError {
-    /// Writes all of `text`; gives up at an error, since there is nowhere to report it.
-    static func write(_ text: String) {
-        var rest = Array(text.utf8)[...]
-        while !rest.isEmpty {
-            let written = rest.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
-            if written < 0 && errno == EINTR { continue }
-            guard written > 0 else { return }
-            rest = rest.dropFirst(written)
-        }
-    }
-}

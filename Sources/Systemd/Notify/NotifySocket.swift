@@ -14,14 +14,24 @@ public struct NotifySocket: ServiceNotifying {
     }
 
     /// Sends one message to `$NOTIFY_SOCKET`; false, and nothing sent, where there is none.
+    ///
+    /// A message without descriptors never waits for a service manager that is behind: `EAGAIN`, and nothing sent. One
+    /// with descriptors, and any message to a virtual machine's host, goes the way of libsystemd, which does.
     @discardableResult
     public func send(_ message: String, descriptors: [CInt]) throws(SystemError) -> Bool {
-        let sent =
-            if descriptors.isEmpty {
-                sd_notify(0, message)
-            } else {
-                sd_pid_notify_with_fds(0, 0, message, descriptors, UInt32(descriptors.count))
+        guard let address = Environment.value("NOTIFY_SOCKET") else { return false }
+        if descriptors.isEmpty, !address.hasPrefix("vsock") {
+            do {
+                try DatagramSocket().send(Array(message.utf8), to: address)
+            } catch {
+                throw SystemError(errno: error.errno, "notify the service manager")
             }
+            return true
+        }
+        let sent =
+            descriptors.isEmpty
+            ? sd_notify(0, message)
+            : sd_pid_notify_with_fds(0, 0, message, descriptors, UInt32(descriptors.count))
         return try SystemError.check(sent, "notify the service manager") > 0
     }
 
