@@ -42,7 +42,7 @@ define need
 	elif [ -n "$$missing" ]; then echo "this needs what Debian calls$$missing"; fi
 endef
 
-.PHONY: all build help run check format test bench install uninstall clean deps
+.PHONY: all build help run check format test bench soak install uninstall clean deps
 
 all: build
 
@@ -56,6 +56,7 @@ help:
 	@echo '                metrics as others read them, the service under a systemd of its own; at the end every check'
 	@echo '                that could not run here, as "not run: NAME: REASON"'
 	@echo 'make bench      speed, as ratios to reference programs in the same run'
+	@echo 'make soak       ten minutes of requests as large as they may be, under a watchdog'
 	@echo 'make install    binaries, configuration and units (DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR))'
 	@echo 'make deps       the Debian packages that all of this needs, where they are missing'
 	@echo 'make clean      remove what was built'
@@ -102,6 +103,11 @@ bench:
 	$(call need,$(sort $(build_packages) $(bench_packages)))
 	$(swift_release)
 	python3 Tests/Bench/run.py --build $(release_dir)
+
+soak:
+	$(call need,$(sort $(build_packages) $(bench_packages)))
+	$(swift_release)
+	python3 Tests/Bench/soak.py --build $(release_dir)
 
 # Units name the installed path of the daemon; a configuration that is there already stays.
 install: build

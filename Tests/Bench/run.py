@@ -13,6 +13,7 @@ import tempfile
 import in_process
 import pipelined
 import rpc
+import turns
 from harness import compile_references
 
 
@@ -20,7 +21,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, required=True, help="where iommud and iommud-bench are")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=("rpc", "pipelined", "smmu", "areas", "backend", "start"))
+    parser.add_argument("--only", choices=("rpc", "pipelined", "smmu", "areas", "backend", "start", "turns"))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -32,6 +33,7 @@ def main():
             "smmu": lambda: in_process.in_process_rows(work, options.build, options.rounds),
             "areas": lambda: in_process.area_rows(work, options.build, options.rounds),
             "backend": lambda: in_process.backend_rows(options.build, options.rounds),
+            "turns": lambda: turns.rows(options.build, work),
             "start": lambda: rpc.startup_rows(options.build, work, options.rounds),
         }
         rows = [row for key, group in groups.items() if options.only in (None, key) for row in group()]

@@ -69,8 +69,8 @@ import Testing
     }
 
     @Test func turnsAreMeasuredByMethod() throws {
-        try sendBoth(Self.long + "\n")
-        #expect(try other.reply()["id"] == .integer(7))
+        try busy.send(request(3, "rpc.discover"))
+        #expect(try busy.reply()["id"] == .integer(3))
         try bench.settle()
         let turns = bench.loop.meter.pointee.statistics
         #expect(turns.buckets.reduce(0, +) >= 50)

@@ -21,6 +21,45 @@ private struct MappingFields {
     }
 }
 
+/// The mappings of an IOAS, a few at a time. One that changes meanwhile is listed as each part is found; one that goes
+/// ends the list, as if the limit had been reached.
+private final class MappingPages {
+    private let context: any IOMMUContext
+    private let ioas: UInt32
+    private var start: UInt64
+    private var left: Int
+    private(set) var mappings: [MappingDescription] = []
+    /// Where more of them begin.
+    private(set) var next: UInt64?
+    private static let size = 64
+
+    init(_ context: any IOMMUContext, ioas: UInt32, from start: UInt64, limit: Int) {
+        self.context = context
+        self.ioas = ioas
+        self.start = start
+        left = limit
+    }
+
+    func read() throws(IOMMUError) {
+        let listed = try context.mappings(ioas: ioas, from: start, limit: min(left, Self.size))
+        mappings = listed.mappings
+        left -= listed.mappings.count
+        next = listed.next
+    }
+
+    /// Reads the next few; false if there are none.
+    func goOn() -> Bool {
+        guard left > 0, let next else { return false }
+        start = next
+        do {
+            try read()
+            return true
+        } catch {
+            return false
+        }
+    }
+}
+
 /// `ioas.*` that shows and restricts address spaces.
 func declareIOASInspectionMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("ioas.iova_ranges", "Where an IOAS has room for mappings.") { m in
@@ -68,14 +107,14 @@ private func declareMappingList(_ methods: inout MethodTable<Service>) {
         let next = m.optionalResult("next", .hex, "`start` of the call that goes on; absent at the end.")
         m.refuses(.unknownIOAS)
         return { call, service in
-            let listed = try service.context(call).mappings(
-                ioas: call[ioas], from: call[start], limit: Int(call[limit])
-            )
-            return call.reply { reply in
-                reply.set(mappings) { list in
-                    for mapping in listed.mappings { list.append { $0.write(mapping, $1) } }
-                }
-                if let further = listed.next { reply.set(next, further) }
+            let page = MappingPages(
+                try service.context(call), ioas: call[ioas], from: call[start], limit: Int(call[limit]))
+            try page.read()
+            return call.reply(mappings) { list in
+                for mapping in page.mappings { list.append { $0.write(mapping, $1) } }
+                return page.goOn()
+            } then: { reply in
+                if let further = page.next { reply.set(next, further) }
             }
         }
     }

@@ -6,11 +6,27 @@ extension MethodTable {
         declare("rpc.discover", "This document: all methods, generated from the declarations that dispatch them.") {
             m in
             m.freeResult()
+            let written = WrittenDocument()
             return { call, _ in
-                let document = OpenRPC.document(call.dispatcher.declarations, title: title, version: version)
-                return call.replyFree { $0.value(document) }
+                call.replyFree { json in
+                    written.append(to: json) {
+                        OpenRPC.document(call.dispatcher.declarations, title: title, version: version)
+                    }
+                }
             }
         }
+    }
+}
+
+/// The text of a document that does not change: it is made once.
+private final class WrittenDocument {
+    private var buffer = ByteBuffer(capacity: 0)
+
+    deinit { buffer.deallocate() }
+
+    func append(to json: JSONWriter, _ make: () -> JSONValue) {
+        if buffer.count == 0 { withUnsafeMutablePointer(to: &buffer) { JSONWriter($0).value(make()) } }
+        json.out.pointee.append(buffer.base, buffer.count)
     }
 }
 

@@ -27,6 +27,8 @@ public final class Connection {
     let limits: Limits
     let outbox: UnsafeMutablePointer<Outbox>
     private(set) var parked: ParkedCall? { didSet { outbox.pointee.isParked = parked != nil } }
+    /// The reply that is being written in turns; its call is the one that is parked.
+    var unfinished: UnfinishedReply?
     var batch: BatchCursor? { didSet { noteUnfinished() } }
     /// Bytes at the start of the input known to hold no line end.
     var scanned = 0
@@ -90,6 +92,7 @@ public final class Connection {
         isEnded = true
         isClosing = true
         transport = nil
+        unfinished = nil
         let waiting = parked
         parked = nil
         waiting?.cancel()
@@ -147,6 +150,8 @@ public final class Connection {
     /// Waits no longer: what is parked is refused and its work ended; nothing else is carried out.
     func giveUp(_ refusal: RPCError) {
         isClosing = true
+        // Half a reply has gone already: nothing that follows would be understood.
+        guard unfinished == nil else { return }
         parked?.abort(refusal)
         if outbox.pointee.isInBatch { outbox.pointee.endBatch() }
     }
@@ -243,7 +248,7 @@ public final class Connection {
 
     /// Moves waiting notifications to the outbox, unless a batch's array is open or the client is far behind.
     func mergeNotifications() {
-        guard notifications.pointee.count > 0, !outbox.pointee.isInBatch,
+        guard notifications.pointee.count > 0, !outbox.pointee.isInBatch, unfinished == nil,
             outbox.pointee.pending < limits.outputHighWater
         else { return }
         outbox.pointee.bytes.pointee.append(notifications.pointee.base, notifications.pointee.count)

@@ -211,6 +211,7 @@ final class Link: EventHandler, ConnectionTransport {
         isMarkedRunnable = false
         connection.beginTurn()
         guard registration != nil, !isLingering else { return }
+        connection.goOnWithReply(loop.meter)
         input.count > 0 ? processInput() : settle()
     }
 
@@ -258,6 +259,7 @@ final class Link: EventHandler, ConnectionTransport {
         sendAll()
         noteProgress(connection.outbox.pointee.sent != before)
         if !couldExecute, connection.canExecute { markRunnable() }
+        if connection.canGoOnWithReply { waitForTurn() }
         if isFinished { return close() }
         updateInterest()
     }

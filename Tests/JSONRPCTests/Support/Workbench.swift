@@ -17,6 +17,7 @@ func workbenchMethods() -> MethodTable<Workbench> {
     declareSum(&methods)
     declareDescriptors(&methods)
     declareWaiting(&methods)
+    declareLong(&methods)
     declareOdd(&methods)
     methods.declareDiscovery(title: "bench", version: "1")
     return methods
@@ -128,6 +129,27 @@ private func declareWaiting(_ methods: inout MethodTable<Workbench>) {
         let bytes = m.param("bytes", .count(0...8_000_000), "How many.")
         let data = m.result("data", .base64, "Zeros.")
         return { call, _ in call.reply { $0.set(data, [UInt8](repeating: 0, count: Int(call[bytes]))) } }
+    }
+}
+
+private func declareLong(_ methods: inout MethodTable<Workbench>) {
+    methods.declare("count", "List numbers from 0.") { m in
+        let limit = m.param("limit", .count(), "How many.")
+        let numbers = m.result("numbers", .array(of: .count), "The numbers.")
+        let total = m.result("total", .count, "How many there are.")
+        return { call, bench in
+            let count = call[limit]
+            var next: UInt64 = 0
+            return call.reply(numbers) { list in
+                guard next < count else { return false }
+                list.append(next)
+                next += 1
+                return true
+            } then: { reply in
+                reply.set(total, next)
+                bench.calls.append("count \(next)")
+            }
+        }
     }
 }
 
