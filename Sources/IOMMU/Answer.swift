@@ -2,7 +2,7 @@
 package enum Answer<Value> {
     /// It is done. Nothing was made for the sake of waiting.
     case now(Value)
-    /// It goes on elsewhere. Until it has ended the context is called for nothing else, and it cannot be called off.
+    /// It goes on elsewhere. Until it has ended the context is called for nothing else but ``AnsweringLater/callOff()``.
     case later(Deferred<Value>)
 }
 
@@ -65,10 +65,15 @@ package protocol AnsweringLater: AnyObject {
     func beginInvalidate(
         target: ObjectID, type: String, entries: [(UInt64, UInt64)]
     ) throws(IOMMUError) -> Answer<Int>
+    /// Nobody waits any more for what was answered later. Where it has not yet come so far that it has to be ended, it
+    /// is undone and comes to nothing.
+    func callOff()
 }
 
 /// A context answers at once, unless it says otherwise.
 extension IOMMUContext {
+    package func callOff() {}
+
     package func beginCreateMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> Answer<ObjectID> {
         .now(try createMemory(size: size, name: name, huge: huge))
     }

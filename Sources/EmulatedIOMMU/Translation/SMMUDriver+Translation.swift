@@ -1,5 +1,6 @@
 import IOMMU
 import IOMMUObjects
+import LinuxIO
 import SMMUv3
 
 /// The SMMUv3 driver as the object model sees it.
@@ -58,6 +59,31 @@ extension SMMUDriver: TranslationDriver {
 extension PagingDomain: TranslationDomain {
     /// Invalidates by its tag, then frees the tables and the tag; nothing is attached to it any more.
     package func destroy() { driver.destroy(self) }
+
+    package func prepare(run iova: UInt64, pa: UInt64, length: UInt64, hugePages: Bool) throws(IOMMUError) {
+        try table.prepare(run: iova, pa: pa, length: length, hugePages: hugePages)
+    }
+
+    package func withdraw(run iova: UInt64, pa: UInt64, length: UInt64, hugePages: Bool) {
+        table.withdraw(run: iova, pa: pa, length: length, hugePages: hugePages, gather: &gather.pointee)
+    }
+
+    package func fill(run iova: UInt64, pa: UInt64, length: UInt64, access: IOMMU.Access, hugePages: Bool) {
+        table.fill(run: iova, pa: pa, length: length, access: access, hugePages: hugePages)
+    }
+
+    package func endPieces() {
+        guard !gather.pointee.isEmpty else { return }
+        driver.invalidate(self, &gather.pointee, settles: false)
+    }
+
+    package func giveBack(_ budget: inout TurnBudget) -> Bool { driver.memory.giveBack(&budget) }
+
+    package func dismantle(_ budget: inout TurnBudget) -> Bool {
+        // What was unmapped and not yet forgotten: without users nothing is cached.
+        endPieces()
+        return table.dismantle(&budget) && driver.memory.giveBack(&budget)
+    }
 }
 
 extension NestedDomain: NestedTranslation {

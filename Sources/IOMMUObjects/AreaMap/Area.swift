@@ -33,6 +33,9 @@ package struct Area: Equatable {
         self.isPopulated = isPopulated
     }
 
+    /// Whether its addresses and its place in the memory object are multiples of a power of two.
+    func isMultiple(of alignment: UInt64) -> Bool { (start | length | offset) & (alignment - 1) == 0 }
+
     /// Bytes; 0 stands for the whole 64-bit space.
     package var length: UInt64 { last &- start &+ 1 }
 }

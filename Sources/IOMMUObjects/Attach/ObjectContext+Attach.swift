@@ -85,14 +85,39 @@ extension ObjectContext {
                 .EINVAL, .notPASIDCompatible, "ioas \(pt) cannot be attached to PASID \(key)",
                 hint: "allocate an hwpt over it with the flag pasid, and attach that", ["ioas": .number(UInt64(pt))])
         }
-        if let hwpt = ioas.hwpts.first(where: { $0.isAutomatic && $0.driver === object.device.driver }) {
-            return (hwpt, false)
-        }
+        if let hwpt = ioas.automaticHWPT(of: object.device.driver) { return (hwpt, false) }
         // A table that could not be used is not worth making.
         if let attachment = object.device.group.attachments[key], object.attachments[key] == nil {
             throw groupElsewhere(object, attachment)
         }
         return (try makeHWPT(over: ioas, by: object.device.driver, flags: [], faultQueue: nil, isAutomatic: true), true)
+    }
+
+    /// What an attach of a device to an IOAS would make first, without mappings; nil where it would make nothing, or
+    /// would be refused before.
+    func emptyHWPT(toAttach id: ObjectID, to ioas: IOAS, pasid: UInt32?) throws(IOMMUError) -> PagingHWPT? {
+        guard pasid == nil, let object = try? deviceObject(id), object.attachments[DeviceGroup.ridKey] == nil,
+            object.device.group.attachments[DeviceGroup.ridKey] == nil
+        else { return nil }
+        return try emptyHWPT(of: ioas, for: object)
+    }
+
+    /// As ``emptyHWPT(toAttach:to:pasid:)``, of a replace.
+    func emptyHWPT(toReplace id: ObjectID, with ioas: IOAS, pasid: UInt32?) throws(IOMMUError) -> PagingHWPT? {
+        guard pasid == nil, let object = try? deviceObject(id), object.attachments[DeviceGroup.ridKey] != nil else {
+            return nil
+        }
+        return try emptyHWPT(of: ioas, for: object)
+    }
+
+    private func emptyHWPT(of ioas: IOAS, for object: DeviceObject) throws(IOMMUError) -> PagingHWPT? {
+        guard ioas.automaticHWPT(of: object.device.driver) == nil else { return nil }
+        do {
+            return try makeEmptyHWPT(
+                over: ioas, by: object.device.driver, flags: [], faultQueue: nil, isAutomatic: true)
+        } catch {
+            throw error.with("device", .number(UInt64(object.id)))
+        }
     }
 
     // MARK: Replace

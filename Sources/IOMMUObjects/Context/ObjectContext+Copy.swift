@@ -10,10 +10,7 @@ extension ObjectContext {
         from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?,
         access: Access
     ) throws(IOMMUError) -> UInt64 {
-        guard length < .max, iova < .max, fixed != .max else {
-            throw IOMMUError.wrapping(fixed == .max ? .max : iova, length: length).with("ioas", .number(UInt64(source)))
-        }
-        guard !access.isEmpty else { throw Self.noAccess(destination) }
+        try checkCopy(from: source, iova: iova, length: length, to: destination, iova: fixed, access)
         let from = try ioas(source)
         let pieces = try pieces(of: from, iova: iova, length: length)
         let to = try ioas(destination)
@@ -41,9 +38,20 @@ extension ObjectContext {
         return target
     }
 
+    /// `EOVERFLOW`, `EINVAL` for what cannot be copied anywhere.
+    func checkCopy(
+        from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?,
+        _ access: Access
+    ) throws(IOMMUError) {
+        guard length < .max, iova < .max, fixed != .max else {
+            throw IOMMUError.wrapping(fixed == .max ? .max : iova, length: length).with("ioas", .number(UInt64(source)))
+        }
+        guard !access.isEmpty else { throw Self.noAccess(destination) }
+    }
+
     /// Where the pieces go, once everything is in order, in iommufd's order: shape, reserved IOVAs, what is mapped
     /// there, the right to write, the offsets.
-    private func place(
+    func place(
         _ pieces: [Area], of source: IOAS, from offset: UInt64, length: UInt64, at fixed: UInt64?, _ access: Access,
         in ioas: IOAS
     ) throws(IOMMUError) -> UInt64 {
@@ -69,6 +77,23 @@ extension ObjectContext {
 
     /// What is mapped there, cut to the range: `ENOENT` for a hole.
     private func pieces(of ioas: IOAS, iova: UInt64, length: UInt64) throws(IOMMUError) -> [Area] {
+        var source = try PieceSource(ioas, iova: iova, length: length)
+        var pieces: [Area] = []
+        while let piece = try source.next() { pieces.append(piece) }
+        return pieces
+    }
+}
+
+/// What is mapped in a range, cut to it, mapping by mapping.
+struct PieceSource {
+    let ioas: IOAS
+    private let start: UInt64
+    private let last: UInt64
+    /// Where to go on; nil: at the end.
+    private var place: UInt64?
+
+    /// `EINVAL`, `EOVERFLOW`.
+    init(_ ioas: IOAS, iova: UInt64, length: UInt64) throws(IOMMUError) {
         guard length > 0 else {
             throw ioas.isEmpty(iova)
         }
@@ -76,24 +101,25 @@ extension ObjectContext {
         guard !overflow else {
             throw ioas.wraps(iova, length)
         }
-        var pieces: [Area] = []
-        var next = iova
-        var position = ioas.areas.first(endingAtOrAfter: iova)
-        while true {
-            guard let here = position, here.start <= next else {
-                throw ioas.refusal(
-                    .ENOENT, .notMapped, "nothing is mapped at \(hexadecimal(next)) of ioas \(ioas.id)", next,
-                    last &- next &+ 1,
-                    hint: "ioas.mappings lists what is mapped")
-            }
-            var area = here.area
-            area.offset &+= next &- area.start
-            area.start = next
-            area.last = min(area.last, last)
-            pieces.append(area)
-            guard area.last < last else { return pieces }
-            next = area.last &+ 1
-            position = here.next
-        }
+        (self.ioas, self.start, self.last, place) = (ioas, iova, last, iova)
     }
+
+    /// The next piece, nil at the end; `ENOENT` for a hole.
+    mutating func next() throws(IOMMUError) -> Area? {
+        guard let start = place else { return nil }
+        guard var area = ioas.areas.first(endingAtOrAfter: start)?.area, area.start <= start else {
+            throw ioas.refusal(
+                .ENOENT, .notMapped, "nothing is mapped at \(hexadecimal(start)) of ioas \(ioas.id)", start,
+                last &- start &+ 1,
+                hint: "ioas.mappings lists what is mapped")
+        }
+        area.offset &+= start &- area.start
+        area.start = start
+        area.last = min(area.last, last)
+        place = area.last < last ? area.last &+ 1 : nil
+        return area
+    }
+
+    /// Begins again.
+    mutating func rewind() { place = start }
 }

@@ -12,8 +12,7 @@ extension ObjectContext {
                 ["id": .number(UInt64(id)), "kind": .text(object.kind.rawValue)])
         }
         guard object.users == 0 else {
-            let holders = table.all.filter { $0.references.contains { $0 === object } }
-            let names = holders.prefix(4).map { "\($0.kind.rawValue) \($0.id)" }.joined(separator: ", ")
+            let names = holders(of: object).map { "\($0.kind.rawValue) \($0.id)" }.joined(separator: ", ")
             throw IOMMUError(
                 .EBUSY, .objectInUse, "\(object.kind.rawValue) \(id) is used by \(names)",
                 hint: "end those first; session.objects shows the whole graph",
@@ -25,7 +24,18 @@ extension ObjectContext {
         release(object)
     }
 
-    private func release(_ object: SessionObject) {
+    /// The first few objects that refer to it.
+    private func holders(of object: SessionObject) -> [SessionObject] {
+        var holders: [SessionObject] = []
+        var id: ObjectID = 1
+        while id <= table.lastID, holders.count < 4 {
+            if let holder = table[id], holder.references.contains(where: { $0 === object }) { holders.append(holder) }
+            id += 1
+        }
+        return holders
+    }
+
+    func release(_ object: SessionObject) {
         switch object {
         case let ioas as IOAS:
             _ = unmapAll(ioas)

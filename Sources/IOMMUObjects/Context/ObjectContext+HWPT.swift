@@ -13,12 +13,7 @@ extension ObjectContext {
     package func allocateHWPT(_ request: HWPTRequest) throws(IOMMUError) -> ObjectID {
         let device = try device(request.device)
         guard let target = table[request.pt] else { throw AttachRules.unknownPT(request.pt, .EINVAL) }
-        let faultQueue: FaultQueue?
-        if let fault = request.fault {
-            faultQueue = try table.object(fault, .fault, as: FaultQueue.self)
-        } else {
-            faultQueue = nil
-        }
+        let faultQueue = try faultQueue(of: request)
         switch target {
         case let ioas as IOAS:
             try checkPaging(request, on: device)
@@ -36,6 +31,20 @@ extension ObjectContext {
         default:
             throw AttachRules.wrongKind(target)
         }
+    }
+
+    private func faultQueue(of request: HWPTRequest) throws(IOMMUError) -> FaultQueue? {
+        guard let fault = request.fault else { return nil }
+        return try table.object(fault, .fault, as: FaultQueue.self)
+    }
+
+    /// As ``allocateHWPT(_:)`` over an IOAS, but without its mappings.
+    func makeEmptyHWPT(_ request: HWPTRequest, over ioas: IOAS) throws(IOMMUError) -> PagingHWPT {
+        let device = try device(request.device)
+        let faultQueue = try faultQueue(of: request)
+        try checkPaging(request, on: device)
+        return try makeEmptyHWPT(
+            over: ioas, by: device.driver, flags: request.flags, faultQueue: faultQueue, isAutomatic: false)
     }
 
     private func checkPaging(_ request: HWPTRequest, on device: Device) throws(IOMMUError) {
@@ -89,31 +98,52 @@ extension ObjectContext {
     func makeHWPT(
         over ioas: IOAS, by driver: any TranslationDriver, flags: HWPTFlags, faultQueue: FaultQueue?, isAutomatic: Bool
     ) throws(IOMMUError) -> PagingHWPT {
-        try chargeObject()
-        let domain: any TranslationDomain
+        let hwpt = try makeEmptyHWPT(
+            over: ioas, by: driver, flags: flags, faultQueue: faultQueue, isAutomatic: isAutomatic)
         do {
-            domain = try driver.makeDomain(flags)
+            try ioas.checkMappings(areMultiplesOf: ioas.requiredAlignment(with: hwpt.domain))
+            try ioas.check(Reservation.outside(hwpt.domain.aperture, owner: hwpt))
+            try populate(hwpt.domain, from: ioas)
         } catch {
-            releaseObject()
+            discard(hwpt)
             throw error
         }
-        let hwpt: PagingHWPT
-        do {
-            try ioas.checkMappings(areMultiplesOf: ioas.requiredAlignment(with: domain))
-            try ioas.check(Reservation.outside(domain.aperture, owner: domain))
-            try populate(domain, from: ioas)
-            hwpt = PagingHWPT(
-                ioas: ioas, driver: driver, domain: domain, flags: flags, isAutomatic: isAutomatic,
-                faultQueue: faultQueue)
-        } catch {
-            domain.destroy()
-            releaseObject()
-            throw error
-        }
-        table.insert(hwpt)
-        ioas.link(hwpt)
-        ioas.add(Reservation.outside(domain.aperture, owner: hwpt))
+        enlist(hwpt)
         return hwpt
+    }
+
+    /// One without any mapping, which nobody knows of: ``enlist(_:)`` or ``discard(_:)`` follows.
+    func makeEmptyHWPT(
+        over ioas: IOAS, by driver: any TranslationDriver, flags: HWPTFlags, faultQueue: FaultQueue?, isAutomatic: Bool
+    ) throws(IOMMUError) -> PagingHWPT {
+        try chargeObject()
+        do {
+            return PagingHWPT(
+                ioas: ioas, driver: driver, domain: try driver.makeDomain(flags), flags: flags,
+                isAutomatic: isAutomatic, faultQueue: faultQueue)
+        } catch {
+            releaseObject()
+            throw error
+        }
+    }
+
+    /// It follows its IOAS from now on, whose mappings it has.
+    func enlist(_ hwpt: PagingHWPT) {
+        table.insert(hwpt)
+        hwpt.ioas.link(hwpt)
+    }
+
+    /// It has never been of use.
+    func discard(_ hwpt: PagingHWPT) {
+        free(hwpt)
+        hwpt.release()
+        releaseObject()
+    }
+
+    /// Its tables: at once, or in pieces where there are many and somebody sees to it.
+    private func free(_ hwpt: PagingHWPT) {
+        hwpt.isReleased = true
+        if buriesLater, hwpt.ioas.isLarge(longestAtOnce) { graves.append(hwpt.domain) } else { hwpt.domain.destroy() }
     }
 
     private func populate(_ domain: any TranslationDomain, from ioas: IOAS) throws(IOMMUError) {
@@ -134,7 +164,7 @@ extension ObjectContext {
         table.remove(hwpt)
         if let paging = hwpt as? PagingHWPT {
             paging.ioas.unlink(paging)
-            paging.domain.destroy()
+            free(paging)
         }
         hwpt.release()
         releaseObject()

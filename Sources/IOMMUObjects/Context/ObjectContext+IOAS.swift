@@ -71,7 +71,7 @@ extension ObjectContext {
 
     /// - Parameter hwpts: Those of the IOAS, held by the caller: so none has to be held for each mapping.
     @inline(__always)
-    private func map(
+    func map(
         _ ioas: IOAS, _ hwpts: ContiguousArray<PagingHWPT>, _ memory: MemoryObject, at location: UInt64,
         _ request: MapRequest, isCharged: Bool
     ) throws(IOMMUError) -> UInt64 {
@@ -124,13 +124,13 @@ extension ObjectContext {
             throw error
         }
         mappingCount += count
-        mappedBytes &+= bytes
+        mapped &+= bytes
     }
 
     /// Gives back what ``chargeMappings(_:bytes:)`` took.
     package func releaseMappings(_ count: Int, bytes: UInt64) {
         mappingCount -= count
-        mappedBytes &-= bytes
+        mapped &-= bytes
         account.release(UInt64(count), of: .mappings)
         account.release(bytes, of: .mappedBytes)
     }
@@ -168,7 +168,7 @@ extension ObjectContext {
     }
 
     /// Where there is no such IOAS, a request that could go nowhere is what is told.
-    private func ioas(_ id: ObjectID, for requests: [MapRequest]) throws(IOMMUError) -> IOAS {
+    func ioas(_ id: ObjectID, for requests: [MapRequest]) throws(IOMMUError) -> IOAS {
         do {
             return try ioas(id)
         } catch {
@@ -214,6 +214,13 @@ extension ObjectContext {
     package func unmap(ioas id: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> UInt64 {
         let ioas = try ioas(id)
         if iova == 0, length == .max { return unmapAll(ioas) }
+        let last = try last(of: ioas, iova, length)
+        return unmap(ioas, try ioas.extent(start: iova, last: last), last: last)
+    }
+
+    /// `EINVAL`, `EOVERFLOW` for a range that cannot be unmapped.
+    @inline(__always)
+    func last(of ioas: IOAS, _ iova: UInt64, _ length: UInt64) throws(IOMMUError) -> UInt64 {
         guard length > 0 || iova == .max else {
             throw ioas.refusal(
                 .EINVAL, .zeroLength, "the range at \(hexadecimal(iova)) has no bytes", iova, length,
@@ -224,14 +231,23 @@ extension ObjectContext {
         guard !overflow, iova < .max, length < .max else {
             throw ioas.wraps(iova, length)
         }
-        let extent = try ioas.extent(start: iova, last: last)
-        var next = extent.first.start
-        for remaining in stride(from: extent.count, to: 0, by: -1) {
+        return last
+    }
+
+    /// Takes out all mappings from `first` to an address.
+    ///
+    /// - Returns: bytes.
+    @inline(__always)
+    func unmap(_ ioas: IOAS, _ first: AreaMap.Position, last: UInt64) -> UInt64 {
+        let before = ioas.mappedBytes
+        var (next, end) = (first.start, first.last)
+        remove(at: next, from: ioas)
+        while end < last, let position = ioas.areas.first(endingAtOrAfter: end &+ 1), position.start <= last {
+            (next, end) = (position.start, position.last)
             remove(at: next, from: ioas)
-            if remaining > 1, let position = ioas.areas.first(endingAtOrAfter: next) { next = position.start }
         }
         ioas.flush()
-        return extent.bytes
+        return before &- ioas.mappedBytes
     }
 
     func unmapAll(_ ioas: IOAS) -> UInt64 {

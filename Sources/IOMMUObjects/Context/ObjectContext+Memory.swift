@@ -140,6 +140,7 @@ extension ObjectContext {
     }
 
     func release(_ object: MemoryObject, id: ObjectID) {
+        object.reclaimer = registry.host.longWork
         registry.host.dismiss(object, at: memories.location(of: id))
         memories.remove(id)
         if createdMemories.remove(ObjectIdentifier(object)) != nil { account.release(object.size, of: .memoryBytes) }

@@ -21,8 +21,8 @@ package final class ObjectContext: IOMMUContext {
     package internal(set) var memories = MemoryTable()
     /// Those that count against `memory_bytes`; imported ones belong to the client.
     var createdMemories: Set<ObjectIdentifier> = []
-    /// In all IOASes together.
-    package internal(set) var mappedBytes: UInt64 = 0
+    /// Bytes in all IOASes together.
+    var mapped: UInt64 = 0
     /// In all IOASes together.
     package internal(set) var mappingCount = 0
     /// Everything has been freed.
@@ -46,6 +46,19 @@ package final class ObjectContext: IOMMUContext {
     package var bareSMMUs: (any BareSMMUs)?
     /// ``Capability/descriptorExport``
     package var descriptorExport: (any DescriptorExport)?
+
+    // MARK: Long work
+
+    /// What is done at once, in units of about a microsecond: more goes on in later turns.
+    var longestAtOnce: UInt64 = 512
+    /// What others see while long work goes on; nil: there is none.
+    var shown: (mappedBytes: UInt64, objects: Int)?
+    /// Nobody waits any more for the work that goes on.
+    var isCalledOff = false
+    /// Tables of hwpts that go are freed in pieces.
+    var buriesLater = false
+    /// Tables of hwpts that have gone, which are to be freed.
+    var graves: [any TranslationDomain] = []
 
     /// How devices refer to this context without keeping it.
     let reference = ContextReference()
@@ -106,7 +119,7 @@ package final class ObjectContext: IOMMUContext {
     ///
     /// - Parameter descriptors: file descriptors that come with it.
     package func chargeObject(descriptors: UInt64 = 0) throws(IOMMUError) {
-        guard objectCount + table.tombstones < limits.objects else {
+        guard currentCount + table.tombstones < limits.objects else {
             throw .overLimit(limits.objects, of: "objects", key: "objects_per_session")
         }
         try account.charge(1, of: .objects)
@@ -127,9 +140,13 @@ package final class ObjectContext: IOMMUContext {
     // MARK: Objects
 
     /// How many ``objects()`` there are.
-    package var objectCount: Int {
-        companions.reduce(table.count + memories.count) { $0 + $1.objectCount }
-    }
+    package var objectCount: Int { shown?.objects ?? currentCount }
+
+    /// As ``objectCount``, also in the middle of long work.
+    private var currentCount: Int { companions.reduce(table.count + memories.count) { $0 + $1.objectCount } }
+
+    /// Bytes mapped in all IOASes.
+    package var mappedBytes: UInt64 { shown?.mappedBytes ?? mapped }
 
     /// The iommufd id space, memory objects, and what companions have, each in id order.
     package func objects() -> [ObjectDescription] {
@@ -146,12 +163,33 @@ package final class ObjectContext: IOMMUContext {
 
     /// Frees everything in dependency order; the devices end blocked.
     package func close() {
-        guard !isClosed else { return }
+        guard beginEnd() else { return }
+        destroyAll()
+        for (id, memory) in memories.all { release(memory, id: id) }
+        forgetAll()
+    }
+
+    /// ``close()``, in pieces where there is much.
+    package func beginClose() -> Answer<Void> {
+        let units = UInt64(table.count + memories.count) &* (1 &+ mapped >> 19) &+ UInt64(mappingCount) / 4
+        guard units > longestAtOnce, let executor = registry.host.longWork else { return .now(close()) }
+        // What others see is what there was.
+        shown = (mapped, currentCount)
+        guard beginEnd() else { return .now(()) }
+        return begin(CloseWork(self), on: executor)
+    }
+
+    /// What else hangs on the context goes first; false: it is closed already.
+    private func beginEnd() -> Bool {
+        guard !isClosed else { return false }
         isClosed = true
         for companion in companions { companion.close() }
         companions = []
-        destroyAll()
-        for (id, memory) in memories.all { release(memory, id: id) }
+        return true
+    }
+
+    /// All objects are gone.
+    func forgetAll() {
         account.release(UInt64(table.tombstones), of: .objects)
         table = ObjectTable()
     }

@@ -80,7 +80,9 @@ package final class DeviceRegistry {
     package func remove(_ device: Device) {
         let context = device.boundBy
         if let context, let object = device.handle {
-            for key in object.attachments.keys.sorted(by: >) { context.detach(object, key: key) }
+            context.buryingInBackground {
+                for key in object.attachments.keys.sorted(by: >) { context.detach(object, key: key) }
+            }
             if let vdevice = object.vdevice { context.bury(vdevice) }
         }
         // Siblings may keep the group attached; this device leaves it blocked.

@@ -15,6 +15,8 @@ package protocol ObjectHost: AnyObject {
     func emit(_ event: BackendEvent)
     /// Has somebody else do what may block; `completion` runs on the owning thread.
     func perform<Value: Sendable>(_ work: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void)
+    /// Where long work goes on, and what may block; nil: all is done at once.
+    var longWork: (any WorkExecutor)? { get }
 }
 
 /// A host without anybody else does it at once.
@@ -24,4 +26,7 @@ extension ObjectHost {
     ) {
         completion(work())
     }
+
+    /// Nowhere.
+    package var longWork: (any WorkExecutor)? { nil }
 }

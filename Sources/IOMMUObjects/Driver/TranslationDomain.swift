@@ -1,4 +1,5 @@
 import IOMMU
+import LinuxIO
 
 /// One hardware table with its tag: what a paging hwpt is to the driver (`struct iommu_domain`).
 package protocol TranslationDomain: AnyObject {
@@ -23,6 +24,30 @@ package protocol TranslationDomain: AnyObject {
     /// Nothing translates through what was unmapped once this has returned.
     func flush()
 
+    // MARK: In pieces
+
+    // Long work takes a range run by run, see ``run(iova:pa:length:hugePages:)``. What is prepared cannot fail to be
+    // filled, and no device sees anything of it before.
+
+    /// Has the tables that a run needs.
+    ///
+    /// - Throws: `ENOMEM`, as ``map(iova:pa:length:access:hugePages:)``; then nothing has changed.
+    func prepare(run iova: UInt64, pa: UInt64, length: UInt64, hugePages: Bool) throws(IOMMUError)
+    /// Gives back what was prepared for a run and is empty still; ``endPieces()`` has to follow.
+    func withdraw(run iova: UInt64, pa: UInt64, length: UInt64, hugePages: Bool)
+    /// Maps a run that was prepared.
+    func fill(run iova: UInt64, pa: UInt64, length: UInt64, access: Access, hugePages: Bool)
+    /// As ``flush()``, after long work: of what tables are left over, some may wait for ``giveBack(_:)``.
+    func endPieces()
+    /// Gives memory of tables back that nothing uses any more.
+    ///
+    /// - Returns: whether nothing is left to give back.
+    func giveBack(_ budget: inout TurnBudget) -> Bool
+    /// Frees what ``destroy()`` would have to, which comes next; nothing is attached to it.
+    ///
+    /// - Returns: whether little is left.
+    func dismantle(_ budget: inout TurnBudget) -> Bool
+
     /// Turning dirty tracking on forgets what was dirty, also where it was on.
     ///
     /// - Throws: `EOPNOTSUPP` if the domain was not made for it.
@@ -46,7 +71,31 @@ package protocol TranslationDomain: AnyObject {
 extension TranslationDomain {
     /// Bytes.
     var smallestPage: UInt64 { pageSizes & (0 &- pageSizes) }
+
+    /// How much of a range one step of long work takes: pages of one size, the largest that alignment allows, in one
+    /// table, and not many bytes unless one page has them.
+    ///
+    /// - Returns: bytes, at least one page where the range is aligned.
+    func run(iova: UInt64, pa: UInt64, length: UInt64, hugePages: Bool) -> UInt64 {
+        var (size, above) = (smallestPage, UInt64(0))
+        var larger = pageSizes & (pageSizes &- 1)
+        while larger != 0 {
+            let next = larger & (0 &- larger)
+            guard hugePages, (iova | pa) & (next &- 1) == 0, length >= next else {
+                above = next
+                break
+            }
+            size = next
+            larger &= larger &- 1
+        }
+        let whole = length & ~(size &- 1)
+        let toBoundary = above == 0 ? whole : above &- (iova & (above &- 1))
+        return max(min(whole, toBoundary, max(size, largestRun)), min(size, length))
+    }
 }
+
+/// Bytes of ``TranslationDomain/run(iova:pa:length:hugePages:)`` where they are several pages.
+private let largestRun: UInt64 = 64 << 20
 
 /// A slice of an IOMMU that a virtual machine drives: what a viommu is to the driver (`struct iommufd_viommu`).
 package protocol GuestSlice: AnyObject {

@@ -94,7 +94,7 @@ extension IOAS {
         _ area: Area, physical: UInt64, _ hwpts: ContiguousArray<PagingHWPT>
     ) throws(IOMMUError) {
         if let other = areas.insert(area) { throw alreadyMapped(other, area.start, area.length) }
-        noteBits(of: area)
+        noteMapped(area)
         var index = 0
         do {
             while index < hwpts.count {
@@ -103,6 +103,7 @@ extension IOAS {
             }
         } catch {
             _ = areas.remove(start: area.start)
+            noteUnmapped(area)
             for undone in 0..<index {
                 hwpts[undone].domain.unmap(iova: area.start, length: area.length)
                 hwpts[undone].domain.flush()
@@ -123,26 +124,21 @@ extension IOAS {
 
     /// What an unmap of start...last takes: whole mappings only.
     ///
+    /// - Returns: the first of them.
     /// - Throws: `ENOENT` if nothing is there or a mapping would be cut; nothing changes.
     @inline(__always)
-    func extent(start: UInt64, last: UInt64) throws(IOMMUError) -> (first: AreaMap.Position, count: Int, bytes: UInt64)
-    {
+    func extent(start: UInt64, last: UInt64) throws(IOMMUError) -> AreaMap.Position {
         guard let first = areas.first(endingAtOrAfter: start), first.start <= last else {
             throw refusal(
                 .ENOENT, .notMapped, "nothing is mapped in \(span(last &- start &+ 1, at: start))", start,
                 last &- start &+ 1, hint: "ioas.mappings lists what is mapped")
         }
         guard first.start >= start else { throw cut(first.area, start, last) }
-        var count = 0
-        var bytes: UInt64 = 0
-        var position: AreaMap.Position? = first
-        while let current = position, current.start <= last {
-            guard current.last <= last else { throw cut(current.area, start, last) }
-            count += 1
-            bytes &+= current.last &- current.start &+ 1
-            position = current.last == last ? nil : current.next
+        // Areas do not overlap: none between the first and the one at the end can be cut.
+        if first.last != last, let end = areas.first(endingAtOrAfter: last), end.start <= last, end.last > last {
+            throw cut(end.area, start, last)
         }
-        return (first, count, bytes)
+        return first
     }
 
     private func cut(_ area: Area, _ start: UInt64, _ last: UInt64) -> IOMMUError {
@@ -157,6 +153,7 @@ extension IOAS {
     @inline(__always)
     func remove(_ area: Area) {
         _ = areas.remove(start: area.start)
+        noteUnmapped(area)
         for hwpt in hwpts { hwpt.domain.unmap(iova: area.start, length: area.length) }
         hint.freed(from: area.start)
     }

@@ -7,6 +7,10 @@ package final class IOAS: SessionObject {
 
     let areas = AreaMap()
     private(set) var hwpts = ContiguousArray<PagingHWPT>()
+    /// What is known of all of them together.
+    private var followers = Followers()
+    /// In all mappings together.
+    private(set) var mappedBytes: UInt64 = 0
     /// Bits that start, length or offset of a mapping have had since there was none.
     private(set) var mappedBits: UInt64 = 0
     var usesHugePages = true
@@ -47,30 +51,40 @@ package final class IOAS: SessionObject {
 
     /// The largest over the hwpts of each one's smallest page; without any, 1, or a page where large ones are off.
     func requiredAlignment(with another: (any TranslationDomain)? = nil) -> UInt64 {
-        var alignment = usesHugePages ? 1 : Self.pageSize
-        for hwpt in hwpts { alignment = max(alignment, hwpt.domain.smallestPage) }
-        if let another { alignment = max(alignment, another.smallestPage) }
-        return alignment
+        let alignment = max(usesHugePages ? 1 : Self.pageSize, followers.largestSmallestPage)
+        return max(alignment, another?.smallestPage ?? 1)
     }
 
     func updateAlignment() { alignment = requiredAlignment() }
 
     func link(_ hwpt: PagingHWPT) {
+        hwpt.place = hwpts.count
         hwpts.append(hwpt)
+        if let aperture = followers.add(hwpt) { add(Reservation.outside(aperture.range, owner: aperture)) }
         updateAlignment()
-        changed()
     }
 
+    /// The last of them takes its place: their order means nothing.
     func unlink(_ hwpt: PagingHWPT) {
-        hwpts.removeAll { $0 === hwpt }
-        removeReservations(of: hwpt)
+        guard hwpt.place < hwpts.count, hwpts[hwpt.place] === hwpt, let last = hwpts.popLast() else { return }
+        if last !== hwpt {
+            last.place = hwpt.place
+            hwpts[last.place] = last
+        }
+        if let aperture = followers.remove(hwpt) { removeReservations(of: aperture) }
         updateAlignment()
     }
+
+    /// The one that attaches make and use, for devices of this driver.
+    func automaticHWPT(of driver: any TranslationDriver) -> PagingHWPT? { followers.automatic(of: driver) }
 
     /// `EADDRINUSE` if a mapping is not a multiple of `alignment`.
     func checkMappings(areMultiplesOf alignment: UInt64) throws(IOMMUError) {
-        guard let area = firstMapping(notMultipleOf: alignment) else { return }
-        throw IOMMUError(
+        if let area = firstMapping(notMultipleOf: alignment) { throw misaligned(area, alignment) }
+    }
+
+    func misaligned(_ area: Area, _ alignment: UInt64) -> IOMMUError {
+        IOMMUError(
             .EADDRINUSE, .mappingMisaligned,
             "the mapping of \(span(area.length, at: area.start)) is no multiple of the \(hexadecimal(alignment)) bytes "
                 + "that the hardware maps",
@@ -82,20 +96,32 @@ package final class IOAS: SessionObject {
     }
 
     @inline(__always)
-    func noteBits(of area: Area) { mappedBits |= area.start | area.length | area.offset }
+    func noteMapped(_ area: Area) {
+        mappedBits |= area.start | area.length | area.offset
+        mappedBytes &+= area.length
+    }
+
+    @inline(__always)
+    func noteUnmapped(_ area: Area) { mappedBytes &-= area.length }
 
     func removeAllMappings() {
         areas.removeAll()
         mappedBits = 0
+        mappedBytes = 0
         hint = AllocationHint()
     }
 
+    /// Whether one has been seen since there was no mapping.
+    func mayHaveMapping(notMultipleOf alignment: UInt64) -> Bool {
+        alignment > self.alignment && mappedBits & (alignment - 1) != 0
+    }
+
     func firstMapping(notMultipleOf alignment: UInt64) -> Area? {
-        guard alignment > self.alignment, mappedBits & (alignment - 1) != 0 else { return nil }
+        guard mayHaveMapping(notMultipleOf: alignment) else { return nil }
         var position = areas.first(endingAtOrAfter: 0)
         while let current = position {
             let area = current.area
-            guard (area.start | area.length | area.offset) & (alignment - 1) == 0 else { return area }
+            guard area.isMultiple(of: alignment) else { return area }
             position = current.next
         }
         return nil

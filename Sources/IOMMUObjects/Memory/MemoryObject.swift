@@ -18,9 +18,11 @@ package final class MemoryObject {
     package let name: String?
     /// How many mappings, address spaces and device models use it.
     package var mappings = 0
-    private let file: Descriptor
+    private let backing: MemoryBacking
+    /// Gives back what much memory holds, away from the owning thread; nil: it is given back where it is dropped.
+    var reclaimer: (any WorkExecutor)?
     /// The number of its descriptor, to use while it lives.
-    package var descriptor: Int32 { file.number }
+    package var descriptor: Int32 { backing.descriptor }
     /// A mapping that loads and stores may touch; nil: go through the descriptor.
     package let pointer: UnsafeMutableRawPointer?
     /// A mapping of huge pages that only the kernel may touch on our behalf.
@@ -30,17 +32,26 @@ package final class MemoryObject {
         _ file: consuming Descriptor, size: UInt64, isWritable: Bool, isHuge: Bool, isFixed: Bool, name: String?
     ) {
         let descriptor = file.number
-        self.file = file
         self.size = size
         self.isWritable = isWritable
         self.isHuge = isHuge
         self.name = name
         pointer = isFixed && !isHuge ? Self.map(descriptor, size, writable: isWritable) : nil
         guardedPointer = isHuge && isWritable ? Self.map(descriptor, size, writable: true) : nil
+        backing = MemoryBacking(file, mapped: pointer ?? guardedPointer, length: size)
     }
 
+    /// Less is given back at once, in less than a millisecond.
+    private static let givenBackAtOnce: UInt64 = 4 << 20
+    /// Of the work that gives memory back: one after the other.
+    private static let reclaimKey = UInt64.max - 1
+
     deinit {
-        if let mapped = pointer ?? guardedPointer { munmap(mapped, Int(size)) }
+        guard let reclaimer, size > Self.givenBackAtOnce else { return backing.release() }
+        reclaimer.perform(key: Self.reclaimKey) { [backing] in
+            backing.release()
+        } completion: { _ in
+        }
     }
 
     /// Nil where the kernel refuses: it goes through the descriptor then.
@@ -87,7 +98,7 @@ package final class MemoryObject {
     /// The same memfd once more. `EMFILE`.
     package func duplicateDescriptor() throws(IOMMUError) -> Descriptor {
         do throws(SystemError) {
-            return try file.duplicate()
+            return try backing.duplicate()
         } catch {
             throw .noDescriptors
         }

@@ -11,6 +11,8 @@ package struct MemoryTable {
 
     /// Memory objects in the table.
     package var count: Int { objects.count }
+    /// No memory object has a higher id.
+    var lastID: ObjectID { objects.lastID }
     /// Every memory object in the order of the ids; a copy, so that the table may change while it is walked.
     package var all: [(id: ObjectID, element: MemoryObject)] { objects.all }
 

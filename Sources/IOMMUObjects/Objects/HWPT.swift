@@ -36,6 +36,10 @@ package final class PagingHWPT: HWPT {
     /// Made by an attach to the IOAS, and gone with its last device.
     let isAutomatic: Bool
     let flags: HWPTFlags
+    /// Among the hwpts of its IOAS.
+    var place = 0
+    /// Its domain goes, or is gone.
+    var isReleased = false
     /// Nested attachments that pass through it, viommus on it.
     var nestedAttachedCount = 0
     var viommuCount = 0

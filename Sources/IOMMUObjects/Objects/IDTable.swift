@@ -19,6 +19,9 @@ public struct IDTable<Element: AnyObject> {
     @inlinable
     public init() {}
 
+    /// No object has a higher id.
+    var lastID: ObjectID { ObjectID(truncatingIfNeeded: slots.count) }
+
     /// Whether no id is in use.
     @inlinable public var isEmpty: Bool { count == 0 }
 

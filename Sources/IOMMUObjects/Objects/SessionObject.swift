@@ -56,6 +56,8 @@ package struct ObjectTable {
 
     /// Objects in the table.
     package var count: Int { table.count }
+    /// No object has a higher id.
+    var lastID: ObjectID { table.lastID }
     /// Whether no id is in use.
     package var isEmpty: Bool { table.isEmpty }
     /// In the order of the ids.

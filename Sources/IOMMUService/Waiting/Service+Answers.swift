@@ -27,8 +27,8 @@ extension Service {
     }
 
     /// Replies when the backend is through. Until then the session's other connections wait, so that its calls are
-    /// carried out one after the other; other sessions go on. It cannot be called off: where the connection ends
-    /// before, it ends for nobody.
+    /// carried out one after the other; other sessions go on. Where the connection ends before, it is called off, or
+    /// ends for nobody.
     ///
     /// - Parameter onSuccess: what is done also if nobody waits for the reply any more.
     @inline(never)
@@ -36,7 +36,7 @@ extension Service {
         _ call: Call, _ session: Session, _ deferred: Deferred<Value>, onSuccess: ((Value) -> Void)? = nil,
         write: @escaping (ResultWriter, Value) -> Void
     ) -> Outcome {
-        let parked = call.park {}
+        let parked = call.park { [context = session.context] in context.callOff() }
         session.begin()
         deferred.whenSettled { [waits] result in
             switch result {

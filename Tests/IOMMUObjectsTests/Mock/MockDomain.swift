@@ -1,4 +1,5 @@
 import IOMMU
+import LinuxIO
 
 @testable import IOMMUObjects
 
@@ -17,6 +18,8 @@ final class MockDomain: TranslationDomain {
     /// Leaves that are unmapped, which devices may use until ``flush()``.
     private(set) var stale: [UInt64: Leaf] = [:]
     private var isTracking = false
+    /// Where runs start that can be filled.
+    private(set) var prepared: Set<UInt64> = []
 
     init(_ mock: MockDriver, _ flags: HWPTFlags) {
         self.mock = mock
@@ -39,6 +42,10 @@ final class MockDomain: TranslationDomain {
         guard !leaves.contains(where: { $0.key <= range.last && iova <= $0.key &+ ($0.value.size &- 1) }) else {
             throw IOMMUError(.EEXIST, .badRange, "the object model maps twice")
         }
+        enter(iova: iova, pa: pa, length: length, access: access, hugePages: hugePages)
+    }
+
+    private func enter(iova: UInt64, pa: UInt64, length: UInt64, access: Access, hugePages: Bool) {
         var done: UInt64 = 0
         while done < length {
             let sizes: [UInt64] = hugePages ? [1 << 30, 2 << 20, 4096] : [4096]
@@ -56,6 +63,33 @@ final class MockDomain: TranslationDomain {
     }
 
     func flush() { stale = [:] }
+
+    // MARK: In pieces
+
+    func prepare(run iova: UInt64, pa: UInt64, length: UInt64, hugePages: Bool) throws(IOMMUError) {
+        try mock.step()
+        prepared.insert(iova)
+    }
+
+    func withdraw(run iova: UInt64, pa: UInt64, length: UInt64, hugePages: Bool) { prepared.remove(iova) }
+
+    func fill(run iova: UInt64, pa: UInt64, length: UInt64, access: Access, hugePages: Bool) {
+        guard prepared.remove(iova) != nil else { preconditionFailure("what is filled was prepared") }
+        enter(iova: iova, pa: pa, length: length, access: access, hugePages: hugePages)
+    }
+
+    func endPieces() { flush() }
+
+    func giveBack(_ budget: inout TurnBudget) -> Bool { !budget.isSpent() }
+
+    /// Takes a few steps.
+    func dismantle(_ budget: inout TurnBudget) -> Bool {
+        while !leaves.isEmpty {
+            leaves.removeValue(forKey: leaves.keys.min() ?? 0)
+            if budget.isSpent() { return false }
+        }
+        return true
+    }
 
     /// What a device finds at an address; a write leaves the leaf dirty.
     func translate(_ address: UInt64, _ kind: AccessKind) -> UInt64? {

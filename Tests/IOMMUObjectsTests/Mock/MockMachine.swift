@@ -1,4 +1,5 @@
 import IOMMU
+import TestSupport
 
 @testable import IOMMUObjects
 
@@ -7,6 +8,7 @@ final class MockMachine: ObjectHost {
     private(set) lazy var registry = DeviceRegistry(host: self)
     let drivers = ["smmu0": MockDriver(name: "smmu0"), "smmu1": MockDriver(name: "smmu1")]
     private(set) var events: [BackendEvent] = []
+    let executor = StepExecutor()
     /// Places of memory that are taken.
     private(set) var places: [UInt64: UInt64] = [:]
     private var nextPlace: UInt64 = 1 << 40
@@ -53,4 +55,6 @@ final class MockMachine: ObjectHost {
     func faultsAnswered() { answers += 1 }
 
     func emit(_ event: BackendEvent) { events.append(event) }
+
+    var longWork: (any WorkExecutor)? { executor }
 }

@@ -5,16 +5,17 @@ extension SMMUDriver {
     /// TLBI and ATC_INV of what a domain gathered, then CMD_SYNC; then its old tables can be used again.
     func invalidate(_ domain: PagingDomain) { invalidate(domain, &domain.gather.pointee) }
 
-    func invalidate(_ domain: PagingDomain, _ gather: inout InvalidationGather) {
+    /// - Parameter settles: false: memory of tables that are left over waits for ``TableMemory/giveBack(_:)``.
+    func invalidate(_ domain: PagingDomain, _ gather: inout InvalidationGather, settles: Bool = true) {
         // Without users nothing is cached under the tag.
-        guard !domain.users.isEmpty else { return gather.releaseTables(to: memory) }
+        guard !domain.users.isEmpty else { return gather.releaseTables(to: memory, settles: settles) }
         if gather.overflowed {
             appendAll(domain)
         } else {
             gather.forEachRange { append($0, of: domain) }
         }
         queue.publish()
-        if gather.hasTables { gather.releaseTables(to: memory) } else { gather.clear() }
+        if gather.hasTables { gather.releaseTables(to: memory, settles: settles) } else { gather.clear() }
     }
 
     /// Everything under the domain's tag.

@@ -24,6 +24,9 @@ struct InvalidationGather {
     private(set) var overflowed = false
     /// Tables taken out of the tree, linked through their first word.
     private var tables: UInt64 = 0
+    /// The one at the end of them, and how many they are.
+    private var lastTable: UInt64 = 0
+    private var tableCount = 0
     private(set) var hasTables = false
 
     @inline(__always)
@@ -61,7 +64,9 @@ struct InvalidationGather {
     @inline(__always)
     mutating func add(table: UInt64, in memory: TableMemory) {
         memory.pointer(table).pointee = tables
+        if tables == 0 { lastTable = table }
         tables = table
+        tableCount &+= 1
         hasTables = true
     }
 
@@ -72,20 +77,18 @@ struct InvalidationGather {
     }
 
     /// After the invalidation: the tables can be used again, and the gather is empty.
-    mutating func releaseTables(to memory: TableMemory) {
-        while tables != 0 {
-            let table = tables
-            tables = memory.pointer(table).pointee
-            memory.pointer(table).pointee = 0
-            memory.put(table)
-        }
-        memory.settle()
+    ///
+    /// - Parameter settles: false: what is too much to keep waits for ``TableMemory/giveBack(_:)``.
+    mutating func releaseTables(to memory: TableMemory, settles: Bool = true) {
+        if tables != 0 { memory.put(chain: tables, last: lastTable, count: tableCount) }
+        if settles { memory.settle() }
         clear()
     }
 
     @inline(__always)
     mutating func clear() {
         (start, end, tables, shift) = (0, 0, 0, 63)
+        (lastTable, tableCount) = (0, 0)
         (hasTables, overflowed) = (false, false)
         if !finished.isEmpty { finished.removeAll(keepingCapacity: true) }
     }

@@ -60,17 +60,8 @@ extension PageTable {
     /// Fills entries of one table.
     ///
     /// - Returns: bytes mapped; 0 if the first entry is taken.
-    private func mapRun(iova: UInt64, pa: UInt64, length: UInt64, _ leaf: UInt64, _ hugePages: Bool) -> UInt64 {
-        var level = 3
-        if hugePages {
-            for candidate in format.firstBlockLevel..<3 {
-                let size = UInt64(1) &<< UInt64(format.shift(candidate))
-                if (iova | pa) & (size &- 1) == 0, length >= size {
-                    level = candidate
-                    break
-                }
-            }
-        }
+    func mapRun(iova: UInt64, pa: UInt64, length: UInt64, _ leaf: UInt64, _ hugePages: Bool) -> UInt64 {
+        let level = leafLevel(iova: iova, pa: pa, length: length, hugePages)
         let table = level == 3 ? lowestTable(iova) : self.table(for: iova, level: level)
         guard table != 0 else { return 0 }
         let shift = UInt64(format.shift(level))
@@ -91,6 +82,17 @@ extension PageTable {
         return UInt64(written) &<< shift
     }
 
+    /// The level of the largest leaves that a range can begin with.
+    @inline(__always)
+    func leafLevel(iova: UInt64, pa: UInt64, length: UInt64, _ hugePages: Bool) -> Int {
+        guard hugePages else { return 3 }
+        for level in format.firstBlockLevel..<3 {
+            let size = UInt64(1) &<< UInt64(format.shift(level))
+            if (iova | pa) & (size &- 1) == 0, length >= size { return level }
+        }
+        return 3
+    }
+
     /// The level 3 table for an address, made if missing; 0 if a block is in the way.
     @inline(__always)
     private func lowestTable(_ iova: UInt64) -> UInt64 {
@@ -101,8 +103,9 @@ extension PageTable {
         return table
     }
 
+    /// The table at a level for an address, made if missing; 0 if a block is in the way.
     @inline(__always)
-    private func table(for iova: UInt64, level: Int) -> UInt64 {
+    func table(for iova: UInt64, level: Int) -> UInt64 {
         var table = root
         var current = format.startLevel
         while current < level {

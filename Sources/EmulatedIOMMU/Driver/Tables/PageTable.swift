@@ -128,6 +128,7 @@ package final class PageTable {
         recent.pointee.tag = .max
         for table in spareTables { memory.put(table) }
         spareTables = []
+        memory.settle()
         release(table: root, level: format.startLevel)
         memory.release(root, bytes: format.rootAllocation)
     }

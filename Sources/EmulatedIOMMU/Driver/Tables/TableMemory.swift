@@ -1,5 +1,6 @@
 import Glibc
 import IOMMU
+import LinuxIO
 
 /// Table RAM as the page tables use it: words by address, live entries per table, and a stock of empty tables.
 ///
@@ -25,6 +26,8 @@ final class TableMemory {
 
     /// More than this stays in stock only while reserved.
     private static let kept = 2048
+    /// Each costs a call of the system.
+    private static let returnedAtOnce = 1024
 
     init(source: any PageSource, tableBytes: UInt64) throws(IOMMUError) {
         let first = try source.allocatePages(bytes: tableBytes)
@@ -119,10 +122,29 @@ final class TableMemory {
         stock.pointee.count &+= 1
     }
 
-    /// Returns to the source what a large operation left over.
+    /// Takes back tables that are linked through their first words, whose other words are all zero.
+    func put(chain first: UInt64, last: UInt64, count: Int) {
+        pointer(last).pointee = stock.pointee.head
+        stock.pointee.head = first
+        stock.pointee.count &+= count
+    }
+
+    /// Returns to the source what a large operation left over. What long work left, ``giveBack(_:)`` returns.
     @inline(__always)
     func settle() {
-        if stock.pointee.count > Self.kept, !stock.pointee.isHeld { trim(to: Self.kept) }
+        let count = stock.pointee.count
+        if count > Self.kept, !stock.pointee.isHeld { trim(to: max(Self.kept, count &- Self.returnedAtOnce)) }
+    }
+
+    /// Returns to the source what is more than is kept.
+    ///
+    /// - Returns: whether that is done.
+    func giveBack(_ budget: inout TurnBudget) -> Bool {
+        while stock.pointee.count > Self.kept {
+            source.freePages(take(), bytes: tableBytes)
+            if budget.isSpent(after: 2) { return false }
+        }
+        return true
     }
 
     private func trim(to tables: Int) {
