@@ -106,7 +106,9 @@ def rows(build, work):
         made = []
         for name, attack in attacker.attacks():
             usual, longest = waits(daemon.path, attack)
-            made.append(Row(f"p99.9 of others over idle, ms: {name}", [usual - idle], 5, False, f"max {longest:.1f} ms"))
+            made.append(
+                Row(f"p99.9 of others over idle, ms: {name}", [usual - idle], 5, False, f"max {longest:.1f} ms")
+            )
         turns = Client(daemon.path).call("daemon.stats")["longest_turn_microseconds"]
         worst = max(turns, key=turns.get, default="none")
         return made + [Row("longest turn, ms of processor time", [turns.get(worst, 0) / 1000], 5, False, f"in {worst}")]

@@ -1,5 +1,6 @@
 import Glibc
 import JSONRPC
+import TestSupport
 import Testing
 
 /// Long work of one session, while others are answered.
@@ -15,7 +16,7 @@ struct LongMappingTests {
     /// A session with a device on an IOAS, and a memory object of 4 GiB and a page.
     private func makeSession() throws -> RPCClient {
         let client = try daemon.connect()
-        try client.call("ioas.alloc")
+        try client.call("ioas.alloc", "{}")
         try client.call("memory.create", #"{"size":"0x100001000"}"#)
         try client.call("device.bind", #"{"name":"0000:01:00.0"}"#)
         try client.call("device.attach", #"{"device":2,"pt":1}"#)
@@ -40,7 +41,7 @@ struct LongMappingTests {
         try client.send(line: line)
         var calls = 0
         while !hasReply(client) {
-            try other.call("daemon.info")
+            try other.call("daemon.info", "{}")
             calls += 1
         }
         return calls
@@ -64,7 +65,7 @@ struct LongMappingTests {
     @Test func aConnectionMayEndMeanwhile() throws {
         var busy: RPCClient? = try makeSession()
         try busy?.send(line: Self.map)
-        try other.call("daemon.info")
+        try other.call("daemon.info", "{}")
         busy = nil
         var isFree = false
         while !isFree {

@@ -1,6 +1,7 @@
 import CLinux
 import Foundation
 import JSONRPC
+import TestSupport
 import Testing
 
 /// Requests that take long, and who is served meanwhile.
@@ -30,7 +31,7 @@ struct LongWorkTests {
         try worker.call("queue.start", #"{"queue":\#(queue)}"#)
         let work = #"{"queue":\#(queue),"op":"fill","dst":0,"length":536870912,"value":3}"#
         try worker.send(line: #"{"jsonrpc":"2.0","id":7,"method":"queue.submit","params":\#(work)}"#)
-        try other.call("daemon.info")
+        try other.call("daemon.info", "{}")
         try stopper.call("queue.stop", #"{"queue":\#(queue)}"#)
         let line = try #require(try worker.receiveLine())
         let reply = try JSONValue(parsing: line)

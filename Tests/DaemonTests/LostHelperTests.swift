@@ -61,7 +61,7 @@ struct LostHelperTests {
         func ask(_ method: String, _ parameters: String) throws {
             try client.send(line: #"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":\#(parameters)}"#)
             let other = try daemon.connect()
-            for _ in 0..<2 { _ = try other.call("daemon.info") }
+            for _ in 0..<2 { _ = try other.call("daemon.info", "{}") }
         }
     }
 
@@ -84,9 +84,9 @@ struct LostHelperTests {
         for (connection, (method, parameters)) in zip(connections, calls) {
             try connection.send(line: #"{"jsonrpc":"2.0","id":1,"method":"\#(method)","params":\#(parameters)}"#)
         }
-        for _ in 0..<2 { _ = try setting.client.call("daemon.info") }
+        for _ in 0..<2 { _ = try setting.client.call("daemon.info", "{}") }
         if reason == "session_closed" {
-            try setting.client.call("session.close")
+            try setting.client.call("session.close", "{}")
         } else {
             // The second does not wait for what is in flight.
             for _ in 0..<2 { setting.daemon.process.signal(SIGTERM) }

@@ -15,8 +15,8 @@ extension MethodCaller {
         return device
     }
 
-    /// A device whose accesses wait for their pages, on an hwpt with a fault queue; and memory that pages can be of. All
-    /// of it is in a session that the other connection shares.
+    /// A device whose accesses wait for their pages, on an hwpt with a fault queue; and memory that pages can be of.
+    /// All of it is in a session that the other connection shares.
     package func stallingDevice(
         sharedWith other: Self
     ) throws -> (device: Int, ioas: Int, fault: Int, memory: Int) {

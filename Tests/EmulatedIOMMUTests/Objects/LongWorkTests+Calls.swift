@@ -1,4 +1,5 @@
 import IOMMU
+import Testing
 
 @testable import EmulatedIOMMU
 @testable import IOMMUObjects

@@ -30,13 +30,15 @@ import Testing
         var pages: [UInt64: Page] = [:]
         for _ in 0..<2000 {
             let range = try #require(
-                AddressRange(start: random.next(below: 512) << 12, length: (1 + random.next(below: 8)) << 12))
+                AddressRange(
+                    start: random.next(below: 512) << 12, length: (1 + random.next(below: 8)) << 12 as UInt64))
             let covered = (range.start >> 12)...(range.last >> 12)
             if random.next(below: 3) > 0 {
                 let isFree = !covered.contains { pages[$0] != nil }
                 #expect((try? memory.check(range)) != nil || !isFree)
                 guard isFree else { continue }
-                let (object, offset) = (Int(random.next(below: 3)), random.next(below: 8) << 12)
+                let object: Int = random.next(below: 3)
+                let offset: UInt64 = random.next(below: 8) << 12
                 let isPopulated = random.next(below: 2) == 0
                 insert(range, object: object, offset: offset, isPopulated: isPopulated)
                 for page in covered {
@@ -47,7 +49,7 @@ import Testing
                 memory.remove(range)
                 for page in covered { pages[page] = nil }
             }
-            let page = random.next(below: 520)
+            let page: UInt64 = random.next(below: 520)
             let found = memory.area(at: page << 12)
             #expect(
                 found.map { Page(physical: $0.physical(page << 12), isPopulated: $0.isPopulated) } == pages[page])

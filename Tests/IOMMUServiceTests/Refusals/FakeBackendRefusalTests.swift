@@ -43,7 +43,7 @@ import Testing
     @Test func descriptorsThatNobodyTakes() throws {
         try #require(backend.contexts.last).descriptorExport = Exporter()
         let request = #"{"jsonrpc":"2.0","id":1,"method":"fd.export","params":{"names":["a","b","c","d"]}}"#
-        client.send(line: "[" + Array(repeating: request, count: 4).joined(separator: ",") + "]")
+        try client.send(line: "[" + Array(repeating: request, count: 4).joined(separator: ",") + "]")
         let replies = try client.receive().arrayValue ?? []
         #expect(replies.count == 4 && replies.prefix(3).allSatisfy { $0["result"] != nil })
         let refusal = replies.last?["error"]?["data"]
