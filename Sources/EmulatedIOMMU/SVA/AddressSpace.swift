@@ -155,11 +155,7 @@ package final class AddressSpace {
     /// Puts the pages that are present from the beginning into new tables.
     func populate(_ view: AddressSpaceView) throws(IOMMUError) {
         guard case .synthetic(let memory) = backing else { return }
-        var next = memory.area(endingAtOrAfter: 0)
-        while let area = next {
-            if area.isPopulated { try populate(view, area) }
-            next = memory.area(endingAtOrAfter: area.range.last &+ 1)
-        }
+        for area in memory.areas where area.isPopulated { try populate(view, area) }
     }
 
     func populate(_ view: AddressSpaceView, _ area: SyntheticMemory.Area) throws(IOMMUError) {

@@ -16,15 +16,15 @@ final class SyntheticMemory {
         func physical(_ address: UInt64) -> UInt64 { location &+ (address &- range.start) }
     }
 
-    private let areas = AreaMap()
+    private let map = AreaMap()
     private var objects = AreaObjects()
 
     /// How many areas there are.
-    var count: Int { areas.count }
+    var count: Int { map.count }
 
     /// - Throws: `EEXIST` if it meets an area.
     func check(_ range: AddressRange) throws(IOMMUError) {
-        guard let other = areas.firstOverlap(start: range.start, last: range.last) else { return }
+        guard let other = map.firstOverlap(start: range.start, last: range.last) else { return }
         throw IOMMUError(
             .EEXIST, .vaInUse,
             "\(span(range.length, at: range.start)) meet the area of \(span(other.length, at: other.start))",
@@ -45,22 +45,20 @@ final class SyntheticMemory {
         let area = IOMMUObjects.Area(
             start: range.start, last: range.last, offset: offset, memory: number, access: access,
             isPopulated: isPopulated)
-        if areas.insert(area) != nil { objects.remove(number) }
+        if map.insert(area) != nil { objects.remove(number) }
     }
 
-    /// The first part of a range, with at most `limit` areas in it: what is unmapped at a time. The last part is all that
-    /// is left of the range.
+    /// The first part of a range, with at most `limit` areas in it: what is unmapped at a time. The last part is all
+    /// that is left of the range.
     func part(of range: AddressRange, areas limit: Int) -> AddressRange {
-        var position = areas.first(endingAtOrAfter: range.start)
-        for _ in 1..<limit { position = position?.next }
-        guard let end = position?.area.last, end < range.last else { return range }
+        guard let end = map.end(ofAreas: limit, from: range.start), end < range.last else { return range }
         return AddressRange(start: range.start, last: end) ?? range
     }
 
     /// Removes whatever lies in a range; areas that reach out of it keep the rest.
     func remove(_ range: AddressRange) {
-        while let area = areas.firstOverlap(start: range.start, last: range.last) {
-            _ = areas.remove(start: area.start)
+        while let area = map.firstOverlap(start: range.start, last: range.last) {
+            _ = map.remove(start: area.start)
             if area.start < range.start { keep(area, area.start, range.start &- 1) }
             if area.last > range.last { keep(area, range.last &+ 1, area.last) }
             objects.remove(area.memory)
@@ -73,26 +71,31 @@ final class SyntheticMemory {
         part.offset = area.offset &+ (start &- area.start)
         (part.start, part.last) = (start, last)
         objects.retain(area.memory)
-        _ = areas.insert(part)
+        _ = map.insert(part)
     }
 
     /// Whether removing a range leaves one area in two parts.
     func isSplit(by range: AddressRange) -> Bool {
-        guard let area = areas.firstOverlap(start: range.start, last: range.last) else { return false }
+        guard let area = map.firstOverlap(start: range.start, last: range.last) else { return false }
         return area.start < range.start && area.last > range.last
     }
 
     func removeAll() {
         objects.removeAll()
-        areas.removeAll()
+        map.removeAll()
     }
 
     /// The area that holds an address.
-    func area(at address: UInt64) -> Area? { areas.area(containing: address).flatMap { described($0) } }
+    func area(at address: UInt64) -> Area? { map.area(containing: address).flatMap { described($0) } }
 
-    /// The first area that ends at an address or behind it.
-    func area(endingAtOrAfter address: UInt64) -> Area? {
-        areas.first(endingAtOrAfter: address).flatMap { described($0.area) }
+    /// All of them, in order. To be walked without a change.
+    var areas: some Sequence<Area> {
+        sequence(state: 0 as UInt64) { [map] address -> IOMMUObjects.Area? in
+            let area = map.area(endingAtOrAfter: address)
+            // Addresses have 48 bits.
+            if let area { address = area.last &+ 1 }
+            return area
+        }.lazy.compactMap { [self] in described($0) }
     }
 
     private func described(_ area: IOMMUObjects.Area) -> Area? {

@@ -1,7 +1,7 @@
 import IOMMU
 
-/// One range of addresses and the bytes of a memory object behind it: a mapping of an IOAS, an area of an address space,
-/// a range of guest memory.
+/// One range of addresses and the bytes of a memory object behind it: a mapping of an IOAS, an area of an address
+/// space, a range of guest memory.
 package struct Area: Equatable {
     /// First byte and, inclusive, the last.
     package var start: UInt64

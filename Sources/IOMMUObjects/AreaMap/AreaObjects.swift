@@ -1,7 +1,7 @@
 import IOMMU
 
-/// The memory objects behind the areas of an ``AreaMap`` outside of an IOAS: each area holds a number, small and as long
-/// as it lives the same, by which its object is found with one look.
+/// The memory objects behind the areas of an ``AreaMap`` outside of an IOAS: each area holds a number, small and as
+/// long as it lives the same, by which its object is found with one look.
 package struct AreaObjects {
     /// One memory object.
     package struct Entry {

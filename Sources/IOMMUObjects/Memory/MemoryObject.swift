@@ -104,8 +104,8 @@ package final class MemoryObject {
         }
     }
 
-    /// Huge pages that nobody reserved may be missing when they are touched: has them now or says so. Takes seconds, for
-    /// they are filled with zeros.
+    /// Huge pages that nobody reserved may be missing when they are touched: has them now or says so. Takes seconds,
+    /// for they are filled with zeros.
     ///
     /// - Returns: an errno, or 0.
     static func reserve(_ descriptor: Int32, size: UInt64) -> Int32 { posix_fallocate(descriptor, 0, Int(size)) }

@@ -32,11 +32,16 @@ extension Service {
     }
 
     /// A group moves as one: what stands against one of its devices stands against all. - Returns: why not, if so.
-    func obstacle(to group: TopologyState.Group, for client: Client) throws(IOMMUError) -> String? {
-        for device in group.devices {
-            let found = try viability(of: device, for: client)
-            if !found.isViable { return found.reason ?? "device \(device) is not viable" }
+    func obstacle(to group: TopologyState.Group, for client: Client) -> String? {
+        do {
+            for device in group.devices {
+                let found = try viability(of: device, for: client)
+                if !found.isViable { return found.reason ?? "device \(device) is not viable" }
+            }
+            return nil
+        } catch {
+            // A device has gone since the group was read.
+            return error.message
         }
-        return nil
     }
 }

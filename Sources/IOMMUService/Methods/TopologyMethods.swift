@@ -118,14 +118,15 @@ func declareTopology(_ methods: inout MethodTable<Service>) {
         return { call, service in
             let client = try service.client(call)
             let topology = service.backend.topology
-            let obstacles = try topology.groups.map { try service.obstacle(to: $0, for: client) }
-            return call.reply { reply in
+            // What stands against a group takes a look at each address space of the client.
+            var left = topology.groups[...]
+            return call.reply(groups) { list in
+                guard let group = left.popFirst() else { return false }
+                let obstacle = service.obstacle(to: group, for: client)
+                list.append { $0.write(group, obstacle, $1) }
+                return true
+            } then: { reply in
                 reply.set(smmus) { list in for smmu in topology.smmus { list.append { $0.write(smmu, $1) } } }
-                reply.set(groups) { list in
-                    for (group, obstacle) in zip(topology.groups, obstacles) {
-                        list.append { $0.write(group, obstacle, $1) }
-                    }
-                }
                 reply.set(devices) { list in for device in topology.devices { list.append { $0.write(device, $1) } } }
                 reply.set(uacce) { list in
                     for accelerator in topology.accelerators { list.append { $0.write(accelerator, $1) } }

@@ -20,8 +20,8 @@ extension Service {
         return .later(parked)
     }
 
-    /// Lets a bare SMMU translate one transaction after another, and answers with all that came of them: at once if they
-    /// are few, else when the last has had its turn. Nothing more is translated once the connection has ended.
+    /// Lets a bare SMMU translate one transaction after another, and answers with all that came of them: at once if
+    /// they are few, else when the last has had its turn. Nothing more is translated once the connection has ended.
     func translate(
         _ transactions: [TransactionRequest], of vsmmu: ObjectID, _ smmus: any BareSMMUs, for call: Call,
         write: @escaping (ResultWriter, [TranslationResult]) -> Void

@@ -219,8 +219,7 @@ public final class EventLoop {
             epoll.number, events, Int32(isShared ? Self.eventsAtOnce : Self.eventsPerTurn),
             waiting && isIdle && setAlarm() ? -1 : 0)
         guard count >= 0 || errno == EINTR else { throw .current("epoll_wait") }
-        meter.pointee.begin()
-        meter.pointee.allow(microseconds: Self.arrivalsPerTurn)
+        meter.pointee.begin(allowing: Self.arrivalsPerTurn)
         receive(max(0, Int(count)))
         runDueTimers()
         runPutOff()

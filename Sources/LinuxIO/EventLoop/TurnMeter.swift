@@ -77,9 +77,11 @@ public struct TurnMeter {
 
     // MARK: A turn
 
-    /// A turn begins.
-    mutating func begin() {
+    /// A turn begins, whose first part may take so much.
+    mutating func begin(allowing microseconds: UInt64) {
         began = clinux_ticks()
+        deadline = began &+ microseconds &* ticksPerMicrosecond
+        unitsLeft = TurnBudget.unitsBetweenLooks
         lastLook = began
         longestSpan = 0
         worst = .other

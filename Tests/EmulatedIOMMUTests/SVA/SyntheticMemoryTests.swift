@@ -42,7 +42,8 @@ import Testing
                 let isPopulated = random.next(below: 2) == 0
                 insert(range, object: object, offset: offset, isPopulated: isPopulated)
                 for page in covered {
-                    let physical = (UInt64(object) << 40) + offset + (page << 12) - range.start
+                    let base = UInt64(object) << 40
+                    let physical = base + offset + ((page - covered.lowerBound) << 12)
                     pages[page] = Page(physical: physical, isPopulated: isPopulated)
                 }
             } else {
