@@ -9,4 +9,7 @@ package protocol DescriptorExport: AnyObject {
     func exportContext(devices names: [String]) throws(IOMMUError) -> [SharedDescriptor]
     /// `device.export`: the bound cdev of a device. `ENOENT`, `EMFILE`.
     func exportDevice(_ device: ObjectID) throws(IOMMUError) -> Descriptor
+    /// `device.unbind` with `force`, of a device that has been handed out: detached and blocked, and bound until the
+    /// last copy of its descriptor is closed. `ENOENT`.
+    func beginForcedUnbind(device: ObjectID) throws(IOMMUError) -> Answer<Void>
 }

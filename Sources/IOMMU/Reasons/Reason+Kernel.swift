@@ -6,6 +6,10 @@ extension Reason {
     package static let kernelTooOld = Reason("kernel_too_old")
     /// The kernel refuses, and nothing that the daemon knows says why.
     package static let kernelRefused = Reason("kernel_refused")
+    /// The session's iommufd has been handed out.
+    package static let delegated = Reason("delegated")
+    /// The descriptor of the device has been handed out.
+    package static let exported = Reason("exported")
     /// The kernel has no iommufd.
     package static let noIOMMUFD = Reason("no_iommufd")
     /// The daemon may not open the node.

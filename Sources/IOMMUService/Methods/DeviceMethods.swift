@@ -48,12 +48,20 @@ private func declareUnbinding(_ methods: inout MethodTable<Service>) {
         "device.unbind", "Give a device back: detached everywhere, then blocked.", changesState: true
     ) { m in
         let device = m.param("device", .id, "The device object.")
+        let force = m.param(
+            "force", .bool, default: false,
+            "Also if its descriptor has been handed out: then it is blocked, and bound until the last copy is closed.")
         m.refuses(.unknownDevice)
+        m.refuses(.EBUSY, .exported, "device.export has handed out its descriptor; `force`.")
         return { call, service in
             let client = try service.client(call)
             let session = client.session
             let name = try session.context.name(ofDevice: call[device])
-            switch try session.context.beginUnbind(device: call[device]) {
+            let export = call[force] ? session.context.descriptorExport : nil
+            let answer =
+                try export?.beginForcedUnbind(device: call[device])
+                ?? session.context.beginUnbind(device: call[device])
+            switch answer {
             case .now:
                 service.audit.unbound(device: name, by: client)
                 return call.reply()

@@ -9,6 +9,11 @@ func declareExportMethods(_ methods: inout MethodTable<Service>) {
         m.sendsDescriptors(several: true)
         m.needs(.descriptorExport)
         m.refuses(.EPERM, .notAllowed, "No `[[allow]]` rule lets this user have one of the devices.")
+        m.refuses(.iommufd, .deviceName, .room)
+        m.refuses(.EBUSY, .sessionNotEmpty, "The session holds objects of its own.")
+        m.refuses(.EBUSY, .groupOwnedElsewhere, "A device, or one of its group, belongs to another session.")
+        m.refuses(.ENODEV, .noVFIODriver, "No vfio driver has the device.")
+        m.refuses(.ENODEV, .deviceRemoved, "The device is just being unplugged.")
         return { call, service in
             let client = try service.client(call)
             let wanted = call[names].map { $0 }
@@ -22,7 +27,7 @@ func declareExportMethods(_ methods: inout MethodTable<Service>) {
         let device = m.param("device", .id, "The device object.")
         m.sendsDescriptors()
         m.needs(.descriptorExport)
-        m.refuses(.unknownDevice)
+        m.refuses(.device)
         return { call, service in
             let export = try service.descriptorExport(try service.client(call))
             return try call.reply(handingOut: [SharedDescriptor(try export.exportDevice(call[device]))])

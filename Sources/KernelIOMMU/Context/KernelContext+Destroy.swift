@@ -81,7 +81,7 @@ extension KernelContext {
 
     /// Devices first, which end blocked, then the iommufd with all that is left in it.
     private func closing() -> Work<Void, Void> {
-        let devices = table.all.compactMap { ($0 as? KernelDevice)?.bound }
+        let devices = table.all.compactMap { ($0 as? KernelDevice).map { ($0.bound, Array($0.attachments.keys)) } }
         // Their descriptors keep the iommufd open.
         for object in table.all {
             (object as? KernelFaultQueue)?.descriptor = nil
@@ -89,7 +89,7 @@ extension KernelContext {
         }
         let file = takeHandle()?.file
         return Work(work: {
-            for device in devices { device.release() }
+            for (device, keys) in devices { device.release(attachedAt: keys) }
             file?.end()
         }) { [self] in
             forgetAll()
@@ -104,6 +104,8 @@ extension KernelContext {
             { $0 is KernelVIOMMU }, { $0 is KernelHWPT }, { _ in true },
         ]
         for isNext in order { for object in table.all where isNext(object) { forget(object) } }
+        for name in delegatedDevices { backend.holdings.release(name) }
+        delegatedDevices = []
         for _ in 0..<tombstones { store.releaseObject() }
         tombstones = 0
         addresses = [:]

@@ -58,14 +58,29 @@ extension KernelContext {
 
     // MARK: Unbind
 
-    package func unbind(device id: ObjectID) throws(IOMMUError) { try now(try unbinding(id)) }
+    package func unbind(device id: ObjectID) throws(IOMMUError) { try now(unbinding(try unbindable(id))) }
 
-    package func beginUnbind(device id: ObjectID) throws(IOMMUError) -> Answer<Void> { later(try unbinding(id)) }
+    /// ``unbind(device:)`` on a worker.
+    package func beginUnbind(device id: ObjectID) throws(IOMMUError) -> Answer<Void> {
+        later(unbinding(try unbindable(id)))
+    }
 
-    private func unbinding(_ id: ObjectID) throws(IOMMUError) -> Work<Void, Void> {
+    /// Closing our descriptor of a device that has been handed out would not unbind it.
+    private func unbindable(_ id: ObjectID) throws(IOMMUError) -> KernelDevice {
         let device = try table.object(id, .device, as: KernelDevice.self)
+        guard !device.isExported else {
+            throw IOMMUError(
+                .EBUSY, .exported, "the descriptor of device \(device.name) has been handed out",
+                hint: "with force it is detached and blocked, and bound until the last copy is closed",
+                ["device": .number(UInt64(id)), "name": .text(device.name)])
+        }
+        return device
+    }
+
+    func unbinding(_ device: KernelDevice) -> Work<Void, Void> {
         let bound = device.bound
-        return Work(work: { bound.release() }) { [self] in
+        let keys = device.isExported ? Array(device.attachments.keys) : []
+        return Work(work: { bound.release(attachedAt: keys) }) { [self] in
             forget(device)
             return .success(())
         }

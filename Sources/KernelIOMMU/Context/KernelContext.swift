@@ -19,6 +19,10 @@ package final class KernelContext: IOMMUContext {
     var tombstones = 0
     /// Our own mappings of memory objects, for kernels that map no files.
     var addresses: [ObjectID: OwnMapping] = [:]
+    /// The iommufd has been handed out: calls that would change what is in it are refused.
+    var isDelegated = false
+    /// The devices that went with it.
+    var delegatedDevices: [String] = []
     private var opened: KernelHandle?
     private let counter = Counter()
     /// How others find this context without keeping it.
@@ -42,6 +46,7 @@ package final class KernelContext: IOMMUContext {
     ///
     /// - Throws: `ENODEV` without iommufd, `EPERM` if the daemon may not open it, `EMFILE`, `EDQUOT`.
     func handle() throws(IOMMUError) -> KernelHandle {
+        if isDelegated { throw Self.delegated(self) }
         if let opened { return opened }
         try store.account.charge(1, of: .descriptors)
         do {

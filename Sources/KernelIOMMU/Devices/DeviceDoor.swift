@@ -31,3 +31,13 @@ package protocol BoundDevice: Sendable {
     /// The descriptor of the bound device once more; nil: it has none of its own.
     func duplicate() throws(SystemError) -> Descriptor?
 }
+
+extension BoundDevice {
+    /// Gives it back, blocked also if somebody else has its descriptor.
+    ///
+    /// - Parameter keys: PASIDs that are attached; ``KernelDevice/ridKey`` for the device itself.
+    func release(attachedAt keys: [UInt32]) {
+        for key in keys.sorted(by: >) { try? detach(pasid: key == KernelDevice.ridKey ? nil : key) }
+        release()
+    }
+}

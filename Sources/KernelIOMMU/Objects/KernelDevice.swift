@@ -14,6 +14,8 @@ final class KernelDevice: KernelObject {
     /// By PASID.
     var attachments: [UInt32: KernelHWPT] = [:]
     weak var vdevice: KernelVDevice?
+    /// Somebody else has its descriptor, or had.
+    var isExported = false
     /// It has been unplugged.
     var isRemoved = false
 

@@ -10,6 +10,7 @@ extension Refusals {
     /// The session's iommufd is opened by the first call that needs it.
     static let iommufd = Refusals(
         descriptors,
+        Refusals(.EBUSY, .delegated, "The session's iommufd has been handed out by fd.export."),
         Refusals(.ENODEV, .noIOMMUFD, "The kernel has no /dev/iommu."),
         Refusals(.EPERM, .nodeForbidden, "The daemon may not open /dev/iommu, or the node of the device."))
 
