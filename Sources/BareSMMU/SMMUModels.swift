@@ -40,6 +40,7 @@ package final class SMMUModels: BareSMMUs {
 
     func remove(_ id: ObjectID, _ vsmmu: VirtualSMMU) {
         vsmmu.memory.removeAll()
+        owner.releaseDescriptors(UInt64(vsmmu.signalCount))
         vsmmus.remove(id)
         owner.releaseObject(descriptors: 0)
     }
@@ -164,7 +165,8 @@ package final class SMMUModels: BareSMMUs {
 
     /// `vsmmu.set_irq`: signals an eventfd at each interrupt; nil stops.
     ///
-    /// - Throws: `EINVAL` for what is no eventfd, `EAGAIN` or `EMFILE` where it could not be signalled.
+    /// - Throws: `EINVAL` for what is no eventfd, `EAGAIN` or `EMFILE` where it could not be signalled, `EDQUOT` beyond
+    ///   the user's descriptors.
     package func setVSMMUInterrupt(
         _ id: ObjectID, _ interrupt: BareInterrupt, descriptor: consuming Descriptor?
     ) throws(IOMMUError) {
@@ -175,6 +177,18 @@ package final class SMMUModels: BareSMMUs {
             case .commandSync: .commandSync
             case .gerror: .globalError
             }
-        try vsmmu(id).setSignal(line, descriptor)
+        let vsmmu = try vsmmu(id)
+        let had = vsmmu.hasSignal(line)
+        guard let descriptor else {
+            try vsmmu.setSignal(line, nil)
+            return owner.releaseDescriptors(had ? 1 : 0)
+        }
+        try owner.chargeDescriptors(had ? 0 : 1)
+        do {
+            try vsmmu.setSignal(line, descriptor)
+        } catch {
+            owner.releaseDescriptors(had ? 0 : 1)
+            throw error
+        }
     }
 }

@@ -154,6 +154,12 @@ package final class VirtualSMMU: SMMUDelegate {
         signals[interrupt] = SharedDescriptor(descriptor)
     }
 
+    /// Whether an eventfd is signalled at this interrupt.
+    func hasSignal(_ interrupt: Interrupt) -> Bool { signals[interrupt] != nil }
+
+    /// Eventfds that are signalled.
+    var signalCount: Int { signals.count }
+
     private static func checkSignal(_ descriptor: borrowing Descriptor) throws(IOMMUError) {
         guard linkTarget(ofDescriptor: descriptor.number) == "anon_inode:[eventfd]" else {
             throw IOMMUError(

@@ -37,8 +37,8 @@ extension ObjectContext {
 private final class NoMachine: ObjectHost {
     var events: [BackendEvent] = []
 
-    func admit(_ memory: MemoryObject) throws(IOMMUError) -> UInt64 { 0 }
-    func dismiss(_ memory: MemoryObject, at location: UInt64) {}
+    func admit(_ memory: MemoryObject, for account: Account) throws(IOMMUError) -> UInt64 { 0 }
+    func dismiss(_ memory: MemoryObject, at location: UInt64, for account: Account) {}
     func faultsAnswered() {}
     func emit(_ event: BackendEvent) { events.append(event) }
 }

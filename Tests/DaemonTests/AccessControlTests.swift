@@ -82,6 +82,42 @@ struct AccessControlTests {
         #expect(daemon.process.text.contains("refused device.bind to user 65534"))
     }
 
+    /// A share for one user, what is left but for a tenth for all, and that for administrators.
+    @Test func nobodyTakesAllConnections() throws {
+        let lab = try String(contentsOfFile: BuiltProgram.laboratory, encoding: .utf8)
+        let limits = "connections = 20\n"
+        let start = try #require(lab.range(of: "[limits]\n"))
+        let rest = lab[start.upperBound...].replacing(/(?m)^connections = .*\n/, with: "")
+        let daemon = try RunningDaemon(
+            configuration: lab[..<start.upperBound] + limits + rest, isReachableByAll: true)
+        let script = """
+            import os, socket, sys, json
+            def answers(uid, tries):
+                os.setresuid(uid, uid, 0)
+                held, refused = [], None
+                for _ in range(tries):
+                    s = socket.socket(socket.AF_UNIX)
+                    s.settimeout(20)
+                    s.connect(sys.argv[1])
+                    s.sendall(b'{"jsonrpc":"2.0","id":1,"method":"daemon.info"}\\n')
+                    answer = json.loads(s.makefile("r").readline())
+                    if "error" in answer:
+                        data = answer["error"]["data"]
+                        refused = "%s %s" % (data["errno"], data["key"])
+                        break
+                    held.append(s)
+                os.setresuid(0, 0, 0)
+                print(len(held), refused)
+                return held
+            one = answers(65534, 30)
+            two = answers(1234, 30)
+            root = answers(0, 2)
+            """
+        let process = try ChildProcess("/usr/bin/env", ["python3", "-c", script, daemon.socket])
+        try #require(process.wait() == 0, "\(process.text)")
+        #expect(process.text == "10 EDQUOT limits.share\n8 EDQUOT limits.connections\n2 None\n")
+    }
+
     @Test func othersSeeOnlyWhatIsTheirs() throws {
         let daemon = try RunningDaemon(isReachableByAll: true)
         let root = try daemon.connect()

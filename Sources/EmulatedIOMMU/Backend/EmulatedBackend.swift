@@ -18,6 +18,7 @@ package final class EmulatedBackend: IOMMUBackend {
     package private(set) lazy var sva = SVAManager(
         machine: machine, executor: executor, smmus: smmus,
         members: { [unowned self] group in group.devices.compactMap { slots[$0.number] } },
+        pasidWidths: { [unowned self] in Set(slots.compactMap { $0?.master.pasidBits }).filter { $0 > 0 }.sorted() },
         emit: { [unowned self] event in emit(event) })
     /// The devices as the object model knows them.
     package private(set) lazy var registry = DeviceRegistry(host: self)
@@ -53,7 +54,10 @@ package final class EmulatedBackend: IOMMUBackend {
         }
         self.smmus = smmus
         self.index = index
-        for smmu in smmus { smmu.driver.events = self }
+        for smmu in smmus {
+            smmu.driver.events = self
+            smmu.driver.tablePool = machine.tablePool
+        }
         for description in topology.devices { try insert(description) }
     }
 
@@ -117,11 +121,21 @@ package final class EmulatedBackend: IOMMUBackend {
 }
 
 extension EmulatedBackend: ObjectHost {
-    /// Gives a memory object a window of physical addresses, and returns where it begins; `ENOMEM` if no range is free.
-    package func admit(_ memory: MemoryObject) throws(IOMMUError) -> UInt64 { try machine.addWindow(for: memory) }
+    /// Gives a memory object a window of physical addresses, and returns where it begins; `ENOMEM` if no range is free,
+    /// `EDQUOT` beyond the user's share.
+    package func admit(_ memory: MemoryObject, for account: Account) throws(IOMMUError) -> UInt64 {
+        let share = account.share(of: machine.windowPool)
+        try share.check(memory.pages)
+        let location = try machine.addWindow(for: memory)
+        try share.take(memory.pages)
+        return location
+    }
 
     /// Ends the window at that physical address.
-    package func dismiss(_ memory: MemoryObject, at location: UInt64) { machine.removeWindow(location) }
+    package func dismiss(_ memory: MemoryObject, at location: UInt64, for account: Account) {
+        machine.removeWindow(location)
+        account.share(of: machine.windowPool).giveBack(memory.pages)
+    }
 
     /// Page faults have been answered: accesses that waited for them go on.
     package func faultsAnswered() {

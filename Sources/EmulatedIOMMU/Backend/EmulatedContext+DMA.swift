@@ -53,7 +53,7 @@ extension EmulatedContext {
         let master = device.master
         let isQuiesced = { master.attachment(pasid: pasid).svaDomain?.isLive == false }
         let access = DeviceAccess(
-            id: backend.makeAccessID(), owner: StallOwner(session: ObjectIdentifier(self), uid: account.uid),
+            id: backend.makeAccessID(), owner: stallOwner,
             streamID: streamID, pasid: pasid, operation: operation, usesATS: { master.isATSEnabled },
             usesPageRequests: master.canPRI && master.canATS && !isQuiesced()
                 && master.translation(pasid: pasid).allowsFaults,
@@ -96,6 +96,12 @@ extension EmulatedContext {
                 ["pasid": .number(UInt64(pasid))])
         }
         return streamID
+    }
+
+    private var stallOwner: StallOwner {
+        StallOwner(
+            session: ObjectIdentifier(self), uid: account.uid,
+            fraction: account.isAdministrator ? 1 : account.fraction)
     }
 
     func checkSpan(_ address: UInt64, length: UInt64, limit: UInt64) throws(IOMMUError) {

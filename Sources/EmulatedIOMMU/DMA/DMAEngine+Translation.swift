@@ -67,7 +67,11 @@ extension DMAEngine {
         case .held:
             // It has not been tried: the SMMU has not taken it.
             access.attempts -= 1
-            places.hold(access)
+            if places.isShareUsed(by: access.owner) {
+                access.fail(places.overShare(access.owner))
+            } else {
+                places.hold(access)
+            }
         case .stalled(let tag, let record, _):
             places.take(access.owner)
             access.ticket = nil

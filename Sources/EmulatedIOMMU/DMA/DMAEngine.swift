@@ -168,6 +168,11 @@ package final class DMAEngine: SMMUDelegate {
             return moveInProcess(piece, of: access, segment: first)
         }
         let output = (source.first ?? target.first)?.address ?? 0
+        do throws(IOMMUError) {
+            for segment in target { try machine.payForHoles(segment.address, length: segment.length) }
+        } catch {
+            return access.fail(error)
+        }
         guard
             let (bytes, checksum) = WindowTransfer(machine: machine, source: source, target: target)
                 .perform(piece, previous: access.outcome.checksum)

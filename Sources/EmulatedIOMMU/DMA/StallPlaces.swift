@@ -1,14 +1,19 @@
+import IOMMU
+
 /// Who waits for a page fault's answer: a session, and the user whose session it is.
 package struct StallOwner: Hashable {
     let session: ObjectIdentifier
     let uid: UInt32
+    /// The part of the places that the user may hold.
+    var fraction = 1.0
 }
 
 /// The places for stalls of one SMMU (IDR5.STALL_MAX), and the accesses that wait for one.
 ///
 /// A fault may stay without an answer for ever, and a place that is taken cannot be taken back. So what is left is
 /// given out the more sparingly the less it is: the last quarter to sessions that hold few places, the last sixteenth
-/// to users who hold few. Whoever takes all that they get leaves others something.
+/// to users who hold few. Whoever takes all that they get leaves others something. And no user who is not an
+/// administrator gets more than a share of all.
 struct StallPlaces {
     private let capacity: Int
     private var taken = 0
@@ -60,7 +65,7 @@ struct StallPlaces {
 
     private func hasPlace(for owner: StallOwner) -> Bool {
         let free = capacity - taken
-        guard free > 0 else { return false }
+        guard free > 0, !isShareUsed(by: owner) else { return false }
         if capacity > 1, free <= (capacity + 15) / 16 {
             return ofUser[owner.uid, default: 0] < (free + 3) / 4
         }
@@ -69,6 +74,19 @@ struct StallPlaces {
         }
         return true
     }
+
+    /// Whether the owner's user holds all that one user may.
+    func isShareUsed(by owner: StallOwner) -> Bool {
+        owner.fraction < 1 && held(by: owner) >= share(of: owner)
+    }
+
+    /// `EDQUOT` for an access that would need one more.
+    func overShare(_ owner: StallOwner) -> IOMMUError {
+        .overShare(of: "places for stalls", uid: owner.uid, limit: share(of: owner), used: held(by: owner))
+    }
+
+    private func held(by owner: StallOwner) -> UInt64 { UInt64(ofUser[owner.uid, default: 0]) }
+    private func share(of owner: StallOwner) -> UInt64 { Pool.part(owner.fraction, of: UInt64(capacity)) }
 
     mutating func take(_ owner: StallOwner) {
         taken += 1

@@ -19,6 +19,11 @@ package final class SMMUDriver {
     package var asids: any TagSource
     /// VMIDs of the SMMU, as ``asids``.
     package var vmids: any TagSource
+    /// What a user holds of ``asids`` and ``vmids``.
+    let asidPool: Pool
+    let vmidPool: Pool
+    /// What a user holds of the memory for tables, which is the whole machine's; nil: nobody is charged.
+    package var tablePool: Pool?
 
     let port: RegisterPort
     let memory: TableMemory
@@ -77,9 +82,17 @@ package final class SMMUDriver {
         medium = TableMedium(memory: memory, queue: queue)
         asids = TagAllocator(kind: .asid, bits: features.asidBits)
         vmids = TagAllocator(kind: .vmid, bits: features.vmidBits)
+        asidPool = Pool("ASIDs of \(name)", capacity: (1 << UInt64(features.asidBits)) - 1)
+        // One is the driver's own.
+        vmidPool = Pool("VMIDs of \(name)", capacity: (1 << UInt64(features.vmidBits)) - 2)
         transitVMID = UInt16((UInt32(1) << UInt32(features.vmidBits)) - 1)
         _ = vmids.take(UInt32(transitVMID))
         try bringUp()
+    }
+
+    func tableShare(of account: Account?) -> PoolShare? {
+        guard let account, let tablePool else { return nil }
+        return account.share(of: tablePool)
     }
 
     deinit {

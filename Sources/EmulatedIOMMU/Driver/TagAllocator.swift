@@ -2,12 +2,18 @@ import IOMMU
 
 /// Gives out ASIDs, VMIDs or PASIDs.
 package protocol TagSource: AnyObject {
+    /// - Parameter first: a lower one is not wanted.
     /// - Throws: `ENOSPC` when none is free; a tag is never shared.
-    func take() throws(IOMMUError) -> UInt32
+    func take(from first: UInt32) throws(IOMMUError) -> UInt32
     /// - Returns: whether the tag was free and is now taken.
     func take(_ tag: UInt32) -> Bool
     /// Nothing happens to a tag that is free.
     func release(_ tag: UInt32)
+}
+
+extension TagSource {
+    /// - Throws: `ENOSPC` when none is free; a tag is never shared.
+    package func take() throws(IOMMUError) -> UInt32 { try take(from: 1) }
 }
 
 /// What a ``TagAllocator`` gives out.
@@ -46,16 +52,19 @@ package final class TagAllocator: TagSource {
         range = 1...max(1, (UInt32(1) << UInt32(min(max(bits, 1), 20))) - 1)
     }
 
-    /// The lowest that is free.
+    /// The lowest that is free from `first` on.
     ///
     /// - Throws: `ENOSPC` when none is; a tag is never shared.
-    package func take() throws(IOMMUError) -> UInt32 {
-        var index = firstOpenWord
-        while index < words.count, words[index] == .max { index += 1 }
-        firstOpenWord = index
+    package func take(from first: UInt32) throws(IOMMUError) -> UInt32 {
+        let start = Int(min(first, range.upperBound) / 64)
+        var index = max(firstOpenWord, start)
+        // Those below the first are as good as taken.
+        var below = index == start ? (UInt64(1) << UInt64(first % 64)) - 1 : 0
+        while index < words.count, words[index] | below == .max { (index, below) = (index + 1, 0) }
+        if start <= firstOpenWord, below == 0 { firstOpenWord = index }
         // Tag 0 is taken for good.
-        if index == words.count { words.append(index == 0 ? 1 : 0) }
-        let tag = UInt32(index * 64 + (~words[index]).trailingZeroBitCount)
+        while words.count <= index { words.append(words.isEmpty ? 1 : 0) }
+        let tag = UInt32(index * 64 + (~(words[index] | below)).trailingZeroBitCount)
         guard tag <= range.upperBound else {
             throw IOMMUError(
                 .ENOSPC, kind.exhausted, "all \(range.count) \(kind.rawValue)s are in use",

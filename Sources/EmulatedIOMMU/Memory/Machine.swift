@@ -13,6 +13,10 @@ package final class Machine {
     package let memory: MachineMemory
     private let tables: TableRAM
     private let windows: WindowTable
+    /// Bytes of physical addresses for memory objects.
+    package let windowPool: Pool
+    /// Bytes of memory for tables.
+    package let tablePool: Pool
     /// Where pages of processes appear.
     package let processSpace: AddressRange
 
@@ -29,6 +33,8 @@ package final class Machine {
             base: layout.tables.start, space: try TableSpace(bytes: min(tableSpace, layout.tables.length)))
         windows = WindowTable(space: layout.windows)
         processSpace = layout.processes
+        windowPool = Pool("physical addresses", capacity: layout.windows.length)
+        tablePool = Pool("memory for translation tables", capacity: tables.limit)
         memory = MachineMemory(
             tables: tables.memory, tableBase: tables.base, tableSize: tables.size, windows: windows
         )
@@ -75,6 +81,21 @@ package final class Machine {
         forEachPart(address, length) { object, offset, part in
             object.isWritable && object.isPresent(offset: offset, length: UInt64(part.count))
         }
+    }
+
+    /// Puts pages that a write would make on the account of whoever imported the memory. `EDQUOT`.
+    func payForHoles(_ address: UInt64, length: UInt64) throws(IOMMUError) {
+        var refusal: IOMMUError?
+        _ = forEachPart(address, length) { object, offset, part in
+            do throws(IOMMUError) {
+                try object.payForHoles(offset: offset, length: UInt64(part.count))
+                return true
+            } catch {
+                refusal = error
+                return false
+            }
+        }
+        if let refusal { throw refusal }
     }
 
     /// Takes a range window by window; false once one is missing or `body` says so.

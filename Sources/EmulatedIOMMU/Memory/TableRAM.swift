@@ -12,7 +12,7 @@ final class TableRAM {
     /// Bytes handed out and not freed.
     private(set) var used: UInt64 = 0
     /// Bytes that may be handed out together.
-    private let limit: UInt64
+    let limit: UInt64
     /// Bytes from the start of the space that can be written.
     private var committed: UInt64 = 0
     private var next: UInt64 = 0

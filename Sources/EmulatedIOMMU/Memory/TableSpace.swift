@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import IOMMU
+import LinuxIO
 
 /// Address space of the daemon that is kept for tables and queues. It reads as zeros; ``TableRAM`` makes it writable
 /// piece by piece as it is needed, so that what is not used counts neither as memory nor as a promise of it.
@@ -48,8 +49,7 @@ package final class TableSpace {
 
     /// Bytes of tables and queues that a machine of this size bears.
     static var usable: UInt64 {
-        let installed = UInt64(max(sysconf(Int32(_SC_PHYS_PAGES)), 1)) &* UInt64(max(sysconf(Int32(_SC_PAGESIZE)), 1))
-        return max(installed / 4, 256 << 20)
+        max(InstalledMemory.bytes / 4, 64 << 20)
     }
 
     /// A quarter of what RLIMIT_AS lets the daemon map: memory of clients is mapped, too.

@@ -27,6 +27,7 @@ package final class AddressSpace {
     package internal(set) var pasid: UInt32?
     /// The CPUs' ASID, pinned while an SMMU with broadcast uses it.
     package internal(set) var cpuASID: UInt16?
+    var (pasidShare, cpuASIDShare): (PoolShare?, PoolShare?)
     var views: [AddressSpaceView] = []
     var attachments: [SVAAttachment] = []
     /// What sessions call it.

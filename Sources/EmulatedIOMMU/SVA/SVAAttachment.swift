@@ -22,17 +22,18 @@ final class SVAAttachment {
 
     /// Gives every device of a group the address space under its PASID; all of them or none.
     ///
+    /// - Parameter account: of the user who binds it, charged for what it takes.
     /// - Throws: `ESRCH` for one that has ended, `EOVERFLOW` if its PASID is too large for a device, `ENOSPC`,
-    ///   `ENOMEM`, and what the driver refuses. Then everything is as before.
+    ///   `ENOMEM`, `EDQUOT`, and what the driver refuses. Then everything is as before.
     static func make(
-        space: AddressSpace, group: DeviceGroup, for device: EmulatedDevice
+        space: AddressSpace, group: DeviceGroup, for device: EmulatedDevice, of account: Account
     ) throws(IOMMUError) -> SVAAttachment {
         guard space.isLive else { throw .mmExited() }
         // A sibling without PASIDs can send none, and gets no CD.
         let devices = space.manager.members(group).filter { $0.master.pasidBits > 0 }
-        let pasid = try space.takePASID(for: devices)
+        let pasid = try space.takePASID(for: devices, of: account)
         do throws(IOMMUError) {
-            let view = try space.takeView(of: device.smmu)
+            let view = try space.takeView(of: device.smmu, for: account)
             do throws(IOMMUError) {
                 try attach(devices, pasid: pasid, to: view.domain)
             } catch {
@@ -72,9 +73,9 @@ final class SVAAttachment {
     /// A device that was plugged into the group after the bond of a sibling gets what the sibling has.
     ///
     /// - Throws: `EOVERFLOW` if it cannot send the PASID, `EBUSY`, `ENOMEM`; then everything is as before.
-    func include(_ device: EmulatedDevice) throws(IOMMUError) {
+    func include(_ device: EmulatedDevice, of account: Account) throws(IOMMUError) {
         guard !devices.contains(where: { $0 === device }) else { return }
-        _ = try space.takePASID(for: [device])
+        _ = try space.takePASID(for: [device], of: account)
         try Self.attach([device], pasid: pasid, to: view.domain)
         devices.append(device)
         device.share(pasid, with: space)
@@ -115,54 +116,16 @@ final class SVAAttachment {
     }
 }
 
-// MARK: - PASIDs, ASIDs and tables of an address space
+// MARK: - Tables of an address space
 
 extension AddressSpace {
-    /// Its PASID, or the lowest that is free and that none of the devices has something else on.
-    fileprivate func takePASID(for devices: [EmulatedDevice]) throws(IOMMUError) -> UInt32 {
-        let end = UInt32(1) << UInt32(devices.map(\.master.pasidBits).min() ?? 0)
-        if let pasid {
-            guard pasid < end else {
-                throw IOMMUError(
-                    .EOVERFLOW, .pasidTooLarge, "the address space has PASID \(pasid), which the device cannot send",
-                    hint: "bind it to this device before others, or unbind what has lower PASIDs",
-                    ["pasid": .number(UInt64(pasid)), "limit": .number(UInt64(end))]
-                )
-            }
-            return pasid
-        }
-        var skipped: [UInt32] = []
-        defer { for tag in skipped { manager.pasids.release(tag) } }
-        while true {
-            let tag = try manager.pasids.take()
-            guard tag < end else {
-                manager.pasids.release(tag)
-                throw IOMMUError(
-                    .ENOSPC, .pasidExhausted, "all PASIDs below \(end) that the device can send are in use",
-                    hint: "unbind address spaces that are not needed", ["limit": .number(UInt64(end))]
-                )
-            }
-            if devices.allSatisfy({ $0.master.attachment(pasid: tag).isBlocked }) {
-                pasid = tag
-                return tag
-            }
-            skipped.append(tag)
-        }
-    }
-
-    fileprivate func releasePASIDIfUnused() {
-        guard attachments.isEmpty, let pasid else { return }
-        self.pasid = nil
-        manager.pasids.release(pasid)
-    }
-
     /// The tables that one SMMU walks; made at the first bond behind it.
-    fileprivate func takeView(of smmu: EmulatedSMMU) throws(IOMMUError) -> AddressSpaceView {
+    fileprivate func takeView(of smmu: EmulatedSMMU, for account: Account) throws(IOMMUError) -> AddressSpaceView {
         if let view = views.first(where: { $0.smmu === smmu }) {
             view.users += 1
             return view
         }
-        let view = try makeView(of: smmu)
+        let view = try makeView(of: smmu, for: account)
         do throws(IOMMUError) {
             try populate(view)
         } catch {
@@ -182,15 +145,15 @@ extension AddressSpace {
     }
 
     /// Behind an SMMU that hears the CPUs' broadcasts the ASID is the CPUs', which is pinned.
-    private func makeView(of smmu: EmulatedSMMU) throws(IOMMUError) -> AddressSpaceView {
+    private func makeView(of smmu: EmulatedSMMU, for account: Account) throws(IOMMUError) -> AddressSpaceView {
         guard smmu.driver.features.hasBroadcastTLB else {
-            return AddressSpaceView(smmu: smmu, domain: try smmu.driver.makeSVADomain(), broadcast: nil)
+            return AddressSpaceView(smmu: smmu, domain: try smmu.driver.makeSVADomain(for: account), broadcast: nil)
         }
-        let asid = try pinCPUASID()
+        let asid = try pinCPUASID(for: account)
         do throws(IOMMUError) {
             let displaced = try smmu.driver.claimASID(asid)
             do throws(IOMMUError) {
-                let domain = try smmu.driver.makeSVADomain(claimed: asid)
+                let domain = try smmu.driver.makeSVADomain(claimed: asid, for: account)
                 let view = AddressSpaceView(smmu: smmu, domain: domain) { [unowned self] range in
                     manager.broadcastTLBI(self, range)
                 }
@@ -213,18 +176,5 @@ extension AddressSpace {
             view.smmu.driver.destroy(view.domain)
         }
         unpinCPUASIDIfUnused()
-    }
-
-    private func pinCPUASID() throws(IOMMUError) -> UInt16 {
-        if let cpuASID { return cpuASID }
-        let asid = UInt16(truncatingIfNeeded: try manager.cpuASIDs.take())
-        cpuASID = asid
-        return asid
-    }
-
-    private func unpinCPUASIDIfUnused() {
-        guard let asid = cpuASID, !views.contains(where: \.usesBroadcast) else { return }
-        cpuASID = nil
-        manager.cpuASIDs.release(UInt32(asid))
     }
 }

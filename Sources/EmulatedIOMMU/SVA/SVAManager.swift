@@ -12,6 +12,13 @@ package final class SVAManager {
     package var pasids: any TagSource = TagAllocator(kind: .pasid, bits: 20)
     /// The CPUs' ASIDs, of which those that an SMMU uses are pinned.
     package var cpuASIDs: any TagSource = TagAllocator(kind: .asid, bits: 16)
+    /// What users hold of ``pasids``, by width and in all.
+    var pasidShares = PASIDShares()
+    let pasidPool = Pool("PASIDs", capacity: (1 << 20) - 1)
+    /// What a user holds of ``cpuASIDs``.
+    let cpuASIDPool = Pool("ASIDs of the CPUs", capacity: 65_535)
+    /// Bits of the PASIDs of all devices, each once, the smallest first.
+    let pasidWidths: () -> [Int]
     /// Who grants access to processes. A test replaces it to inject refusals.
     package var processFiles: any ProcessFiles = KernelProcessFiles()
     private let emit: (BackendEvent) -> Void
@@ -31,14 +38,17 @@ package final class SVAManager {
     ///   - executor: runs what touches memory of processes.
     ///   - smmus: those of the machine.
     ///   - members: tells the devices of a group.
+    ///   - pasidWidths: bits of the PASIDs of all devices, each once, the smallest first.
     ///   - emit: takes events.
     package init(
         machine: Machine, executor: any WorkExecutor, smmus: [EmulatedSMMU],
-        members: @escaping (DeviceGroup) -> [EmulatedDevice], emit: @escaping (BackendEvent) -> Void
+        members: @escaping (DeviceGroup) -> [EmulatedDevice], pasidWidths: @escaping () -> [Int],
+        emit: @escaping (BackendEvent) -> Void
     ) {
         self.executor = executor
         self.smmus = smmus
         self.members = members
+        self.pasidWidths = pasidWidths
         self.emit = emit
         windows = ProcessWindows(range: machine.processSpace)
         for smmu in smmus { smmu.engine.processTransfers = self }

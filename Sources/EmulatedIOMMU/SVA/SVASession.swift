@@ -98,10 +98,11 @@ package final class SVASession {
         do throws(IOMMUError) {
             let known = handle.space.attachments.first { $0.group === device.group }
             if let known {
-                try known.include(device)
+                try known.include(device, of: context.account)
                 return insert(device, deviceID, handle, known)
             }
-            let made = try SVAAttachment.make(space: handle.space, group: device.group, for: device)
+            let made = try SVAAttachment.make(
+                space: handle.space, group: device.group, for: device, of: context.account)
             return insert(device, deviceID, handle, made)
         } catch {
             context.releaseObject()

@@ -30,11 +30,13 @@ extension SMMUDriver: TranslationDriver {
 
     /// An empty page table of the host.
     ///
-    /// - Throws: `EOPNOTSUPP` for what the SMMU does not have, `ENOSPC` without a tag, `ENOMEM`.
-    package func makeDomain(_ flags: HWPTFlags) throws(IOMMUError) -> any TranslationDomain {
+    /// - Throws: `EOPNOTSUPP` for what the SMMU does not have, `ENOSPC` without a tag, `ENOMEM`, `EDQUOT`.
+    package func makeDomain(
+        _ flags: HWPTFlags, for account: Account
+    ) throws(IOMMUError) -> any TranslationDomain {
         try makePagingDomain(
             flags.contains(.nestParent) ? .nestParent : preferredKind, dirtyTracking: flags.contains(.dirtyTracking),
-            pasid: flags.contains(.pasid))
+            pasid: flags.contains(.pasid), for: account)
     }
 
     /// A virtual SMMU over a stage 2.

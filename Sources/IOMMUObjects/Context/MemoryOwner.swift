@@ -12,6 +12,10 @@ package protocol MemoryOwner: AnyObject {
     func chargeObject(descriptors: UInt64) throws(IOMMUError)
     /// Gives back what ``chargeObject(descriptors:)`` took.
     func releaseObject(descriptors: UInt64)
+    /// Puts descriptors that it keeps on its user's account. `EDQUOT`, `EMFILE`.
+    func chargeDescriptors(_ count: UInt64) throws(IOMMUError)
+    /// They are closed.
+    func releaseDescriptors(_ count: UInt64)
     /// Tells of something that concerns the context.
     func emit(_ body: BackendEvent.Body)
 }

@@ -39,6 +39,7 @@ extension ObjectContext {
         switch object {
         case let ioas as IOAS:
             _ = unmapAll(ioas)
+            account.release(UInt64(ioas.allowed.count), of: .mappings)
             table.remove(ioas)
             releaseObject()
         case let hwpt as HWPT: release(hwpt)

@@ -119,7 +119,7 @@ extension ObjectContext {
         try chargeObject()
         do {
             return PagingHWPT(
-                ioas: ioas, driver: driver, domain: try driver.makeDomain(flags), flags: flags,
+                ioas: ioas, driver: driver, domain: try driver.makeDomain(flags, for: account), flags: flags,
                 isAutomatic: isAutomatic, faultQueue: faultQueue)
         } catch {
             releaseObject()

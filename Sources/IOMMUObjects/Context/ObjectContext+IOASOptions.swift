@@ -7,9 +7,18 @@ extension ObjectContext {
         return (ioas.usable, ioas.alignment)
     }
 
-    /// `IOMMU_IOAS_ALLOW_IOVAS`: replaces the list; none allows everything. `ENOENT`, `EINVAL`, `EADDRINUSE`.
+    /// `IOMMU_IOAS_ALLOW_IOVAS`: replaces the list; none allows everything. `ENOENT`, `EINVAL`, `EADDRINUSE`, `EDQUOT`.
     package func allowIOVAs(ioas id: ObjectID, ranges: [AddressRange]) throws(IOMMUError) {
-        try ioas(id).allow(ranges)
+        let ioas = try ioas(id)
+        let (before, after) = (UInt64(ioas.allowed.count), UInt64(ranges.count))
+        if after > before { try account.charge(after - before, of: .mappings) }
+        do {
+            try ioas.allow(ranges)
+        } catch {
+            if after > before { account.release(after - before, of: .mappings) }
+            throw error
+        }
+        if after < before { account.release(before - after, of: .mappings) }
     }
 
     /// At most `limit` mappings from the first that ends at or after `start`. `ENOENT`.

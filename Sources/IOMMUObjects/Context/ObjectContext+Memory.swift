@@ -9,9 +9,9 @@ extension ObjectContext {
     ) throws(IOMMUError) -> (memory: ObjectID, size: UInt64) {
         try chargeObject(descriptors: 1)
         do {
-            let memory = try MemoryObject.importing(descriptor, name: name)
+            let memory = try MemoryObject.importing(descriptor, name: name, payer: account)
             try checkSize(memory.size)
-            return (memories.insert(memory, at: try registry.host.admit(memory)), memory.size)
+            return (memories.insert(memory, at: try registry.host.admit(memory, for: account)), memory.size)
         } catch {
             releaseObject(descriptors: 1)
             throw error
@@ -48,7 +48,7 @@ extension ObjectContext {
         try account.charge(size, of: .memoryBytes)
         do {
             let memory = try MemoryObject.creating(size: size, name: name, huge: huge, isReserved: isReserved)
-            let location = try registry.host.admit(memory)
+            let location = try registry.host.admit(memory, for: account)
             createdMemories.insert(ObjectIdentifier(memory))
             return (memory, location)
         } catch {
@@ -94,6 +94,7 @@ extension ObjectContext {
         let object = try self.memory(memory)
         try checkTransfer(UInt64(bytes.count))
         try checkRange(of: object, id: memory, offset: offset, length: UInt64(bytes.count))
+        try object.payForHoles(offset: offset, length: UInt64(bytes.count))
         var failure: IOMMUError?
         bytes.withUnsafeBytes { buffer in
             do throws(IOMMUError) { try object.write(offset: offset, from: buffer) } catch { failure = error }
@@ -141,8 +142,9 @@ extension ObjectContext {
 
     func release(_ object: MemoryObject, id: ObjectID) {
         object.reclaimer = registry.host.longWork
-        registry.host.dismiss(object, at: memories.location(of: id))
+        registry.host.dismiss(object, at: memories.location(of: id), for: account)
         memories.remove(id)
+        account.release(object.filled, of: .memoryBytes)
         if createdMemories.remove(ObjectIdentifier(object)) != nil { account.release(object.size, of: .memoryBytes) }
         releaseObject(descriptors: 1)
     }

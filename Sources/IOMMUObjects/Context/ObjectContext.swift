@@ -137,6 +137,12 @@ package final class ObjectContext: IOMMUContext {
         account.release(descriptors, of: .descriptors)
     }
 
+    /// Takes room for descriptors that belong to no object of their own.
+    package func chargeDescriptors(_ count: UInt64) throws(IOMMUError) { try account.charge(count, of: .descriptors) }
+
+    /// Gives back what ``chargeDescriptors(_:)`` took.
+    package func releaseDescriptors(_ count: UInt64) { account.release(count, of: .descriptors) }
+
     // MARK: Objects
 
     /// How many ``objects()`` there are.

@@ -4,11 +4,12 @@ import IOMMU
 package protocol ObjectHost: AnyObject {
     /// Gives a memory object a place that hardware tables can map.
     ///
+    /// - Parameter account: of the user whose it is.
     /// - Returns: where its first byte lies; the others follow without a gap.
-    /// - Throws: `ENOMEM`.
-    func admit(_ memory: MemoryObject) throws(IOMMUError) -> UInt64
+    /// - Throws: `ENOMEM`, `EDQUOT`.
+    func admit(_ memory: MemoryObject, for account: Account) throws(IOMMUError) -> UInt64
     /// The place is free again; nothing maps it.
-    func dismiss(_ memory: MemoryObject, at location: UInt64)
+    func dismiss(_ memory: MemoryObject, at location: UInt64, for account: Account)
     /// Faults of devices have been answered: what waited can go on.
     func faultsAnswered()
     /// Takes what happens without being asked for.

@@ -15,7 +15,8 @@ package protocol TranslationDomain: AnyObject {
     /// - Parameters:
     ///   - pa: where the memory lies, as the ``ObjectHost`` has said.
     ///   - hugePages: false: only the smallest pages.
-    /// - Throws: `ENOMEM`, `EEXIST`, `EINVAL` for misalignment or beyond the aperture; then nothing has changed.
+    /// - Throws: `ENOMEM`, `EDQUOT` beyond the user's share of tables, `EEXIST`, `EINVAL` for misalignment or beyond
+    ///   the aperture; then nothing has changed.
     func map(
         iova: UInt64, pa: UInt64, length: UInt64, access: Access, hugePages: Bool
     ) throws(IOMMUError)

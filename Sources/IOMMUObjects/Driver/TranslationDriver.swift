@@ -14,8 +14,9 @@ package protocol TranslationDriver: AnyObject {
     func hardwareInfo(of device: DeviceDescription) -> HardwareInfo
     /// An empty hardware table with a tag of its own; ``TranslationDomain/destroy()`` frees it.
     ///
-    /// - Throws: `EOPNOTSUPP` for flags that it cannot honour, `ENOSPC` without a tag, `ENOMEM`.
-    func makeDomain(_ flags: HWPTFlags) throws(IOMMUError) -> any TranslationDomain
+    /// - Parameter account: of the user whose it is, charged for what it takes of the driver's pools.
+    /// - Throws: `EOPNOTSUPP` for flags that it cannot honour, `ENOSPC` without a tag, `ENOMEM`, `EDQUOT`.
+    func makeDomain(_ flags: HWPTFlags, for account: Account) throws(IOMMUError) -> any TranslationDomain
     /// A slice of the IOMMU for a virtual machine, over the addresses of `parent`.
     ///
     /// - Throws: `EOPNOTSUPP` without nesting, `EINVAL` if `parent` is no nest parent of this driver.

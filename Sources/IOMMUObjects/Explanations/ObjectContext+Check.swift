@@ -15,14 +15,16 @@ extension ObjectContext {
         let ranges = checkShapes(mappings, devices, &problems)
         checkOverlaps(ranges, &problems)
         for device in devices { checkRegions(of: device, ranges, &problems) }
-        return problems.count <= Self.maxProblems ? problems : Array(problems.prefix(Self.maxProblems))
+        return problems
     }
+
+    private func isFull(_ problems: [LayoutProblem]) -> Bool { problems.count >= Self.maxProblems }
 
     // MARK: Devices
 
     private func checkDevices(_ selectors: [DeviceSelector], _ problems: inout [LayoutProblem]) -> [Device] {
         var devices: [Device] = []
-        for selector in selectors {
+        for selector in selectors where !isFull(problems) {
             do {
                 let device = try device(selector)
                 if devices.contains(where: { $0 === device }) { continue }
@@ -58,10 +60,10 @@ extension ObjectContext {
         let formats = devices.map { ($0, $0.driver.automaticFormat) }
         let granule = formats.map { $0.1.granule }.max() ?? 1
         var candidates: [Candidate] = []
-        for (index, mapping) in mappings.enumerated() {
-            func report(
-                _ errno: Errno, _ reason: Reason, _ message: String, hint: String, _ device: String? = nil
-            ) {
+        // What comes behind the last problem that is listed makes no difference.
+        for (index, mapping) in mappings.enumerated() where !isFull(problems) {
+            func report(_ errno: Errno, _ reason: Reason, _ message: String, hint: String, _ device: String? = nil) {
+                guard !isFull(problems) else { return }
                 let error = IOMMUError(
                     errno, reason, "mapping \(index) \(message)", hint: hint,
                     ["iova": .hex(mapping.iova), "length": .hex(mapping.length)])
@@ -100,7 +102,7 @@ extension ObjectContext {
     /// Each mapping that overlaps an earlier one, by address.
     private func checkOverlaps(_ candidates: [Candidate], _ problems: inout [LayoutProblem]) {
         var widest: Candidate?
-        for candidate in candidates {
+        for candidate in candidates where !isFull(problems) {
             if let other = widest, other.range.last >= candidate.range.start {
                 let error = IOMMUError(
                     .EEXIST, .mappingsOverlap, "mappings \(other.index) and \(candidate.index) overlap",
@@ -118,7 +120,7 @@ extension ObjectContext {
     private func checkRegions(of device: Device, _ candidates: [Candidate], _ problems: inout [LayoutProblem]) {
         for region in device.unusableRegions {
             for candidate in candidates where candidate.range.overlaps(region.range) {
-                guard problems.count <= Self.maxProblems else { return }
+                guard !isFull(problems) else { return }
                 let error = IOMMUError(
                     .EADDRINUSE, .mappingInReservedRegion,
                     "mapping \(candidate.index) meets a \(region.kind.rawValue) region of device \(device.name)",

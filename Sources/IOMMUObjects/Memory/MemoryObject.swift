@@ -10,6 +10,8 @@ import LinuxIO
 package final class MemoryObject {
     /// Bytes.
     package let size: UInt64
+    /// Bytes of the whole pages that it covers.
+    package var pages: UInt64 { (size &+ 0xfff) & ~0xfff }
     /// False for what was opened read-only or is sealed against writes.
     package let isWritable: Bool
     /// Made of huge pages.
@@ -18,6 +20,10 @@ package final class MemoryObject {
     package let name: String?
     /// How many mappings, address spaces and device models use it.
     package var mappings = 0
+    /// On whose account pages are that do not exist before the daemon writes them; nil: they are paid for already.
+    package private(set) var payer: Account?
+    /// Bytes of such pages.
+    package private(set) var filled: UInt64 = 0
     private let backing: MemoryBacking
     /// Gives back what much memory holds, away from the owning thread; nil: it is given back where it is dropped.
     var reclaimer: (any WorkExecutor)?
@@ -28,8 +34,12 @@ package final class MemoryObject {
     /// A mapping of huge pages that only the kernel may touch on our behalf.
     private let guardedPointer: UnsafeMutableRawPointer?
 
+    /// Address space of a file that may shrink, to ask which of its pages exist; never touched.
+    private var lookout: UnsafeMutableRawPointer?
+
     private init(
-        _ file: consuming Descriptor, size: UInt64, isWritable: Bool, isHuge: Bool, isFixed: Bool, name: String?
+        _ file: consuming Descriptor, size: UInt64, isWritable: Bool, isHuge: Bool, isFixed: Bool, name: String?,
+        payer: Account? = nil
     ) {
         let descriptor = file.number
         self.size = size
@@ -39,6 +49,11 @@ package final class MemoryObject {
         pointer = isFixed && !isHuge ? Self.map(descriptor, size, writable: isWritable) : nil
         guardedPointer = isHuge && isWritable ? Self.map(descriptor, size, writable: true) : nil
         backing = MemoryBacking(file, mapped: pointer ?? guardedPointer, length: size)
+        // Huge pages come out of a pool of the system's own.
+        self.payer = isHuge ? nil : payer
+        guard pointer == nil, isWritable, self.payer != nil else { return }
+        let reserved = mmap(nil, Int(size), PROT_NONE, MAP_SHARED, descriptor, 0)
+        lookout = reserved == MAP_FAILED ? nil : reserved
     }
 
     /// Less is given back at once, in less than a millisecond.
@@ -47,6 +62,7 @@ package final class MemoryObject {
     private static let reclaimKey = UInt64.max - 1
 
     deinit {
+        if let lookout { munmap(lookout, Int(size)) }
         guard let reclaimer, size > Self.givenBackAtOnce else { return backing.release() }
         reclaimer.perform(key: Self.reclaimKey) { [backing] in
             backing.release()
@@ -64,14 +80,15 @@ package final class MemoryObject {
 
     /// Takes a client's memfd.
     ///
+    /// - Parameter payer: on whose account pages are that only the daemon's writes make; nil: on nobody's.
     /// - Throws: `EINVAL` for anything but a memfd with content that can be read.
     package static func importing(
-        _ descriptor: consuming Descriptor, name: String?
+        _ descriptor: consuming Descriptor, name: String?, payer: Account? = nil
     ) throws(IOMMUError) -> MemoryObject {
         let facts = try Facts(descriptor.number)
         return MemoryObject(
             descriptor, size: facts.size, isWritable: facts.isWritable, isHuge: facts.isHuge,
-            isFixed: facts.seals & CLINUX_SEAL_SHRINK != 0, name: name
+            isFixed: facts.seals & CLINUX_SEAL_SHRINK != 0, name: name, payer: payer
         )
     }
 
@@ -205,13 +222,43 @@ package final class MemoryObject {
         guard offset <= size, UInt64(buffer.count) <= size &- offset, let target = buffer.baseAddress else {
             return buffer.isEmpty
         }
-        if let pointer {
+        // A load from a hole of a client's file would make a page of it, which a read does not.
+        if let pointer, payer == nil {
             memcpy(target, pointer + Int(offset), buffer.count)
             return true
         }
         return transferAll(buffer.count) { done in
             Self.result(pread(descriptor, target + done, buffer.count - done, off_t(offset) + off_t(done)))
         }
+    }
+
+    /// Puts pages that do not exist yet, and which a write would make, on the account of whoever imported the memory.
+    ///
+    /// - Throws: `EDQUOT`.
+    package func payForHoles(offset: UInt64, length: UInt64) throws(IOMMUError) {
+        guard let payer, isWritable, length > 0, offset <= size, length <= size &- offset else { return }
+        // Holes that the client makes again and again are never more than all of it.
+        let holes = min(self.holes(offset: offset, length: length), pages &- filled)
+        guard holes > 0 else { return }
+        try payer.charge(holes, of: .memoryBytes)
+        filled &+= holes
+    }
+
+    /// Bytes of pages of a range that do not exist.
+    private func holes(offset: UInt64, length: UInt64) -> UInt64 {
+        guard let base = pointer ?? lookout else { return 0 }
+        var start = offset & ~0xfff
+        let end = (offset &+ length &+ 0xfff) & ~0xfff
+        var missing = 0
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 256) { residents in
+            while start < end, let vector = residents.baseAddress {
+                let count = min((end &- start) >> 12, UInt64(residents.count))
+                guard mincore(base + Int(start), Int(count) << 12, vector) == 0 else { return }
+                for page in residents.prefix(Int(count)) where page & 1 == 0 { missing += 1 }
+                start &+= count << 12
+            }
+        }
+        return UInt64(missing) << 12
     }
 
     /// False if a byte of it is not there or may not be written.

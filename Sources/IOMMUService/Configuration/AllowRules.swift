@@ -16,7 +16,7 @@ enum AllowRules {
         return rule
     }
 
-    private static func uid(
+    static func uid(
         of user: String, in section: ConfigurationSection
     ) throws(ConfigurationError) -> UInt32 {
         guard let uid = UserDatabase.uid(ofUser: user) else {

@@ -22,6 +22,8 @@ extension Configuration {
         if daemon.drainSeconds != new.daemon.drainSeconds { changes.live.append("daemon.drain_seconds") }
         if backend.type != new.backend.type { changes.needRestart.append("backend.type") }
         if backend.tableSpace != new.backend.tableSpace { changes.needRestart.append("backend.table_space") }
+        if shares.fraction != new.shares.fraction { changes.live.append("limits.share") }
+        if shares.byUser != new.shares.byUser { changes.live.append("share") }
         if access != new.access { changes.live.append("allow") }
         if topology.smmus != new.topology.smmus { changes.needRestart.append("smmu") }
         if topology.devices != new.topology.devices { changes.needRestart.append("device") }
@@ -29,6 +31,7 @@ extension Configuration {
         daemon.logLevel = new.daemon.logLevel
         daemon.drainSeconds = new.daemon.drainSeconds
         access = new.access
+        shares = new.shares
         for key in LimitsConfiguration.keys where limits[keyPath: key.path] != new.limits[keyPath: key.path] {
             if key.isLive {
                 limits[keyPath: key.path] = new.limits[keyPath: key.path]

@@ -10,6 +10,8 @@ package struct Configuration: Sendable, Equatable {
     package var limits = LimitsConfiguration()
     /// Who may bind which device; without any rule everyone on the emulated backend, administrators on the kernel's.
     package var access = AccessPolicy(allowsByDefault: true)
+    /// What one user may hold of what is everybody's.
+    package var shares = ShareRules()
     /// The machine of the emulated backend.
     package var topology = TopologyDescription.laboratory
 

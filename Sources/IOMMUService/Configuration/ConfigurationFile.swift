@@ -28,13 +28,16 @@ package enum ConfigurationFile {
         var backend = try root.section("backend")
         var limits = try root.section("limits")
         let allow = try root.sections("allow")
+        let shares = try root.sections("share")
         let smmus = try root.sections("smmu")
         let devices = try root.sections("device")
         try root.finish()
 
         configuration.daemon = try DaemonConfiguration(&daemon)
         configuration.backend = try BackendConfiguration(&backend)
+        configuration.shares.fraction = try limits.fraction("share") ?? configuration.shares.fraction
         configuration.limits = try LimitsConfiguration(&limits)
+        for var share in shares ?? [] { try configuration.shares.add(&share) }
         configuration.access.rules = try each(allow ?? [], AllowRules.rule)
         configuration.topology = try TopologyReader.read(smmus: smmus, devices: devices, file: file)
         return configuration

@@ -131,6 +131,21 @@ extension ConfigurationSection {
         return try checked(number, key, range)
     }
 
+    /// A part of something: above 0, and 1 at most.
+    mutating func fraction(_ key: String) throws(ConfigurationError) -> Double? {
+        guard let value = value(key) else { return nil }
+        let number: Double
+        switch value {
+        case .floatingPoint(let value): number = value
+        case .integer(let value): number = Double(value)
+        default: throw wrongType(key, value, wanted: "a number such as 0.5")
+        }
+        guard number > 0, number <= 1 else {
+            throw error(key, "\(number) is out of range", remedy: "write a number above 0 and up to 1.0")
+        }
+        return number
+    }
+
     /// One of a few numbers.
     mutating func integer(_ key: String, among choices: [Int]) throws(ConfigurationError) -> Int? {
         guard let value = value(key) else { return nil }
@@ -150,6 +165,15 @@ extension ConfigurationSection {
             throw wrongType(key, value, wanted: "an integer, or a string such as \"64 GiB\"")
         }
         return try checked(number, key, range)
+    }
+
+    /// As ``bytes(_:in:)``; nil, too, for `"auto"`.
+    mutating func automaticBytes(_ key: String, in range: ClosedRange<Int>) throws(ConfigurationError) -> Int? {
+        if case .string("auto") = table[key] {
+            known.append(key)
+            return nil
+        }
+        return try bytes(key, in: range)
     }
 
     /// A 64-bit address: an integer, or a `"0x…"` string for what TOML's signed integers cannot hold.

@@ -1,4 +1,5 @@
 import IOMMU
+import LinuxIO
 
 /// `[limits]`: bounds on what clients can make the daemon do and hold.
 package struct LimitsConfiguration: Sendable, Equatable {
@@ -28,7 +29,14 @@ package struct LimitsConfiguration: Sendable, Equatable {
     /// Bytes that one user has mapped, in all sessions.
     package var mappedBytes = 1 << 44
     /// Bytes of memory objects that the daemon creates.
-    package var memoryBytes = 64 << 30
+    package var memoryBytes = Self.part(5, atMost: 64 << 30)
+    /// Bytes of replies and notifications that wait to be sent to a user, above which nothing is carried out for the
+    /// user until some have been read.
+    package var unsentBytes = Self.part(64, atMost: 256 << 20)
+    /// Bytes of requests of a user that have not ended, or have to wait.
+    package var unfinishedBytes = Self.part(64, atMost: 256 << 20)
+    /// Events that wait for a user's subscribers together.
+    package var waitingEvents = 65_536
     /// Descriptors that the daemon holds for the user: memory objects, address spaces, connections.
     package var descriptors = 16_384
     /// Device accesses that wait.
@@ -68,14 +76,21 @@ package struct LimitsConfiguration: Sendable, Equatable {
     /// The defaults.
     package init() {}
 
+    /// A part of the memory that there is for the daemon.
+    private static func part(_ divisor: UInt64, atMost most: Int) -> Int {
+        min(Int(clamping: InstalledMemory.bytes / divisor), most)
+    }
+
     /// The quotas of users and of their sessions.
-    package var sessionLimits: SessionLimits {
+    package func sessionLimits(_ shares: ShareRules) -> SessionLimits {
         var limits = SessionLimits()
+        limits.shares = shares
         limits.sessions = sessions
         limits.perUser = [
             .mappedBytes: UInt64(clamping: mappedBytes), .memoryBytes: UInt64(clamping: memoryBytes),
             .mappings: UInt64(clamping: mappings), .objects: UInt64(clamping: objects),
             .descriptors: UInt64(clamping: descriptors), .waitingAccesses: UInt64(clamping: waitingAccesses),
+            .waitingEvents: UInt64(clamping: waitingEvents),
         ]
         limits.context = contextLimits
         return limits
@@ -98,7 +113,11 @@ package struct LimitsConfiguration: Sendable, Equatable {
 extension LimitsConfiguration {
     /// One key of the section: everything that reading, comparing and documenting it needs.
     struct Key: Sendable {
-        enum Unit: Sendable { case count, bytes }
+        enum Unit: Sendable {
+            case count, bytes
+            /// Bytes, or "auto": a part of the memory that there is.
+            case automaticBytes
+        }
 
         let name: String
         let range: ClosedRange<Int>
@@ -130,7 +149,10 @@ extension LimitsConfiguration {
         Key("objects", \.objects, 1...(1 << 32)),
         Key("mappings", \.mappings, 1...(1 << 32)),
         Key("mapped_bytes", \.mappedBytes, 4096...Int.max, unit: .bytes),
-        Key("memory_bytes", \.memoryBytes, 0...Int.max, unit: .bytes),
+        Key("memory_bytes", \.memoryBytes, 0...Int.max, unit: .automaticBytes),
+        Key("unsent_bytes", \.unsentBytes, 65_536...Int.max, unit: .automaticBytes),
+        Key("unfinished_bytes", \.unfinishedBytes, 65_536...Int.max, unit: .automaticBytes),
+        Key("waiting_events", \.waitingEvents, 1...1_000_000_000),
         Key("descriptors", \.descriptors, 16...10_000_000),
         Key("waiting_accesses", \.waitingAccesses, 0...1_000_000),
         Key("objects_per_session", \.objectsPerSession, 1...(1 << 32)),
@@ -151,6 +173,7 @@ extension LimitsConfiguration {
                 switch key.unit {
                 case .count: try section.integer(key.name, in: key.range)
                 case .bytes: try section.bytes(key.name, in: key.range)
+                case .automaticBytes: try section.automaticBytes(key.name, in: key.range)
                 }
             if let value { self[keyPath: key.path] = value }
         }

@@ -37,7 +37,8 @@ package final class Service {
     /// For figures by method. Not `weak`: every retain of an object with weak references takes a slow path, and each
     /// request retains the dispatcher.
     package unowned var dispatcher: Dispatcher?
-    private var connectionsByUser: [UInt32: Int] = [:]
+    private var quota = ConnectionQuota()
+    private var transport = TransportAccounts()
     private var probe: Client?
     var isWatchingAddressSpaces = false
     private var connectionsAccepted: UInt64 = 0
@@ -55,7 +56,10 @@ package final class Service {
         administrators = .current()
         let shared = Box(configuration.access.narrowed(to: backend))
         sharedPolicy = shared
-        sessions = SessionTable(limits: configuration.limits.sessionLimits) { id, owner, account, limits in
+        let limits = configuration.limits.sessionLimits(configuration.shares)
+        sessions = SessionTable(
+            limits: limits, descriptors: DescriptorPool.make(), memory: MemoryPool.make(configuration.limits)
+        ) { id, owner, account, limits in
             backend.makeContext(id: id, owner: owner, account: account, limits: limits)
         }
         events = EventHub { peer, device in shared.value.allows(peer, device: device) }
@@ -64,6 +68,7 @@ package final class Service {
         sessions.onEnd = { [unowned self] session in waits.stir(session.id) }
         sessions.onClose = { [unowned self] session, clients in announceClosed(session, clients) }
         metrics.add { [unowned self] in ownMetrics() }
+        metrics.add { [unowned self] in PoolMetrics.read(sessions.poolShares) }
     }
 
     // MARK: Connections
@@ -74,13 +79,15 @@ package final class Service {
         let peer = administrators.peer(
             uid: credentials?.uid ?? .max, gid: credentials?.gid ?? .max, pid: credentials?.pid ?? 0,
             groups: credentials?.groups ?? [])
-        try checkConnections(of: peer.identity.uid)
+        let fraction = configuration.shares.fraction(of: peer.identity.uid)
+        try quota.admit(peer.identity, configuration.limits, fraction: fraction)
         connection.isAdmin = peer.identity.isAdmin
         connectionsAccepted += 1
         let index = Int(connection.id.index)
         while clients.count <= index { clients.append(nil) }
         let client = try admit(peer)
         client.gate = connection
+        connection.bytes = transport.open(client.session.account, configuration.limits)
         clients[index] = client
     }
 
@@ -91,26 +98,10 @@ package final class Service {
             try client.session.account.charge(1, of: .descriptors)
         } catch {
             sessions.disconnect(client)
-            releaseConnection(of: peer.identity.uid)
+            quota.release(peer.identity)
             throw error
         }
         return client
-    }
-
-    private func releaseConnection(of uid: UInt32) {
-        connectionsByUser[uid] = connectionsByUser[uid].flatMap { $0 > 1 ? $0 - 1 : nil }
-    }
-
-    private func checkConnections(of uid: UInt32) throws(IOMMUError) {
-        let limit = configuration.limits.connectionsPerUID
-        let open = connectionsByUser[uid, default: 0]
-        guard open < limit else {
-            throw IOMMUError(
-                .EDQUOT, .tooManyConnections, "user \(uid) has \(open) connections, as many as may be",
-                hint: "close some, or ask the administrator to raise limits.connections_per_uid",
-                ["limit": .number(UInt64(limit))])
-        }
-        connectionsByUser[uid] = open + 1
     }
 
     /// Gives back what the connection counted for; its private session ends with it.
@@ -118,7 +109,8 @@ package final class Service {
         let index = Int(connection.id.index)
         guard clients.indices.contains(index), let client = clients[index] else { return }
         clients[index] = nil
-        releaseConnection(of: client.peer.identity.uid)
+        quota.release(client.peer.identity)
+        transport.close(client.peer.identity.uid)
         client.session.account.release(1, of: .descriptors)
         events.unsubscribe(client)
         sessions.disconnect(client)
@@ -183,7 +175,8 @@ package final class Service {
     /// Takes over what can be changed while running.
     package func reload(_ new: Configuration) -> ConfigurationChanges {
         let changes = configuration.reload(new)
-        sessions.limits = configuration.limits.sessionLimits
+        transport.apply(configuration.limits)
+        sessions.limits = configuration.limits.sessionLimits(configuration.shares)
         administrators = .current()
         sharedPolicy.value = configuration.access.narrowed(to: backend)
         return changes
@@ -228,6 +221,10 @@ package final class Service {
             Metric(.gauge, "subscribers", "Connections that have subscribed to events", UInt64(events.subscribers)),
             Metric(.gauge, "waiting_calls", "Calls that wait for a queue to fill", UInt64(waits.count)),
             Metric(.gauge, "mapped_bytes", "Bytes mapped in all address spaces", mapped),
+            Metric(
+                .gauge, "unsent_bytes", "Bytes of replies and events that clients have to read", transport.unsentBytes),
+            Metric(
+                .gauge, "unfinished_bytes", "Bytes of requests that have not ended or wait", transport.unfinishedBytes),
             Metric(.gauge, "uptime_seconds", "Seconds since the daemon started", facts.uptimeSeconds),
         ] + turnMetrics() + methodMetrics()
     }

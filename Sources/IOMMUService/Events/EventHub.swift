@@ -23,7 +23,9 @@ package final class EventHub {
     package func subscribe(
         _ client: Client, kinds: EventKinds, all: Bool = false, sink: any NoticeSink, capacity: Int
     ) {
-        let subscription = client.subscription ?? Subscription(kinds: kinds, sink: sink, capacity: capacity)
+        let subscription =
+            client.subscription
+            ?? Subscription(kinds: kinds, sink: sink, capacity: capacity, account: client.session.account)
         subscription.kinds = kinds
         subscription.wantsAll = all && client.peer.identity.isAdmin
         client.subscription = subscription

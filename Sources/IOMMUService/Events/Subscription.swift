@@ -22,18 +22,25 @@ package final class Subscription {
     package var wantsAll = false
     private let sink: any NoticeSink
     private let capacity: Int
+    /// The user's, on which the events that wait are.
+    private let account: Account?
     private var queue = Deque<Event>()
     /// Most events that waited since the queue was last empty.
     private var peak = 0
     private var lost: UInt64 = 0
     private var sequence: UInt64 = 0
 
-    /// - Parameter capacity: events that wait at most; later ones are counted as lost.
-    package init(kinds: EventKinds, sink: any NoticeSink, capacity: Int) {
+    /// - Parameters:
+    ///   - capacity: events that wait at most; later ones are counted as lost.
+    ///   - account: of the user, whose limit of events that wait holds for all of the user's subscriptions together.
+    package init(kinds: EventKinds, sink: any NoticeSink, capacity: Int, account: Account? = nil) {
+        self.account = account
         self.kinds = kinds
         self.sink = sink
         self.capacity = capacity
     }
+
+    deinit { account?.release(UInt64(queue.count), of: .waitingEvents) }
 
     /// Events that have not been sent.
     package var waiting: Int { queue.count }
@@ -42,7 +49,7 @@ package final class Subscription {
     @discardableResult
     func publish(_ event: Event) -> Bool {
         flush()
-        guard lost == 0, waiting < capacity else {
+        guard lost == 0, waiting < capacity, account?.take(1, of: .waitingEvents) ?? true else {
             lost += 1
             return true
         }
@@ -58,6 +65,7 @@ package final class Subscription {
             guard sink.send(.event(event, sequence: sequence + 1)) else { return }
             sequence += 1
             queue.removeFirst()
+            account?.release(1, of: .waitingEvents)
         }
         // A burst is over: what it took is given back.
         if peak > 64 { queue = Deque() }

@@ -33,6 +33,36 @@ private struct SystemdFields {
     }
 }
 
+private struct PoolFields {
+    let pool: Field<String>
+    let capacity: Field<Count>
+    let uid: Field<Count>
+    let used: Field<Count>
+    let limit: Field<Count>
+
+    static var type: ResultType<ObjectOf<PoolFields>> {
+        .object { share in
+            PoolFields(
+                pool: share.result("pool", .string, "What it is."),
+                capacity: share.result("capacity", .count, "All that there is of it."),
+                uid: share.result("uid", .count, "Who holds some of it, in all sessions."),
+                used: share.result("used", .count, "How much."),
+                limit: share.optionalResult("limit", .count, "How much that may be; absent for administrators.")
+            )
+        }
+    }
+}
+
+extension ResultWriter {
+    fileprivate func write(_ share: PoolShare, _ fields: PoolFields) {
+        set(fields.pool, share.pool.name)
+        set(fields.capacity, share.pool.capacity)
+        set(fields.uid, UInt64(share.uid))
+        set(fields.used, share.used)
+        if share.count.pointee.limit < .max { set(fields.limit, share.count.pointee.limit) }
+    }
+}
+
 /// `daemon.*` and `topology.list`.
 func declareDaemonMethods(_ methods: inout MethodTable<Service>) {
     declareDaemonInfo(&methods)
@@ -87,16 +117,20 @@ private func declareDaemonStatistics(_ methods: inout MethodTable<Service>) {
             "turns", .map(of: .count), "Turns of the loop, by the microseconds that they stayed below.")
         let longest = m.result(
             "longest_turn_microseconds", .map(of: .count), "The longest turn since the start, by what it was at.")
+        let pools = m.result(
+            "pools", .array(of: PoolFields.type),
+            "What one holds oneself, for an administrator everybody, of what there is only so much of for all.")
         return { call, service in
             let figures = service.metrics.read()
+            let shares = service.sessions.poolShares(visibleTo: try service.client(call).peer)
             return call.reply { reply in
                 reply.set(counters) { map in
-                    for figure in figures where figure.label == nil && figure.kind == .counter {
+                    for figure in figures where figure.labels.isEmpty && figure.kind == .counter {
                         map.set(figure.name, figure.value)
                     }
                 }
                 reply.set(gauges) { map in
-                    for figure in figures where figure.label == nil && figure.kind == .gauge {
+                    for figure in figures where figure.labels.isEmpty && figure.kind == .gauge {
                         map.set(figure.name, figure.value)
                     }
                 }
@@ -104,6 +138,9 @@ private func declareDaemonStatistics(_ methods: inout MethodTable<Service>) {
                 reply.set(errors) { $0.setByLabel(figures, "request_errors_total") }
                 reply.set(turns) { $0.setByLabel(figures, "turns_total") }
                 reply.set(longest) { $0.setByLabel(figures, "longest_turn_microseconds") }
+                reply.set(pools) { list in
+                    for share in shares { list.append { $0.write(share, $1) } }
+                }
             }
         }
     }
@@ -112,7 +149,7 @@ private func declareDaemonStatistics(_ methods: inout MethodTable<Service>) {
 extension MapWriter where Element == Count {
     fileprivate func setByLabel(_ figures: [Metric], _ name: String) {
         for figure in figures where figure.name == name {
-            if let label = figure.label { set(label.value, figure.value) }
+            if let label = figure.labels.first { set(label.value, figure.value) }
         }
     }
 }

@@ -81,7 +81,7 @@ func declareIOASInspectionMethods(_ methods: inout MethodTable<Service>) {
     ) { m in
         let ioas = m.param("ioas", .id, "The IOAS.")
         let ranges = m.param("ranges", .array(of: RangeParameters.type, count: 0...65_536), "Empty: everything again.")
-        m.refuses(.unknownIOAS, .kernel)
+        m.refuses(.unknownIOAS, .kernel, .room)
         m.refuses(.EINVAL, .badRange, "A range ends before it starts.")
         m.refuses(.EINVAL, .badAllowedRanges, "A range has a single byte, or two overlap.")
         m.refuses(.EADDRINUSE, .allowedRangeReserved, "A range meets a reserved region.")

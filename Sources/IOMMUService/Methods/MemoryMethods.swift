@@ -88,6 +88,7 @@ private func declareMemoryAccess(_ methods: inout MethodTable<Service>) {
         let data = m.param("data", .transfer, "The bytes, at most `limits.transfer_bytes`.")
         let written = m.result("written", .count, "Bytes written.")
         m.refuses(.transfer)
+        m.refuses(.room)
         m.refuses(.EPERM, .memoryReadOnly, "The descriptor or its seals forbid writing.")
         return { call, service in
             let bytes = call[data].decoded()

@@ -129,7 +129,7 @@ private func declareInterrupts(_ methods: inout MethodTable<Service>) {
         let irq = m.param("irq", .choice(BareInterrupt.self), "Which interrupt.")
         let enable = m.param("enable", .bool, default: true, "False: no longer; then no descriptor is taken.")
         m.needs(.bareSMMUs)
-        m.refuses(.unknownVSMMU, .descriptors)
+        m.refuses(.unknownVSMMU, .descriptors, .room)
         m.refuses(.EINVAL, .notAnEventfd, "The descriptor is no eventfd.")
         m.refuses(.EAGAIN, .noSignals, "The system has no asynchronous I/O left to signal it with.")
         return { call, service in

@@ -15,8 +15,10 @@ package struct Metric: Sendable, Equatable {
     /// What it counts, in one sentence without a full stop.
     package var help: String
     package var value: UInt64
-    /// The one label and its value, such as ("method", "ioas.map").
-    package var label: Label?
+    /// Labels and their values, such as ("method", "ioas.map"); all figures of a name have the same.
+    package var labels: [Label]
+    /// The first of them.
+    package var label: Label? { labels.first }
 
     package struct Label: Sendable, Equatable {
         package var name: String
@@ -29,11 +31,15 @@ package struct Metric: Sendable, Equatable {
     }
 
     package init(_ kind: Kind, _ name: String, _ help: String, _ value: UInt64, label: Label? = nil) {
+        self.init(kind, name, help, value, labels: label.map { [$0] } ?? [])
+    }
+
+    package init(_ kind: Kind, _ name: String, _ help: String, _ value: UInt64, labels: [Label]) {
         self.name = name
         self.kind = kind
         self.help = help
         self.value = value
-        self.label = label
+        self.labels = labels
     }
 }
 

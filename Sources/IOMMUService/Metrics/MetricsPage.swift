@@ -12,7 +12,8 @@ package enum MetricsPage {
                 last = name
             }
             text += name
-            if let label = metric.label { text += "{\(label.name)=\"\(escaped(label.value))\"}" }
+            let labels = metric.labels.map { "\($0.name)=\"\(escaped($0.value))\"" }
+            if !labels.isEmpty { text += "{\(labels.joined(separator: ","))}" }
             text += " \(metric.value)\n"
         }
         return format == .openMetrics ? text + "# EOF\n" : text

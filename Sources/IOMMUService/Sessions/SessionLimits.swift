@@ -7,10 +7,13 @@ package struct SessionLimits: Sendable {
     /// What one user's sessions hold together; what is not listed is unlimited.
     package var perUser: [Account.Resource: UInt64] = [:]
     package var context = ContextLimits()
+    /// What one user may hold of what is everybody's.
+    package var shares = ShareRules()
 
     package init() {}
 
     func apply(to account: Account) {
+        account.setFraction(shares.fraction(of: account.uid))
         for resource in Account.Resource.allCases { account.setLimit(perUser[resource] ?? .max, of: resource) }
     }
 }

@@ -11,6 +11,10 @@ package final class SessionTable {
     }
 
     private let makeContext: MakeContext
+    /// Where the descriptors of all sessions come from; nil: they are limited by user only.
+    private let descriptors: Pool?
+    /// Where the bytes of their memory objects come from, likewise.
+    private let memory: Pool?
     private var named: [Key: Session] = [:]
     private var sessions: [UInt64: Session] = [:]
     private var accounts: [UInt32: (account: Account, sessions: Int)] = [:]
@@ -31,8 +35,12 @@ package final class SessionTable {
     package var onEnd: ((Session) -> Void)?
 
     /// A table without sessions.
-    package init(limits: SessionLimits, makeContext: @escaping MakeContext) {
+    package init(
+        limits: SessionLimits, descriptors: Pool? = nil, memory: Pool? = nil, makeContext: @escaping MakeContext
+    ) {
+        self.memory = memory
         self.limits = limits
+        self.descriptors = descriptors
         self.makeContext = makeContext
     }
 
@@ -156,7 +164,7 @@ package final class SessionTable {
         name: SessionName?, owner: ClientIdentity, connection: UInt64? = nil
     ) -> Session {
         lastSerial += 1
-        let account = takeAccount(owner.uid)
+        let account = takeAccount(owner)
         let title =
             name.map { "session \($0.text) of user \(owner.uid)" } ?? "process \(owner.pid) of user \(owner.uid)"
         let context = makeContext(ContextID(lastSerial), title, account, limits.context)
@@ -202,20 +210,33 @@ package final class SessionTable {
         onEnd?(session)
     }
 
-    private func takeAccount(_ uid: UInt32) -> Account {
-        if let entry = accounts[uid] {
-            accounts[uid] = (entry.account, entry.sessions + 1)
-            return entry.account
-        }
-        let account = Account(uid: uid)
+    private func takeAccount(_ owner: ClientIdentity) -> Account {
+        var entry = accounts[owner.uid] ?? (makeAccount(owner.uid), 0)
+        entry.sessions += 1
+        accounts[owner.uid] = entry
+        if owner.isAdmin { entry.account.makeAdministrator() }
+        return entry.account
+    }
+
+    private func makeAccount(_ uid: UInt32) -> Account {
+        let account = Account(uid: uid, descriptors: descriptors, memory: memory)
         limits.apply(to: account)
-        accounts[uid] = (account, 1)
         return account
     }
 
+    /// What still counts against a user without sessions keeps the account.
     private func releaseAccount(_ uid: UInt32) {
-        guard let entry = accounts[uid] else { return }
-        accounts[uid] = entry.sessions > 1 ? (entry.account, entry.sessions - 1) : nil
+        guard var entry = accounts[uid] else { return }
+        entry.sessions -= 1
+        accounts[uid] = entry.sessions > 0 || !entry.account.isEmpty ? entry : nil
+    }
+
+    /// What every user holds of pools, by user.
+    var poolShares: [PoolShare] { accounts.sorted { $0.key < $1.key }.flatMap { $0.value.account.poolShares } }
+
+    /// Those that a client may know of: its own, all for an administrator.
+    func poolShares(visibleTo peer: Peer) -> [PoolShare] {
+        peer.identity.isAdmin ? poolShares : poolShares.filter { $0.uid == peer.identity.uid }
     }
 
     private static func unknown(_ name: String) -> IOMMUError {

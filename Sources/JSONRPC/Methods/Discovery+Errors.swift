@@ -80,7 +80,10 @@ enum ProtocolRefusal: CaseIterable {
         case .turnedAway:
             [
                 ("too_many_connections", "The user has as many connections as the limits allow."),
-                ("quota_exceeded", "The user holds as many descriptors as the limits allow."),
+                (
+                    "quota_exceeded",
+                    "The user holds as many descriptors, or bytes of lines that have not ended, as the limits allow."
+                ),
             ]
         case .broken:
             [

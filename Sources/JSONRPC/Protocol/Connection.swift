@@ -1,16 +1,6 @@
 import Glibc
 import LinuxIO
 
-/// What a connection tells the one who carries its bytes.
-protocol ConnectionTransport: AnyObject {
-    /// A parked call has been answered: the next request may run, and there is something to send.
-    func connectionMayGoOn()
-    /// A notification waits to be sent.
-    func connectionHasNotification()
-    /// Requests wait for the connection's next turn: ``Connection/beginTurn()`` when it comes.
-    func connectionWaitsForTurn()
-}
-
 /// One client's conversation: its identity, the descriptors it has sent, its replies in order, the call it waits for.
 ///
 /// Knows nothing of sockets: a transport feeds it lines and sends what gathers in its outbox.
@@ -25,6 +15,12 @@ public final class Connection {
     public private(set) var isEnded = false
 
     let limits: Limits
+    /// Its user's account of bytes; nil: nobody's.
+    public var bytes: ClientBytes? { didSet { outbox.pointee.mustRead = bytes?.mustRead } }
+    /// What of it the connection is.
+    var charged = Charged()
+    /// It is told when its user has read enough.
+    var waitsForRoom = false
     let outbox: UnsafeMutablePointer<Outbox>
     private(set) var parked: ParkedCall? { didSet { outbox.pointee.isParked = parked != nil } }
     /// The reply that is being written in turns; its call is the one that is parked.
@@ -38,6 +34,8 @@ public final class Connection {
     public var onNotificationRoom: (() -> Void)?
     let notifications: UnsafeMutablePointer<ByteBuffer>
     private var received = ReceivedDescriptors()
+    /// Those of them that are on the user's account: all, or none.
+    private var chargedDescriptors = 0
     /// Descriptors of the reply being made.
     private var attached: [SharedDescriptor] = [] { didSet { outbox.pointee.attachedCount = attached.count } }
     /// Descriptors arrived beyond the limit since the last error about it.
@@ -66,7 +64,13 @@ public final class Connection {
         notifications.deallocate()
     }
 
-    private func noteReceived() { outbox.pointee.hasReceived = !received.isEmpty }
+    private func noteReceived() {
+        outbox.pointee.hasReceived = !received.isEmpty
+        let gone = chargedDescriptors - received.count
+        guard gone > 0 else { return }
+        chargedDescriptors -= gone
+        bytes?.giveBackDescriptors?(gone)
+    }
 
     private func noteUnfinished() {
         outbox.pointee.hasUnfinished = batch != nil || overflowed > 0 || areDescriptorsLost
@@ -82,8 +86,8 @@ public final class Connection {
     @inline(__always)
     var canExecute: Bool {
         !outbox.pointee.isParked && !outbox.pointee.isHeld && !outbox.pointee.isTurnOver
-            && !outbox.pointee.isClosing
-            && !outbox.pointee.isFullOfDescriptors && outbox.pointee.pending < limits.outputHighWater
+            && !outbox.pointee.isClosing && !outbox.pointee.isFullOfDescriptors
+            && outbox.pointee.mustRead?.pointee != true && outbox.pointee.pending < limits.outputHighWater
     }
 
     /// The client is gone: cancels the parked call and closes every descriptor held for the client.
@@ -100,6 +104,10 @@ public final class Connection {
         noteReceived()
         dropAttached()
         outbox.pointee.dropAttachments()
+        notifications.pointee.clear(keepingAtMost: 0)
+        bytes?.change(unsent: -charged.unsent, unfinished: -charged.unfinished)
+        bytes = nil
+        charged = Charged()
     }
 
     /// Takes all bytes that wait to be sent. Not for connections with a transport.
@@ -164,13 +172,22 @@ public final class Connection {
     ///   - bytes: those that it came with, counted from the first of the input that is not yet done with.
     ///   - isSure: `false` if only the last of these is known to be one of them.
     func receive(_ descriptor: consuming Descriptor, with bytes: Range<Int>, isSure: Bool = true) {
-        guard received.count < limits.waitingDescriptors, !isClosing else {
+        guard received.count < limits.waitingDescriptors, !isClosing, takesDescriptor() else {
             if !isClosing { overflowed += 1 }
             return
         }
         let done = outbox.pointee.inputDone
         received.add(descriptor, start: done + bytes.lowerBound, end: done + bytes.upperBound, isSure: isSure)
         noteReceived()
+    }
+
+    private static let descriptorsOfACall = 2
+
+    private func takesDescriptor() -> Bool {
+        guard let takes = bytes?.takeDescriptor else { return true }
+        guard takes(received.count < Self.descriptorsOfACall) else { return false }
+        chargedDescriptors += 1
+        return true
     }
 
     /// Descriptors received and not yet taken.
@@ -237,9 +254,12 @@ public final class Connection {
     ///
     /// Notifications keep their order and go between replies, never into one.
     public func notify(_ body: (JSONWriter) -> Void) -> Bool {
-        guard !isClosing, notifications.pointee.count < limits.notificationBytes else { return false }
+        guard !isClosing, notifications.pointee.count < limits.notificationBytes,
+            outbox.pointee.mustRead?.pointee != true || notifications.pointee.count == 0
+        else { return false }
         body(JSONWriter(notifications))
         notifications.pointee.append(UInt8(ascii: "\n"))
+        account(input: charged.unfinished)
         transport?.connectionHasNotification()
         return true
     }

@@ -178,7 +178,7 @@ extension Dispatcher {
             let error = RPCError(
                 errno: EMFILE, reason: "too_many_descriptors",
                 message: "\(connection.overflowed) descriptors were closed: no more than \(limits.waitingDescriptors) "
-                    + "may wait on a connection",
+                    + "may wait on a connection, and fewer where the user holds all that limits.descriptors allows",
                 hint: "send each descriptor in the message of the request that takes it")
             connection.overflowed = 0
             refuse(error, connection)

@@ -28,6 +28,8 @@ struct Outbox {
     var isHeld = false
     /// Its turn is over: it goes on in one of the next.
     var isTurnOver = false
+    /// The user of the connection has to read replies before anything else is carried out: ``ClientBytes/mustRead``.
+    var mustRead: UnsafeMutablePointer<Bool>?
     /// As many descriptors wait to be sent as may: nothing is carried out until some are.
     private(set) var isFullOfDescriptors = false
     /// No more requests are carried out: what is queued is sent, then the connection closes.

@@ -8,7 +8,7 @@ final class Link: EventHandler, ConnectionTransport {
     let socket: Descriptor
     /// Unsafe so as not to count references around every event: a server that goes away abandons its links before.
     unowned(unsafe) let server: Server
-    private let dispatcher: Dispatcher
+    let dispatcher: Dispatcher
     let loop: EventLoop
     var registration: EventLoop.Registration?
     var interest: EventMask = .input
@@ -16,9 +16,8 @@ final class Link: EventHandler, ConnectionTransport {
     /// turn; ``lookAgain()`` where there may be more.
     static let always: EventMask = [.once, .inputEnds]
     private var incoming: SocketInput
-    private var isMarkedKeeping = false
     /// What was received and has to wait.
-    private var input = ByteBuffer(capacity: 0)
+    var input = ByteBuffer(capacity: 0)
     /// The client sends no more.
     var isInputEnded = false
     /// The last read may have left something.
@@ -27,8 +26,7 @@ final class Link: EventHandler, ConnectionTransport {
     var isOutputBroken = false
     /// It went while requests of it waited for their turn: they are carried out, and nothing is waited for.
     private var isPeerGone = false
-    private var isMarkedUnsent = false
-    private var isMarkedRunnable = false
+    private var (isMarkedUnsent, isMarkedRunnable, isMarkedKeeping) = (false, false, false)
     /// The last error is sent; what the client still sends is thrown away until it has noticed.
     var isLingering = false
     /// It was not let in, and only waits for its client to notice.
@@ -196,6 +194,7 @@ final class Link: EventHandler, ConnectionTransport {
     private func process(_ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
         let done = dispatcher.consume(bytes, count, connection)
         if done < count, registration != nil { input.append(bytes + done, count - done) }
+        checkUnfinished()
         settle()
     }
 
@@ -203,6 +202,7 @@ final class Link: EventHandler, ConnectionTransport {
         let done = dispatcher.consume(input.base, input.count, connection)
         input.removeFirst(done)
         if input.count == 0 { input.clear(keepingAtMost: 0) }
+        checkUnfinished()
         settle()
     }
 
@@ -234,6 +234,7 @@ final class Link: EventHandler, ConnectionTransport {
     }
 
     private func updateInterest() {
+        if connection.outbox.pointee.mustRead?.pointee == true { connection.waitForRoom() }
         var wanted: EventMask = isBlocked && !isShortOfReferences ? .output : []
         if !isInputEnded, connection.canExecute { wanted.insert(.input) }
         guard wanted != interest, let registration else { return }
@@ -258,6 +259,7 @@ final class Link: EventHandler, ConnectionTransport {
         let couldExecute = connection.canExecute
         sendAll()
         noteProgress(connection.outbox.pointee.sent != before)
+        connection.account(input: input.capacity)
         if !couldExecute, connection.canExecute { markRunnable() }
         if connection.canGoOnWithReply { waitForTurn() }
         if isFinished { return close() }

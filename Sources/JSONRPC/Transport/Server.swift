@@ -46,8 +46,8 @@ public final class Server {
     private var endOfTurn: TurnEndID?
     private var isDraining = false
     private var drainRefusal: RPCError?
-    /// Connections turned away whose clients are given time to read why. They count as connections: a client that
-    /// comes again and again must not take the places of others.
+    /// Connections turned away whose clients are given time to read why. They take nobody's place: a client that comes
+    /// again and again must not keep others out.
     private var turnedAway = 0
     private static let lingeringTurnedAway = 16
 
@@ -149,7 +149,7 @@ public final class Server {
 // MARK: - Connections
 
 extension Server {
-    var isFull: Bool { connectionCount >= limits.connections }
+    var isFull: Bool { connectionCount - turnedAway >= limits.connections }
 
     /// Takes over an accepted socket.
     func add(_ socket: consuming Descriptor) {
@@ -169,6 +169,12 @@ extension Server {
         }
         links[index] = link
         onConnect?(connection)
+        guard let bytes = connection.bytes, bytes.onRoom == nil else { return }
+        bytes.onRoom = { [weak self] waiting in
+            for id in waiting {
+                if let self, self.connection(id) != nil { links[Int(id.index)]?.goOn() }
+            }
+        }
     }
 
     /// The conversation is over, though its socket may linger.

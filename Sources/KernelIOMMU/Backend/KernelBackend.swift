@@ -108,8 +108,8 @@ package final class KernelBackend: IOMMUBackend {
 
 /// What the object model under a context asks for: here no tables map its memory.
 extension KernelBackend: ObjectHost {
-    package func admit(_ memory: MemoryObject) throws(IOMMUError) -> UInt64 { 0 }
-    package func dismiss(_ memory: MemoryObject, at location: UInt64) {}
+    package func admit(_ memory: MemoryObject, for account: Account) throws(IOMMUError) -> UInt64 { 0 }
+    package func dismiss(_ memory: MemoryObject, at location: UInt64, for account: Account) {}
     package func faultsAnswered() {}
     package func emit(_ event: BackendEvent) { eventHandler?(event) }
 }

@@ -10,10 +10,12 @@ import Testing
     /// Kept: what identifies one may not be another's.
     private let sessions = (0..<64).map { _ in Session() }
 
-    private func access(_ session: Int, uid: UInt32 = 1000) -> DeviceAccess {
+    private func access(_ session: Int, uid: UInt32 = 1000, fraction: Double = 1) -> DeviceAccess {
         DeviceAccess(
-            id: 1, owner: StallOwner(session: ObjectIdentifier(sessions[session]), uid: uid), streamID: 1,
-            pasid: nil, operation: .read(0, length: 4), usesPageRequests: false
+            id: 1,
+            owner: StallOwner(
+                session: ObjectIdentifier(sessions[session]), uid: uid, fraction: fraction),
+            streamID: 1, pasid: nil, operation: .read(0, length: 4), usesPageRequests: false
         ) { Reason($0) }
     }
 
@@ -25,6 +27,19 @@ import Testing
             count += 1
         }
         return count
+    }
+
+    @Test func aUserGetsNoMoreThanAShare() {
+        var places = StallPlaces(capacity: 256)
+        let mine = (0..<40).map { fill(&places, access($0, fraction: 0.25)) }
+        #expect(mine.reduce(0, +) == 64)
+        #expect(places.isShareUsed(by: access(50, fraction: 0.25).owner))
+        #expect(!places.isShareUsed(by: access(50, uid: 7, fraction: 0.25).owner))
+        #expect(fill(&places, access(51, uid: 7, fraction: 0.25)) == 64)
+        let error = places.overShare(access(0, fraction: 0.25).owner)
+        #expect(error.errno == .EDQUOT && error.members.contains(.init("key", .text("limits.share"))))
+        places.giveBack(access(0).owner)
+        #expect(!places.isShareUsed(by: access(0, fraction: 0.25).owner))
     }
 
     @Test func whoComesFirstLeavesOthersSome() {

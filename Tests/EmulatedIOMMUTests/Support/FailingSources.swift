@@ -64,9 +64,9 @@ final class FailingTags: TagSource {
         self.point = point
     }
 
-    func take() throws(IOMMUError) -> UInt32 {
+    func take(from first: UInt32) throws(IOMMUError) -> UInt32 {
         try point.use()
-        return try base.take()
+        return try base.take(from: first)
     }
 
     func take(_ tag: UInt32) -> Bool { base.take(tag) }

@@ -39,7 +39,7 @@ final class MockDriver: TranslationDriver {
             maxPASIDLog2: min(device.pasidBits, traits.pasidBits))
     }
 
-    func makeDomain(_ flags: HWPTFlags) throws(IOMMUError) -> any TranslationDomain {
+    func makeDomain(_ flags: HWPTFlags, for account: Account) throws(IOMMUError) -> any TranslationDomain {
         try step()
         domains += 1
         return MockDomain(self, flags)

@@ -42,7 +42,7 @@ final class MockMachine: ObjectHost {
 
     // MARK: ObjectHost
 
-    func admit(_ memory: MemoryObject) throws(IOMMUError) -> UInt64 {
+    func admit(_ memory: MemoryObject, for account: Account) throws(IOMMUError) -> UInt64 {
         let place = nextPlace
         // As far apart as the largest page, so that memory is as aligned as it could be.
         nextPlace += (memory.size + (1 << 30) - 1) & ~((1 << 30) - 1)
@@ -50,7 +50,7 @@ final class MockMachine: ObjectHost {
         return place
     }
 
-    func dismiss(_ memory: MemoryObject, at location: UInt64) { places[location] = nil }
+    func dismiss(_ memory: MemoryObject, at location: UInt64, for account: Account) { places[location] = nil }
 
     func faultsAnswered() { answers += 1 }
 

@@ -31,6 +31,15 @@ import Testing
         #expect(configuration.reload(new).live.isEmpty, "taken once")
     }
 
+    @Test func sharesAreTaken() {
+        var new = Configuration()
+        new.shares.fraction = 0.25
+        new.shares.byUser = [7: 1]
+        var configuration = Configuration()
+        #expect(configuration.reload(new).live == ["limits.share", "share"])
+        #expect(configuration == new)
+    }
+
     @Test func everyLimitIsComparedAndTaken() {
         for key in LimitsConfiguration.keys {
             var new = Configuration()

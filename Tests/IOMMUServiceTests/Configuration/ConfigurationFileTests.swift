@@ -66,6 +66,13 @@ private enum ShippedFile {
             [limits]
             memory_bytes = "3 GiB"
             message_bytes = 8192
+            share = 0.75
+            [[share]]
+            uid = 7
+            share = 1
+            [[share]]
+            user = "root"
+            share = 0.125
             [[allow]]
             uid = 7
             devices = ["uacce*"]
@@ -100,6 +107,7 @@ private enum ShippedFile {
         #expect(configuration.daemon.drainSeconds == 1)
         #expect(configuration.limits.memoryBytes == 3 << 30)
         #expect(configuration.limits.messageBytes == 8192)
+        #expect(configuration.shares.fraction == 0.75 && configuration.shares.byUser == [7: 1, 0: 0.125])
         #expect(
             configuration.access.rules == [
                 AccessPolicy.Rule(uids: [7], devices: ["uacce*"]),
@@ -119,9 +127,9 @@ private enum ShippedFile {
     @Test func limitsAreHandedOn() throws {
         let text = "[limits]\nobjects_per_session = 9\nvsmmus_per_session = 3\nmapped_bytes = 8192"
         let limits = try ConfigurationFile.parse(text, file: "x").limits
-        #expect(limits.sessionLimits.context.objects == 9)
-        #expect(limits.sessionLimits.context.vsmmus == 3)
-        #expect(limits.sessionLimits.perUser[.mappedBytes] == 8192)
+        #expect(limits.sessionLimits(ShareRules()).context.objects == 9)
+        #expect(limits.sessionLimits(ShareRules()).context.vsmmus == 3)
+        #expect(limits.sessionLimits(ShareRules()).perUser[.mappedBytes] == 8192)
     }
 
     @Test func missingFileSaysSo() {

@@ -11,6 +11,8 @@ package final class PagingDomain {
     package internal(set) var tag: UInt16
     /// Made for dirty tracking: the CD lets the SMMU update the tables.
     package let hasDirtyTracking: Bool
+    /// What its user holds of the driver's ASIDs or VMIDs, of which the domain has one; nil: nobody's.
+    let tagShare: PoolShare?
     /// Made to sit on a PASID.
     package let allowsPASID: Bool
     /// Dirty state is being tracked now.
@@ -22,8 +24,10 @@ package final class PagingDomain {
     let gather: UnsafeMutablePointer<InvalidationGather>
 
     init(
-        driver: SMMUDriver, kind: PagingKind, table: PageTable, tag: UInt16, dirtyTracking: Bool, pasid: Bool
+        driver: SMMUDriver, kind: PagingKind, table: PageTable, tag: UInt16, tagShare: PoolShare?, dirtyTracking: Bool,
+        pasid: Bool
     ) {
+        self.tagShare = tagShare
         (self.driver, self.kind, self.table, self.tag) = (driver, kind, table, tag)
         (hasDirtyTracking, allowsPASID) = (dirtyTracking, pasid)
         gather = .allocate(capacity: 1)

@@ -7,25 +7,38 @@ extension SMMUDriver {
     /// - Parameters:
     ///   - dirtyTracking: stage 1 only.
     ///   - pasid: it may sit on a PASID.
-    /// - Throws: `EOPNOTSUPP` for what the SMMU cannot do, `ENOSPC` without a tag, `ENOMEM`.
+    ///   - account: of the user whose it is; nil: nobody's.
+    /// - Throws: `EOPNOTSUPP` for what the SMMU cannot do, `ENOSPC` without a tag, `ENOMEM`, `EDQUOT` beyond the
+    ///   user's shares.
     package func makePagingDomain(
-        _ kind: PagingKind, dirtyTracking: Bool, pasid: Bool
+        _ kind: PagingKind, dirtyTracking: Bool, pasid: Bool, for account: Account? = nil
     ) throws(IOMMUError) -> PagingDomain {
         try check(kind, dirtyTracking: dirtyTracking, pasid: pasid)
         let tags = kind == .stage1 ? asids : vmids
-        let tag = UInt16(truncatingIfNeeded: try tags.take())
+        let share = account?.share(of: kind == .stage1 ? asidPool : vmidPool)
+        let tag = try takeTag(of: tags, share)
         do {
-            let table = try makeTable(kind, dirtyTracking: dirtyTracking)
+            let table = try makeTable(kind, dirtyTracking: dirtyTracking, for: account)
             let domain = PagingDomain(
-                driver: self, kind: kind, table: table, tag: tag, dirtyTracking: dirtyTracking, pasid: pasid
+                driver: self, kind: kind, table: table, tag: tag, tagShare: share, dirtyTracking: dirtyTracking,
+                pasid: pasid
             )
             installInvalidations(domain)
             if kind == .stage1 { stage1Domains[tag] = domain }
             return domain
         } catch {
             tags.release(UInt32(tag))
+            share?.giveBack(1)
             throw error
         }
+    }
+
+    /// A tag of its own, on the user's account.
+    private func takeTag(of tags: any TagSource, _ share: PoolShare?) throws(IOMMUError) -> UInt16 {
+        try share?.check(1)
+        let tag = UInt16(truncatingIfNeeded: try tags.take())
+        try share?.take(1)
+        return tag
     }
 
     private func check(_ kind: PagingKind, dirtyTracking: Bool, pasid: Bool) throws(IOMMUError) {
@@ -60,12 +73,14 @@ extension SMMUDriver {
         )
     }
 
-    private func makeTable(_ kind: PagingKind, dirtyTracking: Bool) throws(IOMMUError) -> PageTable {
+    private func makeTable(
+        _ kind: PagingKind, dirtyTracking: Bool, for account: Account?
+    ) throws(IOMMUError) -> PageTable {
         try PageTable(
             format: format(of: kind),
             attributes: kind == .stage1
                 ? .stage1(tracksDirty: dirtyTracking) : .stage2(forceWriteBack: usesForcedWriteBack(kind)),
-            memory: memory
+            memory: memory, share: tableShare(of: account)
         )
     }
 
@@ -88,27 +103,40 @@ extension SMMUDriver {
         } else {
             vmids.release(UInt32(domain.tag))
         }
+        domain.tagShare?.giveBack(1)
     }
 
     // MARK: Shared virtual addressing
 
-    /// - Parameter claimed: the ASID to use, from ``claimASID(_:)``; nil takes a free one.
-    /// - Throws: `ENODEV` without stage 1 or SubstreamIDs, `ENOSPC`, `ENOMEM`.
-    package func makeSVADomain(claimed: UInt16? = nil) throws(IOMMUError) -> SVADomain {
+    /// - Parameters:
+    ///   - claimed: the ASID to use, from ``claimASID(_:)``; nil takes a free one.
+    ///   - account: of the user who binds; nil: nobody's.
+    /// - Throws: `ENODEV` without stage 1 or SubstreamIDs, `ENOSPC`, `ENOMEM`, `EDQUOT` beyond the user's shares.
+    package func makeSVADomain(
+        claimed: UInt16? = nil, for account: Account? = nil
+    ) throws(IOMMUError) -> SVADomain {
         guard features.hasStage1, features.substreamIDBits > 0 else {
             throw IOMMUError(
                 .ENODEV, .noSVA, "\(name) cannot share address spaces of processes",
                 hint: "take a device behind an SMMU with stage 1 and SubstreamIDs", ["smmu": .text(name)])
         }
+        let share = account?.share(of: asidPool)
         let asid: UInt16
-        if let claimed { asid = claimed } else { asid = UInt16(truncatingIfNeeded: try asids.take()) }
+        if let claimed {
+            try share?.take(1)
+            asid = claimed
+        } else {
+            asid = try takeTag(of: asids, share)
+        }
         do {
             // Devices work on data; a page fault for execution is refused as well.
             let table = try PageTable(
                 format: format(of: .stage1), attributes: .stage1(tracksDirty: false, isExecutable: false),
-                memory: memory, mapsBlocks: false)
-            return SVADomain(driver: self, asid: asid, isASIDShared: claimed != nil, table: table)
+                memory: memory, mapsBlocks: false, share: tableShare(of: account))
+            return SVADomain(
+                driver: self, asid: asid, tagShare: share, isASIDShared: claimed != nil, table: table)
         } catch {
+            share?.giveBack(1)
             if claimed == nil { asids.release(UInt32(asid)) }
             throw error
         }
@@ -120,6 +148,7 @@ extension SMMUDriver {
         domain.gather.releaseTables(to: memory)
         domain.table.destroy()
         asids.release(UInt32(domain.asid))
+        domain.tagShare?.giveBack(1)
     }
 
     /// Takes the ASID that the CPUs use for an address space (BTM). A stage 1 domain that has it moves to another:

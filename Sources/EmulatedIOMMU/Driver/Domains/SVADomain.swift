@@ -8,6 +8,8 @@ package final class SVADomain {
     package let asid: UInt16
     /// The ASID is the CPUs' (BTM): their invalidations by ASID concern it (CD.ASET = 0).
     let isASIDShared: Bool
+    /// What its user holds of the driver's ASIDs, of which the domain has one; nil: nobody's.
+    let tagShare: PoolShare?
     /// Filled by whoever manages the address space.
     package let table: PageTable
     /// false once the address space has ended.
@@ -15,7 +17,8 @@ package final class SVADomain {
     var users = DomainUsers()
     var gather = InvalidationGather()
 
-    init(driver: SMMUDriver, asid: UInt16, isASIDShared: Bool, table: PageTable) {
+    init(driver: SMMUDriver, asid: UInt16, tagShare: PoolShare?, isASIDShared: Bool, table: PageTable) {
+        self.tagShare = tagShare
         (self.driver, self.asid, self.isASIDShared, self.table) = (driver, asid, isASIDShared, table)
     }
 

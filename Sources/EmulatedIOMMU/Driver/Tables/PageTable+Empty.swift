@@ -106,6 +106,6 @@ extension PageTable {
             words.update(repeating: 0, count: count)
             memory.count(of: table).pointee = 0
         }
-        gather.add(table: table, in: memory)
+        giveBack(table, to: &gather)
     }
 }

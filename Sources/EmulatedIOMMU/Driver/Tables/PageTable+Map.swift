@@ -5,7 +5,7 @@ extension PageTable {
     ///
     /// - Parameters:
     ///   - hugePages: false: only pages of the granule.
-    /// - Throws: `ENOMEM` before anything is written, `EEXIST` where something is mapped already.
+    /// - Throws: `ENOMEM` or `EDQUOT` before anything is written, `EEXIST` where something is mapped already.
     @inline(__always)
     package func map(
         iova: UInt64, pa: UInt64, length: UInt64, access: IOMMU.Access, hugePages: Bool
@@ -13,7 +13,7 @@ extension PageTable {
         if isStandard, length == 4096, (iova | pa) & 4095 == 0, iova <= format.aperture.last,
             pa >> UInt64(truncatingIfNeeded: format.outputBits) == 0
         {
-            try memory.reserve(3)
+            try reserve(3)
             guard mapPage(iova, addressAndAttributes: pa | attributes.bits(access, clean: startsClean) | 3) else {
                 throw occupied(iova)
             }
@@ -22,7 +22,7 @@ extension PageTable {
         if isStandard, hugePages, length == Self.blockSize, (iova | pa) & (Self.blockSize &- 1) == 0,
             iova <= format.aperture.last, pa >> UInt64(truncatingIfNeeded: format.outputBits) == 0
         {
-            try memory.reserve(2)
+            try reserve(2)
             guard mapBlock(iova, addressAndAttributes: pa | attributes.bits(access, clean: startsClean) | 1) else {
                 throw occupied(iova)
             }
@@ -41,7 +41,9 @@ extension PageTable {
             throw outside(iova, pa, length)
         }
         let leaf = attributes.bits(access, clean: startsClean)
-        try memory.hold(tablesNeeded(iova: iova, pa: pa, last: last, hugePages: hugePages))
+        let tables = tablesNeeded(iova: iova, pa: pa, last: last, hugePages: hugePages)
+        try checkShare(tables)
+        try memory.hold(tables)
         defer { memory.letGo() }
         var done: UInt64 = 0
         while done < length {
@@ -112,7 +114,7 @@ extension PageTable {
             let slot = memory.pointer(table &+ index(iova, level: current) &* 8)
             let descriptor = slot.pointee
             if descriptor == 0 {
-                let child = memory.take()
+                let child = takeTable()
                 slot.pointee = addressBits(child) | LeafAttributes.table
                 if current != format.startLevel { memory.count(of: table).pointee &+= 1 }
                 table = child

@@ -5,9 +5,9 @@ import LinuxIO
 extension PageTable {
     /// Makes the tables that a run of leaves needs, empty.
     ///
-    /// - Throws: `ENOMEM`; then nothing has changed.
+    /// - Throws: `ENOMEM`, `EDQUOT`; then nothing has changed.
     func prepare(run iova: UInt64, pa: UInt64, length: UInt64, hugePages: Bool) throws(IOMMUError) {
-        try memory.reserve(3 &- format.startLevel)
+        try reserve(3 &- format.startLevel)
         _ = table(for: iova, level: leafLevel(iova: iova, pa: pa, length: length, hugePages))
     }
 

@@ -53,7 +53,7 @@ extension PageTable {
         let descriptor = entry.pointee
         if descriptor & 3 == LeafAttributes.table { return descriptor & Self.addressMask }
         guard descriptor == 0 else { return nil }
-        let table = memory.take()
+        let table = takeTable()
         entry.pointee = table | LeafAttributes.table
         if let count { count.pointee &+= 1 }
         return table
@@ -102,11 +102,11 @@ extension PageTable {
         guard live(second).pointee == 0 else { return }
         guard !mapsBlocks else { return tableEmptied(at: iova, level: 2, gather: &gather) }
         entry1.pointee = 0
-        gather.add(table: second, in: memory)
+        giveBack(second, to: &gather)
         live(first).pointee &-= 1
         guard live(first).pointee == 0 else { return }
         entry0.pointee = 0
-        gather.add(table: first, in: memory)
+        giveBack(first, to: &gather)
     }
 
     /// - Returns: false, with nothing changed, if no page of this size maps the address.
@@ -150,7 +150,7 @@ extension PageTable {
         }
         recent.pointee.tag = .max
         entry2.pointee = 0
-        gather.add(table: third, in: memory)
+        giveBack(third, to: &gather)
         dropEntry(at: iova, of: second, under: entry1, of: first, under: entry0, gather: &gather)
         return true
     }

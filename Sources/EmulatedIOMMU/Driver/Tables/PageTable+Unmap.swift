@@ -120,7 +120,7 @@ extension PageTable {
         while step >= format.startLevel {
             let parent = withUnsafeBytes(of: &path) { $0.load(fromByteOffset: step &* 8, as: UInt64.self) }
             memory.store(0, at: parent &+ index(address, level: step) &* 8)
-            gather.add(table: child, in: memory)
+            giveBack(child, to: &gather)
             guard parent != root else { return }
             let live = memory.count(of: parent)
             live.pointee &-= 1
@@ -134,7 +134,7 @@ extension PageTable {
     func refillSpareTables() {
         while spareTables.count < Self.spareCount {
             guard (try? memory.reserve(1)) != nil else { return }
-            spareTables.append(memory.take())
+            spareTables.append(takeTable())
         }
     }
 

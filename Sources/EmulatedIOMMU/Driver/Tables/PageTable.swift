@@ -23,6 +23,10 @@ package final class PageTable {
         get { recent.pointee.startsClean }
         set { recent.pointee.startsClean = newValue }
     }
+    /// What the user whose table it is holds of the memory for tables.
+    private let share: PoolShare
+    /// ``PoolShare/count``, one load closer.
+    let charged: UnsafeMutablePointer<PoolShare.Count>
     /// Told the block that is about to be replaced by a table while it is invalid; nil where BBML = 2.
     var breakBeforeMake: ((_ start: UInt64, _ bytes: UInt64) -> Void)?
     /// Empty tables for splitting blocks.
@@ -43,13 +47,21 @@ package final class PageTable {
         var tag: UInt64 = .max
         var table: UInt64 = 0
         var startsClean = false
+        /// Bytes of tables that are charged.
+        var bytes: UInt64 = 0
     }
 
-    /// - Throws: `ENOMEM`, also where only the tables for splitting blocks are missing: unmapping relies on them.
+    /// - Parameter share: is charged for the tables; nil: nobody's is.
+    /// - Throws: `ENOMEM`, also where only the tables for splitting blocks are missing: unmapping relies on them;
+    ///   `EDQUOT` if they are more than the share.
     init(
-        format: PageTableFormat, attributes: LeafAttributes, memory: TableMemory, mapsBlocks: Bool = true
+        format: PageTableFormat, attributes: LeafAttributes, memory: TableMemory, mapsBlocks: Bool = true,
+        share: PoolShare? = nil
     ) throws(IOMMUError) {
         (self.format, self.attributes, self.memory, self.mapsBlocks) = (format, attributes, memory, mapsBlocks)
+        let share = share ?? .unlimited
+        (self.share, charged) = (share, share.count)
+        try share.check(format.rootAllocation &+ UInt64(mapsBlocks ? Self.spareCount : 0) &* memory.tableBytes)
         if mapsBlocks { try memory.reserve(Self.spareCount) }
         root = try memory.allocate(bytes: format.rootAllocation)
         isStandard = format.granuleBits == 12 && format.startLevel == 0
@@ -58,6 +70,7 @@ package final class PageTable {
         recent.initialize(to: Recent())
         emptied = .allocate(capacity: 1)
         emptied.initialize(to: EmptyTables())
+        charge(format.rootAllocation)
         if mapsBlocks { refillSpareTables() }
     }
 
@@ -65,6 +78,43 @@ package final class PageTable {
         recent.deallocate()
         emptied.deinitialize(count: 1)
         emptied.deallocate()
+    }
+
+    // MARK: Whose memory it is
+
+    @inline(__always)
+    private func charge(_ bytes: UInt64) {
+        charged.pointee.used &+= bytes
+        recent.pointee.bytes &+= bytes
+    }
+
+    /// Makes the next `tables` calls of ``takeTable()`` succeed. `ENOMEM`, `EDQUOT`.
+    @inline(__always)
+    func reserve(_ tables: Int) throws(IOMMUError) {
+        try checkShare(tables)
+        try memory.reserve(tables)
+    }
+
+    @inline(__always)
+    func checkShare(_ tables: Int) throws(IOMMUError) {
+        let bytes = UInt64(tables) &* memory.tableBytes
+        guard charged.pointee.used &+ bytes > charged.pointee.limit else { return }
+        try share.check(bytes)
+    }
+
+    /// An empty table, which is charged; only after ``reserve(_:)``.
+    @inline(__always)
+    func takeTable() -> UInt64 {
+        charge(memory.tableBytes)
+        return memory.take()
+    }
+
+    /// A table has been taken out of the tree: it can be used again once the invalidation is done.
+    @inline(__always)
+    func giveBack(_ table: UInt64, to gather: inout InvalidationGather) {
+        charged.pointee.used &-= memory.tableBytes
+        recent.pointee.bytes &-= memory.tableBytes
+        gather.add(table: table, in: memory)
     }
 
     // MARK: Descriptors
@@ -131,6 +181,8 @@ package final class PageTable {
         memory.settle()
         release(table: root, level: format.startLevel)
         memory.release(root, bytes: format.rootAllocation)
+        charged.pointee.used &-= recent.pointee.bytes
+        recent.pointee.bytes = 0
     }
 
     /// Frees what hangs below a table; at most four levels deep.

@@ -1,0 +1,9 @@
+/// What a connection tells the one who carries its bytes.
+protocol ConnectionTransport: AnyObject {
+    /// A parked call has been answered: the next request may run, and there is something to send.
+    func connectionMayGoOn()
+    /// A notification waits to be sent.
+    func connectionHasNotification()
+    /// Requests wait for the connection's next turn: ``Connection/beginTurn()`` when it comes.
+    func connectionWaitsForTurn()
+}
