@@ -1,3 +1,4 @@
+import CSystemd
 import Glibc
 
 /// Standard error as an unbuffered sink of whole lines that never waits for whoever reads it.
