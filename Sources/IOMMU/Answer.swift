@@ -2,7 +2,8 @@
 package enum Answer<Value> {
     /// It is done. Nothing was made for the sake of waiting.
     case now(Value)
-    /// It goes on elsewhere. Until it has ended the context is called for nothing else but ``AnsweringLater/callOff()``.
+    /// It goes on elsewhere. Until it has ended the context is called for nothing else but
+    /// ``AnsweringLater/callOff()``.
     case later(Deferred<Value>)
 }
 

@@ -23,7 +23,7 @@ package final class MemoryObject {
     /// On whose account pages are that do not exist before the daemon writes them; nil: they are paid for already.
     package private(set) var payer: Account?
     /// Bytes of such pages.
-    package private(set) var filled: UInt64 = 0
+    package internal(set) var filled: UInt64 = 0
     private let backing: MemoryBacking
     /// Gives back what much memory holds, away from the owning thread; nil: it is given back where it is dropped.
     var reclaimer: (any WorkExecutor)?
@@ -35,7 +35,7 @@ package final class MemoryObject {
     private let guardedPointer: UnsafeMutableRawPointer?
 
     /// Address space of a file that may shrink, to ask which of its pages exist; never touched.
-    private var lookout: UnsafeMutableRawPointer?
+    private(set) var lookout: UnsafeMutableRawPointer?
 
     private init(
         _ file: consuming Descriptor, size: UInt64, isWritable: Bool, isHuge: Bool, isFixed: Bool, name: String?,
@@ -230,35 +230,6 @@ package final class MemoryObject {
         return transferAll(buffer.count) { done in
             Self.result(pread(descriptor, target + done, buffer.count - done, off_t(offset) + off_t(done)))
         }
-    }
-
-    /// Puts pages that do not exist yet, and which a write would make, on the account of whoever imported the memory.
-    ///
-    /// - Throws: `EDQUOT`.
-    package func payForHoles(offset: UInt64, length: UInt64) throws(IOMMUError) {
-        guard let payer, isWritable, length > 0, offset <= size, length <= size &- offset else { return }
-        // Holes that the client makes again and again are never more than all of it.
-        let holes = min(self.holes(offset: offset, length: length), pages &- filled)
-        guard holes > 0 else { return }
-        try payer.charge(holes, of: .memoryBytes)
-        filled &+= holes
-    }
-
-    /// Bytes of pages of a range that do not exist.
-    private func holes(offset: UInt64, length: UInt64) -> UInt64 {
-        guard let base = pointer ?? lookout else { return 0 }
-        var start = offset & ~0xfff
-        let end = (offset &+ length &+ 0xfff) & ~0xfff
-        var missing = 0
-        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 256) { residents in
-            while start < end, let vector = residents.baseAddress {
-                let count = min((end &- start) >> 12, UInt64(residents.count))
-                guard mincore(base + Int(start), Int(count) << 12, vector) == 0 else { return }
-                for page in residents.prefix(Int(count)) where page & 1 == 0 { missing += 1 }
-                start &+= count << 12
-            }
-        }
-        return UInt64(missing) << 12
     }
 
     /// False if a byte of it is not there or may not be written.

@@ -15,10 +15,10 @@ import LinuxIO
 /// then. Only a read that meets descriptors goes back: it receives the whole buffers in front of theirs, and then
 /// theirs by itself.
 ///
-/// A client that has sent many times without a descriptor pays for none of this: what it sends is received at once where
-/// that is the faster way. The first descriptors that come then are as sure as ever where they come with one line. Where
-/// they come with several, all that is known is that the last one has them: a line in front of that one is refused a
-/// descriptor rather than given one that may be another's. Such a connection is read by peeks from then on.
+/// A client that has sent many times without a descriptor pays for none of this: what it sends is received at once
+/// where that is the faster way. The first descriptors that come then are as sure as ever where they come with one
+/// line. Where they come with several, all that is known is that the last one has them: a line in front of that one is
+/// refused a descriptor rather than given one that may be another's. Such a connection is read by peeks from then on.
 struct SocketInput {
     /// What a read brought.
     enum Reading {
