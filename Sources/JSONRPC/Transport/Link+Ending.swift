@@ -23,11 +23,14 @@ extension Link {
     func finish() {
         // What the kernel keeps for a client is a few reads: more of them where descriptors have buffers of their own.
         var reads = 0
-        while reads < 32, registration != nil, interest.contains(.input), !isLingering, receive() { reads += 1 }
+        while reads < 32, registration != nil, mayReceive, !isLingering, receive() { reads += 1 }
         isInputEnded = true
         markRunnable()
         markUnsent()
     }
+
+    /// Requests that only wait for their turn keep nothing from being received behind them.
+    private var mayReceive: Bool { interest.contains(.input) || connection.outbox.pointee.isTurnOver }
 
     /// The last chance of a reply to leave: a client that does not take it at once goes without.
     func sendAndEnd() {
