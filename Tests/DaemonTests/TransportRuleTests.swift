@@ -73,4 +73,21 @@ struct TransportRuleTests {
         #expect(try resident() - before < 30_000)
         #expect(try reply().arrayValue?.count == 300)
     }
+
+    /// Lines that do not end are on the user's account, on however many connections they are.
+    @Test func linesThatDoNotEndAreBoundedForAUser() throws {
+        let bounded = try RunningDaemon(configuration: "[limits]\nunfinished_bytes = \"64 KiB\"\n")
+        let part = [UInt8](repeating: UInt8(ascii: " "), count: 1_000_000)
+        let open = try (0..<2).map { _ in try bounded.connect() }
+        for client in open { try client.send(bytes: [UInt8(ascii: "[")] + part) }
+        // What they have sent is there before another is answered.
+        let other = try bounded.connect()
+        for _ in 0..<20 { try other.call("daemon.info", "{}") }
+        let last = try bounded.connect()
+        try last.send(bytes: [UInt8(ascii: "[")] + part)
+        let refusal = try JSONValue(parsing: try #require(try last.receiveLine()))
+        #expect(refusal["error"]?["code"] == .integer(-Int(EDQUOT)))
+        #expect(refusal["error"]?["data"]?["key"] == .string("limits.unfinished_bytes"))
+        try other.call("daemon.info", "{}")
+    }
 }

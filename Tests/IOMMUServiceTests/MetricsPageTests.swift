@@ -34,6 +34,13 @@ struct MetricsPageTests {
         )
     }
 
+    /// promtool refuses other units than seconds.
+    @Test(arguments: [0, 41, 1_000_000, 2_345_678] as [UInt64]) func microsecondsAreSeconds(value: UInt64) {
+        let page = MetricsPage.render([Metric(.gauge, "wait_microseconds", "A wait", value)], as: .text)
+        let seconds: [UInt64: String] = [0: "0.000000", 41: "0.000041", 1_000_000: "1.000000", 2_345_678: "2.345678"]
+        #expect(page.hasSuffix("# TYPE iommud_wait_seconds gauge\niommud_wait_seconds \(seconds[value] ?? "")\n"))
+    }
+
     @Test func openMetricsNamesTheFamilyWithoutTotalAndEnds() {
         #expect(
             MetricsPage.render(figures, as: .openMetrics) == """
