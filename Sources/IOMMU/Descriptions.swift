@@ -146,17 +146,23 @@ package struct DeviceExplanation: Sendable {
         package var reason: Reason
         /// One sentence for a person.
         package var text: String
-        /// What to do about it, where a remedy exists.
-        package var hint: String?
+        /// What to do about it.
+        package var hint: String
         /// The objects involved.
         package var members: [IOMMUError.Member]
 
         /// With these properties.
-        package init(reason: Reason, text: String, hint: String? = nil, members: [IOMMUError.Member] = []) {
+        package init(reason: Reason, text: String, hint: String, members: [IOMMUError.Member] = []) {
             self.reason = reason
             self.text = text
             self.hint = hint
             self.members = members
+        }
+
+        /// What a refusal says.
+        package init(_ refusal: IOMMUError) {
+            self.init(
+                reason: refusal.reason, text: refusal.message, hint: refusal.hint, members: refusal.members)
         }
     }
 

@@ -40,14 +40,14 @@ package struct IOMMUError: Error, Sendable {
     package let reason: Reason
     /// One sentence for a person: what was refused and why.
     package let message: String
-    /// What to do about it, where a remedy exists.
-    package let hint: String?
+    /// What to do about it.
+    package let hint: String
     /// The objects involved.
     package private(set) var members: [Member]
 
     /// With these properties.
     package init(
-        _ errno: Errno, _ reason: Reason, _ message: String, hint: String? = nil,
+        _ errno: Errno, _ reason: Reason, _ message: String, hint: String,
         _ members: KeyValuePairs<String, Value> = [:]
     ) {
         self.errno = errno

@@ -145,13 +145,5 @@ extension EmulatedBackend: ObjectHost {
     /// Hands an event on to ``eventHandler``.
     package func emit(_ event: BackendEvent) { eventHandler?(event) }
 
-    /// Has the executor do what may block.
-    package func perform<Value: Sendable>(
-        _ work: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void
-    ) {
-        // A key of its own: it waits for nobody.
-        executor.perform(key: 1 << 62 | makeAccessID(), work, completion: completion)
-    }
-
     package var longWork: (any WorkExecutor)? { executor }
 }

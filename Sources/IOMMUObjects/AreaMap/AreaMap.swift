@@ -122,19 +122,19 @@ package final class AreaMap {
     }
 
     /// A place between changes: any insertion or removal ends its validity.
-    package struct Position {
+    struct Position {
         fileprivate var leaf: AreaLeaf
         fileprivate var index: Int
 
         /// What is mapped there.
-        package var area: Area { leaf.area(at: index) }
+        var area: Area { leaf.area(at: index) }
         /// Its first byte.
-        package var start: UInt64 { leaf.starts[index] }
+        var start: UInt64 { leaf.starts[index] }
         /// Its last byte.
-        package var last: UInt64 { leaf.lasts[index] }
+        var last: UInt64 { leaf.lasts[index] }
 
         /// The next one by address.
-        package var next: Position? {
+        var next: Position? {
             if index + 1 < leaf.count { return Position(leaf: leaf, index: index + 1) }
             return leaf.next.map { Position(leaf: $0, index: 0) }
         }
@@ -142,7 +142,7 @@ package final class AreaMap {
 
     /// The first area that ends at or after `address`.
     @inline(__always)
-    package func first(endingAtOrAfter address: UInt64) -> Position? {
+    func first(endingAtOrAfter address: UInt64) -> Position? {
         guard let leaf = descend(to: address) else { return nil }
         let index = max(Self.rank(leaf.starts, leaf.count, address) &- 1, 0)
         let position = Position(leaf: leaf, index: index)

@@ -8,19 +8,11 @@ enum AttachRules {
     /// - Throws: `EOPNOTSUPP` for a device without PASIDs, `EINVAL` for a PASID it does not have.
     static func key(_ device: Device, pasid: UInt32?) throws(IOMMUError) -> UInt32 {
         guard let pasid else { return DeviceGroup.ridKey }
-        guard device.pasidBits > 0 else {
-            throw IOMMUError(
-                .EOPNOTSUPP, .noPASID, "device \(device.name) has no PASIDs",
-                hint: "topology.list tells the pasid_bits of each device", ["name": .text(device.name)])
-        }
+        guard device.pasidBits > 0 else { throw IOMMUError.noPASIDs(on: device.name) }
         // Siblings without PASIDs send none, and are left out.
         let bits = device.group.devices.map(\.pasidBits).filter { $0 > 0 }.min() ?? 0
         guard pasid != DeviceGroup.ridKey, pasid >> UInt32(bits) == 0 else {
-            throw IOMMUError(
-                .EINVAL, .badPASID,
-                "PASID \(pasid) is none of device \(device.name), which has 1 to \((UInt32(1) << UInt32(bits)) - 1)",
-                hint: "take one of those, or leave pasid out for the device's own transactions",
-                ["name": .text(device.name), "pasid": .number(UInt64(pasid))])
+            throw IOMMUError.badPASID(pasid, on: device.name, bits: Int(bits))
         }
         return pasid
     }
@@ -41,11 +33,7 @@ enum AttachRules {
         }
         if let nested = hwpt as? NestedHWPT, nested.domain.needsVirtualID {
             for member in device.group.devices where member.handle?.vdevice?.viommu !== nested.viommu {
-                throw IOMMUError(
-                    .ENOENT, .vdeviceRequired,
-                    "device \(member.name) has no virtual StreamID in viommu \(nested.viommu.id)",
-                    hint: "give it one with vdevice.alloc first",
-                    ["viommu": .number(UInt64(nested.viommu.id)), "name": .text(member.name)])
+                throw IOMMUError.vdeviceRequired(for: member.name, in: nested.viommu.id)
             }
         }
     }

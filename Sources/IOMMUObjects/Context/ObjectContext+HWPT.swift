@@ -195,69 +195,12 @@ extension ObjectContext {
         hwpt id: ObjectID, _ request: DirtyRequest
     ) throws(IOMMUError) -> (bitmap: [UInt8], dirty: UInt64) {
         let hwpt = try pagingHWPT(id)
-        let bytes = try check(request, on: hwpt)
+        let target = DirtyRequest.Target(
+            hwpt: id, ioas: hwpt.ioas.id, alignment: hwpt.ioas.alignment, areas: hwpt.ioas.areas)
+        let bytes = try request.bitmapBytes(of: target, atMost: limits.transfer)
         var bitmap = [UInt8](repeating: 0, count: Int(bytes))
         let dirty = try hwpt.domain.readDirty(
             iova: request.iova, length: request.length, pageSize: request.pageSize, clear: request.clear, into: &bitmap)
         return (bitmap, dirty)
-    }
-
-    /// - Returns: bytes of the bitmap.
-    private func check(_ request: DirtyRequest, on hwpt: PagingHWPT) throws(IOMMUError) -> UInt64 {
-        let place = span(request.length, at: request.iova)
-        func refusal(_ errno: Errno, _ reason: Reason, _ message: String, hint: String) -> IOMMUError {
-            hwpt.ioas.refusal(errno, reason, message, request.iova, request.length, hint: hint)
-                .with("hwpt", .number(UInt64(hwpt.id))).with("page_size", .hex(request.pageSize))
-        }
-        try checkShape(of: request, in: hwpt.ioas) { refusal($0, $1, $2, hint: $3) }
-        guard let range = AddressRange(start: request.iova, length: request.length) else {
-            throw hwpt.ioas.wraps(request.iova, request.length).with("hwpt", .number(UInt64(hwpt.id)))
-        }
-        let bytes = (request.length / request.pageSize - 1) / 8 + 1
-        guard bytes <= limits.transfer else {
-            throw refusal(
-                .EMSGSIZE, .transferTooLarge,
-                "the bitmap of \(place) is longer than \(hexadecimal(limits.transfer)) bytes",
-                hint: "ask for a smaller range, or for larger pages")
-        }
-        guard isContiguous(hwpt.ioas, range) else {
-            throw refusal(
-                .EINVAL, .notMapped, "a part of \(place) is not mapped",
-                hint: "ask for each mapping by itself; ioas.mappings lists them")
-        }
-        return bytes
-    }
-
-    private func checkShape(
-        of request: DirtyRequest, in ioas: IOAS, _ refusal: (Errno, Reason, String, String) -> IOMMUError
-    ) throws(IOMMUError) {
-        let place = span(request.length, at: request.iova)
-        guard request.pageSize.nonzeroBitCount == 1 else {
-            throw refusal(
-                .EINVAL, .badPageSize, "page_size \(hexadecimal(request.pageSize)) is not a power of two",
-                "give that of a page, such as 0x1000")
-        }
-        guard request.length > 0, (request.iova | request.length) & (request.pageSize - 1) == 0 else {
-            throw refusal(
-                .EINVAL, .misaligned, "\(place) are no whole pages of \(hexadecimal(request.pageSize)) bytes",
-                "make iova and length multiples of page_size, and length not 0")
-        }
-        guard (request.iova | request.length) & (ioas.alignment - 1) == 0 else {
-            throw refusal(
-                .EINVAL, .misaligned, "\(place) are no multiples of \(hexadecimal(ioas.alignment)) bytes",
-                "make iova and length such; page_size may be smaller; ioas.iova_ranges tells the alignment"
-            ).with("alignment", .hex(ioas.alignment))
-        }
-    }
-
-    private func isContiguous(_ ioas: IOAS, _ range: AddressRange) -> Bool {
-        var next = range.start
-        var position = ioas.areas.first(endingAtOrAfter: next)
-        while let current = position, current.start <= next {
-            guard current.last < range.last else { return true }
-            next = current.last + 1
-            position = current.next
-        }
-        return false
     }
 }

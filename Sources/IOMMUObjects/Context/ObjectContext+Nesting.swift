@@ -129,19 +129,11 @@ extension ObjectContext {
             throw Self.otherSMMU(id, object.device, members)
         }
         guard object.device.description.streamIDs.count == 1 else {
-            throw IOMMUError(
-                .EOPNOTSUPP, .severalStreams, "device \(object.device.name) has more than one StreamID",
-                hint: "give the guest a device with a single one", ["name": .text(object.device.name)])
+            throw IOMMUError.severalStreams(of: object.device.name)
         }
-        guard object.vdevice == nil else {
-            throw IOMMUError(
-                .EEXIST, .vdeviceExists, "device \(object.device.name) has a vdevice already",
-                hint: "end that one with object.destroy first", ["name": .text(object.device.name)])
-        }
+        guard object.vdevice == nil else { throw IOMMUError.vdeviceExists(of: object.device.name) }
         guard viommu.vdevices[virtualID] == nil else {
-            throw IOMMUError(
-                .EEXIST, .virtualIDTaken, "another device of viommu \(id) has virtual StreamID \(virtualID)",
-                hint: "take another virt_id, or end that vdevice with object.destroy", members)
+            throw IOMMUError.virtualIDTaken(virtualID, in: id, device: device)
         }
         try chargeObject()
         do {
@@ -186,9 +178,7 @@ extension ObjectContext {
             "viommu": .number(UInt64(id)), "depth": .number(UInt64(depth)),
         ]
         guard depth > 0, depth <= VEventQueue.maxDepth else {
-            throw IOMMUError(
-                .EINVAL, .badDepth, "no event queue has a depth of \(depth)",
-                hint: "give 1 to \(VEventQueue.maxDepth)", members)
+            throw IOMMUError.badDepth(depth, atMost: VEventQueue.maxDepth, viommu: id)
         }
         let viommu = try table.object(id, .viommu, as: VIOMMU.self)
         guard type == viommu.hwpt.driver.traits.virtualType else {
@@ -196,11 +186,7 @@ extension ObjectContext {
                 .EOPNOTSUPP, .wrongType, "“\(type)” is not the type of an event queue of viommu \(id)",
                 hint: "give \(viommu.hwpt.driver.traits.virtualType)", members)
         }
-        guard viommu.eventQueue == nil else {
-            throw IOMMUError(
-                .EEXIST, .veventqExists, "viommu \(id) has an event queue of this type already",
-                hint: "read that one, or end it with object.destroy first", members)
-        }
+        guard viommu.eventQueue == nil else { throw IOMMUError.eventQueueExists(of: id, depth: depth) }
         try chargeObject()
         let queue = VEventQueue(viommu: viommu, depth: depth)
         viommu.eventQueue = queue

@@ -14,20 +14,11 @@ package protocol ObjectHost: AnyObject {
     func faultsAnswered()
     /// Takes what happens without being asked for.
     func emit(_ event: BackendEvent)
-    /// Has somebody else do what may block; `completion` runs on the owning thread.
-    func perform<Value: Sendable>(_ work: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void)
     /// Where long work goes on, and what may block; nil: all is done at once.
     var longWork: (any WorkExecutor)? { get }
 }
 
-/// A host without anybody else does it at once.
 extension ObjectHost {
-    package func perform<Value: Sendable>(
-        _ work: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void
-    ) {
-        completion(work())
-    }
-
     /// Nowhere.
     package var longWork: (any WorkExecutor)? { nil }
 }

@@ -122,12 +122,6 @@ extension Reservation {
     }
 }
 
-extension DeviceExplanation.Obstacle {
-    init(_ error: IOMMUError) {
-        self.init(reason: error.reason, text: error.message, hint: error.hint, members: error.members)
-    }
-}
-
 extension AddressRange {
     func member(_ key: String) -> IOMMUError.Member {
         .init(key, .object([.init("start", .hex(start)), .init("last", .hex(last))]))

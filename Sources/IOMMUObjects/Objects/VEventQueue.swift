@@ -5,7 +5,8 @@ import IOMMU
 package final class VEventQueue: SessionObject {
     /// Sequence numbers wrap here, as in iommufd.
     private static let sequenceMask: UInt32 = 0x7fff_ffff
-    static let maxDepth: UInt32 = 1 << 19
+    /// Most events that a queue may be made for.
+    package static let maxDepth: UInt32 = 1 << 19
 
     let viommu: VIOMMU
     let depth: Int

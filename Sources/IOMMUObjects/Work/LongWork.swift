@@ -18,7 +18,11 @@ class LongWork<Value> {
     /// Whether nobody waits for it any more.
     final var isCalledOff: Bool { context.isCalledOff }
 
-    static var calledOff: IOMMUError { IOMMUError(.ECANCELED, .disconnected, "the connection has ended") }
+    static var calledOff: IOMMUError {
+        IOMMUError(
+            .ECANCELED, .disconnected, "the connection has ended that waited for the call",
+            hint: "ask again on another; what had not been done for good is undone")
+    }
 }
 
 extension ObjectContext {

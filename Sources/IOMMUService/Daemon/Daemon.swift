@@ -54,7 +54,7 @@ package final class Daemon {
             let key = configuration.backend.type == .kernel ? "backend.type" : "smmu / device"
             throw ConfigurationError(
                 file: options.configuration ?? ConfigurationFile.standardPath, .key(key), error.message,
-                remedy: error.hint ?? "change the topology", errno: error.errno.rawValue)
+                remedy: error.hint, errno: error.errno.rawValue)
         }
     }
 

@@ -112,4 +112,5 @@ extension KernelBackend: ObjectHost {
     package func dismiss(_ memory: MemoryObject, at location: UInt64, for account: Account) {}
     package func faultsAnswered() {}
     package func emit(_ event: BackendEvent) { eventHandler?(event) }
+    package var longWork: (any WorkExecutor)? { executor }
 }

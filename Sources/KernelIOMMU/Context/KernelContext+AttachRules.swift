@@ -9,17 +9,9 @@ extension KernelContext {
     /// The kernel takes PASID 0 for no PASID at all, and lets any PASID pass on a device that has none.
     static func key(_ device: KernelDevice, pasid: UInt32?) throws(IOMMUError) -> UInt32 {
         guard let pasid else { return KernelDevice.ridKey }
-        guard device.pasidBits > 0 else {
-            throw IOMMUError(
-                .EOPNOTSUPP, .noPASID, "device \(device.name) has no PASIDs",
-                hint: "device.hw_info tells the max_pasid_log2 of each device", ["name": .text(device.name)])
-        }
+        guard device.pasidBits > 0 else { throw IOMMUError.noPASIDs(on: device.name) }
         guard pasid != KernelDevice.ridKey, UInt64(pasid) >> UInt64(device.pasidBits) == 0 else {
-            throw IOMMUError(
-                .EINVAL, .badPASID,
-                "device \(device.name) has the PASIDs 1 to \((UInt64(1) << UInt64(device.pasidBits)) - 1)",
-                hint: "leave pasid out for the device's own transactions",
-                ["name": .text(device.name), "pasid": .number(UInt64(pasid))])
+            throw IOMMUError.badPASID(pasid, on: device.name, bits: Int(device.pasidBits))
         }
         return pasid
     }
@@ -88,16 +80,9 @@ extension KernelContext {
                     hint: "detach the PASIDs first")
             case .ENOENT:
                 guard let hwpt = target as? KernelHWPT, case .viommu(let viommu, _) = hwpt.base else { return nil }
-                return IOMMUError(
-                    .ENOENT, .vdeviceRequired,
-                    "device \(device.name) has no virtual StreamID in viommu \(viommu.id)",
-                    hint: "vdevice.alloc comes before a stage 1 of the guest",
-                    ["viommu": .number(UInt64(viommu.id))])
+                return .vdeviceRequired(for: device.name, in: viommu.id)
             case .ENODEV: return .removed(device)
-            case .ENOSPC:
-                return IOMMUError(
-                    .ENOSPC, .asidExhausted, "the IOMMU of \(device.name) has no tag left for a table",
-                    hint: "destroy hwpts that are not needed")
+            case .ENOSPC: return .noTag(behind: device)
             default: return nil
             }
         }.with("device", .number(UInt64(device.id))).with("name", .text(device.name))
@@ -150,6 +135,12 @@ extension KernelContext {
 }
 
 extension IOMMUError {
+    static func noTag(behind device: KernelDevice) -> IOMMUError {
+        IOMMUError(
+            .ENOSPC, .asidExhausted, "the IOMMU of device \(device.name) has no tag left for a table",
+            hint: "destroy hwpts that are not needed", ["name": .text(device.name)])
+    }
+
     static func removed(_ device: KernelDevice) -> IOMMUError {
         IOMMUError(
             .ENODEV, .deviceRemoved, "device \(device.name) has been removed", hint: "device.unbind frees its object",

@@ -38,7 +38,10 @@ extension KernelContext {
         hwpt id: ObjectID, _ request: DirtyRequest
     ) throws(IOMMUError) -> (bitmap: [UInt8], dirty: UInt64) {
         let hwpt = try trackedHWPT(id)
-        let bytes = try checked(request, hwpt)
+        let target = DirtyRequest.Target(
+            hwpt: id, ioas: hwpt.ioas.id, alignment: try iovaRanges(ioas: hwpt.ioas.id).alignment,
+            areas: hwpt.ioas.areas)
+        let bytes = Int(try request.bitmapBytes(of: target, atMost: store.limits.transfer))
         let handle = try handle()
         // The kernel writes whole words.
         var words = [UInt64](repeating: 0, count: (bytes + 7) / 8)
@@ -57,58 +60,11 @@ extension KernelContext {
         return (words.withUnsafeBytes { Array($0.prefix(bytes)) }, dirty)
     }
 
-    /// - Returns: bytes of the bitmap.
-    private func checked(_ request: DirtyRequest, _ hwpt: KernelHWPT) throws(IOMMUError) -> Int {
-        let ioas = hwpt.ioas
-        func refusal(_ errno: Errno, _ reason: Reason, _ message: String, hint: String? = nil) -> IOMMUError {
-            ioas.refusal(errno, reason, message, request.iova, request.length, hint: hint)
-                .with("hwpt", .number(UInt64(hwpt.id))).with("page_size", .hex(request.pageSize))
-        }
-        guard request.pageSize.nonzeroBitCount == 1 else {
-            throw refusal(
-                .EINVAL, .badPageSize, "page_size \(hexadecimal(request.pageSize)) is no power of two",
-                hint: "give that of a page, such as 0x1000")
-        }
-        guard request.length > 0, (request.iova | request.length) & (request.pageSize - 1) == 0 else {
-            throw refusal(
-                .EINVAL, .misaligned, "the range at \(hexadecimal(request.iova)) is not whole pages of page_size",
-                hint: "give whole ones")
-        }
-        guard let range = AddressRange(start: request.iova, length: request.length) else {
-            throw refusal(
-                .EOVERFLOW, .iovaOverflow, "the range at \(hexadecimal(request.iova)) wraps",
-                hint: "keep iova + length within 64 bits")
-        }
-        let bytes = (request.length / request.pageSize - 1) / 8 + 1
-        guard bytes <= store.limits.transfer else {
-            throw refusal(
-                .EMSGSIZE, .transferTooLarge,
-                "the bitmap of the range at \(hexadecimal(request.iova)) has more than \(store.limits.transfer) bytes",
-                hint: "ask for less at a time, or for larger pages")
-        }
-        let alignment = try iovaRanges(ioas: ioas.id).alignment
-        guard (request.iova | request.length) & (alignment - 1) == 0 else {
-            throw refusal(
-                .EINVAL, .misaligned, "the range at \(hexadecimal(request.iova)) is no multiple of \(alignment) bytes",
-                hint: "page_size may be smaller; ioas.iova_ranges tells the alignment"
-            ).with("alignment", .hex(alignment))
-        }
-        guard ioas.areas.pieces(start: range.start, last: range.last) != nil else {
-            throw refusal(
-                .EINVAL, .notMapped, "part of the range at \(hexadecimal(request.iova)) is not mapped",
-                hint: "ask for each mapping of its own; ioas.mappings lists them")
-        }
-        return Int(bytes)
-    }
-
     private func refusal(_ failure: KernelFailure, of request: DirtyRequest, _ hwpt: KernelHWPT) -> IOMMUError {
         failure.refusal { errno in
             switch errno {
             case .EOPNOTSUPP: return Self.noDirtyTracking(hwpt.id)
-            case .EOVERFLOW:
-                return hwpt.ioas.refusal(
-                    .EOVERFLOW, .iovaOverflow, "the range at \(hexadecimal(request.iova)) wraps", request.iova,
-                    request.length, hint: "keep iova + length within 64 bits")
+            case .EOVERFLOW: return .wrapping(request.iova, length: request.length)
             default: return nil
             }
         }.with("hwpt", .number(UInt64(hwpt.id)))

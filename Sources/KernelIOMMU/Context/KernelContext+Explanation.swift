@@ -115,10 +115,6 @@ extension ReservedRegion {
 }
 
 extension DeviceExplanation.Obstacle {
-    init(_ error: IOMMUError) {
-        self.init(reason: error.reason, text: error.message, hint: error.hint, members: error.members)
-    }
-
     /// What a bind that meets it is refused with.
     var refusal: IOMMUError {
         let errno: Errno

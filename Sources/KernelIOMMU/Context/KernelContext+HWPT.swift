@@ -71,7 +71,7 @@ extension KernelContext {
     }
 
     private func unsupported(
-        _ reason: Reason, _ message: String, _ request: HWPTRequest, hint: String? = nil
+        _ reason: Reason, _ message: String, _ request: HWPTRequest, hint: String
     ) -> IOMMUError {
         IOMMUError(
             .EOPNOTSUPP, reason, message, hint: hint,
@@ -95,10 +95,7 @@ extension KernelContext {
                         + "S1CSH, S1STALLD and EATS")
             case .EADDRINUSE: return collision(of: device, with: target)
             case .ENODEV: return .removed(device)
-            case .ENOSPC:
-                return IOMMUError(
-                    .ENOSPC, .asidExhausted, "the IOMMU of \(device.name) has no tag left for a table",
-                    hint: "destroy hwpts that are not needed")
+            case .ENOSPC: return .noTag(behind: device)
             default: return nil
             }
         }.with("pt", .number(UInt64(request.pt))).with("name", .text(device.name))

@@ -16,6 +16,10 @@ extension KernelContext {
         try store.createMemory(size: size, name: name, huge: huge)
     }
 
+    package func beginCreateMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> Answer<ObjectID> {
+        try store.beginCreateMemory(size: size, name: name, huge: huge)
+    }
+
     package func exportMemory(_ memory: ObjectID) throws(IOMMUError) -> Descriptor {
         try store.exportMemory(memory)
     }

@@ -51,15 +51,9 @@ extension KernelContext {
                 .EINVAL, .badVirtualID, "virt_id \(virtualID) has more than the 32 bits of a StreamID",
                 hint: "give a smaller one", members)
         }
-        guard device.vdevice == nil else {
-            throw IOMMUError(
-                .EEXIST, .vdeviceExists, "device \(deviceID) (\(device.name)) has a vdevice already",
-                hint: "object.destroy ends that one", members)
-        }
+        guard device.vdevice == nil else { throw IOMMUError.vdeviceExists(of: device.name) }
         guard viommu.vdevices[virtualID] == nil else {
-            throw IOMMUError(
-                .EEXIST, .virtualIDTaken, "another device of viommu \(id) has the virtual StreamID \(virtualID)",
-                hint: "take another virt_id, or destroy that vdevice", members)
+            throw IOMMUError.virtualIDTaken(virtualID, in: id, device: deviceID)
         }
         var argument = clinux_iommu_vdevice_alloc()
         (argument.viommu_id, argument.dev_id, argument.virt_id) = (id, deviceID, virtualID)
@@ -69,10 +63,7 @@ extension KernelContext {
                 return IOMMUError(
                     .EINVAL, .otherSMMU, "viommu \(id) is a slice of another IOMMU than the device's",
                     hint: "viommu.alloc with this device makes one of its own IOMMU", members)
-            case .EOPNOTSUPP:
-                return IOMMUError(
-                    .EOPNOTSUPP, .severalStreams, "device \(device.name) has more than one StreamID",
-                    hint: "give the guest a device with a single one", ["name": .text(device.name)])
+            case .EOPNOTSUPP: return .severalStreams(of: device.name)
             case .ENOENT: return .removed(device)
             default: return nil
             }

@@ -47,21 +47,12 @@ extension KernelContext {
     package func allocateVEventQueue(
         viommu id: ObjectID, type: String, depth: UInt32
     ) throws(IOMMUError) -> ObjectID {
-        let members: KeyValuePairs<String, IOMMUError.Value> = [
-            "viommu": .number(UInt64(id)), "depth": .number(UInt64(depth)),
-        ]
-        guard depth > 0, depth <= KernelVEventQueue.maxDepth else {
-            throw IOMMUError(
-                .EINVAL, .badDepth, "no event queue has a depth of \(depth)",
-                hint: "give 1 to \(KernelVEventQueue.maxDepth)", members)
+        guard depth > 0, depth <= VEventQueue.maxDepth else {
+            throw IOMMUError.badDepth(depth, atMost: VEventQueue.maxDepth, viommu: id)
         }
         let viommu = try table.object(id, .viommu, as: KernelVIOMMU.self)
         guard type == "arm_smmuv3" else { throw Self.wrongType(type) }
-        guard viommu.eventQueue == nil else {
-            throw IOMMUError(
-                .EEXIST, .veventqExists, "viommu \(id) has an event queue of this type already",
-                hint: "read that one, or object.destroy it", members)
-        }
+        guard viommu.eventQueue == nil else { throw IOMMUError.eventQueueExists(of: id, depth: depth) }
         var argument = clinux_iommu_veventq_alloc()
         (argument.viommu_id, argument.type, argument.veventq_depth) = (id, Self.smmuV3Type, depth)
         try make(IOMMUFD.veventqAlloc, &argument, descriptors: 1, Self.noDescriptor)

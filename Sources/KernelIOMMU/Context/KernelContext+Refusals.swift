@@ -134,7 +134,7 @@ extension KernelContext {
 
 extension KernelIOAS {
     func refusal(
-        _ errno: Errno, _ reason: Reason, _ message: String, _ iova: UInt64, _ length: UInt64, hint: String? = nil
+        _ errno: Errno, _ reason: Reason, _ message: String, _ iova: UInt64, _ length: UInt64, hint: String
     ) -> IOMMUError {
         IOMMUError(
             errno, reason, message, hint: hint,

@@ -80,7 +80,7 @@ extension KernelContext {
         let areas = extent.ioas.areas
         var next = extent.iova
         for _ in 0..<extent.count {
-            guard let area = areas.first(endingAtOrAfter: next)?.area else { break }
+            guard let area = areas.area(endingAtOrAfter: next) else { break }
             next = area.last
             _ = areas.remove(start: area.start)
             store.memories[area.memory]?.mappings -= 1

@@ -6,7 +6,6 @@ import LinuxIO
 
 /// The events of a virtual machine: what the descriptor has brought and nobody has read yet.
 final class KernelVEventQueue: KernelObject {
-    static let maxDepth: UInt32 = 1 << 19
     /// An SMMUv3's record.
     private static let recordBytes = 32
     private static let lostEvents: UInt32 = 1

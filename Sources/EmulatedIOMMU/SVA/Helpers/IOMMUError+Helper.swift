@@ -14,8 +14,7 @@ extension IOMMUError {
         writer.put(errno.rawValue)
         writer.put(reason.slug)
         writer.put(message)
-        writer.put(hint != nil)
-        writer.put(hint ?? "")
+        writer.put(hint)
         let sent = members.prefix(Self.mostMembers)
         writer.put(UInt8(sent.count))
         for member in sent {
@@ -42,10 +41,10 @@ extension IOMMUError {
     init?(_ reader: inout WireReader) {
         guard let code = reader.number(Int32.self), let errno = Errno(rawValue: code), let slug = reader.text(),
             let reason = Self.reasonsOfHelpers.first(where: { $0.slug == slug }), let message = reader.text(),
-            let hasHint = reader.flag(), let hint = reader.text(), let count = reader.number(UInt8.self),
+            let hint = reader.text(), let count = reader.number(UInt8.self),
             count <= Self.mostMembers
         else { return nil }
-        var error = IOMMUError(errno, reason, message, hint: hasHint ? hint : nil)
+        var error = IOMMUError(errno, reason, message, hint: hint)
         for _ in 0..<count {
             guard let key = reader.text(), let value = Self.value(&reader) else { return nil }
             error = error.with(key, value)

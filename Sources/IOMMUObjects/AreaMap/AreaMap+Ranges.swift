@@ -1,10 +1,9 @@
 import IOMMU
-import IOMMUObjects
 
-/// Questions about ranges of an IOAS.
+/// Walks, for other modules too, which get no places for them.
 extension AreaMap {
     /// The mappings that lie wholly in start...last, and the first that such a range would cut.
-    func whole(start: UInt64, last: UInt64) -> (count: Int, bytes: UInt64, cut: Area?) {
+    package func whole(start: UInt64, last: UInt64) -> (count: Int, bytes: UInt64, cut: Area?) {
         var (count, bytes) = (0, UInt64(0))
         var position = first(endingAtOrAfter: start)
         while let current = position, current.start <= last {
@@ -17,7 +16,7 @@ extension AreaMap {
     }
 
     /// The mappings of start...last, cut to it; nil if a byte of it is not mapped.
-    func pieces(start: UInt64, last: UInt64) -> [Area]? {
+    package func pieces(start: UInt64, last: UInt64) -> [Area]? {
         var pieces: [Area] = []
         var next = start
         var position = first(endingAtOrAfter: start)
@@ -35,7 +34,7 @@ extension AreaMap {
     }
 
     /// The first mapping that is not whole pages of 4096 bytes.
-    var firstMisaligned: Area? {
+    package var firstMisaligned: Area? {
         var position = first(endingAtOrAfter: 0)
         while let current = position {
             let area = current.area
@@ -46,7 +45,7 @@ extension AreaMap {
     }
 
     /// At most `limit` mappings from the first that ends at or after `start`; `next` is where to go on.
-    func mappings(from start: UInt64, limit: Int) -> (mappings: [MappingDescription], next: UInt64?) {
+    package func mappings(from start: UInt64, limit: Int) -> (mappings: [MappingDescription], next: UInt64?) {
         var mappings: [MappingDescription] = []
         var position = first(endingAtOrAfter: start)
         while let current = position {
@@ -59,5 +58,34 @@ extension AreaMap {
             position = current.next
         }
         return (mappings, nil)
+    }
+
+    /// Whether every byte of a range is mapped.
+    func isMapped(_ range: AddressRange) -> Bool {
+        var next = range.start
+        var position = first(endingAtOrAfter: next)
+        while let current = position, current.start <= next {
+            guard current.last < range.last else { return true }
+            next = current.last + 1
+            position = current.next
+        }
+        return false
+    }
+
+    /// The first area that ends at or after `address`.
+    package func area(endingAtOrAfter address: UInt64) -> Area? {
+        guard let position = first(endingAtOrAfter: address) else { return nil }
+        return position.area
+    }
+
+    /// Where the last of `count` areas ends, beginning with the first that ends at or after `address`; nil: there are
+    /// not so many.
+    package func end(ofAreas count: Int, from address: UInt64) -> UInt64? {
+        guard var position = first(endingAtOrAfter: address) else { return nil }
+        for _ in 1..<max(count, 1) {
+            guard let next = position.next else { return nil }
+            position = next
+        }
+        return position.last
     }
 }
