@@ -13,21 +13,10 @@ struct DMATests {
         client = try daemon.connect()
     }
 
-    private func send(_ method: String, _ params: String) throws {
-        try client.send(line: #"{"jsonrpc":"2.0","id":"later","method":"\#(method)","params":\#(params)}"#)
-    }
-
-    private func reply() throws -> JSONValue {
-        let line = try #require(try client.receiveLine())
-        let reply = try JSONValue(parsing: line)
-        #expect(reply["id"]?.stringValue == "later")
-        return reply
-    }
-
     @Test func aStalledAccessGoesOnWhenItsFaultIsAnswered() throws {
         let other = try daemon.connect()
         let (device, ioas, fault, memory) = try client.stallingDevice(sharedWith: other)
-        try send("dma.write", #"{"device":\#(device),"iova":"0x5004","data":"\#("late".base64)"}"#)
+        try client.ask("dma.write", #"{"device":\#(device),"iova":"0x5004","data":"\#("late".base64)"}"#)
         let read = try other.call("fault.read", #"{"fault":\#(fault),"timeout_ms":10000}"#)
         let entry = try #require(read["faults"]?[0])
         #expect(entry["addr"]?.stringValue == "0x5004" || entry["addr"]?.stringValue == "0x5000")
@@ -38,7 +27,7 @@ struct DMATests {
         let answered = try other.call(
             "fault.respond", #"{"fault":\#(fault),"responses":[{"cookie":\#(cookie),"code":"success"}]}"#)
         #expect(answered["handled"]?.intValue == 1)
-        #expect(try reply()["result"]?["written"]?.intValue == 4)
+        #expect(try client.laterReply()["result"]?["written"]?.intValue == 4)
         let data = try other.call("memory.read", #"{"memory":\#(memory),"offset":4,"length":4}"#)
         #expect(data["data"]?.stringValue == "late".base64)
     }
@@ -49,11 +38,11 @@ struct DMATests {
         let (device, _, fault, _) = try client.stallingDevice(sharedWith: other)
         for address in 1...16 {
             let line = #"{"device":\#(device),"iova":\#(address << 12),"length":4}"#
-            try send("dma.read", line)
+            try client.ask("dma.read", line)
         }
         _ = try other.call("fault.read", #"{"fault":\#(fault),"timeout_ms":10000}"#)
         try other.call("device.detach", #"{"device":\#(device)}"#)
-        #expect(try reply().refusal == "EFAULT f_translation")
+        #expect(try client.laterReply().refusal == "EFAULT f_translation")
         #expect(daemon.process.threadCount == 1)
     }
 

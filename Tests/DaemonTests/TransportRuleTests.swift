@@ -13,45 +13,31 @@ struct TransportRuleTests {
         client = try daemon.connect()
     }
 
-    private func reply() throws -> JSONValue { try JSONValue(parsing: try #require(try client.receiveLine())) }
-
-    private func send(_ text: String) throws { try client.send(bytes: Array(text.utf8)) }
-
-    private func request(_ id: String, _ method: String, _ params: String = "{}") -> String {
-        #"{"jsonrpc":"2.0","id":\#(id),"method":"\#(method)","params":\#(params)}"#
-    }
-
-    /// The next reply is the answer of this, which is refused nothing.
-    private func expectServed() throws {
-        try send(request(#""served""#, "daemon.info") + "\n")
-        #expect(try reply()["id"]?.stringValue == "served")
-    }
-
     @Test func bytesThatAreNoUTF8AreOneError() throws {
         try client.send(bytes: Array(#"{"jsonrpc":"2.0","id":"#.utf8) + [0x22, 0xff, 0xc0, 0x22, 0x7d, 0x0a])
-        #expect(try reply()["error"]?["code"]?.intValue == -32700)
-        try expectServed()
+        #expect(try client.nextReply()["error"]?["code"]?.intValue == -32700)
+        try client.expectServed()
     }
 
     @Test func aBatchOfNotificationsHasNoReply() throws {
         let one = #"{"jsonrpc":"2.0","method":"ioas.alloc"}"#
-        try send("[\(one),\(one)]\n" + one + "\n")
+        try client.send(text: "[\(one),\(one)]\n" + one + "\n")
         #expect(try client.id("ioas.alloc", "{}", "ioas") == 4)
     }
 
     @Test func aLineOverTheLimitEndsTheConnection() throws {
-        try send(request("1", "daemon.info") + "\n" + String(repeating: " ", count: 1 << 20) + " \n")
-        #expect(try reply()["id"]?.intValue == 1)
-        let refusal = try reply()
+        try client.send(text: requestText("1", "daemon.info") + "\n" + String(repeating: " ", count: 1 << 20) + " \n")
+        #expect(try client.nextReply()["id"]?.intValue == 1)
+        let refusal = try client.nextReply()
         #expect(refusal["id"] == .null)
         #expect(refusal["error"]?["code"]?.intValue == -32600)
         #expect(try client.receiveLine() == nil)
     }
 
     @Test func theLongestLineIsServed() throws {
-        let line = request("1", "daemon.info")
-        try send(line + String(repeating: " ", count: (1 << 20) - line.utf8.count) + "\n")
-        #expect(try reply()["id"]?.intValue == 1)
+        let line = requestText("1", "daemon.info")
+        try client.send(text: line + String(repeating: " ", count: (1 << 20) - line.utf8.count) + "\n")
+        #expect(try client.nextReply()["id"]?.intValue == 1)
     }
 
     /// KiB of the daemon that are in memory.
@@ -65,13 +51,13 @@ struct TransportRuleTests {
     @Test func aClientThatDoesNotReadIsPausedInsideABatch() throws {
         let watcher = try daemon.connect()
         try client.call("memory.create", #"{"size":524288}"#)
-        let one = request("1", "memory.read", #"{"memory":1,"offset":0,"length":262144}"#)
+        let one = requestText("1", "memory.read", #"{"memory":1,"offset":0,"length":262144}"#)
         let before = try resident()
-        try send("[" + [String](repeating: one, count: 300).joined(separator: ",") + "]\n")
+        try client.send(text: "[" + [String](repeating: one, count: 300).joined(separator: ",") + "]\n")
         // 100 MB of replies, of which the daemon has a few.
         for _ in 0..<200 { try watcher.call("daemon.info", "{}") }
         #expect(try resident() - before < 30_000)
-        #expect(try reply().arrayValue?.count == 300)
+        #expect(try client.nextReply().arrayValue?.count == 300)
     }
 
     /// Lines that do not end are on the user's account, on however many connections they are.

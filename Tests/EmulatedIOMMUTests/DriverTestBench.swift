@@ -79,7 +79,7 @@ final class FailingPageSource: PageSource {
 
     func allocatePages(bytes: UInt64) throws(IOMMUError) -> UInt64 {
         if let left = failsAfter {
-            guard left > 0 else { throw IOMMUError(.ENOMEM, .injected, "injected failure") }
+            guard left > 0 else { throw IOMMUError(.ENOMEM, .injected, "injected failure", hint: "this is a test") }
             failsAfter = left - 1
         }
         allocations += 1

@@ -11,42 +11,29 @@ struct FramingTests {
 
     private func text() throws -> String { String(decoding: try #require(try client.receiveLine()), as: UTF8.self) }
 
-    private func reply() throws -> JSONValue { try JSONValue(parsing: try #require(try client.receiveLine())) }
-
-    private func send(_ text: String) throws { try client.send(bytes: Array(text.utf8)) }
-
-    private func request(_ id: String, _ method: String, _ params: String = "{}") -> String {
-        #"{"jsonrpc":"2.0","id":\#(id),"method":"\#(method)","params":\#(params)}"#
-    }
-
-    /// The next reply is the answer of this, which is refused nothing.
-    private func expectServed() throws {
-        try send(request(#""served""#, "daemon.info") + "\n")
-        #expect(try reply()["id"]?.stringValue == "served")
-    }
-
     @Test(arguments: ["\n", "\r\n", "  \n", "\t \r\n", " \r\n\n\n \n"])
     func linesOfWhiteSpaceAreNoRequests(space: String) throws {
-        try send(space + request("1", "daemon.info") + space + request("2", "daemon.info") + "\n" + space)
-        #expect(try reply()["id"]?.intValue == 1)
-        #expect(try reply()["id"]?.intValue == 2)
-        try expectServed()
+        try client.send(
+            text: space + requestText("1", "daemon.info") + space + requestText("2", "daemon.info") + "\n" + space)
+        #expect(try client.nextReply()["id"]?.intValue == 1)
+        #expect(try client.nextReply()["id"]?.intValue == 2)
+        try client.expectServed()
     }
 
     @Test(arguments: ["{", "[", #"{"jsonrpc":"2.0","#, #"{"a":"b"#, "[1,", #"{"a": [true"#, "-", "tru", #"{"a":n"#])
     func aLineThatEndsInsideAValueSaysWhatALineIs(line: String) throws {
-        try send(line + "\r\n")
-        let reply = try reply()
+        try client.send(text: line + "\r\n")
+        let reply = try client.nextReply()
         #expect(reply["id"] == .null)
         #expect(reply["error"]?["code"]?.intValue == -32700)
         #expect(reply["error"]?["message"]?.stringValue?.contains("one JSON value a line") == true, "\(reply.text)")
-        try expectServed()
+        try client.expectServed()
     }
 
     @Test func indentedJSONCostsAnErrorForEachOfItsLines() throws {
-        try send("{\n  \"jsonrpc\": \"2.0\",\n  \"id\": 1,\n  \"method\": \"daemon.info\"\n}\n")
-        for _ in 0..<5 { #expect(try reply()["error"]?["code"]?.intValue == -32700) }
-        try expectServed()
+        try client.send(text: "{\n  \"jsonrpc\": \"2.0\",\n  \"id\": 1,\n  \"method\": \"daemon.info\"\n}\n")
+        for _ in 0..<5 { #expect(try client.nextReply()["error"]?["code"]?.intValue == -32700) }
+        try client.expectServed()
     }
 
     @Test(arguments: [
@@ -58,11 +45,11 @@ struct FramingTests {
         (#"{"jsonrpc":"2.0","id":1,"id":1,"method":"daemon.info"}"#, -32600),
     ])
     func whatIsNoRequestIsOneErrorWithoutID(line: String, code: Int) throws {
-        try send(line + "\n")
-        let reply = try reply()
+        try client.send(text: line + "\n")
+        let reply = try client.nextReply()
         #expect(reply["id"] == .null, "\(reply.text)")
         #expect(reply["error"]?["code"]?.intValue == code, "\(reply.text)")
-        try expectServed()
+        try client.expectServed()
     }
 
     @Test(arguments: [
@@ -70,9 +57,9 @@ struct FramingTests {
         #""""#,
     ])
     func anIDComesBackByteForByte(id: String) throws {
-        try send(request(id, "daemon.info") + "\n")
+        try client.send(text: requestText(id, "daemon.info") + "\n")
         #expect(try text().hasPrefix(#"{"jsonrpc":"2.0","id":\#(id),"#))
-        try send(request(id, "nothing.at.all") + "\n")
+        try client.send(text: requestText(id, "nothing.at.all") + "\n")
         #expect(try text().hasPrefix(#"{"jsonrpc":"2.0","id":\#(id),"#))
     }
 
@@ -88,15 +75,15 @@ struct FramingTests {
         try client.expectMistake("memory.create", #"{"size":4096,"size":4096}"#, naming: "size")
         let missing = try client.refusal("memory.create", "{}")
         #expect(missing.code == -32602)
-        try send(request("1", "memory.create", "[4096]") + "\n")
-        #expect(try reply()["error"]?["code"]?.intValue == -32602)
+        try client.send(text: requestText("1", "memory.create", "[4096]") + "\n")
+        #expect(try client.nextReply()["error"]?["code"]?.intValue == -32602)
     }
 
     @Test func aBatchOverTheLimitIsOneErrorAndNothingIsCarriedOut() throws {
         let one = #"{"jsonrpc":"2.0","id":1,"method":"ioas.alloc"}"#
         for (count, isCarriedOut) in [(10_000, true), (10_001, false)] {
-            try send("[" + [String](repeating: one, count: count).joined(separator: ",") + "]\n")
-            let reply = try reply()
+            try client.send(text: "[" + [String](repeating: one, count: count).joined(separator: ",") + "]\n")
+            let reply = try client.nextReply()
             if isCarriedOut {
                 #expect(reply.arrayValue?.count == count)
             } else {

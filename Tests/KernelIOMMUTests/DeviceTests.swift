@@ -100,7 +100,8 @@ import Testing
         let context = bench.context()
         expectRefusal(.EPERM, .msiNotIsolated) { () throws(IOMMUError) in try context.bind(deviceNamed: "vfio1") }
         bench.inventory.devices[1].obstacles = [
-            DeviceExplanation.Obstacle(reason: .groupOwnedElsewhere, text: "its sibling has the driver e1000e")
+            DeviceExplanation.Obstacle(
+                reason: .groupOwnedElsewhere, text: "its sibling has the driver e1000e", hint: "unbind it")
         ]
         expectRefusal(.EBUSY, .groupOwnedElsewhere) { () throws(IOMMUError) in try context.bind(deviceNamed: "vfio1") }
         bench.inventory.devices[1].facts.cdev = nil

@@ -31,7 +31,7 @@ import Testing
         let first = try #require(inventory.device(named: "0000:01:00.0"))
         #expect(first.obstacles.map(\.reason) == [.directRegion, .groupOwnedElsewhere])
         #expect(first.obstacles.last?.text == "device 0000:01:00.1 of the same group has the driver e1000e")
-        #expect(first.obstacles.last?.hint?.contains("driver_override") == true)
+        #expect(first.obstacles.last?.hint.contains("driver_override") == true)
         let second = try #require(inventory.device(named: "0000:01:00.1"))
         #expect(second.obstacles.contains { $0.reason == .noVFIODriver })
         #expect(inventory.door(ofDevice: "0000:01:00.1") == nil && inventory.device(named: "nothing") == nil)

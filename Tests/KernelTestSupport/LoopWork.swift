@@ -2,7 +2,7 @@ import IOMMU
 import LinuxIO
 
 /// Work on real threads, with completions on a loop that the test turns.
-package final class LoopWork: WorkExecutor {
+package final class LoopWork: WorkExecutor, LoopHolder {
     package let loop: EventLoop
     private let pool: WorkerPool
 
@@ -16,18 +16,6 @@ package final class LoopWork: WorkExecutor {
     ) {
         let isTaken = pool.submit(key: key, work, completion: completion)
         assert(isTaken, "a test has more work than the pool takes")
-    }
-
-    package func later(_ body: @escaping () -> Void) { loop.later(body) }
-
-    package func inPieces(for user: UInt32, _ piece: @escaping (_ budget: inout TurnBudget) -> Bool) {
-        loop.inPieces(for: user, piece)
-    }
-
-    package func watch(
-        _ descriptor: borrowing Descriptor, _ ready: @escaping () -> Void
-    ) throws(SystemError) -> DescriptorWatch {
-        try loop.watch(descriptor, ready)
     }
 
     /// Turns the loop until something is so; each turn waits for something to happen.

@@ -174,7 +174,7 @@ import Testing
         for end in [ends.read, ends.write] { close(end) }
     }
 
-    /// It goes to sleep when nothing is put off any more.
+    /// It waits when nothing is put off any more.
     @Test func waitsWhenNothingIsPutOff() throws {
         loop.later {}
         #expect(try !loop.turn(waiting: true))

@@ -30,7 +30,7 @@ import Testing
         #expect(!isLongSpent)
     }
 
-    /// Descriptors and timers get their turn while the work goes on, and the loop does not sleep before it is done.
+    /// Descriptors and timers get their turn while the work goes on, and the loop does not wait before it is done.
     @Test func goesOnInTurnsUntilItIsDone() throws {
         let wakeUp = try Descriptor(opened: clinux_make_eventfd(), "eventfd")
         #expect(eventfd_write(wakeUp.number, 1) == 0)

@@ -6,6 +6,12 @@ package protocol MethodCaller {
     ///
     /// - Parameter descriptors: sent along; they stay the caller's.
     func call(_ method: String, _ params: JSONValue, descriptors: [Int32]) throws -> JSONValue
+
+    /// Sends bytes as they are; the descriptors go with the first of them.
+    func send(bytes: [UInt8], descriptors: [Int32]) throws
+
+    /// The next line without its end; nil when the connection has ended.
+    func receiveLine() throws -> [UInt8]?
 }
 
 extension RPCClient: MethodCaller {}

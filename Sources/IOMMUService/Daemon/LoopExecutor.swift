@@ -3,8 +3,8 @@ import IOMMU
 import LinuxIO
 
 /// Runs the backend's blocking work on the loop's worker threads.
-package final class LoopExecutor: WorkExecutor {
-    private let loop: EventLoop
+package final class LoopExecutor: WorkExecutor, LoopHolder {
+    package let loop: EventLoop
     private let pool: WorkerPool
     /// What the pool had no room for, in order. Bounded by the calls that can wait: one for each connection.
     private var overflow = Deque<() -> Bool>()
@@ -29,17 +29,5 @@ package final class LoopExecutor: WorkExecutor {
 
     private func submitOverflow() {
         while let next = overflow.first, next() { overflow.removeFirst() }
-    }
-
-    package func later(_ body: @escaping () -> Void) { loop.later(body) }
-
-    package func inPieces(for user: UInt32, _ piece: @escaping (_ budget: inout TurnBudget) -> Bool) {
-        loop.inPieces(for: user, piece)
-    }
-
-    package func watch(
-        _ descriptor: borrowing Descriptor, _ ready: @escaping () -> Void
-    ) throws(SystemError) -> DescriptorWatch {
-        try loop.watch(descriptor, ready)
     }
 }

@@ -20,6 +20,26 @@ public protocol LoopServices: AnyObject {
     func watch(_ descriptor: borrowing Descriptor, _ ready: @escaping () -> Void) throws(SystemError) -> DescriptorWatch
 }
 
+/// Who has a loop, and offers what that offers.
+public protocol LoopHolder: LoopServices {
+    /// The loop of the thread that it lives on.
+    var loop: EventLoop { get }
+}
+
+extension LoopHolder {
+    public func later(_ body: @escaping () -> Void) { loop.later(body) }
+
+    public func inPieces(for user: UInt32, _ piece: @escaping (_ budget: inout TurnBudget) -> Bool) {
+        loop.inPieces(for: user, piece)
+    }
+
+    public func watch(
+        _ descriptor: borrowing Descriptor, _ ready: @escaping () -> Void
+    ) throws(SystemError) -> DescriptorWatch {
+        try loop.watch(descriptor, ready)
+    }
+}
+
 /// Keeps a descriptor watched while it lives.
 public final class DescriptorWatch {
     private var onEnd: (() -> Void)?

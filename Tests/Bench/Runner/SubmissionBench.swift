@@ -6,7 +6,7 @@ import IOMMUObjects
 import LinuxIO
 
 /// A loop, and work where it is asked for.
-private final class LoopExecutor: WorkExecutor {
+private final class LoopExecutor: WorkExecutor, LoopHolder {
     let loop: EventLoop
 
     init() throws { loop = try EventLoop() }
@@ -15,17 +15,6 @@ private final class LoopExecutor: WorkExecutor {
         key: UInt64, _ work: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void
     ) {
         completion(work())
-    }
-
-    func later(_ body: @escaping () -> Void) { loop.later(body) }
-
-    func inPieces(for user: UInt32, _ piece: @escaping (_ budget: inout TurnBudget) -> Bool) {
-        loop.inPieces(for: user, piece)
-    }
-
-    func watch(_ descriptor: borrowing Descriptor, _ ready: @escaping () -> Void) throws(SystemError) -> DescriptorWatch
-    {
-        try loop.watch(descriptor, ready)
     }
 }
 

@@ -134,9 +134,11 @@ import Testing
             case .pending(let access) = try context.emulated.dmaRead(
                 device: device, pasid: nil, iova: 0, length: 4, completion: box.take)
         else { return #expect(Bool(false), "the access waits") }
-        context.emulated.terminate(access: access, with: IOMMUError(.ETIMEDOUT, .accessTimedOut, "too late"))
+        context.emulated.terminate(
+            access: access, with: IOMMUError(.ETIMEDOUT, .accessTimedOut, "too late", hint: "this is a test"))
         #expect(refusal { _ = try box.result?.get() }?.errno == .ETIMEDOUT)
-        context.emulated.terminate(access: access, with: IOMMUError(.ETIMEDOUT, .accessTimedOut, "too late"))
+        context.emulated.terminate(
+            access: access, with: IOMMUError(.ETIMEDOUT, .accessTimedOut, "too late", hint: "this is a test"))
         let cookie = try #require(try context.readFaults(fault, max: 8).first?.cookie)
         _ = try context.respond(fault: fault, [FaultResponse(cookie: cookie, success: true)])
         laboratory.executor.drain()

@@ -117,7 +117,8 @@ import Testing
         switch ending {
         case .connection:
             context.emulated.terminate(
-                access: access, with: IOMMUError(.ECANCELED, .disconnected, "the connection has ended"))
+                access: access,
+                with: IOMMUError(.ECANCELED, .disconnected, "the connection has ended", hint: "this is a test"))
         case .queue: _ = try context.emulated.stopQueue(queue)
         case .bond: try context.unbind(device: 1)
         case .mm: try context.emulated.exitMM(1)

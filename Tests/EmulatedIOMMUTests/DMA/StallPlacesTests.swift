@@ -84,7 +84,7 @@ import Testing
         // One's own turn comes behind those that have waited longer.
         let isAdmitted = (places.admits(waiting[0]), places.admits(access(greedy)))
         #expect(isAdmitted == (true, false))
-        waiting[0].fail(IOMMUError(.ETIMEDOUT, .endless, "it has given up"))
+        waiting[0].fail(IOMMUError(.ETIMEDOUT, .endless, "it has given up", hint: "this is a test"))
         next = places.next()
         #expect(next === waiting[1])
         waiting[1].ticket = nil

@@ -30,7 +30,7 @@ import Testing
             ProcessMemory.Facts(identity: .init(device: 4, inode: 5), isWritable: true, hasQuery: false)),
         .opened(
             pid: nil, ProcessLayout(), ProcessMemory.Facts(identity: nil, isWritable: false, hasQuery: true)),
-        .refused(refusal), .refused(IOMMUError(.ESRCH, .mmExited, "")), .compared([0, 1, -1]),
+        .refused(refusal), .refused(IOMMUError(.ESRCH, .mmExited, "", hint: "this is a test")), .compared([0, 1, -1]),
         .touched(ProcessArea(start: 0x1000, end: 0x2000, isReadable: true, isWritable: false)),
         .moved(checksum: nil), .moved(checksum: 8), .failed(.gone), .failed(.denied(9)), .failed(.unreachable(.max)),
         .probed([]), .probed((0..<ForeignProbe.most).map { $0 % 3 == 0 }),
@@ -62,7 +62,8 @@ import Testing
         #expect(HelperRequest(long.bytes[...]) == nil, "no more than the buffer holds")
         let many = HelperRequest(number: 1, uid: 1, work: .compare(1, others: [Int32](repeating: 1, count: 65)))
         #expect(HelperRequest(many.bytes[...]) == nil)
-        let foreign = HelperReply(number: 1, result: .refused(IOMMUError(.EINVAL, .badLength, "")))
+        let foreign = HelperReply(
+            number: 1, result: .refused(IOMMUError(.EINVAL, .badLength, "", hint: "this is a test")))
         #expect(HelperReply(foreign.bytes[...]) == nil, "no helper refuses that")
     }
 

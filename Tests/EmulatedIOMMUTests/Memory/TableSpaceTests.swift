@@ -24,7 +24,7 @@ import Testing
             }
         } throws: { error in
             let error = error as? IOMMUError
-            return error?.errno == .ENOMEM && error?.hint?.contains("RLIMIT_AS") == true
+            return error?.errno == .ENOMEM && error?.hint.contains("RLIMIT_AS") == true
         }
         #expect(asked > 1)
         #expect(asked < 64)

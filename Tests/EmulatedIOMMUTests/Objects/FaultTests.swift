@@ -168,7 +168,8 @@ import Testing
                 Issue.record("the access did not wait")
                 return
             }
-            context.emulated.terminate(access: id, with: IOMMUError(.ETIMEDOUT, .accessTimedOut, "too late"))
+            context.emulated.terminate(
+                access: id, with: IOMMUError(.ETIMEDOUT, .accessTimedOut, "too late", hint: "this is a test"))
         }
         #expect(smmu.stalledTransactions.isEmpty)
         // Their faults can still be answered: to nobody.

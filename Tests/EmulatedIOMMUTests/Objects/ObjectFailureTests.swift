@@ -34,7 +34,7 @@ import Testing
                 #expect(laboratory.snapshot == before, "attempt \(attempt)", sourceLocation: sourceLocation)
             }
         }
-        throw IOMMUError(.EIO, .endless, "the operation never succeeded")
+        throw IOMMUError(.EIO, .endless, "the operation never succeeded", hint: "this is a test")
     }
 
     @Test func aMapThatFailsInTheThirdTableUndoesTheOthers() throws {

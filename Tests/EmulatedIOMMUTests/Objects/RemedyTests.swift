@@ -19,7 +19,7 @@ import Testing
     ) {
         let error = #expect(throws: IOMMUError.self, sourceLocation: sourceLocation) { try body() }
         #expect(error?.reason == reason, sourceLocation: sourceLocation)
-        #expect(error?.hint?.isEmpty == false, "\(reason)", sourceLocation: sourceLocation)
+        #expect(error?.hint.isEmpty == false, "\(reason)", sourceLocation: sourceLocation)
     }
 
     @Test func ofMappings() throws {

@@ -61,7 +61,7 @@ import Testing
             refusal { _ = try bench.context.emulated.openMM(pidfd: owned(descriptors[0]), by: client) },
         ] {
             #expect(error?.errno == it.errno && error?.reason == it.reason, "\(error.map { "\($0)" } ?? "")")
-            #expect(it.remedy.isEmpty || error?.hint?.contains(it.remedy) == true, "\(error?.hint ?? "")")
+            #expect(it.remedy.isEmpty || error?.hint.contains(it.remedy) == true, "\(error?.hint ?? "")")
         }
         #expect(bench.state == before)
         #expect(GrantUnwindingTests.descriptors(of: [child.pid]).isEmpty)

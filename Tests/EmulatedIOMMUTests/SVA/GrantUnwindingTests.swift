@@ -110,7 +110,9 @@ import Testing
         let (pid, client) = (subject.child.pid, subject.client)
         let box = Box<ObjectID>()
         func wait(_ progress: Progress<ObjectID>) throws -> ObjectID {
-            guard case .pending = progress else { throw IOMMUError(.EIO, .notPending, "it waits for a worker") }
+            guard case .pending = progress else {
+                throw IOMMUError(.EIO, .notPending, "it waits for a worker", hint: "this is a test")
+            }
             return try box.wait(bench.laboratory.executor)
         }
         func file(_ name: String, _ mode: Int32) -> Int32 { Glibc.open("/proc/\(pid)/\(name)", mode | O_CLOEXEC) }

@@ -89,7 +89,8 @@ import Testing
             case .pending(let access) = try context.emulated.openMM(
                 pid: it.child.pid, by: me, completion: cancelled.take)
         else { return #expect(Bool(false), "it waits for a worker") }
-        context.emulated.terminate(access: access, with: IOMMUError(.ETIMEDOUT, .accessTimedOut, "too late"))
+        context.emulated.terminate(
+            access: access, with: IOMMUError(.ETIMEDOUT, .accessTimedOut, "too late", hint: "this is a test"))
         #expect(refusal { _ = try cancelled.wait(it.laboratory.executor) }?.errno == .ETIMEDOUT)
         _ = try context.emulated.openMM(pid: it.child.pid, by: me, completion: ended.take)
         it.child.kill()

@@ -27,7 +27,7 @@ final class FailurePoint {
         guard left > 0 else {
             hasFired = true
             if length == .once { remaining = nil }
-            throw IOMMUError(.ENOMEM, .injected, "this use was chosen to fail")
+            throw IOMMUError(.ENOMEM, .injected, "this use was chosen to fail", hint: "this is a test")
         }
         remaining = left - 1
     }

@@ -38,9 +38,9 @@ final class MockDomain: TranslationDomain {
         try mock.step()
         guard (iova | pa | length) & 4095 == 0, let range = AddressRange(start: iova, length: length),
             aperture.contains(range)
-        else { throw IOMMUError(.EINVAL, .badRange, "no such range can be mapped") }
+        else { throw IOMMUError(.EINVAL, .badRange, "no such range can be mapped", hint: "this is a test") }
         guard !leaves.contains(where: { $0.key <= range.last && iova <= $0.key &+ ($0.value.size &- 1) }) else {
-            throw IOMMUError(.EEXIST, .badRange, "the object model maps twice")
+            throw IOMMUError(.EEXIST, .badRange, "the object model maps twice", hint: "this is a test")
         }
         enter(iova: iova, pa: pa, length: length, access: access, hugePages: hugePages)
     }

@@ -21,7 +21,7 @@ final class MockDriver: TranslationDriver {
     func step() throws(IOMMUError) {
         guard let left = stepsToFailure else { return }
         stepsToFailure = left - 1
-        guard left > 0 else { throw IOMMUError(.ENOMEM, .noTableMemory, "the mock fails here") }
+        guard left > 0 else { throw IOMMUError(.ENOMEM, .noTableMemory, "the mock fails here", hint: "this is a test") }
     }
 
     func aperture(stage: Int) -> AddressRange {
@@ -76,7 +76,8 @@ final class MockSlice: GuestSlice {
     func makeNested(_ data: (UInt64, UInt64)) throws(IOMMUError) -> any NestedTranslation {
         try mock.step()
         guard data.0 | 1 == 1, data.1 == 0 else {
-            throw IOMMUError(.EIO, .illegalVSTE, "not the guest's", ["ste": .words([data.0, data.1])])
+            throw IOMMUError(
+                .EIO, .illegalVSTE, "not the guest's", hint: "this is a test", ["ste": .words([data.0, data.1])])
         }
         return MockNested(needsVirtualID: data.0 == 1)
     }
@@ -84,7 +85,8 @@ final class MockSlice: GuestSlice {
     func invalidate(entries: [(UInt64, UInt64)]) throws(IOMMUError) -> Int {
         for (index, entry) in entries.enumerated() {
             guard entry.0 != 0 else {
-                throw IOMMUError(.EIO, .badCommand, "not the guest's", ["handled": .number(UInt64(index))])
+                throw IOMMUError(
+                    .EIO, .badCommand, "not the guest's", hint: "this is a test", ["handled": .number(UInt64(index))])
             }
             invalidations.append(entry)
         }

@@ -22,7 +22,9 @@ final class MockMachine: ObjectHost {
     }
 
     func addDevice(_ description: DeviceDescription) throws {
-        guard let driver = drivers[description.smmu] else { throw IOMMUError(.ENOENT, .unknownSMMU, "no such SMMU") }
+        guard let driver = drivers[description.smmu] else {
+            throw IOMMUError(.ENOENT, .unknownSMMU, "no such SMMU", hint: "this is a test")
+        }
         _ = try registry.insert(description, driver: driver, port: MockPort(driver))
     }
 

@@ -32,9 +32,9 @@ import Testing
     @Test func aUserGetsAShareAndAdministratorsTheLastTenth() {
         var quota = ConnectionQuota()
         let one = fill(&quota, client(1), 0.5)
-        #expect(one.0 == 10 && one.1?.errno == .EDQUOT && one.1?.hint?.contains("limits.share") == true)
+        #expect(one.0 == 10 && one.1?.errno == .EDQUOT && one.1?.hint.contains("limits.share") == true)
         let two = fill(&quota, client(2), 0.5)
-        #expect(two.0 == 8 && two.1?.hint?.contains("limits.connections") == true)
+        #expect(two.0 == 8 && two.1?.hint.contains("limits.connections") == true)
         #expect(refusal(&quota, client(0, isAdmin: true), 0.5) == nil)
         quota.release(client(1))
         #expect(refusal(&quota, client(2), 0.5) == nil)
@@ -44,14 +44,15 @@ import Testing
     @Test func theLimitByUserHoldsForAll() {
         var quota = ConnectionQuota()
         let one = fill(&quota, client(1), 1)
-        #expect(one.0 == 15 && one.1?.hint?.contains("limits.connections_per_uid") == true)
+        #expect(one.0 == 15 && one.1?.hint.contains("limits.connections_per_uid") == true)
         let root = fill(&quota, client(0, isAdmin: true), 1)
         #expect(root.0 == 15 && root.1?.errno == .EDQUOT)
     }
 
     @Test func descriptorsAreForEverybodyButTheLastTenth() throws {
         let pool = Pool(
-            "descriptors", capacity: 100, reserved: 10, exhausted: IOMMUError(.EMFILE, .noDescriptors, "none left"))
+            "descriptors", capacity: 100, reserved: 10,
+            exhausted: IOMMUError(.EMFILE, .noDescriptors, "none left", hint: "this is a test"))
         let accounts = (0..<3).map { Account(uid: $0, descriptors: pool) }
         for account in accounts { account.setFraction(0.5) }
         try accounts[1].charge(50, of: .descriptors)

@@ -13,17 +13,6 @@ struct DMAMethodTests {
         client = try bench.connect()
     }
 
-    private func send(_ method: String, _ params: String) throws {
-        try client.send(line: #"{"jsonrpc":"2.0","id":"later","method":"\#(method)","params":\#(params)}"#)
-    }
-
-    private func reply() throws -> JSONValue {
-        let line = try #require(try client.receiveLine())
-        let reply = try JSONValue(parsing: line)
-        #expect(reply["id"]?.stringValue == "later")
-        return reply
-    }
-
     @Test func aFaultIsAnErrorWithTheEvent() throws {
         let memory = try SharedMemory(size: 1 << 16)
         let device = try client.attachedDevice("0000:01:00.0", memory)
@@ -59,24 +48,24 @@ struct DMAMethodTests {
     @Test func anInvalidAnswerAbortsTheAccess() throws {
         let other = try bench.connect()
         let (device, _, fault, _) = try client.stallingDevice(sharedWith: other)
-        try send("dma.read", #"{"device":\#(device),"iova":"0x5000","length":4}"#)
+        try client.ask("dma.read", #"{"device":\#(device),"iova":"0x5000","length":4}"#)
         let read = try other.call("fault.read", #"{"fault":\#(fault),"timeout_ms":10000}"#)
         let cookie = try #require(read["faults"]?[0]?["cookie"]?.intValue)
         try other.expect(
             EINVAL, "unknown_cookie", "fault.respond",
             #"{"fault":\#(fault),"responses":[{"cookie":99999,"code":"invalid"}]}"#)
         try other.call("fault.respond", #"{"fault":\#(fault),"responses":[{"cookie":\#(cookie),"code":"invalid"}]}"#)
-        #expect(try reply().refusal == "EFAULT f_translation")
+        #expect(try client.laterReply().refusal == "EFAULT f_translation")
     }
 
     @Test func aReadThatWaitsEndsWithItsQueue() throws {
         let other = try bench.connect()
         for connection in [client, other] { _ = try connection.call("session.attach", #"{"name":"reading"}"#) }
         let fault = try other.id("fault.alloc", "{}", "fault")
-        try send("fault.read", #"{"fault":\#(fault),"timeout_ms":3600000}"#)
+        try client.ask("fault.read", #"{"fault":\#(fault),"timeout_ms":3600000}"#)
         while try other.call("daemon.stats")["gauges"]?["waiting_calls"]?.intValue == 0 {}
         try other.call("object.destroy", #"{"id":\#(fault)}"#)
-        #expect(try reply().refusal == "ENOENT unknown_fault")
+        #expect(try client.laterReply().refusal == "ENOENT unknown_fault")
         try other.call("session.close", "{}")
     }
 
@@ -102,10 +91,10 @@ struct DMAMethodTests {
     @Test func detachingAnswersTheFaults() throws {
         let other = try bench.connect()
         let (device, _, fault, _) = try client.stallingDevice(sharedWith: other)
-        try send("dma.read", #"{"device":\#(device),"iova":"0x5000","length":4}"#)
+        try client.ask("dma.read", #"{"device":\#(device),"iova":"0x5000","length":4}"#)
         _ = try other.call("fault.read", #"{"fault":\#(fault),"timeout_ms":10000}"#)
         try other.call("device.detach", #"{"device":\#(device)}"#)
-        #expect(try reply().refusal == "EFAULT f_translation")
+        #expect(try client.laterReply().refusal == "EFAULT f_translation")
     }
 
     @Test func closingTheSessionAnswersWhatWaitsInIt() throws {
@@ -118,10 +107,10 @@ struct DMAMethodTests {
             line:
                 #"{"jsonrpc":"2.0","id":"later","method":"fault.read","params":{"fault":\#(empty),"timeout_ms":60000}}"#
         )
-        try send("dma.read", #"{"device":\#(device),"iova":"0x5000","length":4}"#)
+        try client.ask("dma.read", #"{"device":\#(device),"iova":"0x5000","length":4}"#)
         _ = try other.call("fault.read", #"{"fault":\#(fault),"timeout_ms":10000}"#)
         try other.call("session.close", "{}")
-        #expect(try reply().refusal == "ECANCELED session_closed")
+        #expect(try client.laterReply().refusal == "ECANCELED session_closed")
         // Its queue went with the session.
         #expect(try third.receive().refusal == "ENOENT unknown_fault")
         #expect(try client.call("session.objects")["objects"]?.arrayValue?.isEmpty == true)
