@@ -91,6 +91,46 @@ import Testing
         #expect(refused == [.mappingInReservedRegion, .mappingMisaligned, .allowedRangeNarrowed])
     }
 
+    @Test func explanationsFollowEveryChange() throws {
+        func reasons() throws -> [Reason] {
+            try context.explain(deviceNamed: ObjectLaboratory.reserving).reasons.map(\.reason)
+        }
+        let ioas = try context.allocateIOAS()
+        let memory = try laboratory.memory(1 << 16)
+        #expect(try reasons().isEmpty)
+        try laboratory.map(ioas, memory, at: 0x4000_0000, length: 0x1000)
+        #expect(try reasons() == [.mappingInReservedRegion])
+        #expect(try reasons() == [.mappingInReservedRegion])
+        _ = try context.unmap(ioas: ioas, iova: 0x4000_0000, length: 0x1000)
+        #expect(try reasons().isEmpty)
+        let range = try #require(AddressRange(start: 0x4000_0000, length: 0x1000))
+        try context.allowIOVAs(ioas: ioas, ranges: [range])
+        #expect(try reasons() == [.allowedRangeNarrowed])
+        try context.destroy(object: ioas)
+        #expect(try reasons().isEmpty)
+        let device = try laboratory.bind(ObjectLaboratory.reserving)
+        let other = try context.allocateIOAS()
+        try laboratory.map(other, memory, at: 0x10_0000, length: 0x80)
+        #expect(try reasons() == [.mappingMisaligned])
+        _ = try context.unmap(ioas: other, iova: 0x10_0000, length: 0x80)
+        _ = try context.attach(device: device, to: other, pasid: nil)
+        #expect(try reasons().isEmpty)
+        let session = laboratory.backend.makeContext(
+            owner: "another session", account: Account(uid: 7), limits: ContextLimits())
+        #expect(
+            try session.explain(deviceNamed: ObjectLaboratory.reserving).reasons.map(\.reason)
+                == [.groupOwnedElsewhere])
+        session.close()
+    }
+
+    @Test func manyPlacesAreNotAllListed() throws {
+        let memory = try laboratory.memory(1 << 16)
+        for _ in 0..<300 {
+            try laboratory.map(context.allocateIOAS(), memory, at: 0x4000_0000, length: 0x1000)
+        }
+        #expect(try context.explain(deviceNamed: ObjectLaboratory.reserving).reasons.count == 256)
+    }
+
     @Test func whatIsFineHereCanBeDone() throws {
         var random = SeededGenerator(seed: 3)
         for _ in 0..<30 {

@@ -24,6 +24,7 @@ extension EmulatedBackend {
         index.remove(device.description)
         device.driver.removeMaster(device.master)
         slots[device.device.number] = nil
+        notePASIDWidths()
         emit(BackendEvent(.device(DeviceEvent(name: name, action: .removed)), context: context?.id))
     }
 
@@ -40,6 +41,7 @@ extension EmulatedBackend {
                 try registry.insert(description, driver: smmu.driver, port: master), smmu: smmu, master: master)
             let number = device.device.number
             if number == slots.count { slots.append(device) } else { slots[number] = device }
+            notePASIDWidths()
             _ = index.add(description)
             return device
         } catch {

@@ -18,12 +18,14 @@ package final class EmulatedBackend: IOMMUBackend {
     package private(set) lazy var sva = SVAManager(
         machine: machine, executor: executor, smmus: smmus,
         members: { [unowned self] group in group.devices.compactMap { slots[$0.number] } },
-        pasidWidths: { [unowned self] in Set(slots.compactMap { $0?.master.pasidBits }).filter { $0 > 0 }.sorted() },
+        pasidWidths: { [unowned self] in pasidWidths },
         emit: { [unowned self] event in emit(event) })
     /// The devices as the object model knows them.
     package private(set) lazy var registry = DeviceRegistry(host: self)
     /// By ``Device/number``.
     var slots: [EmulatedDevice?] = []
+    /// Bits of the PASIDs of all devices, each once, the smallest first.
+    private var pasidWidths: [Int] = []
     /// What devices that are added have to fit to.
     var index: TopologyIndex
     private var nextAccessID: AccessID = 1
@@ -59,6 +61,11 @@ package final class EmulatedBackend: IOMMUBackend {
             smmu.driver.tablePool = machine.tablePool
         }
         for description in topology.devices { try insert(description) }
+    }
+
+    /// Devices have come or gone.
+    func notePASIDWidths() {
+        pasidWidths = Set(slots.compactMap { $0?.master.pasidBits }).filter { $0 > 0 }.sorted()
     }
 
     /// `emulated`

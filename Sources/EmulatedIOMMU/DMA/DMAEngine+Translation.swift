@@ -40,8 +40,7 @@ extension DMAEngine {
         request.addressType = .translationRequest
         switch smmu.translate(request) {
         case .ok(let output) where kind == .write ? output.attributes.isWritable : output.attributes.isReadable:
-            caches[access.streamID, default: TranslationCache()]
-                .insert(output, for: address, pasid: access.pasid, kind)
+            cache(of: access.streamID).insert(output, for: address, pasid: access.pasid, kind)
             return submitTranslated((output.address, output.pageSize), transaction, of: access)
         case .ok where access.usesPageRequests, .terminated(.atsNoAccess) where access.usesPageRequests:
             requestPage(transaction, of: access)
@@ -49,6 +48,13 @@ extension DMAEngine {
         // What the request does not grant an ordinary access gets, or the proper report.
         case .ok, .terminated, .fault, .stalled, .held: return submit(transaction, of: access)
         }
+    }
+
+    private func cache(of streamID: UInt32) -> TranslationCache {
+        if let known = caches[streamID] { return known }
+        let made = TranslationCache()
+        caches[streamID] = made
+        return made
     }
 
     /// A Translated transaction: the SMMU only looks whether the stream may make any.
@@ -71,6 +77,7 @@ extension DMAEngine {
                 access.fail(places.overShare(access.owner))
             } else {
                 places.hold(access)
+                smmu.reportsConfiguration = true
             }
         case .stalled(let tag, let record, _):
             places.take(access.owner)

@@ -56,6 +56,7 @@ extension DMAEngine {
         guard let index = freeGroup(of: access.streamID) else {
             access.attempts -= 1
             groupless[access.streamID, default: []].append(access)
+            smmu.reportsConfiguration = true
             return
         }
         requested[RequestKey(streamID: access.streamID, index: index)] = access

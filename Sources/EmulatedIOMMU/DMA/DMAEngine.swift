@@ -67,6 +67,7 @@ package final class DMAEngine: SMMUDelegate {
         smmu.delegate = self
         // Devices wait at the port of an SMMU that has no room for their stalls.
         smmu.stallOverflow = .hold
+        smmu.reportsConfiguration = false
     }
 
     // MARK: Accesses
@@ -251,8 +252,10 @@ package final class DMAEngine: SMMUDelegate {
 
     /// STEs or CDs may have changed: accesses that wait for a place are looked at anew.
     package func configurationInvalidated() {
-        driver?.configurationInvalidated()
-        guard !places.isNobodyWaiting || !groupless.isEmpty else { return }
+        guard !places.isNobodyWaiting || !groupless.isEmpty else {
+            smmu.reportsConfiguration = false
+            return
+        }
         mustReconsider = true
         schedulePump()
     }

@@ -3,7 +3,7 @@ import SMMUv3
 /// The translations that a device with ATS keeps (its ATC): a few, the oldest replaced first.
 ///
 /// Only CMD_ATC_INV makes it forget, so that one that is missing shows: the device goes on to reach what it reached.
-struct TranslationCache {
+final class TranslationCache {
     private struct Entry {
         let pasid: UInt32?
         /// Of the page; input and output are aligned to its size.
@@ -27,7 +27,7 @@ struct TranslationCache {
     }
 
     /// Keeps what a Translation Completion grants for the kind of access that was asked for.
-    mutating func insert(_ output: Output, for address: UInt64, pasid: UInt32?, _ access: Access) {
+    func insert(_ output: Output, for address: UInt64, pasid: UInt32?, _ access: Access) {
         let pageSize = max(output.pageSize, 4096)
         let entry = Entry(
             pasid: pasid, input: address & ~(pageSize &- 1), output: output.address & ~(pageSize &- 1),
@@ -42,7 +42,7 @@ struct TranslationCache {
 
     /// An Invalidation Request without PASID concerns the range whatever the PASID, one with it only what belongs to it
     /// (PCIe 10.3.8).
-    mutating func invalidate(_ invalidation: ATCInvalidation) {
+    func invalidate(_ invalidation: ATCInvalidation) {
         entries.removeAll { entry in
             guard invalidation.substreamID == nil || invalidation.substreamID == entry.pasid else { return false }
             let bits = max(UInt64(invalidation.log2Size), UInt64(entry.pageSize.trailingZeroBitCount))

@@ -39,6 +39,7 @@ extension ObjectContext {
         switch object {
         case let ioas as IOAS:
             _ = unmapAll(ioas)
+            layoutGeneration &+= 1
             account.release(UInt64(ioas.allowed.count), of: .mappings)
             table.remove(ioas)
             releaseObject()

@@ -123,12 +123,14 @@ extension ObjectContext {
             account.release(UInt64(count), of: .mappings)
             throw error
         }
+        layoutGeneration &+= 1
         mappingCount += count
         mapped &+= bytes
     }
 
     /// Gives back what ``chargeMappings(_:bytes:)`` took.
     package func releaseMappings(_ count: Int, bytes: UInt64) {
+        layoutGeneration &+= 1
         mappingCount -= count
         mapped &-= bytes
         account.release(UInt64(count), of: .mappings)

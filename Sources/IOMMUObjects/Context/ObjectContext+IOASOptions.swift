@@ -18,6 +18,7 @@ extension ObjectContext {
             if after > before { account.release(after - before, of: .mappings) }
             throw error
         }
+        layoutGeneration &+= 1
         if after < before { account.release(before - after, of: .mappings) }
     }
 

@@ -25,6 +25,8 @@ package final class ObjectContext: IOMMUContext {
     var mapped: UInt64 = 0
     /// In all IOASes together.
     package internal(set) var mappingCount = 0
+    /// Changes with every mapping and allowed range.
+    var layoutGeneration: UInt64 = 0
     /// Everything has been freed.
     package private(set) var isClosed = false
     /// What other parts of the backend keep for this context, in the order in which it is torn down.
@@ -50,7 +52,7 @@ package final class ObjectContext: IOMMUContext {
     // MARK: Long work
 
     /// What is done at once, in units of about a microsecond: more goes on in later turns.
-    var longestAtOnce: UInt64 = 512
+    var longestAtOnce: UInt64 = 1024
     /// What others see while long work goes on; nil: there is none.
     var shown: (mappedBytes: UInt64, objects: Int)?
     /// Nobody waits any more for the work that goes on.

@@ -28,6 +28,17 @@ package final class Device {
     /// PASIDs that something besides hwpts holds: address spaces of processes.
     package var sharedPASIDs: Set<UInt32> = []
 
+    /// The last answer to what a session maps where the device cannot have it.
+    var collisions: Collisions?
+
+    /// Good as long as the session maps and allows the same, and the device stays attached where it is.
+    struct Collisions {
+        let context: ContextID
+        let generation: UInt64
+        let attached: ObjectID?
+        let obstacles: [DeviceExplanation.Obstacle]
+    }
+
     /// As clients call it.
     package var name: String { description.name }
 

@@ -79,6 +79,7 @@ extension TranslationDomain {
     /// - Returns: bytes, at least one page where the range is aligned.
     func run(iova: UInt64, pa: UInt64, length: UInt64, hugePages: Bool) -> UInt64 {
         var (size, above) = (smallestPage, UInt64(0))
+        guard length > size else { return length }
         var larger = pageSizes & (pageSizes &- 1)
         while larger != 0 {
             let next = larger & (0 &- larger)

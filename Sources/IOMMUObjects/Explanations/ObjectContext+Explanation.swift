@@ -12,11 +12,31 @@ extension ObjectContext {
                 reasons.append(held(sibling, by: owner, asking: device))
             }
         }
-        let needs = Needs(of: device)
-        table.forEachIOAS { ioas in
-            if !ioas.areas.isEmpty || !ioas.allowed.isEmpty { reasons += needs.collisions(with: ioas) }
-        }
+        reasons += collisions(of: device)
         return DeviceExplanation(viable: reasons.isEmpty, reasons: reasons, group: device.group.id)
+    }
+
+    /// More are not listed.
+    private static let mostCollisions = 256
+
+    /// What the session maps where the device cannot have it. Whoever asks again and again while nothing changes does
+    /// not have all of it looked at each time.
+    private func collisions(of device: Device) -> [DeviceExplanation.Obstacle] {
+        let attached = device.handle?.attachments[DeviceGroup.ridKey]?.paging.ioas.id
+        if let known = device.collisions, known.context == id, known.generation == layoutGeneration,
+            known.attached == attached
+        {
+            return known.obstacles
+        }
+        let needs = Needs(of: device)
+        var obstacles: [DeviceExplanation.Obstacle] = []
+        table.forEachIOAS { ioas in
+            guard obstacles.count < Self.mostCollisions, !ioas.areas.isEmpty || !ioas.allowed.isEmpty else { return }
+            obstacles += needs.collisions(with: ioas).prefix(Self.mostCollisions - obstacles.count)
+        }
+        device.collisions = Device.Collisions(
+            context: id, generation: layoutGeneration, attached: attached, obstacles: obstacles)
+        return obstacles
     }
 
     private func held(

@@ -70,7 +70,9 @@ struct TablePass {
         _ body: (PagingHWPT, UInt64, UInt64, UInt64, Area) throws(IOMMUError) -> Void
     ) throws(IOMMUError) -> Bool {
         guard !hwpts.isEmpty else { return true }
-        while let area = area ?? findNext(in: ioas, memories) {
+        // Good for one step: between two the mappings change.
+        var cursor: AreaMap.Position?
+        while let area = area ?? findNext(in: ioas, memories, &cursor) {
             while hwpt < hwpts.count {
                 if let end, end == (area.start, hwpt) { return true }
                 // An hwpt that has gone meanwhile, with the device that it was made for, is left out.
@@ -89,27 +91,41 @@ struct TablePass {
         return true
     }
 
-    private mutating func findNext(in ioas: IOAS, _ memories: MemoryTable) -> Area? {
-        guard let found = nextArea(in: ioas.areas) else { return nil }
+    private mutating func findNext(
+        in ioas: IOAS, _ memories: MemoryTable, _ cursor: inout AreaMap.Position?
+    ) -> Area? {
+        cursor = nextPosition(in: ioas.areas, after: cursor)
+        guard let found = cursor?.area else { return nil }
         (area, hwpt, done) = (found, 0, 0)
         physical = memories.location(of: found.memory) &+ found.offset
         count += 1
         return found
     }
 
-    private mutating func nextArea(in areas: AreaMap) -> Area? {
+    private mutating func nextPosition(in areas: AreaMap, after cursor: AreaMap.Position?) -> AreaMap.Position? {
         switch mappings {
         case .starts(let starts):
             guard index < starts.count else { return nil }
             index += 1
-            return areas.first(endingAtOrAfter: starts[index - 1])?.area
+            return Self.position(of: starts[index - 1], in: areas, after: cursor)
         case .span(_, let last):
-            guard let next, let last, let area = areas.first(endingAtOrAfter: next)?.area, area.start <= last else {
+            guard let next, let last, let position = Self.position(of: next, in: areas, after: cursor),
+                position.start <= last
+            else {
                 return nil
             }
+            let area = position.area
             self.next = area.last < last ? area.last &+ 1 : nil
-            return area
+            return position
         }
+    }
+
+    /// The first mapping that ends at or after `start`: most often the one behind the last that was found.
+    private static func position(
+        of start: UInt64, in areas: AreaMap, after cursor: AreaMap.Position?
+    ) -> AreaMap.Position? {
+        if let cursor, cursor.last < start, let next = cursor.next, next.last >= start { return next }
+        return areas.first(endingAtOrAfter: start)
     }
 }
 

@@ -150,7 +150,9 @@ private func declareExplanation(_ methods: inout MethodTable<Service>) {
     methods.declare("device.explain", "Why a device can or cannot be bound and attached, sibling by sibling.") { m in
         let name = m.param("name", .string(maximumBytes: 64), "As `topology.list` has it.")
         let viable = m.result("viable", .bool, "Whether nothing stands in the way.")
-        let reasons = m.result("reasons", .array(of: .any), "Each {reason, text, hint?, and the objects involved}.")
+        let reasons = m.result(
+            "reasons", .array(of: .any),
+            "Each {reason, text, hint, and the objects involved}; of what is mapped or allowed at most 256 places.")
         let group = m.result("group", .countOrNull, "The number of its group; null: it has none.")
         m.refuses(.deviceName)
         return { call, service in

@@ -28,13 +28,13 @@ extension IOMMUError {
 
 extension JSONValue {
     fileprivate static func problem(
-        errno: Errno? = nil, reason: Reason, text: String, hint: String?, _ objects: [Member]
+        errno: Errno? = nil, reason: Reason, text: String, hint: String, _ objects: [Member]
     ) -> JSONValue {
         var members: [Member] = []
         if let errno { members.append(Member(key: "errno", value: .string(errno.name))) }
         members.append(Member(key: "reason", value: .string(reason.slug)))
         members.append(Member(key: "text", value: .string(text)))
-        if let hint { members.append(Member(key: "hint", value: .string(hint))) }
+        members.append(Member(key: "hint", value: .string(hint)))
         return .object(members + objects)
     }
 }

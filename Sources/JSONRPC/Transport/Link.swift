@@ -103,8 +103,9 @@ final class Link: EventHandler, ConnectionTransport {
     private func waitForTurn() {
         guard !isMarkedRunnable, registration != nil else { return }
         isMarkedRunnable = true
-        loop.inPieces(for: user) { [weak self] _ in
-            self?.proceed()
+        // Not weak: that would make every later reference to it slow. One that has ended does nothing then.
+        loop.inPieces(for: user) { [self] _ in
+            proceed()
             return true
         }
     }

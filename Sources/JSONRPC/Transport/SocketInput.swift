@@ -43,7 +43,7 @@ struct SocketInput {
     private var isPipelining = false
 
     /// From so many on nobody expects that the client begins with descriptors for several lines of one message.
-    private static let trustedReads = 256
+    private static let trustedReads = 64
     /// What is kept takes room that the client's sends wait for: once its socket is full, it is woken when three
     /// quarters are free, and each small buffer takes ten times its bytes.
     private static let maximumKept = 2 << 10

@@ -11,6 +11,8 @@ public final class SMMU<Memory: PhysicalMemory> {
     public let geometry: CacheGeometry
     /// Interrupts, stalls, ATS and PRI go there.
     public weak var delegate: (any SMMUDelegate)?
+    /// Whether the delegate is told that configuration was invalidated: who holds nothing back need not know.
+    public var reportsConfiguration = true
     /// Of the last `.fault`: whether the client device sees an abort, else its access reads zero or is ignored (CD.A).
     public internal(set) var lastFaultAborts = true
 

@@ -99,7 +99,7 @@ import Testing
             Output(address: address, pageSize: size, attributes: Self.attributes, isCached: false)
         }
         func filled() -> TranslationCache {
-            var cache = TranslationCache()
+            let cache = TranslationCache()
             cache.insert(output(0x10_0000_0123, 0x1000), for: 0x1123, pasid: nil, .read)
             cache.insert(output(0x10_0000_2000, 0x1000), for: 0x2000, pasid: 5, .read)
             cache.insert(output(0x10_0020_0000, 0x20_0000), for: 0x20_0000, pasid: 6, .write)
@@ -113,7 +113,7 @@ import Testing
             ]
         }
         func after(_ pasid: UInt32?, _ address: UInt64, _ log2Size: Int) -> [Bool] {
-            var cache = filled()
+            let cache = filled()
             cache.invalidate(
                 ATCInvalidation(
                     streamID: 0, substreamID: pasid, global: false, address: address, log2Size: log2Size))
@@ -129,7 +129,7 @@ import Testing
     }
 
     @Test func itIsSmall() {
-        var cache = TranslationCache()
+        let cache = TranslationCache()
         for page in 0..<UInt64(TranslationCache.capacity + 3) {
             let output = Output(
                 address: 0x10_0000_0000, pageSize: 4096, attributes: Self.attributes, isCached: false)

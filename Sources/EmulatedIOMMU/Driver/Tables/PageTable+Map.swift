@@ -13,7 +13,8 @@ extension PageTable {
         if isStandard, length == 4096, (iova | pa) & 4095 == 0, iova <= format.aperture.last,
             pa >> UInt64(truncatingIfNeeded: format.outputBits) == 0
         {
-            try reserve(3)
+            // The page beside the last one has its table.
+            if recent.pointee.tag != iova &>> 21 { try reserve(3) }
             guard mapPage(iova, addressAndAttributes: pa | attributes.bits(access, clean: startsClean) | 3) else {
                 throw occupied(iova)
             }

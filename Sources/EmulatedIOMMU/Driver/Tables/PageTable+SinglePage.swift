@@ -18,7 +18,7 @@ extension PageTable {
         countOrigin + Int(truncatingIfNeeded: table &>> 12)
     }
 
-    /// Only after three tables have been reserved.
+    /// Only after three tables have been reserved, unless ``recent`` has the table.
     ///
     /// - Returns: false if something is mapped there.
     @inline(__always)

@@ -37,6 +37,7 @@ package struct PageTableFormat: Sendable, Equatable {
             preconditionFailure("a last address lies below 0")
         }
         aperture = range
+        for level in firstBlockLevel...3 { pageSizes |= 1 << UInt64(shift(level)) }
     }
 
     /// log2 of what one entry at `level` covers.
@@ -57,9 +58,7 @@ package struct PageTableFormat: Sendable, Equatable {
     var firstBlockLevel: Int { max(granuleBits == 12 ? 1 : 2, startLevel) }
 
     /// One bit per leaf size in bytes.
-    package var pageSizes: UInt64 {
-        (firstBlockLevel...3).reduce(0) { $0 | 1 << UInt64(shift($1)) }
-    }
+    package private(set) var pageSizes: UInt64 = 0
 
     /// What can be mapped.
     package let aperture: AddressRange

@@ -36,7 +36,7 @@ extension SMMU {
     private func configurationDidChange() {
         renewConfiguration()
         markUnrecordedStalls()
-        delegate?.configurationInvalidated()
+        if reportsConfiguration { delegate?.configurationInvalidated() }
     }
 
     // MARK: Translations
