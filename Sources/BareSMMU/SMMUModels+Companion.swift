@@ -13,8 +13,8 @@ extension SMMUModels: ContextCompanion {
     package var objectCount: Int { vsmmus.count }
 
     /// Each model, with the memory objects that it holds, however many ranges of theirs.
-    package func objects() -> [ObjectDescription] {
-        vsmmus.all.map { id, vsmmu in
+    package func listing() -> ObjectListing {
+        vsmmus.listing { id, vsmmu in
             ObjectDescription(
                 kind: "vsmmu", id: id, users: 0,
                 refersTo: vsmmu.memory.memories.map { ObjectDescription.Reference(kind: "memory", id: $0) },

@@ -16,8 +16,8 @@ package protocol IOMMUContext: AnsweringLater {
     /// - Throws: `ENOENT` for an unknown id, `EBUSY` while anything refers to it or if it is a device.
     func destroy(object: ObjectID) throws(IOMMUError)
     /// Everything that exists in this context, in id order, the iommufd id space first.
-    func objects() -> [ObjectDescription]
-    /// How many ``objects()`` there are, without describing them.
+    func listing() -> ObjectListing
+    /// How many objects there are, without describing them.
     var objectCount: Int { get }
     /// Bytes mapped in all IOASes of this context.
     var mappedBytes: UInt64 { get }
@@ -255,4 +255,9 @@ extension IOMMUBackend {
     package var isOpenByDefault: Bool { true }
     package var deviceHotplug: (any DeviceHotplug)? { nil }
     package var addressSpaceProbing: (any AddressSpaceProbing)? { nil }
+}
+
+extension IOMMUContext {
+    /// All of ``listing()``, as they are now.
+    package func objects() -> [ObjectDescription] { Array(listing()) }
 }

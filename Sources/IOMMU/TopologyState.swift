@@ -61,8 +61,8 @@ package struct TopologyState: Sendable {
         package var pasidBits = 0
         /// The MSI window included, where its bus has one.
         package var reserved: [ReservedRegion] = []
-        /// The owner of the context that has bound it.
-        package var boundBy: String?
+        /// Who has bound it.
+        package var boundBy: Holder?
 
         /// With these properties.
         package init(name: String) { self.name = name }

@@ -220,7 +220,7 @@ import Testing
         }
         let explanation = try context.explain(deviceNamed: ObjectLaboratory.pairSecond)
         #expect(!explanation.viable && explanation.reasons.count == 1)
-        #expect(explanation.reasons[0].members.contains(.init("session", .text("session vm2 of uid 7"))))
+        #expect(explanation.reasons[0].members.contains(.init("session", .text("a session of user 7"))))
         #expect(explanation.reasons[0].members.contains(.init("device", .text(ObjectLaboratory.pairFirst))))
         try other.unbind(device: device)
         _ = try laboratory.bind(ObjectLaboratory.pairSecond)

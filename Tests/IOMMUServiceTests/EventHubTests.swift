@@ -1,5 +1,6 @@
 import IOMMU
 import IOMMUService
+import LinuxIO
 import Testing
 
 /// A connection with room for so many notices.
@@ -75,6 +76,37 @@ struct EventHubTests {
         sink.room = .max
         publish(queue)
         #expect(sink.notices == ["1 fault", "2 lost 3", "3 queue"])
+    }
+
+    @Test func manySubscribersAreSentTheirsInPieces() {
+        final class Pieces { var waiting: [(inout TurnBudget) -> Bool] = [] }
+        let pieces = Pieces()
+        let hub = EventHub(inPieces: { pieces.waiting.append($1) }) { _, _ in false }
+        let sinks = (0..<20).map { _ in Sink() }
+        let clients = sinks.map { sink in
+            let client = table.connect(.user(0, admin: true))
+            hub.subscribe(client, kinds: .all, sink: sink, capacity: 4)
+            return client
+        }
+        for _ in 0..<6 { hub.publish(BackendEvent(fault(), context: nil), origin: nil) }
+        #expect(sinks.allSatisfy { $0.notices.isEmpty } && hub.lost == 40)
+        #expect(pieces.waiting.count == 20)
+        hub.unsubscribe(clients[19])
+        // Two of the smallest steps are spent by each notice.
+        var rounds = 0
+        while !pieces.waiting.isEmpty {
+            rounds += 1
+            let unfinished = pieces.waiting.filter { piece in
+                var budget = TurnBudget(units: 1)
+                return !piece(&budget)
+            }
+            pieces.waiting = unfinished
+        }
+        #expect(rounds == 5)
+        let told = ["1 fault", "2 fault", "3 fault", "4 fault", "5 lost 2"]
+        #expect(sinks.dropLast().allSatisfy { $0.notices == told } && sinks[19].notices.isEmpty)
+        hub.publish(BackendEvent(bond, context: nil), origin: nil)
+        #expect(pieces.waiting.count == 19)
     }
 
     @Test func onlyTheChosenKindsCome() {

@@ -12,7 +12,7 @@ import Testing
         let context = bench.context()
         let ioas = try context.allocateIOAS()
         let bound = try bench.work.value(try context.beginBind(deviceNamed: "vfio0"))
-        #expect(bound.group == 0 && bench.backend.topology.devices[0].boundBy == "session 1")
+        #expect(bound.group == 0 && bench.backend.topology.devices[0].boundBy?.name == "session 1")
         let hwpt = try bench.work.value(try context.beginAttach(device: bound.device, to: ioas, pasid: nil))
         #expect(context.objects().map(\.kind) == ["ioas", "device", "hwpt"])
         expectRefusal(.EBUSY, .alreadyAttached) { () throws(IOMMUError) in

@@ -73,3 +73,8 @@ extension JSONValue {
         return [data["errno"]?.stringValue, reason].compactMap { $0 }.joined(separator: " ")
     }
 }
+
+extension RPCError {
+    /// What the refusal says besides.
+    package func detail(_ key: String) -> JSONValue? { details.first { $0.key == key }?.value }
+}

@@ -40,7 +40,7 @@ extension EmulatedDevice {
         (facts.ats, facts.pri, facts.stall) = (description.ats, description.pri, description.stall)
         (facts.coherent, facts.pasidBits) = (description.coherent, description.pasidBits)
         facts.reserved = device.reservedRegions
-        facts.boundBy = device.boundBy?.owner
+        facts.boundBy = device.boundBy?.holder
         return facts
     }
 }

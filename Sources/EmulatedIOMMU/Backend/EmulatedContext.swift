@@ -1,5 +1,6 @@
 import IOMMU
 import IOMMUObjects
+import LinuxIO
 
 /// What the emulated machine adds to the object model of one session: DMA of its devices, address spaces of processes
 /// that they share, queues of accelerators.
@@ -42,7 +43,7 @@ extension EmulatedContext: ContextCompanion {
     package var objectCount: Int { session?.objectCount ?? 0 }
 
     /// Address spaces, bonds and queues of the session, each in id order.
-    package func objects() -> [ObjectDescription] { session?.objects() ?? [] }
+    package func listing() -> ObjectListing { session?.listing() ?? ObjectListing() }
 
     /// The session gives the device back: its bonds and queues end.
     package func release(device: Device) { session?.release(device: device) }
@@ -52,5 +53,13 @@ extension EmulatedContext: ContextCompanion {
         pending.terminateAll(with: .sessionClosed)
         session?.close()
         session = nil
+    }
+
+    /// As ``close()``, bond by bond.
+    package func close(_ budget: inout TurnBudget) -> Bool {
+        pending.terminateAll(with: .sessionClosed)
+        guard session?.close(&budget) ?? true else { return false }
+        session = nil
+        return true
     }
 }

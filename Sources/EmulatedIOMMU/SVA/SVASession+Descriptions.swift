@@ -1,13 +1,13 @@
 import IOMMU
+import IOMMUObjects
 
 /// What others are told of address spaces, bonds and queues.
 extension SVASession {
-    func objects() -> [ObjectDescription] {
-        mms.all.map { describe($0.element) } + bonds.all.map { describe($0.element) }
-            + queues.all.map { describe($0.element) }
+    func listing() -> ObjectListing {
+        mms.listing { Self.describe($1) } + bonds.listing { Self.describe($1) } + queues.listing { Self.describe($1) }
     }
 
-    private func describe(_ handle: AddressSpaceHandle) -> ObjectDescription {
+    private static func describe(_ handle: AddressSpaceHandle) -> ObjectDescription {
         var state: [IOMMUError.Member] = [
             .init("state", .text(handle.space.isLive ? "live" : "exited")),
             .init("source", .text(handle.space.isSynthetic ? "synthetic" : "process")),
@@ -17,7 +17,7 @@ extension SVASession {
         return ObjectDescription(kind: "mm", id: handle.id, users: handle.bonds, state: state)
     }
 
-    private func describe(_ bond: Bond) -> ObjectDescription {
+    private static func describe(_ bond: Bond) -> ObjectDescription {
         ObjectDescription(
             kind: "bond", id: bond.id, users: bond.users,
             refersTo: (bond.deviceID.map { [.init(kind: "device", id: $0)] } ?? [])
@@ -29,7 +29,7 @@ extension SVASession {
         )
     }
 
-    private func describe(_ queue: AcceleratorQueue) -> ObjectDescription {
+    private static func describe(_ queue: AcceleratorQueue) -> ObjectDescription {
         ObjectDescription(
             kind: "queue", id: queue.id, users: 0,
             refersTo: [

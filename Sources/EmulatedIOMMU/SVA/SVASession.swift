@@ -1,5 +1,6 @@
 import IOMMU
 import IOMMUObjects
+import LinuxIO
 
 /// The address spaces, bonds and queues of one context.
 package final class SVASession {
@@ -25,13 +26,30 @@ package final class SVASession {
 
     /// Frees everything; the devices are still attached.
     func close() {
-        for (id, queue) in queues.all {
-            queue.close()
-            removeQueue(id)
-        }
-        for (_, bond) in bonds.all { remove(bond) }
-        for (id, handle) in mms.all { removeHandle(id, handle) }
+        var budget = TurnBudget(units: .max)
+        _ = close(&budget)
     }
+
+    /// As ``close()``, as far as the budget lasts: whether nothing is left.
+    func close(_ budget: inout TurnBudget) -> Bool {
+        while let id = queues.highestID {
+            queues[id]?.close()
+            removeQueue(id)
+            if budget.isSpent(after: Self.unitsOfAnEnd) { return false }
+        }
+        while let id = bonds.highestID {
+            if let bond = bonds[id] { remove(bond) }
+            if budget.isSpent(after: Self.unitsOfAnEnd) { return false }
+        }
+        while let id = mms.highestID {
+            if let handle = mms[id] { removeHandle(id, handle) }
+            if budget.isSpent(after: Self.unitsOfAnEnd) { return false }
+        }
+        return true
+    }
+
+    /// Some microseconds, with telling whoever has subscribed.
+    private static let unitsOfAnEnd = 16
 
     // MARK: Address spaces
 

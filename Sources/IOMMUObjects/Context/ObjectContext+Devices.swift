@@ -60,16 +60,17 @@ extension ObjectContext {
     }
 
     func ownedElsewhere(_ device: Device, _ owner: ObjectContext) -> IOMMUError {
-        let holder = device.boundBy == nil ? device.group.devices.first { $0.boundBy === owner } : device
-        let sibling = holder?.name ?? device.name
+        let held = device.boundBy == nil ? device.group.devices.first { $0.boundBy === owner } : device
+        let sibling = held?.name ?? device.name
+        let holder = owner.holder.text(for: account)
         let what =
             sibling == device.name ? "device \(sibling)" : "device \(sibling) of the same group \(device.group.id)"
         return IOMMUError(
-            .EBUSY, .groupOwnedElsewhere, "\(what) is bound by \(owner.owner)",
+            .EBUSY, .groupOwnedElsewhere, "\(what) is bound by \(holder)",
             hint: "a group belongs to one session at a time: unbind it there first",
             [
                 "name": .text(device.name), "group": .number(UInt64(device.group.id)), "sibling": .text(sibling),
-                "session": .text(owner.owner),
+                "session": .text(holder),
             ])
     }
 

@@ -1,4 +1,5 @@
 import IOMMU
+import LinuxIO
 
 /// The iommufd operations of one session, on whatever drivers its devices have: what one open of `/dev/iommu` can do.
 ///
@@ -12,6 +13,8 @@ package final class ObjectContext: IOMMUContext {
     package let owner: String
     /// What its user's sessions hold together.
     package let account: Account
+    /// Who holds what it holds.
+    package var holder: Holder { Holder(owner, uid: account.uid) }
     /// Bounds on what it can make the daemon hold.
     package let limits: ContextLimits
 
@@ -157,12 +160,11 @@ package final class ObjectContext: IOMMUContext {
     package var mappedBytes: UInt64 { shown?.mappedBytes ?? mapped }
 
     /// The iommufd id space, memory objects, and what companions have, each in id order.
-    package func objects() -> [ObjectDescription] {
-        table.all.map(\.description) + memories.all.map { describe($0.element, id: $0.id) }
-            + companions.flatMap { $0.objects() }
+    package func listing() -> ObjectListing {
+        companions.reduce(table.listing + memories.listing(Self.describe)) { $0 + $1.listing() }
     }
 
-    private func describe(_ memory: MemoryObject, id: ObjectID) -> ObjectDescription {
+    private static func describe(id: ObjectID, _ memory: MemoryObject) -> ObjectDescription {
         var state: [IOMMUError.Member] = [.init("size", .hex(memory.size))]
         if let name = memory.name { state.append(.init("name", .text(name))) }
         state.append(.init("writable", .flag(memory.isWritable)))
@@ -171,7 +173,10 @@ package final class ObjectContext: IOMMUContext {
 
     /// Frees everything in dependency order; the devices end blocked.
     package func close() {
-        guard beginEnd() else { return }
+        guard !isClosed else { return }
+        isClosed = true
+        for companion in companions { companion.close() }
+        companions = []
         destroyAll()
         for (id, memory) in memories.all { release(memory, id: id) }
         forgetAll()
@@ -180,19 +185,22 @@ package final class ObjectContext: IOMMUContext {
     /// ``close()``, in pieces where there is much.
     package func beginClose() -> Answer<Void> {
         let units = UInt64(table.count + memories.count) &* (1 &+ mapped >> 19) &+ UInt64(mappingCount) / 4
-        guard units > longestAtOnce, let executor = registry.host.longWork else { return .now(close()) }
+        // Some microseconds each, and some more for whoever is told of it.
+        let others = UInt64(companions.reduce(0) { $0 + $1.objectCount }) &* 16
+        guard units &+ others > longestAtOnce, let executor = registry.host.longWork else { return .now(close()) }
+        guard !isClosed else { return .now(()) }
         // What others see is what there was.
         shown = (mapped, currentCount)
-        guard beginEnd() else { return .now(()) }
+        isClosed = true
         return begin(CloseWork(self), on: executor)
     }
 
-    /// What else hangs on the context goes first; false: it is closed already.
-    private func beginEnd() -> Bool {
-        guard !isClosed else { return false }
-        isClosed = true
-        for companion in companions { companion.close() }
-        companions = []
+    /// What else hangs on the context goes first, as far as the budget lasts: whether it is gone.
+    func closeCompanions(_ budget: inout TurnBudget) -> Bool {
+        while let companion = companions.first {
+            guard companion.close(&budget) else { return false }
+            companions.removeFirst()
+        }
         return true
     }
 
@@ -212,13 +220,23 @@ final class ContextReference {
 
 /// What another part of the backend keeps for a context: bonds, queues, bare SMMU models.
 package protocol ContextCompanion: AnyObject {
-    /// How many ``objects()`` there are.
+    /// How many objects there are.
     var objectCount: Int { get }
     /// What `session.objects` shows of it, in id order.
-    func objects() -> [ObjectDescription]
+    func listing() -> ObjectListing
     /// The session gives the device back: whatever is bound to it ends. The device is still attached, unless it was
     /// unplugged.
     func release(device: Device)
     /// Frees everything; the context's devices are still attached.
     func close()
+    /// As ``close()``, as far as the budget lasts: whether nothing is left.
+    func close(_ budget: inout TurnBudget) -> Bool
+}
+
+extension ContextCompanion {
+    /// What has little is closed at once.
+    package func close(_ budget: inout TurnBudget) -> Bool {
+        close()
+        return true
+    }
 }

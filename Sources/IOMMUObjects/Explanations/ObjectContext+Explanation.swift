@@ -42,11 +42,12 @@ extension ObjectContext {
     private func held(
         _ sibling: Device, by owner: ObjectContext, asking device: Device
     ) -> DeviceExplanation.Obstacle {
+        let holder = owner.holder.text(for: account)
         let relation = sibling === device ? "it" : "device \(sibling.name) of the same group \(device.group.id)"
         return DeviceExplanation.Obstacle(
-            reason: .groupOwnedElsewhere, text: "\(relation) is bound by \(owner.owner)",
+            reason: .groupOwnedElsewhere, text: "\(relation) is bound by \(holder)",
             hint: "a group belongs to one session at a time: unbind it there first",
-            members: [.init("device", .text(sibling.name)), .init("session", .text(owner.owner))])
+            members: [.init("device", .text(sibling.name)), .init("session", .text(holder))])
     }
 }
 

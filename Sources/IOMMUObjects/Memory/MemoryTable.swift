@@ -13,6 +13,11 @@ package struct MemoryTable {
     package var count: Int { objects.count }
     /// No memory object has a higher id.
     var lastID: ObjectID { objects.lastID }
+    /// Those of now, each described when it is asked for.
+    func listing(_ describe: @escaping (ObjectID, MemoryObject) -> ObjectDescription) -> ObjectListing {
+        objects.listing(describe)
+    }
+
     /// Every memory object in the order of the ids; a copy, so that the table may change while it is walked.
     package var all: [(id: ObjectID, element: MemoryObject)] { objects.all }
 

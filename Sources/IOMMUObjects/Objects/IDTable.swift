@@ -22,6 +22,9 @@ public struct IDTable<Element: AnyObject> {
     /// No object has a higher id.
     var lastID: ObjectID { ObjectID(truncatingIfNeeded: slots.count) }
 
+    /// The highest id in use.
+    package var highestID: ObjectID? { slots.isEmpty ? nil : lastID }
+
     /// Whether no id is in use.
     @inlinable public var isEmpty: Bool { count == 0 }
 
@@ -87,6 +90,14 @@ public struct IDTable<Element: AnyObject> {
     @inlinable
     public func forEach(_ body: (Element) -> Void) {
         for case let element? in slots { body(element) }
+    }
+
+    /// The objects as they are now, each described when it is asked for.
+    package func listing(_ describe: @escaping (ObjectID, Element) -> ObjectDescription) -> ObjectListing {
+        let slots = slots
+        return ObjectListing(count: slots.count) { index in
+            slots[index].map { describe(ObjectID(truncatingIfNeeded: index + 1), $0) }
+        }
     }
 
     /// Every object in the order of the ids; a copy, so that the table may change while it is walked.

@@ -60,6 +60,8 @@ package struct ObjectTable {
     var lastID: ObjectID { table.lastID }
     /// Whether no id is in use.
     package var isEmpty: Bool { table.isEmpty }
+    /// As they are now, each described when it is asked for.
+    var listing: ObjectListing { table.listing { $1.description } }
     /// In the order of the ids.
     package var all: [SessionObject] { table.all.map(\.element) }
 

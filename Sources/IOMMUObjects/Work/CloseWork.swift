@@ -26,6 +26,7 @@ final class CloseWork: LongWork<Void> {
     private var nextMemory: ObjectID = 1
 
     override func step(_ budget: inout TurnBudget) -> Result<Void, IOMMUError>? {
+        guard context.closeCompanions(&budget) else { return nil }
         context.buriesLater = true
         defer { context.buriesLater = false }
         while let phase = phases.first {

@@ -62,7 +62,9 @@ package final class Service {
         ) { id, owner, account, limits in
             backend.makeContext(id: id, owner: owner, account: account, limits: limits)
         }
-        events = EventHub { peer, device in shared.value.allows(peer, device: device) }
+        events = EventHub(inPieces: { loop.inPieces(for: $0, $1) }) { peer, device in
+            shared.value.allows(peer, device: device)
+        }
         backend.eventHandler = { [unowned self] event in handle(event) }
         // Whoever waits for an entry of a queue in it waits in vain.
         sessions.onEnd = { [unowned self] session in waits.stir(session.id) }

@@ -1,5 +1,6 @@
 import DequeModule
 import IOMMU
+import LinuxIO
 
 /// What a subscriber is told next.
 package enum Notice: Sendable {
@@ -28,6 +29,8 @@ package final class Subscription {
     /// Most events that waited since the queue was last empty.
     private var peak = 0
     private var lost: UInt64 = 0
+    /// A later turn sends what waits.
+    var isToBeSent = false
     private var sequence: UInt64 = 0
 
     /// - Parameters:
@@ -49,29 +52,52 @@ package final class Subscription {
     @discardableResult
     func publish(_ event: Event) -> Bool {
         flush()
+        let isLost = enqueue(event)
+        flush()
+        return isLost
+    }
+
+    /// As ``publish(_:)``, without sending anything.
+    func enqueue(_ event: Event) -> Bool {
         guard lost == 0, waiting < capacity, account?.take(1, of: .waitingEvents) ?? true else {
             lost += 1
             return true
         }
         queue.append(event)
         peak = max(peak, queue.count)
-        flush()
         return false
+    }
+
+    /// Nothing more is sent, and nothing waits.
+    func end() {
+        account?.release(UInt64(queue.count), of: .waitingEvents)
+        queue = Deque()
+        lost = 0
     }
 
     /// Sends what waits; called again when the connection has room.
     package func flush() {
+        var budget = TurnBudget(units: .max)
+        _ = flush(&budget)
+    }
+
+    /// Sends what waits, as far as the connection has room and the budget lasts.
+    ///
+    /// - Returns: false if there is more that the connection has room for.
+    func flush(_ budget: inout TurnBudget) -> Bool {
         while let event = queue.first {
-            guard sink.send(.event(event, sequence: sequence + 1)) else { return }
+            guard sink.send(.event(event, sequence: sequence + 1)) else { return true }
             sequence += 1
             queue.removeFirst()
             account?.release(1, of: .waitingEvents)
+            if budget.isSpent(after: 2) { return queue.isEmpty && lost == 0 }
         }
         // A burst is over: what it took is given back.
         if peak > 64 { queue = Deque() }
         peak = 0
-        guard lost > 0, sink.send(.lost(lost, sequence: sequence + 1, time: Timestamp.now())) else { return }
+        guard lost > 0, sink.send(.lost(lost, sequence: sequence + 1, time: Timestamp.now())) else { return true }
         sequence += 1
         lost = 0
+        return true
     }
 }

@@ -109,12 +109,14 @@ private func declareSessionLists(_ methods: inout MethodTable<Service>) {
         let objects = m.result(
             "objects", .array(of: .any), "Each {kind, id, users, refers_to: [{kind, id}], and its state}.")
         return { call, service in
-            // As they are now, however long it takes to write them.
-            var described = try service.context(call).objects()[...]
+            // Those of now, however long it takes to write them.
+            var listing = try service.context(call).listing()
             return call.reply(objects) { list in
-                for object in described.prefix(8) { list.append(object.json) }
-                described = described.dropFirst(8)
-                return !described.isEmpty
+                for _ in 0..<8 {
+                    guard let object = listing.next() else { return false }
+                    list.append(object.json)
+                }
+                return true
             }
         }
     }

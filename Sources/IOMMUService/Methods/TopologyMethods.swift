@@ -85,7 +85,8 @@ private struct DeviceFields {
                 coherent: device.result("coherent", .bool, "Its DMA is coherent with the caches."),
                 pasidBits: device.result("pasid_bits", .count, "Bits of its PASIDs; 0: none."),
                 reserved: device.result("reserved", .array(of: ReservedFields.type), "IOVAs it cannot use."),
-                boundBy: device.optionalResult("bound_by", .string, "Who has bound it.")
+                boundBy: device.optionalResult(
+                    "bound_by", .string, "Who has bound it; the names of others' sessions are for administrators.")
             )
         }
     }
@@ -118,6 +119,7 @@ func declareTopology(_ methods: inout MethodTable<Service>) {
         return { call, service in
             let client = try service.client(call)
             let topology = service.backend.topology
+            let identity = client.peer.identity
             // What stands against a group takes a look at each address space of the client.
             var left = topology.groups[...]
             return call.reply(groups) { list in
@@ -127,7 +129,9 @@ func declareTopology(_ methods: inout MethodTable<Service>) {
                 return true
             } then: { reply in
                 reply.set(smmus) { list in for smmu in topology.smmus { list.append { $0.write(smmu, $1) } } }
-                reply.set(devices) { list in for device in topology.devices { list.append { $0.write(device, $1) } } }
+                reply.set(devices) { list in
+                    for device in topology.devices { list.append { $0.write(device, for: identity, $1) } }
+                }
                 reply.set(uacce) { list in
                     for accelerator in topology.accelerators { list.append { $0.write(accelerator, $1) } }
                 }
@@ -150,7 +154,7 @@ extension ResultWriter {
         if let obstacle { set(fields.reason, obstacle) }
     }
 
-    fileprivate func write(_ device: TopologyState.Device, _ fields: DeviceFields) {
+    fileprivate func write(_ device: TopologyState.Device, for client: ClientIdentity, _ fields: DeviceFields) {
         set(fields.name, device.name)
         if let smmu = device.smmu { set(fields.smmu, smmu) }
         if let ids = device.streamIDs { set(fields.streamIDs) { list in for id in ids { list.append(id) } } }
@@ -165,7 +169,9 @@ extension ResultWriter {
         set(fields.coherent, device.coherent)
         set(fields.pasidBits, device.pasidBits)
         write(device.reserved, fields.reserved)
-        if let owner = device.boundBy { set(fields.boundBy, owner) }
+        if let holder = device.boundBy {
+            set(fields.boundBy, holder.text(for: client.uid, isAdministrator: client.isAdmin))
+        }
     }
 
     private func write(_ regions: [ReservedRegion], _ field: Field<ListOf<ObjectOf<ReservedFields>>>) {

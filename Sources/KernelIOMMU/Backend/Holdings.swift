@@ -6,7 +6,7 @@ final class Holdings {
     private struct Holding {
         let context: ContextID
         let reference: KernelContextReference
-        let owner: String
+        let holder: Holder
         let group: UInt32?
     }
 
@@ -14,13 +14,13 @@ final class Holdings {
 
     func take(_ device: MachineDevice, by context: KernelContext) {
         holdings[device.name] = Holding(
-            context: context.id, reference: context.reference, owner: context.owner, group: device.facts.group)
+            context: context.id, reference: context.reference, holder: context.store.holder, group: device.facts.group)
     }
 
     func release(_ name: String) { holdings[name] = nil }
 
     /// Who has the device.
-    func owner(of name: String) -> String? { holdings[name]?.owner }
+    func holder(of name: String) -> Holder? { holdings[name]?.holder }
 
     /// The way to who has the device.
     func reference(of name: String) -> KernelContextReference? { holdings[name]?.reference }
@@ -47,10 +47,11 @@ final class Holdings {
                 ?? others.filter({ group != nil && $0.value.group == group }).min(by: { $0.key < $1.key })
         else { return nil }
         let what = held.key == device.name ? "device \(held.key)" : "device \(held.key) of the same group"
+        let holder = held.value.holder.text(for: asked.store.account)
         let error = IOMMUError(
-            .EBUSY, .groupOwnedElsewhere, "\(what) is bound by \(held.value.owner)",
+            .EBUSY, .groupOwnedElsewhere, "\(what) is bound by \(holder)",
             hint: "a group belongs to one session at a time: unbind it there first",
-            ["name": .text(device.name), "sibling": .text(held.key), "session": .text(held.value.owner)])
+            ["name": .text(device.name), "sibling": .text(held.key), "session": .text(holder)])
         return group.map { error.with("group", .number(UInt64($0))) } ?? error
     }
 }

@@ -40,7 +40,7 @@ package final class KernelBackend: IOMMUBackend {
     package var topology: TopologyState {
         var topology = inventory.topology
         for index in topology.devices.indices {
-            topology.devices[index].boundBy = holdings.owner(of: topology.devices[index].name)
+            topology.devices[index].boundBy = holdings.holder(of: topology.devices[index].name)
         }
         return topology
     }

@@ -99,7 +99,10 @@ package final class KernelContext: IOMMUContext {
 
     package var objectCount: Int { store.objectCount }
 
-    package func objects() -> [ObjectDescription] { table.all.map(\.description) + store.objects() }
+    package func listing() -> ObjectListing {
+        let objects = table.all
+        return ObjectListing(count: objects.count) { objects[$0].description } + store.listing()
+    }
 
     package var mappedBytes: UInt64 { store.mappedBytes }
 
@@ -113,7 +116,7 @@ package final class KernelContext: IOMMUContext {
         unowned var context: KernelContext?
 
         var objectCount: Int { context.map { $0.table.count + $0.tombstones } ?? 0 }
-        func objects() -> [ObjectDescription] { [] }
+        func listing() -> ObjectListing { ObjectListing() }
         func release(device: Device) {}
         func close() {}
     }

@@ -190,11 +190,6 @@ import Testing
     private func hex(_ value: Int) -> String { String(value, radix: 16) }
 }
 
-extension RPCError {
-    /// What the refusal says besides.
-    fileprivate func detail(_ key: String) -> JSONValue? { details.first { $0.key == key }?.value }
-}
-
 extension PlayedClient {
     /// The id of the hwpt made last.
     fileprivate func lastHWPT() throws -> Int {

@@ -31,6 +31,25 @@ struct DeviceMethodTests {
         #expect(topology["uacce"]?[0]?["name"]?.stringValue == "uacce0")
     }
 
+    @Test func namesOfSessionsAreForTheirUserAndAdministrators() throws {
+        let owner = try bench.connect(uid: 1000)
+        try owner.call("session.attach", #"{"name":"secret"}"#)
+        try owner.call("device.bind", #"{"name":"0000:02:00.0"}"#)
+        func told(_ client: PlayedClient) throws -> [String] {
+            let devices = try client.call("topology.list")["devices"]?.arrayValue ?? []
+            let listed = devices.first { $0["name"]?.stringValue == "0000:02:00.0" }?["bound_by"]?.stringValue
+            let reasons = try client.call("device.explain", #"{"name":"0000:02:00.1"}"#)["reasons"]
+            let refused = try client.refusal("device.bind", #"{"name":"0000:02:00.1"}"#)
+            return [listed, reasons?[0]?["session"]?.stringValue, refused.detail("session")?.stringValue]
+                .compactMap(\.self)
+        }
+        let name = "session secret of user 1000"
+        #expect(try told(bench.connect(uid: 1000)) == [name, name, name])
+        #expect(try told(client) == [name, name, name])
+        let hidden = "a session of user 1000"
+        #expect(try told(bench.connect(uid: 1001)) == [hidden, hidden, hidden])
+    }
+
     @Test func translatesThroughTheTables() throws {
         _ = try client.call("memory.create", #"{"size":2097152}"#)
         _ = try client.call("ioas.alloc")

@@ -24,7 +24,9 @@ final class FakeContext: IOMMUContext {
     var objectCount: Int { objectIDs.count }
     var mappedBytes: UInt64 { UInt64(objectIDs.count) * 4096 }
 
-    func objects() -> [ObjectDescription] { objectIDs.map { ObjectDescription(kind: "ioas", id: $0, users: 0) } }
+    func listing() -> ObjectListing {
+        ObjectListing(objectIDs.map { ObjectDescription(kind: "ioas", id: $0, users: 0) })
+    }
 
     func close() {
         objectIDs = []
