@@ -58,12 +58,15 @@ extension EmulatedContext {
     }
 
     /// `mm.create`
-    package func createMM() throws(IOMMUError) -> ObjectID { try sva.name(backend.sva.makeSynthetic()) }
+    package func createMM() throws(IOMMUError) -> ObjectID {
+        try sva.name(backend.sva.makeSynthetic(for: context.account))
+    }
 
     /// `mm.map`
     ///
     /// - Parameter populate: the pages are there at once; otherwise the first access of a device faults them in.
-    /// - Throws: `EINVAL` for misalignment, a range outside the memory or a process's mm; `EEXIST`, `EPERM`, `ESRCH`.
+    /// - Throws: `EINVAL` for misalignment, a range outside the memory or a process's mm; `EEXIST`, `EPERM`, `ESRCH`,
+    ///   `EDQUOT`.
     package func mapMM(
         _ mm: ObjectID, va: UInt64, memory memoryID: ObjectID, offset: UInt64, length: UInt64, access: Access,
         populate: Bool
@@ -92,8 +95,8 @@ extension EmulatedContext {
                 ["memory": .number(UInt64(memoryID))]
             )
         }
-        try checkRoomForAnArea(in: synthetic, mm)
         try synthetic.check(range)
+        try makeRoomForAnArea(in: synthetic, mm)
         synthetic.insert(
             range, memory, id: memoryID, location: context.memories.location(of: memoryID), offset: offset,
             access: access, isPopulated: populate)
@@ -107,10 +110,11 @@ extension EmulatedContext {
         }
     }
 
-    func checkRoomForAnArea(in memory: SyntheticMemory, _ mm: ObjectID) throws(IOMMUError) {
+    func makeRoomForAnArea(in memory: SyntheticMemory, _ mm: ObjectID) throws(IOMMUError) {
         guard memory.count < limits.mappings else {
             throw .overLimit(limits.mappings, of: "areas", in: "mm \(mm)", key: "mappings_per_session")
         }
+        try memory.makeRoom()
     }
 
     /// `mm.exit`: as if its last process had exited; once more changes nothing.

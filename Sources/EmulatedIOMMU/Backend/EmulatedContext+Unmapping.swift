@@ -31,7 +31,7 @@ extension EmulatedContext {
     private func unmapping(_ mm: ObjectID, va: UInt64, length: UInt64) throws(IOMMUError) -> Unmapping {
         let (space, synthetic) = try syntheticMM(mm)
         let range = try checkRange(va: va, length: length)
-        if synthetic.isSplit(by: range) { try checkRoomForAnArea(in: synthetic, mm) }
+        if synthetic.isSplit(by: range) { try makeRoomForAnArea(in: synthetic, mm) }
         return Unmapping(space: space, memory: synthetic, rest: range)
     }
 }

@@ -56,8 +56,8 @@ package final class SVAManager {
 
     // MARK: Address spaces
 
-    func makeSynthetic() -> AddressSpace {
-        register(AddressSpace(manager: self, synthetic: SyntheticMemory(), ticket: makeTicket(of: 0)))
+    func makeSynthetic(for account: Account) -> AddressSpace {
+        register(AddressSpace(manager: self, synthetic: SyntheticMemory(account: account), ticket: makeTicket(of: 0)))
     }
 
     /// The address space that an opened process has; one that is known already if the kernel says it is the same.

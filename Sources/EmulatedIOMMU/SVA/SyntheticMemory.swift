@@ -18,9 +18,31 @@ final class SyntheticMemory {
 
     private let map = AreaMap()
     private var objects = AreaObjects()
+    /// Of the user who made the address space: areas count as mappings.
+    private let account: Account
+    private var charged = 0
+
+    /// - Parameter account: is charged for the areas.
+    init(account: Account) { self.account = account }
+
+    deinit { account.release(UInt64(charged), of: .mappings) }
 
     /// How many areas there are.
     var count: Int { map.count }
+
+    /// Takes room for one more area; `EDQUOT` if there is none. What the change that follows does not need is given
+    /// back after it.
+    func makeRoom() throws(IOMMUError) {
+        try account.charge(1, of: .mappings)
+        charged += 1
+    }
+
+    /// Gives back what no area needs.
+    private func settle() {
+        guard charged > map.count else { return }
+        account.release(UInt64(charged - map.count), of: .mappings)
+        charged = map.count
+    }
 
     /// - Throws: `EEXIST` if it meets an area.
     func check(_ range: AddressRange) throws(IOMMUError) {
@@ -32,7 +54,7 @@ final class SyntheticMemory {
         )
     }
 
-    /// Adds an area. The range has been checked.
+    /// Adds an area, after ``makeRoom()``. The range has been checked.
     ///
     /// - Parameters:
     ///   - location: where the memory object lies in the machine.
@@ -46,6 +68,7 @@ final class SyntheticMemory {
             start: range.start, last: range.last, offset: offset, memory: number, access: access,
             isPopulated: isPopulated)
         if map.insert(area) != nil { objects.remove(number) }
+        settle()
     }
 
     /// The first part of a range, with at most `limit` areas in it: what is unmapped at a time. The last part is all
@@ -63,6 +86,7 @@ final class SyntheticMemory {
             if area.last > range.last { keep(area, range.last &+ 1, area.last) }
             objects.remove(area.memory)
         }
+        settle()
     }
 
     /// What is left of an area that has been taken out.
@@ -83,6 +107,7 @@ final class SyntheticMemory {
     func removeAll() {
         objects.removeAll()
         map.removeAll()
+        settle()
     }
 
     /// The area that holds an address.

@@ -12,7 +12,7 @@ import Testing
         let isPopulated: Bool
     }
 
-    private let memory = SyntheticMemory()
+    private let memory = SyntheticMemory(account: Account(uid: 1))
     private let objects: [MemoryObject]
 
     init() throws {

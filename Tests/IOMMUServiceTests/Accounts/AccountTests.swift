@@ -48,6 +48,29 @@ import Testing
         #expect(used(bench, .mappings) == 0)
     }
 
+    @Test func areasOfAddressSpaces() throws {
+        let bench = try bench { $0.mappings = 3 }
+        let client = try bench.connect(uid: Self.uid)
+        let memory = try client.id("memory.create", #"{"size":1048576}"#, "memory")
+        let mm = try client.id("mm.create", "{}", "mm")
+        func map(_ va: UInt64, pages: UInt64 = 1) -> String {
+            #"{"mm":\#(mm),"memory":\#(memory),"offset":0,"va":\#(va),"length":\#(pages << 12)}"#
+        }
+        try client.call("mm.map", map(0x10_0000, pages: 4))
+        for index in [1, 2] as [UInt64] { try client.call("mm.map", map(0x10_0000 &+ index &<< 20)) }
+        #expect(used(bench, .mappings) == 3)
+        expectFull("mappings", try client.refusal("mm.map", map(0x80_0000)))
+        // What would be two areas needs room, too.
+        let middle = #"{"mm":\#(mm),"va":\#(0x10_1000),"length":4096}"#
+        expectFull("mappings", try client.refusal("mm.unmap", middle))
+        try client.call("mm.unmap", #"{"mm":\#(mm),"va":\#(0x20_0000),"length":4096}"#)
+        #expect(used(bench, .mappings) == 2)
+        try client.call("mm.unmap", middle)
+        #expect(used(bench, .mappings) == 3)
+        try client.call("mm.close", #"{"mm":\#(mm)}"#)
+        #expect(used(bench, .mappings) == 0)
+    }
+
     @Test func eventfds() throws {
         // The connection is one.
         let bench = try bench { $0.descriptors = 3 }
