@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Testing
 
@@ -122,10 +123,35 @@ import Testing
         #expect(bench.bench.calls == ["park -", "other", "park -", "c", "d"])
     }
 
+    @Test func noReplyOfASlowClientGoesPastTheJournalHook() throws {
+        let client = try bench.connect()
+        // Whoever does not read is looked after in every turn.
+        bench.server.stallInterval = 0
+        try client.send(request(1, "blob", #"{"bytes":270000}"#))
+        try bench.settle()
+        let outbox = bench.connected[0].outbox
+        #expect(outbox.pointee.pending > 0 && outbox.pointee.pending < Limits().outputHighWater, "it is behind")
+        var buffer = [UInt8](repeating: 0, count: 1 << 20)
+        while recv(client.socket, &buffer, buffer.count, Int32(MSG_DONTWAIT)) > 0 {}
+        #expect(outbox.pointee.pending > 0, "and so is the server")
+        client.sendWithoutServer(Array((request(2, "note", #"{"text":"a"}"#) + "\n").utf8))
+        var (written, left): ([[String]], [Bool]) = ([], [])
+        bench.server.beforeSending = { [bench] in
+            written.append(bench.bench.calls)
+            left.append(recv(client.socket, &buffer, 1, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK)) > 0)
+            return true
+        }
+        try bench.loop.turn(waiting: false)
+        #expect(written.first == ["a"] && left.first == false, "the reply has left before the hook ran")
+    }
+
     @Test func runsTheJournalHookBeforeAnyReplyOfATurn() throws {
         let client = try bench.connect()
         var written: [[String]] = []
-        bench.server.beforeSending = { [bench] in written.append(bench.bench.calls) }
+        bench.server.beforeSending = { [bench] in
+            written.append(bench.bench.calls)
+            return true
+        }
         try client.send(request(1, "note", #"{"text":"a"}"#) + "\n" + request(2, "note", #"{"text":"b"}"#))
         #expect(try client.reply()["id"] == .integer(1))
         #expect(written == [["a", "b"]])

@@ -18,7 +18,8 @@ public final class Server {
     /// A client has not read its replies for too long: its connection ends now.
     public var onStall: ((Connection) -> Void)?
     /// Runs before the replies of a turn leave: what must be durable before a client hears of it is written here.
-    public var beforeSending: (() -> Void)?
+    /// False: it could not be, and the replies of this turn never leave; their connections end.
+    public var beforeSending: (() -> Bool)?
 
     /// Where every read goes first; only what cannot be carried out at once is kept for its connection.
     let scratch: UnsafeMutablePointer<UInt8>
@@ -42,6 +43,8 @@ public final class Server {
     /// has room for a handful of them only.
     private static let keepingNanoseconds: UInt64 = 5_000_000
     private var stallCheck: TimerID?
+    /// Nanoseconds between two looks at clients that do not read.
+    var stallInterval: UInt64 = 1_000_000_000
     private var drainDeadline: TimerID?
     private var endOfTurn: TurnEndID?
     private var isDraining = false
@@ -134,8 +137,11 @@ public final class Server {
         if let drainRefusal {
             for link in links { link?.connection.giveUp(drainRefusal) }
         }
-        if let beforeSending { beforeSending() }
-        for link in links { link?.sendAndEnd() }
+        let isDurable = beforeSending.map { $0() } ?? true
+        for link in links {
+            if !isDurable { link?.isOutputBroken = true }
+            link?.sendAndEnd()
+        }
         reportIfDrained()
     }
 
@@ -217,8 +223,16 @@ extension Server {
     private func finishTurn() -> Bool {
         if !runnable.pointee.isEmpty { proceed() }
         guard !unsent.pointee.isEmpty else { return false }
-        if let beforeSending { beforeSending() }
+        guard beforeSending.map({ $0() }) ?? true else { return abandonUnsent() }
         send()
+        return !runnable.pointee.isEmpty || !unsent.pointee.isEmpty
+    }
+
+    /// Nobody is told of what is not durable.
+    private func abandonUnsent() -> Bool {
+        let abandoned = unsent.pointee
+        unsent.pointee.removeAll(keepingCapacity: true)
+        for link in abandoned { link.end() }
         return !runnable.pointee.isEmpty || !unsent.pointee.isEmpty
     }
 
@@ -254,7 +268,7 @@ extension Server {
     /// Once a second while any client does not read: drops those that have made no progress for too long.
     func watchStalls() {
         guard stallCheck == nil else { return }
-        stallCheck = loop.schedule(after: 1_000_000_000) { [unowned self] in checkStalls() }
+        stallCheck = loop.schedule(after: stallInterval) { [unowned self] in checkStalls() }
     }
 
     private func checkStalls() {
@@ -268,7 +282,8 @@ extension Server {
                 link.end()
             } else {
                 isAnyBlocked = true
-                link.flush()
+                // At the end of the turn: replies that were made meanwhile go no other way than all replies.
+                link.markUnsent()
             }
         }
         if isAnyBlocked { watchStalls() }
