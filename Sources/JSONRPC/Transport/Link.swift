@@ -52,7 +52,8 @@ final class Link: EventHandler, ConnectionTransport {
     }
 
     /// Whose turns it takes.
-    private var user: UInt32 { connection.credentials?.uid ?? .max }
+    /// Whose turns it has.
+    var user: UInt32 { connection.credentials?.uid ?? .max }
 
     func start() -> Bool {
         guard let registered = try? loop.register(socket.number, for: Self.always.union(.input), user: user, self)

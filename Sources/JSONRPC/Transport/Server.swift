@@ -26,7 +26,7 @@ public final class Server {
     static let readBytes = 64 << 10
 
     private var acceptors: [Acceptor] = []
-    private var links: [Link?] = []
+    private(set) var links: [Link?] = []
     private var generations: [UInt32] = []
     private var freeIndices: [Int] = []
     /// Links that may go on; links with something to send; and the list being worked off, which is swapped with one of
@@ -42,7 +42,7 @@ public final class Server {
     /// Few times a second against the requests that come meanwhile; nothing against the patience of a client that
     /// has room for a handful of them only.
     private static let keepingNanoseconds: UInt64 = 5_000_000
-    private var stallCheck: TimerID?
+    var stallCheck: TimerID?
     /// Nanoseconds between two looks at clients that do not read.
     var stallInterval: UInt64 = 1_000_000_000
     private var drainDeadline: TimerID?
@@ -264,28 +264,4 @@ extension Server {
 
     /// So many are always sent in the turn that made them.
     private static let fewToSend = 16
-
-    /// Once a second while any client does not read: drops those that have made no progress for too long.
-    func watchStalls() {
-        guard stallCheck == nil else { return }
-        stallCheck = loop.schedule(after: stallInterval) { [unowned self] in checkStalls() }
-    }
-
-    private func checkStalls() {
-        stallCheck = nil
-        let now = MonotonicClock.nanoseconds
-        let patience = UInt64(max(0, limits.stalledClientSeconds)) &* 1_000_000_000
-        var isAnyBlocked = false
-        for case let link? in links where link.isBlocked {
-            if now &- link.lastProgress >= patience {
-                onStall?(link.connection)
-                link.end()
-            } else {
-                isAnyBlocked = true
-                // At the end of the turn: replies that were made meanwhile go no other way than all replies.
-                link.markUnsent()
-            }
-        }
-        if isAnyBlocked { watchStalls() }
-    }
 }
