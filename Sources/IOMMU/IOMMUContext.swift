@@ -185,10 +185,9 @@ package protocol IOMMUContext: AnsweringLater {
 
     /// Why the device can or cannot be bound and attached; `ENODEV` for an unknown name.
     func explain(deviceNamed name: String) throws(IOMMUError) -> DeviceExplanation
-    /// The dry run of a guest layout: every problem at once, nothing changed.
-    ///
-    /// - Throws: `ENOENT` for an unknown id, `ENODEV` for an unknown name or a device that is unplugged.
-    func check(devices: [DeviceSelector], mappings: [CheckedMapping]) throws(IOMMUError) -> [LayoutProblem]
+    /// The dry run of a guest layout: every problem, at most 10,000, and nothing changed. What it finds comes in
+    /// pieces, each with a part of the work, some of them empty.
+    func beginCheck(devices: [DeviceSelector], mappings: [CheckedMapping]) -> AnyIterator<[LayoutProblem]>
 
     // MARK: Capabilities
 
@@ -260,4 +259,9 @@ extension IOMMUBackend {
 extension IOMMUContext {
     /// All of ``listing()``, as they are now.
     package func objects() -> [ObjectDescription] { Array(listing()) }
+
+    /// All of ``beginCheck(devices:mappings:)``.
+    package func check(devices: [DeviceSelector], mappings: [CheckedMapping]) -> [LayoutProblem] {
+        Array(beginCheck(devices: devices, mappings: mappings).joined())
+    }
 }

@@ -15,7 +15,7 @@ import Testing
     }
 
     private func check(_ names: [String], _ mappings: [(UInt64, UInt64)]) throws -> [LayoutProblem] {
-        try context.check(
+        context.check(
             devices: names.map { .name($0) }, mappings: mappings.map { CheckedMapping(iova: $0.0, length: $0.1) })
     }
 
@@ -153,8 +153,18 @@ import Testing
         }
     }
 
+    @Test func aLargeLayoutIsLookedAtInPieces() {
+        let devices: [DeviceSelector] = [.name(ObjectLaboratory.reserving), .name(ObjectLaboratory.pci)]
+        let fine = (0..<5000).map { CheckedMapping(iova: 0x1_0000_0000 + UInt64($0) << 12, length: 4096) }
+        let pieces = Array(context.beginCheck(devices: devices, mappings: fine))
+        #expect(pieces.count > 5 && pieces.allSatisfy(\.isEmpty))
+        let bad = Array(repeating: CheckedMapping(iova: 0x4000_0000, length: 0x1000), count: 8000)
+        let problems = Array(context.beginCheck(devices: devices, mappings: bad))
+        #expect(problems.allSatisfy { $0.count < 64 } && problems.joined().count == 10_000)
+    }
+
     @Test func withoutDevicesAnyByteCanBeMapped() throws {
-        let problems = try context.check(devices: [], mappings: [CheckedMapping(iova: 0x1001, length: 5)])
+        let problems = context.check(devices: [], mappings: [CheckedMapping(iova: 0x1001, length: 5)])
         #expect(problems.isEmpty)
     }
 }

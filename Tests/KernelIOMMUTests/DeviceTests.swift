@@ -90,7 +90,7 @@ import Testing
             try context.attach(device: device, to: ioas, pasid: nil)
         }
         #expect(try context.explain(deviceNamed: "vfio1").reasons.map(\.reason) == [.mappingInReservedRegion])
-        let problems = try context.check(
+        let problems = context.check(
             devices: [.id(device)], mappings: [CheckedMapping(iova: 0x800_0000, length: 4096)])
         #expect(problems.map(\.error.reason) == [.mappingInReservedRegion])
     }

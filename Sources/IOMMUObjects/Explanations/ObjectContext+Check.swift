@@ -3,10 +3,10 @@ import IOMMU
 /// The dry run of a guest layout.
 extension ObjectContext {
     /// Every refusal that a layout would meet on these devices, at most 10,000; nothing changes.
-    package func check(
+    package func beginCheck(
         devices selectors: [DeviceSelector], mappings: [CheckedMapping]
-    ) throws(IOMMUError) -> [LayoutProblem] {
-        var check = LayoutCheck()
+    ) -> AnyIterator<[LayoutProblem]> {
+        var check = LayoutCheck(of: mappings)
         var devices: [Device] = []
         for selector in selectors where !check.isFull {
             do {
@@ -20,8 +20,8 @@ extension ObjectContext {
                 check.report(error, device: selector.text)
             }
         }
-        check.examine(mappings, for: devices.map(Self.demands))
-        return check.problems
+        check.demands = devices.map(Self.demands)
+        return AnyIterator(check)
     }
 
     private func device(_ selector: DeviceSelector) throws(IOMMUError) -> Device {

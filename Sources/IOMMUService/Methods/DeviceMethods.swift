@@ -200,12 +200,17 @@ private func declareLayoutCheck(_ methods: inout MethodTable<Service>) {
                 CheckedMapping(iova: mapping[mapping.fields.iova], length: mapping[mapping.fields.length])
             }
             let client = try service.client(call)
-            let found =
-                service.refusals(of: selectors, for: client)
-                + (try client.session.context.check(devices: selectors, mappings: layout))
-            return call.reply { reply in
-                reply.set(ok, found.isEmpty)
-                reply.set(problems) { list in for problem in found { list.append(problem.json) } }
+            var found = service.refusals(of: selectors, for: client)
+            let more = client.session.context.beginCheck(devices: selectors, mappings: layout)
+            var isFine = true
+            return call.reply(problems) { list in
+                for problem in found { list.append(problem.json) }
+                isFine = isFine && found.isEmpty
+                guard let piece = more.next() else { return false }
+                found = piece
+                return true
+            } then: { reply in
+                reply.set(ok, isFine)
             }
         }
     }

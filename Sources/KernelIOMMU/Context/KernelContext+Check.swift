@@ -6,10 +6,10 @@ extension KernelContext {
     /// Of the smallest page that an IOMMU has, as far as is known.
     private static let granule: UInt64 = 4096
 
-    package func check(
+    package func beginCheck(
         devices selectors: [DeviceSelector], mappings: [CheckedMapping]
-    ) throws(IOMMUError) -> [LayoutProblem] {
-        var check = LayoutCheck()
+    ) -> AnyIterator<[LayoutProblem]> {
+        var check = LayoutCheck(of: mappings)
         var devices: [MachineDevice] = []
         for selector in selectors where !check.isFull {
             do {
@@ -23,10 +23,8 @@ extension KernelContext {
                 check.report(error, device: selector.text)
             }
         }
-        check.examine(
-            mappings,
-            for: devices.map { .init(of: $0.name, granule: Self.granule, unusable: $0.unusableRegions) })
-        return check.problems
+        check.demands = devices.map { .init(of: $0.name, granule: Self.granule, unusable: $0.unusableRegions) }
+        return AnyIterator(check)
     }
 
     private func machineDevice(_ selector: DeviceSelector) throws(IOMMUError) -> MachineDevice {

@@ -123,8 +123,8 @@ final class FakeContext: IOMMUContext {
     }
     func readVirtualEvents(_ queue: ObjectID, max: Int) throws(IOMMUError) -> [VirtualEvent] { throw refusal }
     func explain(deviceNamed name: String) throws(IOMMUError) -> DeviceExplanation { throw refusal }
-    func check(devices: [DeviceSelector], mappings: [CheckedMapping]) throws(IOMMUError) -> [LayoutProblem] {
-        throw refusal
+    func beginCheck(devices: [DeviceSelector], mappings: [CheckedMapping]) -> AnyIterator<[LayoutProblem]> {
+        AnyIterator([[LayoutProblem(error: refusal)]].makeIterator())
     }
 
     private var refusal: IOMMUError {
