@@ -33,13 +33,24 @@ def check_lines(file, lines):
             yield f"{file}:{number}: blanks at the end of the line"
 
 
+def opening_brace(lines, start, indent):
+    """The line on which a function's body begins; where there is none, as in a protocol, the end of all."""
+    for number in range(start, len(lines)):
+        line = lines[number]
+        if number > start and not (line.startswith(indent + " ") or line.startswith(indent + ")")):
+            break
+        if line.endswith("{"):
+            return number
+    return len(lines)
+
+
 def check_functions(file, lines):
     """Functions that are too long to be read at once; their ends are where the indent is that of their beginning."""
     for start, line in enumerate(lines):
         if not (match := FUNCTION.match(line)) or line.rstrip().endswith("}"):
             continue
         indent = match.group(1)
-        opening = next((n for n in range(start, len(lines)) if lines[n].endswith("{")), len(lines))
+        opening = opening_brace(lines, start, indent)
         end = next((n for n in range(opening + 1, len(lines)) if lines[n].startswith(indent + "}")), opening)
         if end - opening - 1 > BODY:
             yield f"{file}:{start + 1}: a body of {end - opening - 1} lines; a function has {BODY} at most"
