@@ -55,6 +55,45 @@ import Testing
         for reply in replies[1...2] { check(reply, Self.count) }
     }
 
+    private func late(_ id: Int, _ count: Int) -> String { request(id, "count", #"{"limit":\#(count),"late":true}"#) }
+
+    private func answerLate() throws {
+        try bench.settle()
+        #expect(bench.bench.late.count == 1 && !bench.bench.calls.contains("after"))
+        bench.bench.late.removeFirst()()
+    }
+
+    @Test(arguments: [0, 1, count]) func whatHasWaitedIsAnsweredSo(count: Int) throws {
+        for id in 1...2 { try client.send(late(id, count)) }
+        try client.send(request(3, "note", #"{"text":"after"}"#))
+        for id in 1...2 {
+            try answerLate()
+            let reply = try client.reply()
+            #expect(reply["id"] == .integer(id))
+            check(reply, count)
+        }
+        #expect(try client.reply()["id"] == .integer(3))
+        #expect(bench.bench.cancelled == 0)
+    }
+
+    @Test func whatHasWaitedStandsInABatch() throws {
+        try client.send("[\(late(1, 3)),\(late(2, 0)),\(request(3, "note", #"{"text":"after"}"#))]")
+        for _ in 1...2 { try answerLate() }
+        let replies = try #require(try client.reply().arrayValue)
+        #expect(replies.compactMap { $0["id"]?.intValue } == [1, 2, 3])
+        check(replies[0], 3)
+        check(replies[1], 0)
+    }
+
+    @Test func whatHasWaitedEndsWithItsConnection() throws {
+        try client.send(late(1, Self.count))
+        try bench.settle()
+        bench.bench.late.removeFirst()()
+        client.close()
+        try bench.pump { bench.ended == [bench.connected[0].id] }
+        #expect(bench.connected[0].unfinished == nil && bench.bench.cancelled == 1)
+    }
+
     @Test func endsWithItsConnection() throws {
         try client.send(request(1, "count", #"{"limit":\#(Self.count)}"#))
         try bench.settle()

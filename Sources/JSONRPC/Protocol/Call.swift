@@ -105,9 +105,9 @@ public final class Call {
 /// A call that waits for its answer. Used on the loop's thread only.
 public final class ParkedCall {
     /// Until the answer, or the end of the connection.
-    private var connection: Connection?
-    private let dispatcher: Dispatcher
-    private let id: [UInt8]
+    private(set) var connection: Connection?
+    let dispatcher: Dispatcher
+    let id: [UInt8]
     private let method: Int
     private var onCancel: (() -> Void)?
 

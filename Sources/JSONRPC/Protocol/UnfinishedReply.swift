@@ -113,6 +113,38 @@ extension Call {
     }
 }
 
+extension ParkedCall {
+    /// As ``Call/reply(_:inPieces:then:)``. `false` if the client has gone or has its answer.
+    @discardableResult
+    public func reply<Element>(
+        _ field: Field<ListOf<Element>>, inPieces next: @escaping (ListWriter<Element>) -> Bool,
+        then rest: @escaping (ResultWriter) -> Void = { _ in }
+    ) -> Bool {
+        guard isWaiting, let connection, !connection.isEnded else { return false }
+        let shape = field.shape
+        let unfinished = UnfinishedReply {
+            next(ListWriter(json: $0, shape: shape))
+        } rest: {
+            rest(ResultWriter(json: $0))
+        }
+        unfinished.parked = self
+        let outbox = connection.outbox
+        let isNotification = id.withUnsafeBufferPointer { id in
+            guard let base = id.baseAddress, !id.isEmpty else { return true }
+            outbox.pointee.open(id: base, id.count)
+            return false
+        }
+        guard !isNotification else { return reply() }
+        outbox.pointee.bytes.pointee.append(",\"result\":{\"")
+        outbox.pointee.bytes.pointee.append(field.name)
+        outbox.pointee.bytes.pointee.append("\":[")
+        guard connection.begin(unfinished, dispatcher.meter) else { return true }
+        outbox.pointee.close()
+        withdraw()
+        return true
+    }
+}
+
 extension Connection {
     /// Writes the first piece of a reply; returns whether it is all there is.
     func begin(_ reply: UnfinishedReply, _ meter: UnsafeMutablePointer<TurnMeter>) -> Bool {

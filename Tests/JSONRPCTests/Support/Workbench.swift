@@ -5,6 +5,8 @@ import Glibc
 /// What the methods under test act on.
 final class Workbench {
     var parked: [ParkedCall] = []
+    /// Answers that calls wait for.
+    var late: [() -> Void] = []
     var cancelled = 0
     var calls: [String] = []
 }
@@ -135,20 +137,26 @@ private func declareWaiting(_ methods: inout MethodTable<Workbench>) {
 private func declareLong(_ methods: inout MethodTable<Workbench>) {
     methods.declare("count", "List numbers from 0.") { m in
         let limit = m.param("limit", .count(), "How many.")
+        let isLate = m.param("late", .bool, default: false, "Whether it waits first.")
         let numbers = m.result("numbers", .array(of: .count), "The numbers.")
         let total = m.result("total", .count, "How many there are.")
         return { call, bench in
             let count = call[limit]
             var next: UInt64 = 0
-            return call.reply(numbers) { list in
+            func append(_ list: ListWriter<Count>) -> Bool {
                 guard next < count else { return false }
                 list.append(next)
                 next += 1
                 return true
-            } then: { reply in
+            }
+            func end(_ reply: ResultWriter) {
                 reply.set(total, next)
                 bench.calls.append("count \(next)")
             }
+            guard call[isLate] else { return call.reply(numbers, inPieces: append, then: end) }
+            let parked = call.park { bench.cancelled += 1 }
+            bench.late.append { parked.reply(numbers, inPieces: append, then: end) }
+            return .later(parked)
         }
     }
 }
