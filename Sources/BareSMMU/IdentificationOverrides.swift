@@ -2,19 +2,10 @@ import IOMMU
 import SMMUv3
 
 extension Identification {
-    /// Of a bare SMMU that nobody asks anything of: the laboratory's `smmu0` with HYP, MSI and AIDR of SMMUv3.1.
-    static var bare: Identification {
-        var words = Identification.laboratory
-        words.IDR0 |= 1 << 9 | 1 << 13
-        words.AIDR = 1
-        return words
-    }
-
-    /// ``bare`` with some words given by a client. A word that is not given keeps to those that are: IDR3 has what the
-    /// version in AIDR makes mandatory, IDR1.SIDSIZE has room in a linear stream table, and IDR5.STALL_MAX is 0 without
-    /// stalls.
-    init(overrides: [IDRegister: UInt32]) {
-        self = .bare
+    /// An identity with some words given by a client. A word that is not given is the identity's, unless those that are
+    /// leave it no choice: IDR3 has what the version in AIDR makes mandatory, IDR5.STALL_MAX is 0 without stalls.
+    init(_ identity: BareIdentity, overrides: [IDRegister: UInt32]) {
+        self = .of(identity)
         for (register, value) in overrides {
             switch register {
             case .IDR0: IDR0 = value
@@ -28,7 +19,6 @@ extension Identification {
             }
         }
         if overrides[.IDR3] == nil { self = fitted(to: AIDR & 0xf) }
-        if overrides[.IDR1] == nil, IDR0 >> 27 & 0b11 == 0 { IDR1 = IDR1 & ~0x3f | 6 }
         if overrides[.IDR5] == nil, IDR0 >> 24 & 0b11 == 0b01 { IDR5 &= 0xffff }
     }
 
@@ -41,5 +31,60 @@ extension Identification {
                 explanation: "the model accepts 0: no broadcasts of the guest's CPUs reach it")
         }
         try validateConsistency()
+    }
+}
+
+// MARK: - Identities
+
+extension Identification {
+    static func of(_ identity: BareIdentity) -> Identification {
+        switch identity {
+        case .standard: .standard
+        case .linux: .linux
+        case .qemu: .qemu
+        case .small: .small
+        case .full: .full
+        }
+    }
+
+    /// The laboratory's `smmu0` with HYP, MSI and AIDR of SMMUv3.1.
+    private static var standard: Identification {
+        var words = Identification.laboratory
+        words.IDR0 |= 1 << 9 | 1 << 13
+        words.AIDR = 1
+        return words
+    }
+
+    /// SMMUv3.2 with all granules and 48 bits of output, so that a kernel of any page size runs.
+    private static var linux: Identification {
+        var words = standard
+        words.IDR5 = words.IDR5 & ~0x77 | 0b111 << 4 | 0b101
+        words.AIDR = 2
+        return words
+    }
+
+    /// The words of hw/arm/smmuv3.c of QEMU 11.1 with both stages: no stalls, no ATS, no SubstreamIDs, no HTTU.
+    private static var qemu: Identification {
+        Identification(IDR0: 0x0d44_101b, IDR1: 0x0273_0010, IDR3: 0x1414, IDR5: 0x74, AIDR: 1)
+    }
+
+    /// SMMUv3.2 with 64 streams in a linear table.
+    private static var small: Identification {
+        var words = standard
+        words.IDR0 &= ~(0b11 << 27)
+        words.IDR1 = words.IDR1 & ~0x3f | 6
+        words.AIDR = 2
+        return words
+    }
+
+    /// What the model has, as SMMUv3.2: besides `linux` VMID wildcards, ATSRECERR, overrides of attributes, queues of
+    /// 2^19, SubstreamIDs of 20 bits, small translation tables and PASIDs in answers to page requests.
+    private static var full: Identification {
+        var words = linux
+        words.IDR0 |= 1 << 17 | 1 << 23
+        let queues: UInt32 = 19 << 21 | 19 << 16 | 19 << 11
+        words.IDR1 = 0b11 << 26 | queues | 20 << 6 | 16
+        words.IDR3 |= 1 << 5 | 1 << 9
+        return words
     }
 }

@@ -20,18 +20,24 @@ package final class SMMUModels: BareSMMUs {
 
     /// `vsmmu.create`: a device out of reset.
     ///
-    /// - Parameter overrides: whole words by register name; the others are those of the laboratory's smmu0 with HYP,
-    ///   MSI and AIDR 3.1, made to fit.
+    /// - Parameters:
+    ///   - identity: whose ID registers it has.
+    ///   - overrides: whole words in the place of those.
     /// - Throws: `EINVAL` naming the field that cannot be, or that the model cannot honour; `EDQUOT`.
-    package func createVSMMU(overrides: [IDRegister: UInt32] = [:]) throws(IOMMUError) -> ObjectID {
+    package func createVSMMU(
+        _ identity: BareIdentity = .standard, overrides: [IDRegister: UInt32] = [:]
+    ) throws(IOMMUError) -> ObjectID {
         guard vsmmus.count < owner.limits.vsmmus else {
             throw .overLimit(owner.limits.vsmmus, of: "SMMU models", key: "vsmmus_per_session")
         }
-        let vsmmu = try VirtualSMMU(Identification(overrides: overrides))
+        let vsmmu = try VirtualSMMU(Identification(identity, overrides: overrides))
         try owner.chargeObject(descriptors: 0)
         vsmmu.id = vsmmus.insert(vsmmu)
         return vsmmu.id
     }
+
+    /// `vsmmu.reset`: registers as after create, caches empty, stalls terminated; id, memory and eventfds stay.
+    package func resetVSMMU(_ id: ObjectID) throws(IOMMUError) { try vsmmu(id).reset() }
 
     /// `vsmmu.destroy`
     package func destroyVSMMU(_ id: ObjectID) throws(IOMMUError) {

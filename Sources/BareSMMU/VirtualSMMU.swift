@@ -47,6 +47,14 @@ package final class VirtualSMMU: SMMUDelegate {
 
     deinit { memory.removeAll() }
 
+    /// Out of reset again: what was raised and has not been signalled is forgotten.
+    func reset() {
+        smmu.reset()
+        unrecorded = [:]
+        retries = []
+        pending = []
+    }
+
     // MARK: Registers
 
     /// Beyond pages 0 and 1, which the owner answers for, everything reads as zero and ignores writes.

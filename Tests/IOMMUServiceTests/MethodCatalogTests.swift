@@ -56,6 +56,6 @@ struct MethodCatalogTests {
         "queue.stop", "queue.close", "queue.submit", "dma.read", "dma.write", "smmu.translate", "smmu.ste", "smmu.cd",
         "smmu.registers", "smmu.commands", "smmu.events", "smmu.cache", "device.add", "device.remove", "cpu.tlbi",
         "vsmmu.create", "vsmmu.mmio_read", "vsmmu.mmio_write", "vsmmu.memory", "vsmmu.translate", "vsmmu.destroy",
-        "vsmmu.translate_many", "vsmmu.unmap_memory", "device.export",
+        "vsmmu.translate_many", "vsmmu.unmap_memory", "device.export", "vsmmu.reset",
     ]
 }

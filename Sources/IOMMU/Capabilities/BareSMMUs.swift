@@ -5,9 +5,13 @@ import LinuxIO
 package protocol BareSMMUs: AnyObject {
     /// `vsmmu.create`: a device out of reset.
     ///
-    /// - Parameter overrides: whole words; the others are those of the laboratory's smmu0.
+    /// - Parameters:
+    ///   - identity: whose ID registers it has.
+    ///   - overrides: whole words in the place of those.
     /// - Throws: `EINVAL` naming the field that cannot be honoured, `EDQUOT`.
-    func createVSMMU(overrides: [IDRegister: UInt32]) throws(IOMMUError) -> ObjectID
+    func createVSMMU(_ identity: BareIdentity, overrides: [IDRegister: UInt32]) throws(IOMMUError) -> ObjectID
+    /// `vsmmu.reset`: out of reset again, with its id, memory and eventfds; `ENOENT`.
+    func resetVSMMU(_ vsmmu: ObjectID) throws(IOMMUError)
     /// `vsmmu.destroy`; `ENOENT`.
     func destroyVSMMU(_ vsmmu: ObjectID) throws(IOMMUError)
     /// `vsmmu.memory`: part of a memory object at a guest physical address, in multiples of 4096 bytes.
@@ -44,6 +48,20 @@ package protocol BareSMMUs: AnyObject {
     func setVSMMUInterrupt(
         _ vsmmu: ObjectID, _ interrupt: BareInterrupt, descriptor: consuming Descriptor?
     ) throws(IOMMUError)
+}
+
+/// Sets of ID registers that guests can do with, as requests name them.
+package enum BareIdentity: String, Sendable, CaseIterable {
+    /// The laboratory's smmu0 with HYP and MSI, as SMMUv3.1.
+    case standard = "default"
+    /// For Linux of any page size.
+    case linux
+    /// QEMU's.
+    case qemu
+    /// 64 streams in a linear table: for hypervisors that know no other.
+    case small
+    /// All that the model has.
+    case full
 }
 
 /// The identification registers of an SMMUv3 (6.3.1 to 6.3.6, 6.3.14, 6.3.15).

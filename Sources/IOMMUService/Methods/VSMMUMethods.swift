@@ -20,9 +20,22 @@ private struct IdentificationParameters {
 
 /// `vsmmu.*`: a bare SMMUv3 that the client itself programs.
 func declareVSMMUMethods(_ methods: inout MethodTable<Service>) {
+    declareVSMMUCreation(&methods)
+    declareVSMMULife(&methods)
+    declareGuestMemory(&methods)
+    declareVSMMURegisterMethods(&methods)
+    declareVSMMUTranslationMethods(&methods)
+}
+
+extension BareIdentity: ParameterChoice {}
+
+private func declareVSMMUCreation(_ methods: inout MethodTable<Service>) {
     methods.declare("vsmmu.create", "Make a bare SMMUv3 out of reset.", changesState: true) { m in
-        let idr = m.optional(
-            "idr", IdentificationParameters.type, "ID registers; absent ones as smmu0 of the laboratory.")
+        let identity = m.param(
+            "identity", .choice(BareIdentity.self), default: .standard,
+            "Whose ID registers: default has HYP and MSI; linux all granules; qemu no stalls, ATS or PASIDs; "
+                + "small 64 streams in a linear table; full all that the model has.")
+        let idr = m.optional("idr", IdentificationParameters.type, "ID registers in the place of those of `identity`.")
         let vsmmu = m.result("vsmmu", .count, "The SMMU.")
         m.needs(.bareSMMUs)
         m.refuses(.room)
@@ -34,8 +47,22 @@ func declareVSMMUMethods(_ methods: inout MethodTable<Service>) {
                     if let value = given[word.value] { overrides[word.register] = UInt32(truncatingIfNeeded: value) }
                 }
             }
-            let made = try service.bareSMMUs(call).createVSMMU(overrides: overrides)
+            let made = try service.bareSMMUs(call).createVSMMU(call[identity], overrides: overrides)
             return call.reply { $0.set(vsmmu, made) }
+        }
+    }
+}
+
+private func declareVSMMULife(_ methods: inout MethodTable<Service>) {
+    methods.declare(
+        "vsmmu.reset", "Out of reset again: a guest's reboot. Memory and eventfds stay.", changesState: true
+    ) { m in
+        let vsmmu = m.param("vsmmu", .id, "The SMMU.")
+        m.needs(.bareSMMUs)
+        m.refuses(.unknownVSMMU)
+        return { call, service in
+            try service.bareSMMUs(call).resetVSMMU(call[vsmmu])
+            return call.reply()
         }
     }
 
@@ -48,11 +75,6 @@ func declareVSMMUMethods(_ methods: inout MethodTable<Service>) {
             return call.reply()
         }
     }
-
-    declareGuestMemory(&methods)
-    declareRegisterAccess(&methods)
-    declareInterrupts(&methods)
-    declareVirtualTranslation(&methods)
 }
 
 private func declareGuestMemory(_ methods: inout MethodTable<Service>) {
@@ -82,137 +104,6 @@ private func declareGuestMemory(_ methods: inout MethodTable<Service>) {
         return { call, service in
             try service.bareSMMUs(call).unmapVSMMUMemory(call[vsmmu], gpa: call[gpa])
             return call.reply()
-        }
-    }
-}
-
-private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
-    methods.declare("vsmmu.mmio_read", "Read a register.") { m in
-        let vsmmu = m.param("vsmmu", .id, "The SMMU.")
-        let offset = m.param("offset", .address, "0 to 0x1ffff; what lies beyond reads as zero.")
-        let size = m.param("size", .count(), "4, or 8: a 64-bit register, or two of 32 bits.")
-        let value = m.result("value", .hex, "What it reads.")
-        m.needs(.bareSMMUs)
-        m.refuses(.registers)
-        return { call, service in
-            let smmus = try service.bareSMMUs(call)
-            let read = try smmus.mmioRead(call[vsmmu], offset: call[offset], size: Int(call[size]))
-            return call.reply { $0.set(value, read) }
-        }
-    }
-
-    methods.declare(
-        "vsmmu.mmio_write", "Write a register; all that follows is done with the reply.", changesState: true
-    ) { m in
-        let vsmmu = m.param("vsmmu", .id, "The SMMU.")
-        let offset = m.param("offset", .address, "0 to 0x1ffff; what lies beyond ignores writes.")
-        let size = m.param("size", .count(), "4, or 8: a 64-bit register, or two of 32 bits.")
-        let value = m.param("value", .address, "What to write.")
-        m.needs(.bareSMMUs)
-        m.refuses(.registers, .sessionEnds, .stopping)
-        m.refuses(.EINVAL, .valueTooWide, "`value` does not fit `size` bytes.")
-        return { call, service in
-            let smmus = try service.bareSMMUs(call)
-            let isDone = try smmus.mmioWrite(
-                call[vsmmu], offset: call[offset], size: Int(call[size]), value: call[value])
-            return isDone ? call.reply() : try service.consumeCommands(of: call[vsmmu], smmus, for: call)
-        }
-    }
-}
-
-extension BareInterrupt: ParameterChoice {}
-
-private func declareInterrupts(_ methods: inout MethodTable<Service>) {
-    methods.declare("vsmmu.set_irq", "Signal an eventfd at an interrupt.", changesState: true) { m in
-        m.takesDescriptors(0...1)
-        let vsmmu = m.param("vsmmu", .id, "The SMMU.")
-        let irq = m.param("irq", .choice(BareInterrupt.self), "Which interrupt.")
-        let enable = m.param("enable", .bool, default: true, "False: no longer; then no descriptor is taken.")
-        m.needs(.bareSMMUs)
-        m.refuses(.unknownVSMMU, .descriptors, .room)
-        m.refuses(.EINVAL, .notAnEventfd, "The descriptor is no eventfd.")
-        m.refuses(.EAGAIN, .noSignals, "The system has no asynchronous I/O left to signal it with.")
-        return { call, service in
-            let smmus = try service.bareSMMUs(call)
-            let descriptor = call[enable] ? try call.takeDescriptor() : nil
-            try smmus.setVSMMUInterrupt(call[vsmmu], call[irq], descriptor: descriptor)
-            return call.reply()
-        }
-    }
-}
-
-private struct TransactionParameters {
-    let streamID: Param<UInt32>
-    let pasid: Param<UInt32?>
-    let iova: Param<UInt64>
-    let access: Param<AccessChoice>
-    let privileged: Param<Bool>
-
-    static var type: ParamType<Object<TransactionParameters>> {
-        .object { transaction in
-            TransactionParameters(
-                streamID: transaction.param("stream_id", .count(), "The StreamID."),
-                pasid: transaction.optional("pasid", .count(0...0xf_ffff), "The SubstreamID, 20 bits; absent: none."),
-                iova: transaction.param("iova", .address, "The address."),
-                access: transaction.param("access", .choice(AccessChoice.self), default: .read, "What it does."),
-                privileged: transaction.param("privileged", .bool, default: false, "Whether it is privileged.")
-            )
-        }
-    }
-}
-
-private func declareVirtualTranslation(_ methods: inout MethodTable<Service>) {
-    methods.declare(
-        "vsmmu.translate", "Let a device access an address: caches fill, events are recorded.", changesState: true
-    ) { m in
-        let vsmmu = m.param("vsmmu", .id, "The SMMU.")
-        let streamID = m.param("stream_id", .count(), "The StreamID.")
-        let pasid = m.optional("pasid", .count(0...0xf_ffff), "The SubstreamID, 20 bits; absent: none.")
-        let iova = m.param("iova", .address, "The address.")
-        let access = m.param("access", .choice(AccessChoice.self), default: .read, "What it does.")
-        let privileged = m.param("privileged", .bool, default: false, "Whether it is privileged.")
-        let trace = m.param("trace", .bool, default: false, "Whether to show each step of the walk.")
-        let fields = TranslationFields(m)
-        m.needs(.bareSMMUs)
-        m.refuses(.unknownVSMMU)
-        return { call, service in
-            let transaction = TransactionRequest(
-                streamID: call[streamID], pasid: call[pasid], address: call[iova], access: call[access].kind,
-                privileged: call[privileged])
-            let wantsSteps = call[trace]
-            let result = try service.bareSMMUs(call).translateVSMMU(
-                call[vsmmu], transaction, trace: wantsSteps)
-            return call.reply { reply in
-                reply.write(result, fields)
-                if wantsSteps { reply.write(result.steps, fields) }
-            }
-        }
-    }
-
-    declareVSMMUTranslateMany(&methods)
-}
-
-private func declareVSMMUTranslateMany(_ methods: inout MethodTable<Service>) {
-    methods.declare("vsmmu.translate_many", "Many accesses, in order.", changesState: true) { m in
-        let vsmmu = m.param("vsmmu", .id, "The SMMU.")
-        let requests = m.param("requests", .array(of: TransactionParameters.type, count: 0...10_000), "The accesses.")
-        let results = m.result(
-            "results", .array(of: .object { TranslationFields($0) }), "As of vsmmu.translate, in the same order.")
-        m.needs(.bareSMMUs)
-        m.refuses(.unknownVSMMU, .sessionEnds, .stopping)
-        return { call, service in
-            let transactions = call[requests].map { request in
-                TransactionRequest(
-                    streamID: request[request.fields.streamID], pasid: request[request.fields.pasid],
-                    address: request[request.fields.iova], access: request[request.fields.access].kind,
-                    privileged: request[request.fields.privileged])
-            }
-            let smmus = try service.bareSMMUs(call)
-            return try service.translate(transactions, of: call[vsmmu], smmus, for: call) { reply, found in
-                reply.set(results) { list in
-                    for result in found { list.append { $0.write(result, $1) } }
-                }
-            }
         }
     }
 }

@@ -36,3 +36,12 @@ struct RegisterFile {
     @inline(__always)
     func isEnabled(_ flag: UInt32) -> Bool { CR0 & flag != 0 }
 }
+
+extension RegisterFile {
+    /// The registers out of reset. Both values of CR2 are UNKNOWN by architecture: errors show, and broadcasts are
+    /// ignored until software asks.
+    init(_ features: Features) {
+        self.init()
+        CR2 = SMMUv3.CR2.RECINVSID | (features.broadcast ? SMMUv3.CR2.PTM : 0)
+    }
+}

@@ -18,8 +18,9 @@ extension SMMU {
             registers.CMDQ_PROD = value & QueueIndex.index
             consumeCommands()
         case .CMDQ_CONS:
+            // ERR is the SMMU's to write (6.3.28), and UNKNOWN once acknowledged; firmware writes 0 and looks at it.
             if !registers.isEnabled(CR0.CMDQEN) {
-                registers.CMDQ_CONS = registers.CMDQ_CONS & CMDQ_CONS.ERR | value & QueueIndex.index
+                registers.CMDQ_CONS = value & (CMDQ_CONS.ERR | QueueIndex.index)
             }
         case .EVENTQ_PROD:
             if !registers.isEnabled(CR0.EVENTQEN) {
@@ -127,6 +128,7 @@ extension SMMU {
         let before = registers.activeErrors
         registers.GERRORN = value & implementedErrors
         if before & ~registers.activeErrors & GERROR.CMDQ_ERR != 0 {
+            registers.CMDQ_CONS &= ~CMDQ_CONS.ERR
             consumeCommands()
         }
         if before & ~registers.activeErrors & GERROR.EVENTQ_ABT_ERR != 0 {

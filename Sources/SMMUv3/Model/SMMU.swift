@@ -73,8 +73,7 @@ public final class SMMU<Memory: PhysicalMemory> {
         hot = .allocate(capacity: 1)
         let walks = TLB(capacity: geometry.tlbEntries)
         hot.initialize(to: HotState(tlb: TLB(capacity: geometry.tlbEntries), walks: walks, contexts: contexts))
-        // Both reset values are UNKNOWN by architecture: errors show, and broadcasts are ignored until software asks.
-        registers.CR2 = CR2.RECINVSID | (features.broadcast ? CR2.PTM : 0)
+        registers = RegisterFile(features)
     }
 
     deinit {

@@ -107,6 +107,7 @@ struct BareSMMUMethodTests {
             ("IDR1.SSIDSIZE", #"{"IDR0":"0x84d3499"}"#), ("IDR1.PRIQS", #"{"IDR1":"0x2100410"}"#),
             ("IDR0[31]", #"{"IDR0":"0x884d369b"}"#), ("IDR2[31:0]", #"{"IDR2":1}"#),
             ("IDR3[6]", #"{"IDR3":"0x1554"}"#), ("IDR5[15:12]", #"{"IDR5":"0x1001014"}"#),
+            ("IDR0.ST_LEVEL", #"{"IDR0":"0x4d369b"}"#), ("IDR0.ST_LEVEL", #"{"IDR0":"0x4d369b","IDR1":"0x2108407"}"#),
             ("AIDR[31:8]", #"{"AIDR":"0x101"}"#), ("AIDR", #"{"AIDR":5}"#), ("IIDR[7]", #"{"IIDR":"0x80"}"#),
         ]
         for (field, words) in refused {
@@ -123,9 +124,64 @@ struct BareSMMUMethodTests {
             let reply = try client.call("vsmmu.mmio_read", #"{"vsmmu":\#(id),"offset":28,"size":4}"#)
             #expect(reply["value"]?.unsignedValue == version)
         }
+        _ = try client.id("vsmmu.create", #"{"idr":{"IDR0":"0x4d369b","IDR1":"0x2108406"}}"#, "vsmmu")
         // What is not given is the laboratory's smmu0 with HYP and MSI, as SMMUv3.1.
         let words: [(UInt64, UInt64)] = [(0, 0x84d369b), (4, 0x2108410), (12, 0x1514), (20, 0x1000014), (28, 1)]
         for (offset, word) in words { #expect(try smmu.read(offset) == word) }
+    }
+
+    @Test func anIdentityIsChosenByName() throws {
+        try client.expectMistake("vsmmu.create", #"{"identity":"none"}"#, naming: "identity")
+        let id = try client.id("vsmmu.create", #"{"identity":"qemu","idr":{"AIDR":0}}"#, "vsmmu")
+        let words: [(UInt64, UInt64)] = [(0, 0xd44_101b), (4, 0x273_0010), (12, 0x1404), (20, 0x74), (28, 0)]
+        for (offset, word) in words {
+            let reply = try client.call("vsmmu.mmio_read", #"{"vsmmu":\#(id),"offset":\#(offset),"size":4}"#)
+            #expect(reply["value"]?.unsignedValue == word)
+        }
+    }
+
+    /// A pair of 32-bit registers in one access: both are read; the low one is written first.
+    @Test func eightBytesReachBothRegistersOfAPair() throws {
+        try smmu.bringUp()
+        _ = try client.call("vsmmu.translate", #"{"vsmmu":1,"stream_id":3,"iova":0}"#)
+        #expect(try smmu.read(0x100a8, size: 8) == 1)
+        try smmu.write(0x100a8, 1 << 32, size: 8)
+        // EVENTQ_PROD is read-only while the queue is enabled.
+        #expect(try smmu.read(0x100a8) == 1 && smmu.read(0x100ac) == 1 && smmu.read(0x100a8, size: 8) == 1 << 32 | 1)
+        // IRQ_CTRL, then IRQ_CTRLACK.
+        try smmu.write(0x50, 5, size: 8)
+        #expect(try smmu.read(0x50, size: 8) == 5 << 32 | 5)
+        for (low, high) in [(0x0, 0x4), (0x8, 0xc), (0x10, 0x14), (0x18, 0x1c), (0x20, 0x24), (0x28, 0x2c)]
+            as [(UInt64, UInt64)]
+        {
+            #expect(try smmu.read(low, size: 8) == smmu.read(low) | smmu.read(high) << 32)
+        }
+    }
+
+    @Test func anErrorOfTheCommandQueueGoesWithItsAcknowledgement() throws {
+        try smmu.bringUp()
+        smmu.memory.setWord(Program.Offset.commands, 0xff)
+        try smmu.write(0x98, 1)
+        #expect(try smmu.read(0x9c) == 1 << 24 && smmu.read(0x60) == 1)
+        smmu.memory.setWord(Program.Offset.commands, 0x46)
+        try smmu.write(0x64, 1)
+        #expect(try smmu.read(0x9c) == 1)
+        // Disabled, it takes what is written.
+        try smmu.write(0x20, 0)
+        try smmu.write(0x9c, 1 << 24 | 2)
+        #expect(try smmu.read(0x9c) == 1 << 24 | 2)
+        try smmu.write(0x9c, 0)
+        #expect(try smmu.read(0x9c) == 0)
+    }
+
+    @Test func aResetLeavesIDAndMemory() throws {
+        try smmu.bringUpStalling()
+        #expect(try client.call("vsmmu.translate", #"{"vsmmu":1,"stream_id":1,"iova":0}"#)["event"] != nil)
+        try client.call("vsmmu.reset", #"{"vsmmu":1}"#)
+        for offset in [0x20, 0x24, 0x50, 0x98, 0x9c, 0x100a8] as [UInt64] { #expect(try smmu.read(offset) == 0) }
+        #expect(try client.call("vsmmu.translate", #"{"vsmmu":1,"stream_id":1,"iova":0}"#)["pa"]?.stringValue == "0x0")
+        try smmu.bringUp()
+        try client.expect(ENOENT, "unknown_vsmmu", "vsmmu.reset", #"{"vsmmu":9}"#)
     }
 
     @Test func aSessionHasSoManyOfThem() throws {
