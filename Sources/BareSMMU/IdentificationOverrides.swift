@@ -25,11 +25,6 @@ extension Identification {
     /// Refuses what a bare SMMU would not honour, and what no SMMU can be, naming the field.
     func validateBare() throws(IdentificationError) {
         try validate()
-        guard IDR0 & 1 << 5 == 0 else {
-            throw IdentificationError(
-                field: "IDR0.BTM", value: 1,
-                explanation: "the model accepts 0: no broadcasts of the guest's CPUs reach it")
-        }
         try validateConsistency()
     }
 }

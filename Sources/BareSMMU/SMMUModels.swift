@@ -7,13 +7,14 @@ import SMMUv3
 
 /// The SMMUv3 models of one context: `vsmmu.*`. They stand beside any backend and need nothing but memory objects.
 package final class SMMUModels: BareSMMUs {
-    private unowned let owner: any MemoryOwner
+    unowned let owner: any MemoryOwner
     private(set) var vsmmus = IDTable<VirtualSMMU>()
+    package internal(set) var hasNotices = false
 
     /// - Parameter owner: has the memory, and is charged for the models; it outlives them.
     package init(owner: any MemoryOwner) { self.owner = owner }
 
-    private func vsmmu(_ id: ObjectID) throws(IOMMUError) -> VirtualSMMU {
+    func vsmmu(_ id: ObjectID) throws(IOMMUError) -> VirtualSMMU {
         guard let vsmmu = vsmmus[id] else { throw .unknown(.unknownVSMMU, "bare SMMU", id, key: "vsmmu") }
         return vsmmu
     }
@@ -37,7 +38,11 @@ package final class SMMUModels: BareSMMUs {
     }
 
     /// `vsmmu.reset`: registers as after create, caches empty, stalls terminated; id, memory and eventfds stay.
-    package func resetVSMMU(_ id: ObjectID) throws(IOMMUError) { try vsmmu(id).reset() }
+    package func resetVSMMU(_ id: ObjectID) throws(IOMMUError) {
+        let vsmmu = try vsmmu(id)
+        vsmmu.reset()
+        lookForNotices(of: vsmmu)
+    }
 
     /// `vsmmu.destroy`
     package func destroyVSMMU(_ id: ObjectID) throws(IOMMUError) {
@@ -90,83 +95,6 @@ package final class SMMUModels: BareSMMUs {
     /// `vsmmu.mmio_read`: 4 or 8 bytes of pages 0 and 1.
     package func mmioRead(_ id: ObjectID, offset: UInt64, size: Int) throws(IOMMUError) -> UInt64 {
         try vsmmu(id).read(offset, size: size)
-    }
-
-    /// `vsmmu.mmio_write`
-    ///
-    /// - Returns: whether all commands it has made visible are consumed; else ``consumeVSMMUCommands(_:_:)`` goes on.
-    @discardableResult
-    package func mmioWrite(_ id: ObjectID, offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) -> Bool {
-        let vsmmu = try vsmmu(id)
-        announce(try vsmmu.write(offset, size: size, value: value), of: vsmmu)
-        return !vsmmu.isBusy
-    }
-
-    /// - Returns: whether that were the last commands.
-    package func consumeVSMMUCommands(_ id: ObjectID, _ budget: inout TurnBudget) throws(IOMMUError) -> Bool {
-        let vsmmu = try vsmmu(id)
-        announce(vsmmu.consumeCommands(&budget), of: vsmmu)
-        return !vsmmu.isBusy
-    }
-
-    private func announce(_ retries: [VirtualSMMU.Retry], of vsmmu: VirtualSMMU) {
-        for retry in retries { announce(retry.translation, of: vsmmu, at: retry.transaction.address) }
-    }
-
-    /// `vsmmu.translate`: for real, with all its effects.
-    package func translateVSMMU(
-        _ id: ObjectID, _ transaction: TransactionRequest, trace: Bool = false
-    ) throws(IOMMUError) -> TranslationResult {
-        translate(try vsmmu(id), transaction, trace: trace)
-    }
-
-    /// `vsmmu.translate_many`: in order.
-    package func translateVSMMU(
-        _ id: ObjectID, many transactions: [TransactionRequest]
-    ) throws(IOMMUError) -> [TranslationResult] {
-        let vsmmu = try vsmmu(id)
-        return transactions.map { translate(vsmmu, $0, trace: false) }
-    }
-
-    private func translate(
-        _ vsmmu: VirtualSMMU, _ transaction: TransactionRequest, trace: Bool
-    ) -> TranslationResult {
-        let result = vsmmu.translate(Transaction(transaction), trace: trace)
-        announce(result.translation, of: vsmmu, at: transaction.address)
-        let outcome = outcome(of: result.translation, vsmmu)
-        guard trace else { return TranslationResult(outcome, isCached: result.isCached) }
-        return TranslationResult(outcome, isCached: result.isCached, steps: result.steps.map { TranslationStep($0) })
-    }
-
-    /// As the owner of the SMMU is told of it: with the address that the record has, and whether the queue has it.
-    private func outcome(of translation: Translation, _ vsmmu: VirtualSMMU) -> TranslationOutcome {
-        switch translation {
-        case .ok(let output):
-            return .translated(TranslationOutput(output))
-        case .fault(let record, let isRecorded):
-            var fault = FaultDescription(record)
-            fault.isRecorded = isRecorded
-            fault.isAborted = vsmmu.lastFaultAborts
-            return .fault(fault)
-        case .stalled(_, let record, let isRecorded):
-            var fault = FaultDescription(record)
-            fault.isRecorded = isRecorded
-            return .fault(fault)
-        // A bare SMMU holds nothing back: nobody would send it again.
-        case .held(let record):
-            return .fault(FaultDescription(record))
-        case .terminated(let reason):
-            return .terminated(reason.rawValue)
-        }
-    }
-
-    /// Tells of a record that the event queue has, or will have as soon as it can be written.
-    private func announce(_ translation: Translation, of vsmmu: VirtualSMMU, at address: UInt64) {
-        switch translation {
-        case .fault(let record, recorded: true), .stalled(_, let record, _):
-            owner.emit(.vsmmuEvent(vsmmu: vsmmu.id, FaultDescription(record, address: address)))
-        case .fault(_, recorded: false), .ok, .held, .terminated: break
-        }
     }
 
     /// `vsmmu.set_irq`: signals an eventfd at each interrupt; nil stops.

@@ -12,12 +12,18 @@ package final class VirtualSMMU: SMMUDelegate {
     let smmu: SMMU<GuestMemory>
     let memory: GuestMemoryMap
     /// Where each interrupt is signalled.
-    private var signals: [Interrupt: SharedDescriptor] = [:]
-    private var pending: Set<Interrupt> = []
-    /// Transactions that stalled while the event queue took no record, by StreamID and tag.
-    private var unrecorded: [UInt64: Transaction] = [:]
+    var signals: [Interrupt: SharedDescriptor] = [:]
+    var pending: Set<Interrupt> = []
+    /// What its VMM has to be told.
+    var notices = NoticeQueue()
+    /// Transactions that wait for the guest, by StreamID and tag.
+    var stalled: [UInt64: BareStall] = [:]
+    /// Of the last of them.
+    var lastStall: UInt64 = 0
     /// Those that the model has to try again itself.
-    private var retries: [Transaction] = []
+    var retries: [BareStall] = []
+    /// Whether a VMM or its devices may keep translations.
+    var (hasAnswered, hasAnsweredATS) = (false, false)
 
     /// Commands between two looks at the time: each can cost a look at the whole TLB, some tens of microseconds.
     private static let commandsAtOnce = 16
@@ -25,6 +31,8 @@ package final class VirtualSMMU: SMMUDelegate {
     private static let unitsOfCommands = 64
     /// At most so many, in so many nanoseconds, a register write carries out itself.
     private static let (commandsOfWrite, nanosecondsOfWrite): (Int, UInt64) = (1024, 500_000)
+    /// Notices that wait at most before those that there are have been taken.
+    private static let noticesAtOnce = 64
 
     /// - Throws: `EINVAL` naming the field that the model cannot honour.
     init(_ identification: Identification) throws(IOMMUError) {
@@ -43,6 +51,7 @@ package final class VirtualSMMU: SMMUDelegate {
         self.memory = memory
         smmu.delegate = self
         smmu.commandsAtOnce = Self.commandsAtOnce
+        smmu.reportsInvalidations = true
     }
 
     deinit { memory.removeAll() }
@@ -50,7 +59,7 @@ package final class VirtualSMMU: SMMUDelegate {
     /// Out of reset again: what was raised and has not been signalled is forgotten.
     func reset() {
         smmu.reset()
-        unrecorded = [:]
+        stalled = [:]
         retries = []
         pending = []
     }
@@ -96,8 +105,11 @@ package final class VirtualSMMU: SMMUDelegate {
     /// Some more of the commands that a write has made visible; as ``write(_:size:value:)`` otherwise.
     func consumeCommands(_ budget: inout TurnBudget, atMost limit: Int = .max) -> [Retry] {
         var commands = 0
-        while isBusy, commands < limit {
+        while isBusy, commands < limit, notices.count < Self.noticesAtOnce {
+            let before = smmu.waitingCommands
             smmu.consumeWaitingCommands()
+            // A CMD_SYNC that waits for the notices before it.
+            if smmu.waitingCommands == before { break }
             commands += Self.commandsAtOnce
             if budget.isSpent(after: Self.unitsOfCommands) { break }
         }
@@ -124,91 +136,68 @@ package final class VirtualSMMU: SMMUDelegate {
     // MARK: Transactions
 
     /// One transaction of a device, for real.
-    func translate(_ transaction: Transaction, trace: Bool) -> Inspection {
+    func translate(_ request: TransactionRequest, trace: Bool) -> (inspection: Inspection, stall: UInt64?) {
+        let transaction = Transaction(request)
         let steps = trace ? smmu.inspect(transaction, trace: true).steps : []
         let translation = smmu.translate(transaction)
-        if case .stalled(let tag, let event, recorded: false) = translation {
-            unrecorded[Self.key(event.StreamID, tag)] = transaction
-        }
+        var stall: UInt64?
         var isCached = false
-        if case .ok(let output) = translation { isCached = output.isCached }
+        switch translation {
+        case .ok(let output):
+            isCached = output.isCached
+            if request.kind == .translationRequest { hasAnsweredATS = true } else { hasAnswered = true }
+        case .stalled(let tag, _, _):
+            lastStall += 1
+            stall = lastStall
+            hold(BareStall(id: lastStall, tag: tag, transaction: request))
+        case .fault, .held, .terminated: break
+        }
         deliver()
-        return Inspection(translation: translation, isCached: isCached, steps: steps)
+        return (Inspection(translation: translation, isCached: isCached, steps: steps), stall)
     }
 
     /// Whether the device of the last fault was told of an abort; else its access read zero or was ignored.
     var lastFaultAborts: Bool { smmu.lastFaultAborts }
 
-    /// A transaction that was tried again, and what became of it.
-    typealias Retry = (transaction: Transaction, translation: Translation)
-
-    /// Software cannot ask for the retry of what it was never told of, so that the model tries again itself (7.2.1).
-    private func retryStalls() -> [Retry] {
-        let waiting = retries
-        retries = []
-        return waiting.map { ($0, translate($0, trace: false).translation) }
+    /// A device asks the guest for a page.
+    func receive(_ request: PageRequest) -> PageRequestOutcome {
+        let outcome = smmu.receive(request)
+        deliver()
+        return outcome
     }
 
-    private static func key(_ streamID: UInt32, _ tag: UInt16) -> UInt64 { UInt64(streamID) << 16 | UInt64(tag) }
-
-    // MARK: Interrupts
-
-    /// Signals an eventfd at each interrupt; nil stops.
-    ///
-    /// - Throws: `EINVAL` for what is no eventfd, `EAGAIN` or `EMFILE` where the daemon could not signal it.
-    func setSignal(_ interrupt: Interrupt, _ descriptor: consuming Descriptor?) throws(IOMMUError) {
-        guard let descriptor else { return signals[interrupt] = nil }
-        try Self.checkSignal(descriptor)
-        signals[interrupt] = SharedDescriptor(descriptor)
+    /// A CPU of the guest broadcasts an invalidation; whether it is heard.
+    func broadcast(_ invalidation: BroadcastInvalidation) -> Bool {
+        smmu.broadcastInvalidate(invalidation)
+        return smmu.participatesInBroadcast
     }
 
-    /// Whether an eventfd is signalled at this interrupt.
-    func hasSignal(_ interrupt: Interrupt) -> Bool { signals[interrupt] != nil }
-
-    /// Eventfds that are signalled.
-    var signalCount: Int { signals.count }
-
-    private static func checkSignal(_ descriptor: borrowing Descriptor) throws(IOMMUError) {
-        guard linkTarget(ofDescriptor: descriptor.number) == "anon_inode:[eventfd]" else {
-            throw IOMMUError(
-                .EINVAL, .notAnEventfd, "the descriptor is not an eventfd",
-                hint: "make one with eventfd(2)")
-        }
-        // Later nobody could be told.
-        switch -clinux_prepare_signals() {
-        case 0: return
-        case Glibc.EMFILE, Glibc.ENFILE:
-            throw .noDescriptors
-        default:
-            throw IOMMUError(
-                .EAGAIN, .noSignals, "the system gives the daemon no asynchronous I/O to signal eventfds with",
-                hint: "raise fs.aio-max-nr, or look at the interrupt registers instead")
-        }
-    }
-
-    private func deliver() {
-        guard !pending.isEmpty else { return }
-        let raised = pending
-        pending = []
-        for interrupt in raised {
-            guard let descriptor = signals[interrupt] else { continue }
-            // What it takes is there since the descriptor was accepted. A counter that overflows stays readable:
-            // nothing is lost but the count.
-            _ = clinux_signal_eventfd(descriptor.number)
-        }
-    }
+    // MARK: What the SMMU tells
 
     /// Signals it once the register write is through.
     package func interruptRaised(_ interrupt: Interrupt) { pending.insert(interrupt) }
-    /// Stalled transactions have no device that would go on: their retry is the client's, if it was told of them.
-    package func stallResolved(_ resolution: StallResolution) {
-        let transaction = unrecorded.removeValue(forKey: Self.key(resolution.streamID, resolution.STAG))
-        if let transaction, resolution.action == .retry, !resolution.isRecorded {
-            retries.append(transaction)
-        }
+
+    package func stallResolved(_ resolution: StallResolution) { resolve(resolution) }
+
+    package func invalidated(_ invalidation: Invalidation) { note(invalidation) }
+
+    /// The VMM forgets what its devices keep before it has the reply.
+    package func invalidateTranslations(_ invalidation: ATCInvalidation) -> Bool {
+        notices.add(.invalidate(BareInvalidation(invalidation)))
+        return true
     }
-    /// There are no devices that cache translations here.
-    package func invalidateTranslations(_ invalidation: ATCInvalidation) -> Bool { true }
-    /// There are no devices that ask for pages here.
-    package func pageRequestAnswered(_ answer: PageRequestAnswer) {}
+
+    package func pageRequestAnswered(_ answer: PageRequestAnswer) {
+        notices.add(.pageResponse(BarePageResponse(answer)))
+    }
+
+    /// What is before a CMD_SYNC is told before it completes.
+    package func maySynchronize() -> Bool { notices.isEmpty }
+
+    /// Where no memory lies the VMM has its interrupt controller.
+    package func messageSignalled(address: UInt64, data: UInt32) -> Bool {
+        guard memory.find(address) == nil else { return false }
+        notices.add(.message(address: address, data: data))
+        return true
+    }
 }

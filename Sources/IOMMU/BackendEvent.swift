@@ -37,6 +37,8 @@ package struct BackendEvent: Sendable, Equatable {
         case veventq(VirtualEventQueueEvent)
         /// A bare SMMU has recorded an event, or will as soon as its queue can be written.
         case vsmmuEvent(vsmmu: ObjectID, FaultDescription)
+        /// The VMM of a bare SMMU has been told something.
+        case vsmmuNotice(vsmmu: ObjectID, BareSMMUNotice)
     }
 
     /// What subscribers choose by; the raw value is the `kind` that they see.
@@ -50,6 +52,11 @@ package struct BackendEvent: Sendable, Equatable {
         case queue
         case veventq
         case vsmmuEvent = "vsmmu_event"
+        case vsmmuInvalidate = "vsmmu_invalidate"
+        case vsmmuStall = "vsmmu_stall"
+        case vsmmuResume = "vsmmu_resume"
+        case vsmmuPageResponse = "vsmmu_pri_response"
+        case vsmmuMessage = "vsmmu_msi"
     }
 
     /// What subscribers choose by.
@@ -64,7 +71,7 @@ package struct BackendEvent: Sendable, Equatable {
         case .device(let event): event.name
         case .queue(let event): event.name
         case .veventq(let event): event.name
-        case .mmExit, .vsmmuEvent: nil
+        case .mmExit, .vsmmuEvent, .vsmmuNotice: nil
         }
     }
 }
@@ -81,6 +88,8 @@ extension BackendEvent.Body {
         case .queue: .queue
         case .veventq: .veventq
         case .vsmmuEvent: .vsmmuEvent
+        // What was lost was of any kind: nobody but the VMM is told of it.
+        case .vsmmuNotice(_, let notice): notice.kind ?? .vsmmuInvalidate
         }
     }
 }

@@ -41,9 +41,15 @@ extension Transaction {
             case .write: .write
             case .execute: .execute
             }
+        let type: AddressType =
+            switch request.kind {
+            case .untranslated: .untranslated
+            case .translationRequest: .translationRequest
+            case .translated: .translated
+            }
         self.init(
             streamID: request.streamID, substreamID: request.pasid, address: request.address, access: access,
-            privileged: request.privileged)
+            privileged: request.privileged, addressType: type)
     }
 }
 

@@ -101,9 +101,22 @@ public protocol SMMUDelegate: AnyObject {
     func pageRequestAnswered(_ answer: PageRequestAnswer)
     /// Configuration was invalidated: what is held back may fare differently now.
     func configurationInvalidated()
+    /// Translations were invalidated, with ``SMMU/reportsInvalidations``.
+    func invalidated(_ invalidation: Invalidation)
+    /// Whether a CMD_SYNC may complete, with ``SMMU/reportsInvalidations``. If not it waits, with the commands behind
+    /// it, for ``SMMU/consumeWaitingCommands()``.
+    func maySynchronize() -> Bool
+    /// An MSI to where memory takes no store; false: nothing takes it, an external abort.
+    func messageSignalled(address: UInt64, data: UInt32) -> Bool
 }
 
 extension SMMUDelegate {
     /// Who holds nothing back need not know.
     public func configurationInvalidated() {}
+    /// Who keeps no translations need not know.
+    public func invalidated(_ invalidation: Invalidation) {}
+    /// Who is told of nothing has nothing to wait for.
+    public func maySynchronize() -> Bool { true }
+    /// Memory is all there is.
+    public func messageSignalled(address: UInt64, data: UInt32) -> Bool { false }
 }

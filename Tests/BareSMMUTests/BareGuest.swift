@@ -1,5 +1,4 @@
 import IOMMU
-import LinuxIO
 import SMMUv3
 import TestSupport
 
@@ -20,6 +19,8 @@ final class BareGuest {
     private var free = base + 0x2000
     /// CMDQ_PROD.
     private var producer: UInt64 = 0
+    /// Takes what the VMM is told.
+    var tell: ([BareSMMUNotice]) -> Void = { _ in }
 
     init(_ identity: BareIdentity = .standard, overrides: [IDRegister: UInt32] = [:]) throws {
         laboratory = try Laboratory()
@@ -78,11 +79,7 @@ final class BareGuest {
     }
 
     func write(at offset: UInt64, size: Int, _ value: UInt64) throws {
-        var isDone = try models.mmioWrite(vsmmu, offset: offset, size: size, value: value)
-        while !isDone {
-            var budget = TurnBudget(units: 1 << 20)
-            isDone = try models.consumeVSMMUCommands(vsmmu, &budget)
-        }
+        try models.write(vsmmu, offset: offset, size: size, value) { [self] in tell($0) }
     }
 
     func read(_ register: Register) throws -> UInt64 {
@@ -115,10 +112,13 @@ final class BareGuest {
     func translate(
         _ address: UInt64, stream: UInt32, pasid: UInt32? = nil, access: AccessKind = .read, privileged: Bool = false
     ) throws -> TranslationOutcome {
-        try models.translateVSMMU(
-            vsmmu,
+        try translate(
             TransactionRequest(
-                streamID: stream, pasid: pasid, address: address, access: access, privileged: privileged)
-        ).outcome
+                streamID: stream, pasid: pasid, address: address, access: access, privileged: privileged))
+    }
+
+    func translate(_ transaction: TransactionRequest) throws -> TranslationOutcome {
+        defer { if models.hasNotices { tell(models.takeNotices(of: vsmmu)) } }
+        return try models.translateVSMMU(vsmmu, transaction).outcome
     }
 }

@@ -1,6 +1,7 @@
 import BareSMMU
 import IOMMU
 import IOMMUObjects
+import LinuxIO
 import Testing
 
 /// A session of a backend without any device or SMMU: memory objects are all that a bare SMMU needs.
@@ -30,6 +31,21 @@ extension ObjectContext {
     var models: SMMUModels {
         guard let models = bareSMMUs as? SMMUModels else { preconditionFailure("the laboratory gives it some") }
         return models
+    }
+}
+
+extension SMMUModels {
+    /// A register write as its VMM has it made: it takes what it is told, and waits for the end of the commands.
+    func write(
+        _ vsmmu: ObjectID, offset: UInt64, size: Int, _ value: UInt64, tell: ([BareSMMUNotice]) -> Void
+    ) throws {
+        var isDone = try mmioWrite(vsmmu, offset: offset, size: size, value: value)
+        while true {
+            if hasNotices { tell(takeNotices(of: vsmmu)) }
+            if isDone { return }
+            var budget = TurnBudget(units: 1 << 20)
+            isDone = try consumeVSMMUCommands(vsmmu, &budget)
+        }
     }
 }
 

@@ -15,6 +15,7 @@ import Testing
             let guest = try BareGuest(identity)
             _ = try first.run(on: guest)
             try guest.models.resetVSMMU(guest.vsmmu)
+            _ = guest.models.takeNotices(of: guest.vsmmu)
             let seen = try second.run(on: guest)
             #expect(try seen == second.run(on: BareGuest(identity)), "\(first), then \(second) on \(identity)")
         }

@@ -49,8 +49,9 @@ import Testing
         }
 
         func write(_ register: Register, _ value: UInt64) throws {
-            try laboratory.context.models.mmioWrite(
-                vsmmu, offset: UInt64(register.rawValue), size: register.width, value: value)
+            try laboratory.context.models.write(
+                vsmmu, offset: UInt64(register.rawValue), size: register.width, value
+            ) { _ in }
         }
 
         func read(_ register: Register) throws -> UInt64 {

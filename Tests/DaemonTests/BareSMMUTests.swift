@@ -30,6 +30,34 @@ struct BareSMMUTests {
         #expect(try smmu.read(0x9c) == 1 << 24 | 4095)
     }
 
+    /// A VMM that reads slowly, and a guest whose TLBIs are more than sockets and buffers take: they wait, and so do
+    /// the CMD_SYNC behind them and the reply. Others are served.
+    @Test func commandsWaitForAVMMThatDoesNotRead() throws {
+        let (vmm, other) = (try daemon.connect(), try daemon.connect())
+        for one in [vmm, other] { try one.call("session.attach", #"{"name":"vm"}"#) }
+        let smmu = try Program(vmm)
+        try smmu.bringUp()
+        try smmu.write(0x20, 0)
+        try smmu.write(0x90, Program.gpa + UInt64(Program.Offset.commands) | 13, size: 8)
+        let count = 4095
+        let commands = Program.Offset.commands
+        for index in 0..<count { smmu.memory.setWord(commands + 16 * index, UInt64(index) << 48 | 0x11) }
+        smmu.memory.setWord(commands + 16 * count, 0x46)
+        try smmu.write(0x20, 0xd)
+        try vmm.send(
+            line: #"{"jsonrpc":"2.0","id":"w","method":"vsmmu.mmio_write","#
+                + #""params":{"vsmmu":1,"offset":"0x98","size":4,"value":\#(count + 1)}}"#)
+        let otherSMMU = { try other.call("vsmmu.mmio_read", #"{"vsmmu":1,"offset":"0x9c","size":4}"#)["value"] }
+        for index in 0..<count {
+            let event = try JSONValue(parsing: try #require(try vmm.receiveLine()))["params"]
+            #expect(event?["asid"]?.intValue == index)
+            if index == 100 { #expect(try otherSMMU()?.unsignedValue ?? 0 < UInt64(count)) }
+        }
+        let reply = try JSONValue(parsing: try #require(try vmm.receiveLine()))
+        #expect(reply["id"]?.stringValue == "w" && reply["result"] != nil)
+        #expect(try otherSMMU()?.unsignedValue == UInt64(count + 1))
+    }
+
     @Test func streamsBypassAbortAndFault() throws {
         let disabled = try client.call("vsmmu.translate", #"{"vsmmu":1,"stream_id":1,"iova":"0x1234"}"#)
         #expect(disabled["pa"]?.stringValue == "0x1234")

@@ -17,6 +17,8 @@ private final class Sink: NoticeSink {
         }
         return true
     }
+
+    func tell(_ notice: Notice) -> Bool { send(notice) }
 }
 
 struct EventHubTests {

@@ -43,6 +43,17 @@ package struct BareSMMUProgram<Client: MethodCaller> {
         guard try read(0x24) == 0xd else { throw Unexpected("CR0ACK does not follow") }
     }
 
+    /// The request that puts commands into the queue behind `consumed` others: CMDQ_PROD is written.
+    package func queue(_ commands: [(UInt64, UInt64)], behind consumed: Int = 0) -> (method: String, params: String) {
+        for (index, words) in commands.enumerated() {
+            let entry = Offset.commands + 16 * ((consumed + index) % 8)
+            memory.setWord(entry, words.0)
+            memory.setWord(entry + 8, words.1)
+        }
+        let producer = (consumed + commands.count) % 16
+        return ("vsmmu.mmio_write", #"{"vsmmu":1,"offset":"0x98","size":4,"value":\#(producer)}"#)
+    }
+
     /// Stream 1 stalls at faults, of stage 1 tables that are all zero; the event queue is disabled.
     package func bringUpStalling() throws {
         try bringUp()

@@ -28,10 +28,24 @@ package protocol BareSMMUs: AnyObject {
     ///
     /// - Returns: whether all commands it has made visible are consumed; else ``consumeVSMMUCommands(_:_:)`` goes on.
     func mmioWrite(_ vsmmu: ObjectID, offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) -> Bool
-    /// Some more of the commands that a write has made visible, as the budget allows; `ENOENT`.
+    /// Some more of the commands that a write has made visible, as the budget allows; `ENOENT`. A CMD_SYNC waits until
+    /// the notices of what is before it have been taken.
     ///
     /// - Returns: whether those were the last.
     func consumeVSMMUCommands(_ vsmmu: ObjectID, _ budget: inout TurnBudget) throws(IOMMUError) -> Bool
+    /// `vsmmu.tlbi`; `ENOENT`.
+    ///
+    /// - Returns: whether the SMMU hears broadcasts (IDR0.BTM = 1 and CR2.PTM = 0).
+    func broadcastVSMMU(_ vsmmu: ObjectID, _ broadcast: BareBroadcast) throws(IOMMUError) -> Bool
+
+    /// Whether the last operation has made notices, or there are some that could not be told.
+    var hasNotices: Bool { get }
+    /// What the VMM has to be told of the last operation. The caller sees to it; the model has forgotten it.
+    func takeNotices(of vsmmu: ObjectID) -> [BareSMMUNotice]
+    /// So many of them could not be told: the next that are taken begin with ``BareSMMUNotice/lost(_:)``.
+    func loseNotices(of vsmmu: ObjectID, _ count: UInt64)
+    /// `vsmmu.stalls`: what waits for the guest, oldest first; `ENOENT`.
+    func stalls(of vsmmu: ObjectID) throws(IOMMUError) -> [BareStall]
     /// `vsmmu.translate`: for real, with all its effects; `ENOENT`.
     ///
     /// - Parameter trace: whether the walk is wanted.
@@ -42,6 +56,8 @@ package protocol BareSMMUs: AnyObject {
     func translateVSMMU(
         _ vsmmu: ObjectID, many transactions: [TransactionRequest]
     ) throws(IOMMUError) -> [TranslationResult]
+    /// `vsmmu.page_request`: a device asks the guest for a page; `ENOENT`.
+    func requestPage(_ vsmmu: ObjectID, _ request: BarePageRequest) throws(IOMMUError) -> BarePageOutcome
     /// `vsmmu.set_irq`: signals an eventfd at each interrupt; nil stops.
     ///
     /// - Throws: `ENOENT`; `EINVAL` for what is no eventfd, `EAGAIN` or `EMFILE` where it could not be signalled.

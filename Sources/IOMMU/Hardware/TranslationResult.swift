@@ -11,6 +11,8 @@ public struct TransactionRequest: Sendable, Equatable {
     public var access: AccessKind
     /// Whether it is privileged.
     public var privileged: Bool
+    /// How ATS takes part in it.
+    public var kind: TransactionKind
 
     /// - Parameters:
     ///   - streamID: the stream it comes from.
@@ -18,14 +20,29 @@ public struct TransactionRequest: Sendable, Equatable {
     ///   - address: byte address.
     ///   - access: what it does.
     ///   - privileged: whether it is privileged.
+    ///   - kind: how ATS takes part in it.
     @inlinable
-    public init(streamID: UInt32, pasid: UInt32?, address: UInt64, access: AccessKind, privileged: Bool) {
+    public init(
+        streamID: UInt32, pasid: UInt32?, address: UInt64, access: AccessKind, privileged: Bool,
+        kind: TransactionKind = .untranslated
+    ) {
+        self.kind = kind
         self.streamID = streamID
         self.pasid = pasid
         self.address = address
         self.access = access
         self.privileged = privileged
     }
+}
+
+/// How ATS takes part in a transaction (IHI 0070, 3.9), as requests name it.
+public enum TransactionKind: String, Sendable, CaseIterable {
+    /// An access at an address that is to be translated.
+    case untranslated
+    /// A question for a translation, without an access.
+    case translationRequest = "translation_request"
+    /// An access at an address that the device was given as an answer.
+    case translated
 }
 
 /// What became of a transaction.
@@ -55,6 +72,8 @@ public enum TranslationOutcome: Sendable, Equatable {
     case translated(TranslationOutput)
     /// It faulted, or waits under a stall tag. Boxed: many results are held together, and few of them are faults.
     indirect case fault(FaultDescription)
+    /// It waits, under this id, for the guest of a bare SMMU, because of this fault.
+    indirect case stalled(UInt64, FaultDescription)
     /// It was terminated without an event, for this reason: a slug.
     indirect case terminated(String)
 }

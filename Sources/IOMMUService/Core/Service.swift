@@ -41,6 +41,8 @@ package final class Service {
     private var transport = TransportAccounts()
     private var probe: Client?
     var isWatchingAddressSpaces = false
+    /// Writes to bare SMMUs that are not through, and those behind them.
+    var writers: [BareSMMUSubject: BareSMMULine] = [:]
     private var connectionsAccepted: UInt64 = 0
     private let sharedPolicy: Box<AccessPolicy>
 

@@ -8,13 +8,18 @@ final class ConnectionSink: NoticeSink {
     init(_ connection: Connection) { self.connection = connection }
 
     func send(_ notice: Notice) -> Bool {
-        guard let connection else { return false }
-        return connection.notify { json in
-            json.object { message in
-                message.member("jsonrpc").string("2.0" as StaticString)
-                message.member("method").string("event" as StaticString)
-                message.member("params").object { Self.write(notice, $0) }
-            }
+        connection?.notify { Self.write(notice, $0) } ?? false
+    }
+
+    func tell(_ notice: Notice) -> Bool {
+        connection?.tell { Self.write(notice, $0) } ?? false
+    }
+
+    private static func write(_ notice: Notice, _ json: JSONWriter) {
+        json.object { message in
+            message.member("jsonrpc").string("2.0" as StaticString)
+            message.member("method").string("event" as StaticString)
+            message.member("params").object { write(notice, $0) }
         }
     }
 

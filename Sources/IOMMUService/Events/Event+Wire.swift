@@ -40,6 +40,9 @@ extension BackendEvent.Body {
         case .vsmmuEvent(let vsmmu, let event):
             params.member("vsmmu").integer(UInt64(vsmmu))
             event.write(params)
+        case .vsmmuNotice(let vsmmu, let notice):
+            params.member("vsmmu").integer(UInt64(vsmmu))
+            notice.write(params)
         }
     }
 }
@@ -95,5 +98,53 @@ extension VirtualEventQueueEvent {
 extension FaultDescription {
     fileprivate func write(_ params: JSONObjectWriter) {
         for member in members { params.member(member.key).value(member.value.json) }
+    }
+}
+
+extension BareSMMUNotice {
+    fileprivate func write(_ params: JSONObjectWriter) {
+        switch self {
+        case .invalidate(let invalidation): invalidation.write(params)
+        case .stall(let id, let streamID, let tag):
+            params.member("stall").integer(id)
+            params.member("stream_id").integer(UInt64(streamID))
+            params.member("tag").integer(UInt64(tag))
+        case .resume(let id, let streamID, let action):
+            params.member("stall").integer(id)
+            params.member("stream_id").integer(UInt64(streamID))
+            params.member("action").string(action.rawValue)
+        case .pageResponse(let response):
+            params.member("stream_id").integer(UInt64(response.streamID))
+            if let substreamID = response.substreamID { params.member("substream_id").integer(UInt64(substreamID)) }
+            params.member("group").integer(UInt64(response.group))
+            params.member("code").string(response.code)
+        case .message(let address, let data):
+            params.member("address").hex(address)
+            params.member("data").hex(UInt64(data))
+        case .lost(let count): params.member("count").integer(count)
+        }
+    }
+}
+
+extension BareInvalidation {
+    fileprivate func write(_ params: JSONObjectWriter) {
+        params.member("scope").string(scope.rawValue)
+        if let asid { params.member("asid").integer(UInt64(asid)) }
+        if let vmid { params.member("vmid").integer(UInt64(vmid)) }
+        if let addresses {
+            params.member("start").hex(addresses.lowerBound)
+            params.member("last").hex(addresses.upperBound)
+        }
+        if let streamIDs {
+            if streamIDs.count == 1 {
+                params.member("stream_id").integer(UInt64(streamIDs.lowerBound))
+            } else {
+                params.member("first_stream_id").integer(UInt64(streamIDs.lowerBound))
+                params.member("last_stream_id").integer(UInt64(streamIDs.upperBound))
+            }
+        }
+        if let substreamID { params.member("substream_id").integer(UInt64(substreamID)) }
+        if let leaf { params.member("leaf").bool(leaf) }
+        params.member("ats").bool(ats)
     }
 }

@@ -58,11 +58,13 @@ package final class EventHub {
     }
 
     /// Queues the event for each subscriber to its kind who may see it.
-    package func publish(_ event: Event) {
+    ///
+    /// - Parameter informed: knows already.
+    package func publish(_ event: Event, besides informed: Client? = nil) {
         guard !clients.isEmpty else { return }
         published += 1
         let inPieces = clients.count > Self.sentAtOnce ? self.inPieces : nil
-        for client in clients.values {
+        for client in clients.values where client !== informed {
             guard let subscription = client.subscription, subscription.kinds.contains(event.kind),
                 reaches(event.audience, client, subscription)
             else { continue }

@@ -13,6 +13,9 @@ package enum Notice: Sendable {
 package protocol NoticeSink: AnyObject {
     /// Sends one notice; false, and nothing sent, if the connection has no room for it now.
     func send(_ notice: Notice) -> Bool
+    /// Sends one notice in its place before the reply to the call in hand; false, and nothing sent, if the connection
+    /// has no room for it now.
+    func tell(_ notice: Notice) -> Bool
 }
 
 /// One client's subscription: a bounded queue that never holds others up.
@@ -73,6 +76,24 @@ package final class Subscription {
         account?.release(UInt64(queue.count), of: .waitingEvents)
         queue = Deque()
         lost = 0
+    }
+
+    /// Tells of an event in its place before the reply to the call in hand; false if the client has to read first what
+    /// it was told before.
+    func tell(_ event: Event) -> Bool {
+        tell { .event(event, sequence: $0) }
+    }
+
+    /// Tells in the same way that events were lost.
+    func tellLost(_ count: UInt64) -> Bool {
+        tell { .lost(count, sequence: $0, time: Timestamp.now()) }
+    }
+
+    private func tell(_ notice: (_ sequence: UInt64) -> Notice) -> Bool {
+        flush()
+        guard queue.isEmpty, lost == 0, sink.tell(notice(sequence + 1)) else { return false }
+        sequence += 1
+        return true
     }
 
     /// Sends what waits; called again when the connection has room.

@@ -77,7 +77,7 @@ extension ResultWriter {
     func write(_ result: TranslationResult, _ fields: TranslationFields) {
         switch result.outcome {
         case .translated(let output): write(output, fields)
-        case .fault(let fault): set(fields.event, .object(fault.members.map(\.json)))
+        case .fault(let fault), .stalled(_, let fault): set(fields.event, .object(fault.members.map(\.json)))
         case .terminated(let reason): set(fields.terminated, reason)
         }
         set(fields.cached, result.isCached)

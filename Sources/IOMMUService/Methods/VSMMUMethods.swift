@@ -25,6 +25,7 @@ func declareVSMMUMethods(_ methods: inout MethodTable<Service>) {
     declareGuestMemory(&methods)
     declareVSMMURegisterMethods(&methods)
     declareVSMMUTranslationMethods(&methods)
+    declareVSMMUWaitingMethods(&methods)
 }
 
 extension BareIdentity: ParameterChoice {}
@@ -59,10 +60,13 @@ private func declareVSMMULife(_ methods: inout MethodTable<Service>) {
     ) { m in
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
         m.needs(.bareSMMUs)
-        m.refuses(.unknownVSMMU)
+        m.refuses(.unknownVSMMU, .sessionEnds, .stopping)
         return { call, service in
-            try service.bareSMMUs(call).resetVSMMU(call[vsmmu])
-            return call.reply()
+            let (id, smmus) = (call[vsmmu], try service.bareSMMUs(call))
+            return try service.work(.writing, on: id, smmus, for: call) { (smmus, _) throws(IOMMUError) in
+                try smmus.resetVSMMU(id)
+                return true
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 import IOMMU
 import JSONRPC
 
-/// `vsmmu.mmio_*` and `vsmmu.set_irq`: what a guest's CPU sees of a bare SMMU.
+/// `vsmmu.mmio_*`, `vsmmu.tlbi` and `vsmmu.set_irq`: what a guest's CPU sees of a bare SMMU.
 func declareVSMMURegisterMethods(_ methods: inout MethodTable<Service>) {
     declareRegisterAccess(&methods)
+    declareBroadcasts(&methods)
     declareInterrupts(&methods)
 }
 
@@ -34,9 +35,44 @@ private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
         m.refuses(.EINVAL, .valueTooWide, "`value` does not fit `size` bytes.")
         return { call, service in
             let smmus = try service.bareSMMUs(call)
-            let isDone = try smmus.mmioWrite(
-                call[vsmmu], offset: call[offset], size: Int(call[size]), value: call[value])
-            return isDone ? call.reply() : try service.consumeCommands(of: call[vsmmu], smmus, for: call)
+            let (id, offset, size, value) = (call[vsmmu], call[offset], Int(call[size]), call[value])
+            var isWritten = false
+            return try service.work(.writing, on: id, smmus, for: call) { (smmus, budget) throws(IOMMUError) in
+                guard !isWritten else { return try smmus.consumeVSMMUCommands(id, &budget) }
+                isWritten = true
+                return try smmus.mmioWrite(id, offset: offset, size: size, value: value)
+            }
+        }
+    }
+}
+
+private func declareBroadcasts(_ methods: inout MethodTable<Service>) {
+    methods.declare(
+        "vsmmu.tlbi", "A broadcast TLB invalidation of the guest's CPUs, for an SMMU with IDR0.BTM.", changesState: true
+    ) { m in
+        let vsmmu = m.param("vsmmu", .id, "The SMMU.")
+        let vmid = m.optional("vmid", .count(0...0xffff), "Of a VMID; absent: of all, or of 0 with `asid` or `va`.")
+        let asid = m.optional("asid", .count(0...0xffff), "Of an ASID; absent: of all.")
+        let va = m.optional("va", .address, "First byte; absent: everywhere.")
+        let length = m.param("length", .address, default: 4096, "Bytes from `va`.")
+        let el2 = m.param("el2", .bool, default: false, "Of EL2.")
+        let heard = m.result("heard", .bool, "Whether the SMMU takes part: IDR0.BTM = 1 and CR2.PTM = 0.")
+        m.needs(.bareSMMUs)
+        m.refuses(.unknownVSMMU, .sessionEnds, .stopping)
+        return { call, service in
+            let smmus = try service.bareSMMUs(call)
+            let broadcast = BareBroadcast(
+                vmid: call[vmid].map { UInt16(truncatingIfNeeded: $0) },
+                asid: call[asid].map { UInt16(truncatingIfNeeded: $0) }, address: call[va], length: call[length],
+                isEL2: call[el2])
+            let id = call[vsmmu]
+            var isHeard = false
+            return try service.work(.writing, on: id, smmus, for: call) { (smmus, _) throws(IOMMUError) in
+                isHeard = try smmus.broadcastVSMMU(id, broadcast)
+                return true
+            } write: {
+                $0.set(heard, isHeard)
+            }
         }
     }
 }

@@ -1,5 +1,10 @@
 import IOMMU
 import JSONRPC
+import LinuxIO
+
+extension TransactionKind: ParameterChoice {}
+
+private let kindText = "How ATS takes part: translation_request is a question, translated an access at its answer."
 
 private struct TransactionParameters {
     let streamID: Param<UInt32>
@@ -7,6 +12,7 @@ private struct TransactionParameters {
     let iova: Param<UInt64>
     let access: Param<AccessChoice>
     let privileged: Param<Bool>
+    let kind: Param<TransactionKind>
 
     static var type: ParamType<Object<TransactionParameters>> {
         .object { transaction in
@@ -15,7 +21,8 @@ private struct TransactionParameters {
                 pasid: transaction.optional("pasid", .count(0...0xf_ffff), "The SubstreamID, 20 bits; absent: none."),
                 iova: transaction.param("iova", .address, "The address."),
                 access: transaction.param("access", .choice(AccessChoice.self), default: .read, "What it does."),
-                privileged: transaction.param("privileged", .bool, default: false, "Whether it is privileged.")
+                privileged: transaction.param("privileged", .bool, default: false, "Whether it is privileged."),
+                kind: transaction.param("kind", .choice(TransactionKind.self), default: .untranslated, kindText)
             )
         }
     }
@@ -32,20 +39,22 @@ func declareVSMMUTranslationMethods(_ methods: inout MethodTable<Service>) {
         let iova = m.param("iova", .address, "The address.")
         let access = m.param("access", .choice(AccessChoice.self), default: .read, "What it does.")
         let privileged = m.param("privileged", .bool, default: false, "Whether it is privileged.")
+        let kind = m.param("kind", .choice(TransactionKind.self), default: .untranslated, kindText)
         let trace = m.param("trace", .bool, default: false, "Whether to show each step of the walk.")
-        let fields = TranslationFields(m)
+        let fields = VirtualTranslationFields(m)
         m.needs(.bareSMMUs)
-        m.refuses(.unknownVSMMU)
+        m.refuses(.unknownVSMMU, .stopping)
         return { call, service in
             let transaction = TransactionRequest(
                 streamID: call[streamID], pasid: call[pasid], address: call[iova], access: call[access].kind,
-                privileged: call[privileged])
-            let wantsSteps = call[trace]
-            let result = try service.bareSMMUs(call).translateVSMMU(
-                call[vsmmu], transaction, trace: wantsSteps)
-            return call.reply { reply in
-                reply.write(result, fields)
-                if wantsSteps { reply.write(result.steps, fields) }
+                privileged: call[privileged], kind: call[kind])
+            let (id, wantsSteps, smmus) = (call[vsmmu], call[trace], try service.bareSMMUs(call))
+            let result = try smmus.translateVSMMU(id, transaction, trace: wantsSteps)
+            guard smmus.hasNotices else { return call.reply { $0.write(result, fields, steps: wantsSteps) } }
+            return try service.work(.translating, on: id, smmus, for: call) { (_, _) throws(IOMMUError) in
+                true
+            } write: {
+                $0.write(result, fields, steps: wantsSteps)
             }
         }
     }
@@ -58,7 +67,8 @@ private func declareVSMMUTranslateMany(_ methods: inout MethodTable<Service>) {
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
         let requests = m.param("requests", .array(of: TransactionParameters.type, count: 0...10_000), "The accesses.")
         let results = m.result(
-            "results", .array(of: .object { TranslationFields($0) }), "As of vsmmu.translate, in the same order.")
+            "results", .array(of: .object { VirtualTranslationFields($0) }), "As of vsmmu.translate, in the same order."
+        )
         m.needs(.bareSMMUs)
         m.refuses(.unknownVSMMU, .sessionEnds, .stopping)
         return { call, service in
@@ -66,14 +76,44 @@ private func declareVSMMUTranslateMany(_ methods: inout MethodTable<Service>) {
                 TransactionRequest(
                     streamID: request[request.fields.streamID], pasid: request[request.fields.pasid],
                     address: request[request.fields.iova], access: request[request.fields.access].kind,
-                    privileged: request[request.fields.privileged])
+                    privileged: request[request.fields.privileged], kind: request[request.fields.kind])
             }
-            let smmus = try service.bareSMMUs(call)
-            return try service.translate(transactions, of: call[vsmmu], smmus, for: call) { reply, found in
+            let (id, smmus) = (call[vsmmu], try service.bareSMMUs(call))
+            let row = TransactionRow(id, transactions)
+            return try service.work(.translating, on: id, smmus, for: call) { (smmus, budget) throws(IOMMUError) in
+                try row.goOn(smmus, &budget)
+            } write: { reply in
                 reply.set(results) { list in
-                    for result in found { list.append { $0.write(result, $1) } }
+                    for result in row.results { list.append { $0.write(result, $1) } }
                 }
             }
         }
+    }
+}
+
+/// The transactions of one call, and what has come of them so far.
+private final class TransactionRow {
+    private let vsmmu: ObjectID
+    private let transactions: [TransactionRequest]
+    private(set) var results: [TranslationResult] = []
+    /// Translated between two looks at the budget, of some microseconds each.
+    private static let atOnce = 16
+
+    init(_ vsmmu: ObjectID, _ transactions: [TransactionRequest]) {
+        self.vsmmu = vsmmu
+        self.transactions = transactions
+        results.reserveCapacity(transactions.count)
+    }
+
+    /// Stops where the client has to be told something.
+    ///
+    /// - Returns: whether those were the last.
+    func goOn(_ smmus: any BareSMMUs, _ budget: inout TurnBudget) throws(IOMMUError) -> Bool {
+        repeat {
+            let next = transactions[results.count..<min(results.count + Self.atOnce, transactions.count)]
+            results += try smmus.translateVSMMU(vsmmu, many: Array(next))
+            if results.count == transactions.count { return true }
+        } while !smmus.hasNotices && !budget.isSpent(after: 4 * Self.atOnce)
+        return false
     }
 }

@@ -21,6 +21,8 @@ package final class Client {
     package var gate: (any RequestGate)?
     /// What it asked to be told of.
     package var subscription: Subscription?
+    /// What it is told without having asked, while it has no subscription.
+    package var unasked: Subscription?
 
     init(peer: Peer, number: UInt64, session: Session) {
         self.peer = peer

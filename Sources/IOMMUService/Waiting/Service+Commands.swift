@@ -3,73 +3,66 @@ import JSONRPC
 import LinuxIO
 
 extension Service {
-    /// Has a bare SMMU work off a long command queue in turns of the loop, so that no guest holds up the others, and
-    /// answers then. It goes on where the connection ends.
-    func consumeCommands(of vsmmu: ObjectID, _ smmus: any BareSMMUs, for call: Call) throws -> Outcome {
-        let parked = call.park {}
-        loop.inPieces(for: try client(call).peer.identity.uid) { [weak smmus] budget in
-            do {
-                guard let smmus else { throw IOMMUError.sessionClosed }
-                guard try smmus.consumeVSMMUCommands(vsmmu, &budget) else { return false }
-                parked.reply()
-            } catch {
-                parked.fail(error)
-            }
-            return true
-        }
-        return .later(parked)
-    }
-
-    /// Lets a bare SMMU translate one transaction after another, and answers with all that came of them: at once if
-    /// they are few, else when the last has had its turn. Nothing more is translated once the connection has ended.
-    func translate(
-        _ transactions: [TransactionRequest], of vsmmu: ObjectID, _ smmus: any BareSMMUs, for call: Call,
-        write: @escaping (ResultWriter, [TranslationResult]) -> Void
+    /// Carries out a call on a bare SMMU: at once if it is short and nobody has to be told anything, else in turns of
+    /// the loop, telling the caller what there is to tell, in order and before the reply.
+    ///
+    /// - Parameter step: does some of it and returns whether that was all.
+    func work(
+        _ kind: BareSMMUWork.Kind, on vsmmu: ObjectID, _ smmus: any BareSMMUs, for call: Call,
+        step: @escaping BareSMMUWork.Step, write: @escaping (ResultWriter) -> Void = { _ in }
     ) throws -> Outcome {
-        let row = TransactionRow(vsmmu, transactions)
-        var budget = TurnBudget(until: MonotonicClock.nanoseconds &+ Self.translatedAtOnce)
-        if try row.goOn(smmus, &budget) { return call.reply { write($0, row.results) } }
-        let parked = call.park { row.isCancelled = true }
-        loop.inPieces(for: try client(call).peer.identity.uid) { [weak smmus] budget in
-            guard !row.isCancelled else { return true }
-            do {
-                guard let smmus else { throw IOMMUError.sessionClosed }
-                guard try row.goOn(smmus, &budget) else { return false }
-                parked.reply { write($0, row.results) }
-            } catch {
-                parked.fail(error)
-            }
-            return true
+        let client = try client(call)
+        let subject = BareSMMUSubject(context: client.session.id, vsmmu: vsmmu)
+        call.connection.keepBatches()
+        let work = BareSMMUWork(kind, subject, smmus, client, call.connection, service: self, step: step)
+        // Writes of several connections come one after the other.
+        if kind == .writing, let line = writers[subject] { return wait(call, work, in: line, write) }
+        var budget = TurnBudget(until: MonotonicClock.nanoseconds &+ BareSMMUWork.nanosecondsAtOnce)
+        try work.begin(&budget)
+        if work.goOn(&budget) == .done {
+            // What was told stays told: nothing may take the reply back.
+            if let error = work.failure { return fail(call, error) }
+            return call.reply(write)
         }
+        let line = BareSMMULine(loop) { [weak self] in if kind == .writing { self?.writers[subject] = nil } }
+        if kind == .writing { writers[subject] = line }
+        return wait(call, work, in: line, write)
+    }
+
+    private func wait(
+        _ call: Call, _ work: BareSMMUWork, in line: BareSMMULine, _ write: @escaping (ResultWriter) -> Void
+    ) -> Outcome {
+        let parked = call.park { work.abandon() }
+        line.append(work, BareSMMULine.Entry(call: parked, write: write))
         return .later(parked)
     }
 
-    /// Nanoseconds.
-    private static var translatedAtOnce: UInt64 { 500_000 }
-}
-
-/// The transactions of one call, and what has come of them so far.
-private final class TransactionRow {
-    private let vsmmu: ObjectID
-    private let transactions: [TransactionRequest]
-    private(set) var results: [TranslationResult] = []
-    var isCancelled = false
-    /// Translated between two looks at the budget, of some microseconds each.
-    private static let atOnce = 16
-
-    init(_ vsmmu: ObjectID, _ transactions: [TransactionRequest]) {
-        self.vsmmu = vsmmu
-        self.transactions = transactions
-        results.reserveCapacity(transactions.count)
+    private func fail(_ call: Call, _ error: any Error) -> Outcome {
+        let parked = call.park {}
+        parked.fail(error)
+        return .later(parked)
     }
 
-    /// - Returns: whether those were the last.
-    func goOn(_ smmus: any BareSMMUs, _ budget: inout TurnBudget) throws(IOMMUError) -> Bool {
-        repeat {
-            let next = transactions[results.count..<min(results.count + Self.atOnce, transactions.count)]
-            results += try smmus.translateVSMMU(vsmmu, many: Array(next))
-            if results.count == transactions.count { return true }
-        } while !budget.isSpent(after: 4 * Self.atOnce)
-        return false
+    /// The connection that has called is told in place; other subscribers get copies.
+    ///
+    /// - Returns: false, and nobody is told, while the connection has no room.
+    func tell(
+        _ notice: BareSMMUNotice, of subject: BareSMMUSubject, to client: Client, on connection: Connection
+    ) -> Bool {
+        let subscription = subscription(of: client, on: connection)
+        if case .lost(let count) = notice { return subscription.tellLost(count) }
+        let event = Event(
+            BackendEvent(.vsmmuNotice(vsmmu: subject.vsmmu, notice), context: subject.context), time: Timestamp.now(),
+            origin: client.session.origin)
+        guard subscription.tell(event) else { return false }
+        events.publish(event, besides: client)
+        return true
+    }
+
+    private func subscription(of client: Client, on connection: Connection) -> Subscription {
+        if let subscription = client.subscription ?? client.unasked { return subscription }
+        let made = Subscription(kinds: EventKinds([]), sink: ConnectionSink(connection), capacity: 0)
+        client.unasked = made
+        return made
     }
 }

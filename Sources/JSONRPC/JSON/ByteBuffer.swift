@@ -58,6 +58,14 @@ struct ByteBuffer {
         append(text.utf8Start, text.utf8CodeUnitCount)
     }
 
+    /// Puts bytes before those from `index` on.
+    mutating func insert(_ bytes: UnsafePointer<UInt8>, _ length: Int, at index: Int) {
+        reserve(length)
+        memmove(base + index + length, base + index, count - index)
+        memcpy(base + index, bytes, length)
+        count &+= length
+    }
+
     /// Drops the first `length` bytes.
     mutating func removeFirst(_ length: Int) {
         count &-= length

@@ -32,6 +32,8 @@ public final class Connection {
     unowned var transport: (any ConnectionTransport)?
     /// Told when there is room again for notifications that `notify` has refused.
     public var onNotificationRoom: (() -> Void)?
+    /// Told once when all that may be sent has been.
+    var whenSent: (() -> Void)?
     let notifications: UnsafeMutablePointer<ByteBuffer>
     private var received = ReceivedDescriptors()
     /// Those of them that are on the user's account: all, or none.
@@ -97,6 +99,7 @@ public final class Connection {
         isClosing = true
         transport = nil
         unfinished = nil
+        whenSent = nil
         let waiting = parked
         parked = nil
         waiting?.cancel()
@@ -115,8 +118,9 @@ public final class Connection {
         mergeNotifications()
         let box = outbox
         let bytes = Array(
-            UnsafeBufferPointer(start: box.pointee.bytes.pointee.base + box.pointee.head, count: box.pointee.pending))
-        box.pointee.didSend(bytes.count)
+            UnsafeBufferPointer(start: box.pointee.bytes.pointee.base + box.pointee.head, count: box.pointee.sendable))
+        if !bytes.isEmpty { box.pointee.didSend(bytes.count) }
+        noteSent()
         return bytes
     }
 
@@ -245,35 +249,6 @@ public final class Connection {
     func dropAttached() {
         guard outbox.pointee.attachedCount > 0 else { return }
         attached.removeAll()
-    }
-
-    // MARK: Notifications
-
-    /// Queues a notification, written by `body` as one JSON value; `false` if the client is so far behind that it is
-    /// lost.
-    ///
-    /// Notifications keep their order and go between replies, never into one.
-    public func notify(_ body: (JSONWriter) -> Void) -> Bool {
-        guard !isClosing, notifications.pointee.count < limits.notificationBytes,
-            outbox.pointee.mustRead?.pointee != true || notifications.pointee.count == 0
-        else { return false }
-        body(JSONWriter(notifications))
-        notifications.pointee.append(UInt8(ascii: "\n"))
-        account(input: charged.unfinished)
-        transport?.connectionHasNotification()
-        return true
-    }
-
-    var hasNotifications: Bool { notifications.pointee.count > 0 }
-
-    /// Moves waiting notifications to the outbox, unless a batch's array is open or the client is far behind.
-    func mergeNotifications() {
-        guard notifications.pointee.count > 0, !outbox.pointee.isInBatch, unfinished == nil,
-            outbox.pointee.pending < limits.outputHighWater
-        else { return }
-        outbox.pointee.bytes.pointee.append(notifications.pointee.base, notifications.pointee.count)
-        notifications.pointee.clear(keepingAtMost: Outbox.usualCapacity)
-        onNotificationRoom?()
     }
 }
 

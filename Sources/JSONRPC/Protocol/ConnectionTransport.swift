@@ -6,4 +6,6 @@ protocol ConnectionTransport: AnyObject {
     func connectionHasNotification()
     /// Requests wait for the connection's next turn: ``Connection/beginTurn()`` when it comes.
     func connectionWaitsForTurn()
+    /// What may be sent is to be sent at once, as far as the client takes it.
+    func connectionSendsNow()
 }

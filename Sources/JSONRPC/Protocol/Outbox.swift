@@ -7,10 +7,16 @@ struct Outbox {
     /// Descriptors that leave together with the byte at `position`.
     struct Attachment {
         /// Counted from the first byte ever queued.
-        let position: Int
+        private(set) var position: Int
         /// Where the reply that they belong to ends.
-        let end: Int
+        private(set) var end: Int
         let descriptors: [SharedDescriptor]
+
+        init(position: Int, end: Int, descriptors: [SharedDescriptor]) {
+            (self.position, self.end, self.descriptors) = (position, end, descriptors)
+        }
+
+        mutating func move(by count: Int) { (position, end) = (position + count, end + count) }
     }
 
     /// Kept between messages; more is given back.
@@ -48,6 +54,10 @@ struct Outbox {
     var lineEnd = 0
     /// Replies written in this batch.
     var batchReplies = 0
+    /// Where its array begins, counted from the first byte ever queued.
+    private var batchStart = 0
+    /// While it is open, its array stays here as long as fewer bytes than this wait: something may come before it.
+    var batchBytesKept = 0
 
     init() {
         bytes = .allocate(capacity: 1)
@@ -60,6 +70,24 @@ struct Outbox {
     }
 
     var pending: Int { bytes.pointee.count &- head }
+
+    /// Bytes that may be sent now.
+    var sendable: Int {
+        isInBatch && pending < batchBytesKept && batchStart >= sent ? batchStart - sent : pending
+    }
+
+    /// Whether what is said now comes before the replies that are being written; else it has to wait for their end.
+    var hasPlace: Bool { !isInBatch || batchStart >= sent }
+
+    /// Puts bytes behind all finished replies: at the end, or before the array of a batch. Only where there is a place.
+    mutating func place(_ source: UnsafePointer<UInt8>, _ count: Int) {
+        guard isInBatch else { return bytes.pointee.append(source, count) }
+        bytes.pointee.insert(source, count, at: batchStart - sent + head)
+        for index in attachments.indices where attachments[index].position >= batchStart {
+            attachments[index].move(by: count)
+        }
+        batchStart += count
+    }
 
     /// Begins the reply to the request with this id: everything up to the `result` or `error` member.
     @inline(__always)
@@ -104,6 +132,7 @@ struct Outbox {
     mutating func beginBatch() {
         isInBatch = true
         batchReplies = 0
+        batchStart = sent &- head &+ bytes.pointee.count
     }
 
     mutating func endBatch() {

@@ -94,6 +94,14 @@ final class Link: EventHandler, ConnectionTransport {
 
     func connectionWaitsForTurn() { waitForTurn() }
 
+    func connectionSendsNow() {
+        guard registration != nil, !isLingering else { return }
+        let before = connection.outbox.pointee.sent
+        sendAll()
+        noteProgress(connection.outbox.pointee.sent != before)
+        markUnsent()
+    }
+
     /// May go on, and there is no time left in this turn.
     func postpone() {
         isMarkedRunnable = false
@@ -262,6 +270,7 @@ final class Link: EventHandler, ConnectionTransport {
         sendAll()
         noteProgress(connection.outbox.pointee.sent != before)
         connection.account(input: input.capacity)
+        connection.noteSent()
         if !couldExecute, connection.canExecute { markRunnable() }
         if connection.canGoOnWithReply { waitForTurn() }
         if isFinished { return close() }
@@ -280,7 +289,7 @@ final class Link: EventHandler, ConnectionTransport {
 
     private func noteProgress(_ hasProgressed: Bool) {
         let wasBlocked = isBlocked
-        isBlocked = connection.outbox.pointee.pending > 0
+        isBlocked = connection.outbox.pointee.sendable > 0
         guard isBlocked else { return }
         if hasProgressed || !wasBlocked { lastProgress = MonotonicClock.nanoseconds }
         server.watchStalls()

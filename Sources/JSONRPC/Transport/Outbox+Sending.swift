@@ -15,7 +15,7 @@ extension Outbox {
 
     /// Sends what the socket takes.
     mutating func send(to socket: Int32) -> Progress {
-        while pending > 0 {
+        while sendable > 0 {
             let result = sendSome(to: socket)
             guard result >= 0 else {
                 switch -result {
@@ -32,9 +32,9 @@ extension Outbox {
     /// One send: of bytes up to the next reply with descriptors, or of that reply with them.
     private mutating func sendSome(to socket: Int32) -> Int {
         let start = bytes.pointee.base + head
-        guard let next = attachments.first else { return clinux_send(socket, start, pending, nil, 0) }
+        guard let next = attachments.first else { return clinux_send(socket, start, sendable, nil, 0) }
         let distance = next.position - sent
-        guard distance <= 0 else { return clinux_send(socket, start, distance, nil, 0) }
+        guard distance <= 0 else { return clinux_send(socket, start, min(distance, sendable), nil, 0) }
         let numbers = next.descriptors.map(\.number)
         let result = clinux_send(socket, start, next.end - sent, numbers, Int32(numbers.count))
         if result > 0 { dropFirstAttachment() }

@@ -63,6 +63,7 @@ extension SMMU {
         context.isPlain =
             context.usesTLB && context.hasTwoPrivileges && !context.adjustsAddress
             && !context.combinesHints && context.PRIVCFG & 2 == 0 && context.INSTCFG & 2 == 0
+        if context.ignoresTopByte != 0 { ignoresTags = true }
         let slot = contextSlot(transaction)
         slot.pointee = context
         remember(slot)

@@ -87,6 +87,7 @@ extension SMMU {
         let changed = old ^ registers.CR0
         if changed & (CR0.SMMUEN | CR0.ATSCHK) != 0 {
             renewConfiguration()
+            reportChange()
         }
         if changed & old & CR0.SMMUEN != 0 {
             terminateAllStalls()
@@ -121,6 +122,7 @@ extension SMMU {
         // Without Update the write is ignored (6.3.14.1, SMMUv3.2).
         if value & GBPA.Update != 0 {
             registers.GBPA = value & 0x001f_3f1f
+            if !registers.isEnabled(CR0.SMMUEN) { reportChange() }
         }
     }
 

@@ -16,7 +16,10 @@ extension SMMU {
         hasFailedATCInvalidation = false
         waitingCommands = 0
         nextSTAG = 0
+        largestSplit = 0
+        ignoresTags = false
         lastFaultAborts = true
         eventTrace = TraceRing<EventRecord>()
+        reportChange()
     }
 }

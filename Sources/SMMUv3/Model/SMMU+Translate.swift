@@ -258,6 +258,7 @@ extension SMMU {
         tlb.insert(entry(mapping, tag: tag, address: address)) { spaces.liveTags() }
         if mapping.splitBits != 0 {
             tlb.noteSplit(tag: tag, address: address, bits: mapping.splitBits)
+            largestSplit = max(largestSplit, mapping.splitBits)
         }
     }
 

@@ -45,6 +45,12 @@ public final class SMMU<Memory: PhysicalMemory> {
     public var commandsAtOnce = Int.max
     /// How many of those that a register write made visible are left.
     public internal(set) var waitingCommands = 0
+    /// Whether the delegate keeps translations itself and has to be told of invalidations.
+    public var reportsInvalidations = false
+    /// log2 of the largest leaf of stage 1 that stage 2 has mapped in pieces.
+    var largestSplit: UInt64 = 0
+    /// Whether any context has ignored the top byte of addresses.
+    var ignoresTags = false
     var recentTarget = RecentTarget()
     var eventTrace = TraceRing<EventRecord>()
     var steps: [WalkStep] = []

@@ -154,6 +154,7 @@ import Testing
     private final class ClosedSink: NoticeSink {
         var isOpen = false
         func send(_ notice: Notice) -> Bool { isOpen }
+        func tell(_ notice: Notice) -> Bool { isOpen }
     }
 
     /// The first 10,000 problems are looked for, not all of them.

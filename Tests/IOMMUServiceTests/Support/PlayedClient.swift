@@ -21,6 +21,8 @@ final class PlayedClient: MethodCaller {
     private var notifications: [JSONValue] = []
     private var lastID = 0
     private var isLate = false
+    /// False: what the service sends stays with it, as with a client that does not read.
+    var isReading = true
     /// Nanoseconds that a line may take, whatever it waits for.
     private static let patience: UInt64 = 20_000_000_000
 
@@ -86,6 +88,7 @@ final class PlayedClient: MethodCaller {
     // MARK: Receiving
 
     private func collect() {
+        guard isReading else { return }
         received += connection.outbox.pointee.attachments.flatMap(\.descriptors)
         connection.outbox.pointee.dropAttachments()
         output += connection.takeOutput()

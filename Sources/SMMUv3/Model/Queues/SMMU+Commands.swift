@@ -23,8 +23,9 @@ extension SMMU {
         defer { isConsumingCommands = false }
         let queue = commandQueue
         registers.CMDQ_CONS &= CMDQ_CONS.ERR | queue.mask
-        waitingCommands = max(limit - commandsAtOnce, 0)
-        for _ in 0..<(limit - waitingCommands) {
+        let atOnce = min(limit, commandsAtOnce)
+        waitingCommands = limit - atOnce
+        for done in 0..<atOnce {
             guard registers.isEnabled(CR0.CMDQEN), registers.activeErrors & GERROR.CMDQ_ERR == 0,
                 !queue.isEmpty(producer: registers.CMDQ_PROD, consumer: registers.CMDQ_CONS)
             else {
@@ -37,12 +38,17 @@ extension SMMU {
                 return
             }
             let command = Command(word0: word0, word1: word1)
+            if reportsInvalidations, command.opcode == .SYNC, delegate?.maySynchronize() == false {
+                waitingCommands = limit - done
+                return
+            }
             let error = execute(command)
             guard error == .CERROR_NONE else {
                 fail(error)
                 return
             }
             registers.CMDQ_CONS = queue.advance(registers.CMDQ_CONS)
+            if reportsInvalidations { report(command) }
         }
     }
 

@@ -45,7 +45,8 @@ extension SMMU {
 
     /// Writes an MSI; an abort is a Global Error of its own.
     func sendMSI(address: UInt64, data: UInt32, abortError: UInt32) {
-        if !memory.store32(truncateToOAS(address), data) {
+        let target = truncateToOAS(address)
+        if !memory.store32(target, data), delegate?.messageSignalled(address: target, data: data) != true {
             raiseError(abortError)
         }
     }

@@ -44,6 +44,7 @@ extension SMMU {
         let pageMask = (1 &<< second.shift) &- 1
         if second.shift < first.shift {
             tlb.noteSplit(tag: context.pointee.tag, address: address, bits: first.shift)
+            largestSplit = max(largestSplit, first.shift)
         }
         return cacheQuickly(
             context, transaction, output: second.descriptor & Self.quickAddress & ~pageMask | IPA & pageMask,
