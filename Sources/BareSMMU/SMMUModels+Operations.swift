@@ -96,6 +96,11 @@ extension SMMUModels {
         }
     }
 
+    /// `smmu.*` of a bare SMMU.
+    package func inspection(of id: ObjectID) throws(IOMMUError) -> any SMMUInspection {
+        BareInspection(try vsmmu(id))
+    }
+
     // MARK: Results
 
     private func translate(
@@ -118,6 +123,7 @@ extension SMMUModels {
             var fault = FaultDescription(record)
             fault.isRecorded = isRecorded
             fault.isAborted = vsmmu.lastFaultAborts
+            fault.field = vsmmu.smmu.illegalField(behind: record)
             return .fault(fault)
         case .stalled(_, let record, let isRecorded):
             var fault = FaultDescription(record)

@@ -132,3 +132,19 @@ extension CacheDescription.Entry {
             isWritableClean: entry.isWritableClean)
     }
 }
+
+extension StructureDescription {
+    /// An STE as it lies in memory.
+    package init(_ entry: StreamTableEntry, of smmu: SMMU<some PhysicalMemory>) {
+        self.init(
+            words: entry.words, fields: entry.fields.map { NamedField($0) }, illegalField: smmu.illegalField(of: entry))
+    }
+
+    /// A CD as it lies in memory, under the STE of its stream.
+    package init(_ descriptor: ContextDescriptor, of smmu: SMMU<some PhysicalMemory>, streamID: UInt32) {
+        let entry = smmu.lookupSTE(streamID: streamID)
+        self.init(
+            words: descriptor.words, fields: descriptor.fields.map { NamedField($0) },
+            illegalField: entry.flatMap { smmu.illegalField(of: descriptor, ste: $0) })
+    }
+}

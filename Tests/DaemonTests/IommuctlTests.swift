@@ -163,6 +163,21 @@ struct IommuctlTests {
         #expect(fault.text.contains("faults: F_TRANSLATION"), "\(fault.text)")
     }
 
+    @Test func aBareSMMUCanBeLookedInto() throws {
+        let client = try daemon.connect()
+        try client.call("session.attach", #"{"name":"vm1"}"#)
+        let smmu = try BareSMMUProgram(client)
+        try smmu.bringUpStalling()
+        _ = try client.call("vsmmu.translate", #"{"vsmmu":1,"stream_id":1,"iova":"0x1234"}"#)
+        let json = try run("vsmmu", "show", "1", "--session", "vm1")
+        #expect(json.status == 0 && json.json?["registers"]?["CR0"]?.stringValue == "0x9", "\(json.text)")
+        #expect(json.json?["stalls"]?[0]?["iova"]?.stringValue == "0x1234")
+        let table = try run("--table", "vsmmu", "show", "1", "--session", "vm1")
+        #expect(table.text.hasPrefix("REGISTERS\nIDR0"), "\(table.text)")
+        #expect(table.text.contains("\nSTALLED\n") && !table.text.contains("\nEVENTS\n"))
+        #expect(try run("vsmmu", "show", "2", "--session", "vm1").status != 0)
+    }
+
     /// As many transactions agree as when the recording is replayed on the model in process.
     @Test func recordingsAreReplayedPackedOrNot() throws {
         let recording = BuiltProgram.packageRoot + "/Tests/Fixtures/oracles/oracle-s1-4k.json"

@@ -58,13 +58,14 @@ extension EmulatedContext {
     ///
     /// - Throws: `ENOENT` for an unknown SMMU, or where the stream table has no entry.
     package func streamTableEntry(of stream: StreamName) throws(IOMMUError) -> StructureDescription {
-        guard let entry = try backend.smmu(named: stream.smmu).smmu.lookupSTE(streamID: stream.streamID) else {
+        let smmu = try backend.smmu(named: stream.smmu).smmu
+        guard let entry = smmu.lookupSTE(streamID: stream.streamID) else {
             throw IOMMUError(
                 .ENOENT, .noSTE, "the stream table of \(stream.smmu) has no entry for StreamID \(stream.streamID)",
                 hint: "topology.list lists the StreamIDs of each device",
                 ["smmu": .text(stream.smmu), "stream_id": .number(UInt64(stream.streamID))])
         }
-        return StructureDescription(words: entry.words, fields: entry.fields.map { NamedField($0) })
+        return StructureDescription(entry, of: smmu)
     }
 
     /// A CD of a stream as it stands in memory (IHI 0070, 5.4): eight words and their fields.
@@ -84,7 +85,7 @@ extension EmulatedContext {
                     "substream_id": .number(UInt64(substreamID)),
                 ])
         }
-        return StructureDescription(words: descriptor.words, fields: descriptor.fields.map { NamedField($0) })
+        return StructureDescription(descriptor, of: smmu, streamID: stream.streamID)
     }
 
     /// Every register of the SMMU (IHI 0070, 6.1) by name, with its width in bits.

@@ -56,6 +56,8 @@ package protocol BareSMMUs: AnyObject {
     func translateVSMMU(
         _ vsmmu: ObjectID, many transactions: [TransactionRequest]
     ) throws(IOMMUError) -> [TranslationResult]
+    /// `smmu.*` of a bare SMMU, where names of SMMUs say nothing and all may be seen; `ENOENT`.
+    func inspection(of vsmmu: ObjectID) throws(IOMMUError) -> any SMMUInspection
     /// `vsmmu.page_request`: a device asks the guest for a page; `ENOENT`.
     func requestPage(_ vsmmu: ObjectID, _ request: BarePageRequest) throws(IOMMUError) -> BarePageOutcome
     /// `vsmmu.set_irq`: signals an eventfd at each interrupt; nil stops.

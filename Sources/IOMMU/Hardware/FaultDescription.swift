@@ -41,6 +41,8 @@ public struct FaultDescription: Sendable, Equatable {
     public var access: Access?
     /// The tag under which the access waits; nil: it has ended.
     public var stallTag: UInt16?
+    /// Of C_BAD_STE and C_BAD_CD the field that is wrong, where it is known.
+    public var field: String?
     /// The four words of the record.
     public var record: [UInt64]
     /// Whether the event queue took the record; nil: it is not told.
@@ -83,6 +85,7 @@ extension FaultDescription {
             members.append(.init("class", .text(access.purpose)))
             if let ipa = access.ipa { members.append(.init("ipa", .hex(ipa))) }
         }
+        if let field { members.append(.init("field", .text(field))) }
         if let stallTag { members.append(.init("stag", .number(UInt64(stallTag)))) }
         if let isRecorded { members.append(.init("recorded", .flag(isRecorded))) }
         if isRecorded != false { members.append(.init("record", .words(record))) }

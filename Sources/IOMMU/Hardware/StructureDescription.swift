@@ -21,11 +21,14 @@ package struct StructureDescription: Sendable {
     package var words: [UInt64]
     /// Each by its name, in the order of the bits.
     package var fields: [NamedField]
+    /// The one that makes it illegal; nil: it is legal, or only its STE tells.
+    package var illegalField: String?
 
     /// With these properties.
-    package init(words: [UInt64], fields: [NamedField]) {
+    package init(words: [UInt64], fields: [NamedField], illegalField: String? = nil) {
         self.words = words
         self.fields = fields
+        self.illegalField = illegalField
     }
 }
 

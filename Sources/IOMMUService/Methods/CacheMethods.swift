@@ -61,7 +61,7 @@ private struct ContextFields {
 /// `smmu.cache`
 func declareCacheMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("smmu.cache", "What the TLB and the configuration cache of an SMMU hold.") { m in
-        let name = m.param("smmu", .string(maximumBytes: 64), "The SMMU.")
+        let target = SMMUParameters(m)
         let limit = m.param("limit", .count(0...65_536), default: 1000, "Translations shown at most.")
         let tlb = m.result("tlb", StatisticsFields.type, "How the TLB did.")
         let ste = m.result("ste_cache", StatisticsFields.type, "How the STE cache did.")
@@ -69,14 +69,12 @@ func declareCacheMethods(_ methods: inout MethodTable<Service>) {
         let translations = m.result("translations", .array(of: EntryFields.type), "In the TLB. Others' are left out.")
         let streams = m.result("streams", .array(of: .count), "StreamIDs whose STE is cached.")
         let contexts = m.result("contexts", .array(of: ContextFields.type), "Whose CD is cached.")
-        m.needs(.smmuInspection)
-        m.refuses(.smmuName, .noView)
+        m.refuses(.noView)
         return { call, service in
             let client = try service.client(call)
-            let inspection = try service.smmuInspection(client)
-            try service.requireView(client, behind: call[name], inspection)
+            let (inspection, name) = try target.visibleTarget(call, service)
             let view = try inspection.caches(
-                smmu: call[name], limit: Int(call[limit]), scope: service.inspectionScope(client))
+                smmu: name, limit: Int(call[limit]), scope: service.inspectionScope(client))
             return call.reply { reply in
                 reply.set(tlb) { $0.write(view.tlb, $1) }
                 reply.set(ste) { $0.write(view.streamTable, $1) }

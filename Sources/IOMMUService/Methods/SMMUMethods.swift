@@ -76,15 +76,12 @@ private func declareStructures(_ methods: inout MethodTable<Service>) {
 
 private func declareRegisters(_ methods: inout MethodTable<Service>) {
     methods.declare("smmu.registers", "Every register of an SMMU.") { m in
-        let name = m.param("smmu", .string(maximumBytes: 64), "The SMMU.")
+        let target = SMMUParameters(m)
         let registers = m.result("registers", .map(of: .hex), "By their names in IHI 0070.")
-        m.needs(.smmuInspection)
-        m.refuses(.smmuName, .noView)
+        m.refuses(.noView)
         return { call, service in
-            let client = try service.client(call)
-            let inspection = try service.smmuInspection(client)
-            try service.requireView(client, behind: call[name], inspection)
-            let found = try inspection.registers(smmu: call[name])
+            let (inspection, name) = try target.visibleTarget(call, service)
+            let found = try inspection.registers(smmu: name)
             return call.reply { reply in
                 reply.set(registers) { map in for register in found { map.set(register.name, register.value) } }
             }
@@ -93,30 +90,29 @@ private func declareRegisters(_ methods: inout MethodTable<Service>) {
 }
 
 private struct TraceParameters {
-    let smmu: Param<String>
+    let target: SMMUParameters
     let since: Param<UInt64?>
     let limit: Param<UInt32>
 
     init(_ method: MethodBuilder) {
-        smmu = method.param("smmu", .string(maximumBytes: 64), "The SMMU.")
+        target = SMMUParameters(method)
         since = method.optional(
             "since", .unsigned(), "Go on after this sequence number; absent: the last `limit` records.")
         limit = method.param("limit", .count(1...4096), default: 100, "At most so many, oldest first.")
-        method.needs(.smmuInspection)
-        method.refuses(.smmuName)
     }
 }
 
 private func declareTraces(_ methods: inout MethodTable<Service>) {
-    methods.declare("smmu.commands", "The commands that the driver half has issued, decoded.") { m in
+    methods.declare("smmu.commands", "The commands that the driver has issued, decoded.") { m in
         let trace = TraceParameters(m)
         let commands = m.result(
             "commands", .array(of: .any), "Each {sequence, command, its fields, words}. Others' streams are left out.")
         let last = m.result("last", .count, "The sequence number of the newest command.")
         return { call, service in
             let client = try service.client(call)
-            let found = try service.smmuInspection(client).commands(
-                smmu: call[trace.smmu], since: call[trace.since], limit: Int(call[trace.limit]),
+            let (inspection, name) = try trace.target.target(call, service)
+            let found = try inspection.commands(
+                smmu: name, since: call[trace.since], limit: Int(call[trace.limit]),
                 scope: service.inspectionScope(client))
             return call.reply { reply in
                 reply.set(commands) { list in
@@ -138,8 +134,9 @@ private func declareSMMUEvents(_ methods: inout MethodTable<Service>) {
         let last = m.result("last", .count, "The sequence number of the newest event.")
         return { call, service in
             let client = try service.client(call)
-            let found = try service.smmuInspection(client).events(
-                smmu: call[trace.smmu], since: call[trace.since], limit: Int(call[trace.limit]),
+            let (inspection, name) = try trace.target.target(call, service)
+            let found = try inspection.events(
+                smmu: name, since: call[trace.since], limit: Int(call[trace.limit]),
                 scope: service.inspectionScope(client))
             return call.reply { reply in
                 reply.set(events) { list in

@@ -5,10 +5,12 @@ import JSONRPC
 struct StructureFields {
     let words: Field<ListOf<Hex>>
     let fields: Field<JSONValue>
+    let illegal: Field<String>
 
     init(_ method: MethodBuilder) {
         words = method.result("words", .array(of: .hex), "The eight words as they lie in memory.")
         fields = method.result("fields", .any, "Each field by its name in IHI 0070; wider than a bit: \"0x…\".")
+        illegal = method.optionalResult("illegal", .string, "The field that makes it C_BAD_STE or C_BAD_CD.")
     }
 }
 
@@ -16,6 +18,7 @@ extension ResultWriter {
     func write(_ structure: StructureDescription, _ fields: StructureFields) {
         set(fields.words) { list in for word in structure.words { list.append(word) } }
         set(fields.fields, .object(structure.fields.map(\.member)))
+        if let illegal = structure.illegalField { set(fields.illegal, illegal) }
     }
 }
 

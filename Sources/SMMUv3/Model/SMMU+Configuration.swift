@@ -54,7 +54,7 @@ extension SMMU {
     }
 
     private func check(_ ste: StreamTableEntry, _ transaction: Transaction) -> Lookup<StreamTableEntry> {
-        ste.isIllegal(features) ? .failed(Self.event(.C_BAD_STE, transaction)) : .found(ste)
+        ste.illegalField(features) != nil ? .failed(Self.event(.C_BAD_STE, transaction)) : .found(ste)
     }
 
     private func fetchFailure<Value>(_ type: EventType, _ transaction: Transaction, _ address: UInt64) -> Lookup<Value>
@@ -161,7 +161,7 @@ extension SMMU {
     private func check(
         _ cd: ContextDescriptor, _ ste: StreamTableEntry, _ world: StreamWorld, _ transaction: Transaction
     ) -> Lookup<ContextDescriptor> {
-        cd.isIllegal(ste: ste, world: world, features)
+        cd.illegalField(ste: ste, world: world, features) != nil
             ? .failed(Self.event(.C_BAD_CD, transaction)) : .found(cd)
     }
 

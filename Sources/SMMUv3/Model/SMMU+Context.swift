@@ -123,15 +123,18 @@ extension SMMU {
             spaces.reset()
             renewConfiguration()
         }
-        if ste.STRW == 0b10 && !ste.ignoresSTRW(features) {
-            context.world = registers.CR2 & CR2.E2H != 0 ? .NS_EL2_E2H : .NS_EL2
-        }
+        context.world = world(of: ste)
         context.decode(ste, features)
         context.mode = ste.translatesStage2 ? .nested : .stage1
         let isTagged = features.stage2 && context.world == .NS_EL1
         context.machine = spaces.machine(
             world: context.world, vmid: isTagged ? UInt16(truncatingIfNeeded: ste.S2VMID) : 0)
         context.stage2Tag = spaces.stage2Tag(machine: context.machine)
+    }
+
+    func world(of ste: StreamTableEntry) -> StreamWorld {
+        guard ste.STRW == 0b10, !ste.ignoresSTRW(features) else { return .NS_EL1 }
+        return registers.CR2 & CR2.E2H != 0 ? .NS_EL2_E2H : .NS_EL2
     }
 
     /// Fetches the current tags of a context.

@@ -110,7 +110,7 @@ extension SMMU {
 
     /// The CD that a walk of the tables finds now, whatever is cached; nil if there is none.
     public func lookupCD(streamID: UInt32, substreamID: UInt32) -> ContextDescriptor? {
-        guard let ste = lookupSTE(streamID: streamID), !ste.isIllegal(features), ste.translatesStage1 else {
+        guard let ste = lookupSTE(streamID: streamID), ste.illegalField(features) == nil, ste.translatesStage1 else {
             return nil
         }
         let substreams = features.SSIDSIZE == 0 ? 0 : ste.S1CDMax
@@ -127,5 +127,24 @@ extension SMMU {
             return nil
         }
         return cd
+    }
+
+    /// The field that makes an STE illegal (C_BAD_STE), by its name in IHI 0070; nil if it is legal.
+    public func illegalField(of ste: StreamTableEntry) -> String? { ste.illegalField(features)?.description }
+
+    /// The field that makes a CD illegal under its STE (C_BAD_CD), by its name in IHI 0070; nil if it is legal.
+    public func illegalField(of cd: ContextDescriptor, ste: StreamTableEntry) -> String? {
+        cd.illegalField(ste: ste, world: world(of: ste), features)?.description
+    }
+
+    /// The field of an STE or CD, as they lie in memory now, that a configuration error is about; nil for other events,
+    /// and if all is well by now.
+    public func illegalField(behind event: EventRecord) -> String? {
+        guard event.type == .C_BAD_STE || event.type == .C_BAD_CD, let ste = lookupSTE(streamID: event.StreamID) else {
+            return nil
+        }
+        if event.type == .C_BAD_STE { return illegalField(of: ste) }
+        let cd = lookupCD(streamID: event.StreamID, substreamID: event.substream ?? 0)
+        return cd.flatMap { illegalField(of: $0, ste: ste) }
     }
 }

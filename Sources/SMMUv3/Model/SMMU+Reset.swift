@@ -20,6 +20,7 @@ extension SMMU {
         ignoresTags = false
         lastFaultAborts = true
         eventTrace = TraceRing<EventRecord>()
+        commands = TraceRing<Command>()
         reportChange()
     }
 }

@@ -53,6 +53,8 @@ public final class SMMU<Memory: PhysicalMemory> {
     var ignoresTags = false
     var recentTarget = RecentTarget()
     var eventTrace = TraceRing<EventRecord>()
+    /// The commands that were consumed, or failed, with ``reportsInvalidations``, numbered from 1.
+    public internal(set) var commands = TraceRing<Command>()
     var steps: [WalkStep] = []
 
     static var contextCount: Int { 64 }

@@ -4,7 +4,56 @@ import JSONRPC
 /// `iommuctl vsmmu …`
 struct VSMMUCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "vsmmu", abstract: "Work with bare SMMUv3 models.", subcommands: [ReplayCommand.self])
+        commandName: "vsmmu", abstract: "Work with bare SMMUv3 models.",
+        subcommands: [ShowVSMMUCommand.self, ReplayCommand.self])
+}
+
+/// `iommuctl vsmmu show VSMMU`
+struct ShowVSMMUCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show",
+        abstract: "Look into a bare SMMU: registers, caches, stalled transactions, the last commands and events.")
+
+    @OptionGroup var options: GlobalOptions
+
+    @Option(help: "The named session that has it.")
+    var session: String?
+
+    @Option(help: "Commands, events and translations shown at most.")
+    var limit = 20
+
+    @Argument(help: "Its id.")
+    var vsmmu: UInt32
+
+    func run() throws {
+        let daemon = try options.connect()
+        try daemon.enter(session: session, create: false)
+        let id = JSONValue.integer(Int(vsmmu))
+        let many = JSONValue.integer(limit)
+        let members = try [
+            ("registers", daemon.call("smmu.registers", ["vsmmu": id])["registers"]),
+            ("cache", daemon.call("smmu.cache", ["vsmmu": id, "limit": many])),
+            ("stalls", daemon.call("vsmmu.stalls", ["vsmmu": id])["stalls"]),
+            ("commands", daemon.call("smmu.commands", ["vsmmu": id, "limit": many])["commands"]),
+            ("events", daemon.call("smmu.events", ["vsmmu": id, "limit": many])["events"]),
+        ]
+        options.output.show(.object(members.map { .init(key: $0.0, value: $0.1 ?? .null) }), as: Self.text)
+    }
+
+    /// One section after the other, without those that are empty.
+    private static func text(_ found: JSONValue) -> String {
+        var text = "REGISTERS\n" + ValueText.describe(found["registers"] ?? .null)
+        let lists = [
+            ("TRANSLATIONS", found["cache"]?["translations"]), ("STALLED", found["stalls"]),
+            ("COMMANDS", found["commands"]), ("EVENTS", found["events"]),
+        ]
+        for (title, list) in lists {
+            if let list, list.arrayValue?.isEmpty == false {
+                text += "\n\(title)\n" + (ValueText.table(of: list) ?? "")
+            }
+        }
+        return text
+    }
 }
 
 /// `iommuctl vsmmu replay FILE`

@@ -176,6 +176,19 @@ import Testing
             > smmu.ste {"device":9} ENOENT unknown_device
             > smmu.cd {"device":9} ENOENT unknown_device
             > smmu.translate {"device":9,"iova":0} ENOENT unknown_device
+            > smmu.registers {} EINVAL invalid_params
+            > smmu.cache {"smmu":"smmu0","vsmmu":1} EINVAL invalid_params
+            > smmu.commands {} EINVAL invalid_params
+            > smmu.events {} EINVAL invalid_params
+            > smmu.ste {"vsmmu":1} EINVAL invalid_params
+            > smmu.cd {"vsmmu":1,"device":1,"stream_id":1} EINVAL invalid_params
+            > smmu.registers {"vsmmu":9} ENOENT unknown_vsmmu
+            > smmu.cache {"vsmmu":9} ENOENT unknown_vsmmu
+            > smmu.commands {"vsmmu":9} ENOENT unknown_vsmmu
+            > smmu.events {"vsmmu":9} ENOENT unknown_vsmmu
+            > smmu.ste {"vsmmu":9,"stream_id":1} ENOENT unknown_vsmmu
+            > smmu.cd {"vsmmu":9,"stream_id":1} ENOENT unknown_vsmmu
+            > smmu.translate {"vsmmu":9,"stream_id":1,"iova":0} ENOENT unknown_vsmmu
             > smmu.ste {"smmu":"smmu0","stream_id":"0xffffffff"} ENOENT no_ste
             > smmu.cd {"device":1,"substream_id":9} ENOENT no_cd
             """)

@@ -2,6 +2,7 @@ import IOMMU
 import IOMMUService
 import JSONRPC
 import LinuxIO
+import TestSupport
 import Testing
 
 @Suite struct CapabilityTests {
@@ -25,8 +26,24 @@ import Testing
         for method in declarations {
             let subject = String(method.title.prefix { $0 != "." })
             let expected = single[method.title] ?? subjects[subject]
-            #expect(needed(by: method) == (expected.map { [$0.missingReason.slug] } ?? []), "\(method.title)")
+            var reasons = expected.map { [$0.missingReason.slug] } ?? []
+            // Of a bare SMMU, too.
+            if subject == "smmu" { reasons.append(Capability.bareSMMUs.missingReason.slug) }
+            #expect(needed(by: method) == reasons, "\(method.title)")
         }
+    }
+
+    @Test func lookingIntoABareSMMUNeedsOne() throws {
+        let client = try ServiceBench(backend: FakeBackend()).connect()
+        for method in ["registers", "cache", "commands", "events"] {
+            try client.expect(Errno.EOPNOTSUPP.rawValue, "no_bare_smmus", "smmu.\(method)", #"{"vsmmu":1}"#)
+        }
+        for method in ["ste", "cd"] {
+            try client.expect(
+                Errno.EOPNOTSUPP.rawValue, "no_bare_smmus", "smmu.\(method)", #"{"vsmmu":1,"stream_id":1}"#)
+        }
+        try client.expect(
+            Errno.EOPNOTSUPP.rawValue, "no_bare_smmus", "smmu.translate", #"{"vsmmu":1,"stream_id":1,"iova":0}"#)
     }
 
     @Test func aBackendWithoutItRefusesWithItsOwnReason() throws {

@@ -38,9 +38,12 @@ extension SMMU {
                 return
             }
             let command = Command(word0: word0, word1: word1)
-            if reportsInvalidations, command.opcode == .SYNC, delegate?.maySynchronize() == false {
-                waitingCommands = limit - done
-                return
+            if reportsInvalidations {
+                if command.opcode == .SYNC, delegate?.maySynchronize() == false {
+                    waitingCommands = limit - done
+                    return
+                }
+                commands.append(command)
             }
             let error = execute(command)
             guard error == .CERROR_NONE else {
