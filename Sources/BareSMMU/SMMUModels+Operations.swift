@@ -64,6 +64,26 @@ extension SMMUModels {
         }
     }
 
+    // MARK: Moving it
+
+    /// `vsmmu.save`
+    package func saveVSMMU(_ id: ObjectID, memory: ObjectID, offset: UInt64) throws(IOMMUError) -> UInt64 {
+        let image = StateImage.encode(try vsmmu(id).saveState())
+        try owner.writeMemory(memory, offset: offset, bytes: image)
+        return UInt64(image.count)
+    }
+
+    /// `vsmmu.load`
+    package func loadVSMMU(_ id: ObjectID, memory: ObjectID, offset: UInt64) throws(IOMMUError) -> UInt64 {
+        let vsmmu = try vsmmu(id)
+        let header = try owner.readMemory(memory, offset: offset, length: StateImage.headerBytes)
+        let length = try StateImage.length(header)
+        try vsmmu.loadState(
+            try StateImage.decode(try owner.readMemory(memory, offset: offset, length: length)))
+        lookForNotices(of: vsmmu)
+        return length
+    }
+
     // MARK: What the VMM is told
 
     package func takeNotices(of id: ObjectID) -> [BareSMMUNotice] {

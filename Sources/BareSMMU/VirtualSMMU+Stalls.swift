@@ -6,7 +6,7 @@ extension VirtualSMMU {
     /// A transaction that was tried again by the model, and what became of it.
     typealias Retry = (transaction: TransactionRequest, translation: Translation)
 
-    private static func key(_ streamID: UInt32, _ tag: UInt16) -> UInt64 { UInt64(streamID) << 16 | UInt64(tag) }
+    static func key(_ streamID: UInt32, _ tag: UInt16) -> UInt64 { UInt64(streamID) << 16 | UInt64(tag) }
 
     func hold(_ stall: BareStall) {
         let streamID = stall.transaction.streamID

@@ -59,6 +59,11 @@ package final class VirtualSMMU: SMMUDelegate {
     /// Out of reset again: what was raised and has not been signalled is forgotten.
     func reset() {
         smmu.reset()
+        forget()
+    }
+
+    /// What was stalled, and what was raised, is no more.
+    func forget() {
         stalled = [:]
         retries = []
         pending = []

@@ -13,7 +13,8 @@ final class BareGuest {
     /// Of the command queue, of 2^7 entries, and the event queue, of 2^4.
     static let (commands, events): (UInt64, UInt64) = (base, base + 0x1000)
     let laboratory: Laboratory
-    let vsmmu: ObjectID
+    var vsmmu: ObjectID
+    let memoryID: ObjectID
     private let memory: MemoryObject
     /// The first byte that ``page(_:)`` has not given out.
     private var free = base + 0x2000
@@ -26,9 +27,14 @@ final class BareGuest {
         laboratory = try Laboratory()
         let context = laboratory.context
         vsmmu = try context.models.createVSMMU(identity, overrides: overrides)
-        let id = try context.createMemory(size: Self.bytes, name: nil, huge: false)
-        memory = try context.memory(id)
-        try context.models.mapVSMMUMemory(vsmmu, memory: id, offset: 0, length: Self.bytes, gpa: Self.base)
+        memoryID = try context.createMemory(size: Self.bytes, name: nil, huge: false)
+        memory = try context.memory(memoryID)
+        try mapMemory()
+    }
+
+    /// Its memory is the SMMU's.
+    func mapMemory() throws {
+        try models.mapVSMMUMemory(vsmmu, memory: memoryID, offset: 0, length: Self.bytes, gpa: Self.base)
     }
 
     var models: SMMUModels { laboratory.context.models }

@@ -57,6 +57,6 @@ struct MethodCatalogTests {
         "smmu.registers", "smmu.commands", "smmu.events", "smmu.cache", "device.add", "device.remove", "cpu.tlbi",
         "vsmmu.create", "vsmmu.mmio_read", "vsmmu.mmio_write", "vsmmu.memory", "vsmmu.translate", "vsmmu.destroy",
         "vsmmu.translate_many", "vsmmu.unmap_memory", "device.export", "vsmmu.reset",
-        "vsmmu.stalls", "vsmmu.page_request", "vsmmu.tlbi",
+        "vsmmu.stalls", "vsmmu.page_request", "vsmmu.tlbi", "vsmmu.save", "vsmmu.load",
     ]
 }

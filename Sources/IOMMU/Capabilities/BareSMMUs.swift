@@ -12,6 +12,14 @@ package protocol BareSMMUs: AnyObject {
     func createVSMMU(_ identity: BareIdentity, overrides: [IDRegister: UInt32]) throws(IOMMUError) -> ObjectID
     /// `vsmmu.reset`: out of reset again, with its id, memory and eventfds; `ENOENT`.
     func resetVSMMU(_ vsmmu: ObjectID) throws(IOMMUError)
+    /// `vsmmu.save`: all but memory, eventfds and what caches hold, into a memory object; bytes written.
+    ///
+    /// - Throws: `ENOENT`; what writing to the memory object meets.
+    func saveVSMMU(_ vsmmu: ObjectID, memory: ObjectID, offset: UInt64) throws(IOMMUError) -> UInt64
+    /// `vsmmu.load`: becomes what was saved; bytes read.
+    ///
+    /// - Throws: `ENOENT`; what reading the memory object meets; `EINVAL` for what is no state of such an SMMU.
+    func loadVSMMU(_ vsmmu: ObjectID, memory: ObjectID, offset: UInt64) throws(IOMMUError) -> UInt64
     /// `vsmmu.destroy`; `ENOENT`.
     func destroyVSMMU(_ vsmmu: ObjectID) throws(IOMMUError)
     /// `vsmmu.memory`: part of a memory object at a guest physical address, in multiples of 4096 bytes.

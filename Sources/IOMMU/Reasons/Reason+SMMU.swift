@@ -23,6 +23,12 @@ extension Reason {
     package static let noSignals = Reason("no_signals")
     /// The descriptor is not an eventfd.
     package static let notAnEventfd = Reason("not_an_eventfd")
+    /// The words are no saved state, or have changed since.
+    package static let stateCorrupt = Reason("state_corrupt")
+    /// The saved state is that of an SMMU with other ID registers.
+    package static let stateMismatch = Reason("state_mismatch")
+    /// The saved state has a format that is not known.
+    package static let stateVersion = Reason("state_version")
     /// The value has more bytes than the access.
     package static let valueTooWide = Reason("value_too_wide")
 }

@@ -6,6 +6,10 @@ package protocol MemoryOwner: AnyObject {
     var limits: ContextLimits { get }
     /// `ENOENT` for an unknown id.
     func memory(_ id: ObjectID) throws(IOMMUError) -> MemoryObject
+    /// Some bytes of a memory object. `ENOENT`, `EINVAL`, `EMSGSIZE`, `EIO`.
+    func readMemory(_ memory: ObjectID, offset: UInt64, length: UInt64) throws(IOMMUError) -> [UInt8]
+    /// Puts bytes into a memory object. `ENOENT`, `EINVAL`, `EMSGSIZE`, `EPERM`, `EDQUOT`, `EIO`.
+    func writeMemory(_ memory: ObjectID, offset: UInt64, bytes: [UInt8]) throws(IOMMUError)
     /// Takes room for one more object of any kind; `EDQUOT` if there is none.
     ///
     /// - Parameter descriptors: file descriptors that come with it.

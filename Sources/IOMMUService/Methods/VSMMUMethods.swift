@@ -26,6 +26,7 @@ func declareVSMMUMethods(_ methods: inout MethodTable<Service>) {
     declareVSMMURegisterMethods(&methods)
     declareVSMMUTranslationMethods(&methods)
     declareVSMMUWaitingMethods(&methods)
+    declareVSMMUStateMethods(&methods)
 }
 
 extension BareIdentity: ParameterChoice {}

@@ -78,12 +78,8 @@ extension SMMU {
     }
 
     private func writeCR0(_ value: UInt32) {
-        var implemented = CR0.SMMUEN | CR0.EVENTQEN | CR0.CMDQEN
-        implemented |= features.PRI ? CR0.PRIQEN : 0
-        implemented |= features.ATS ? CR0.ATSCHK : 0
-        implemented |= features.VMW ? CR0.VMW : 0
         let old = registers.CR0
-        registers.CR0 = value & implemented
+        registers.CR0 = value & CR0.implemented(features)
         let changed = old ^ registers.CR0
         if changed & (CR0.SMMUEN | CR0.ATSCHK) != 0 {
             renewConfiguration()
@@ -110,11 +106,7 @@ extension SMMU {
         guard !registers.isEnabled(CR0.SMMUEN) else {
             return
         }
-        var implemented = CR2.RECINVSID
-        implemented |= features.hyp ? CR2.E2H : 0
-        implemented |= features.broadcast ? CR2.PTM : 0
-        implemented |= features.ATSRECERR ? CR2.REC_CFG_ATS : 0
-        registers.CR2 = value & implemented
+        registers.CR2 = value & CR2.implemented(features)
         renewConfiguration()
     }
 
@@ -146,5 +138,27 @@ extension SMMU {
             errors |= features.PRI ? GERROR.MSI_PRIQ_ABT_ERR : 0
         }
         return errors
+    }
+}
+
+extension CR0 {
+    /// The fields that are there with these features.
+    static func implemented(_ features: Features) -> UInt32 {
+        var fields = SMMUEN | EVENTQEN | CMDQEN
+        fields |= features.PRI ? PRIQEN : 0
+        fields |= features.ATS ? ATSCHK : 0
+        fields |= features.VMW ? VMW : 0
+        return fields
+    }
+}
+
+extension CR2 {
+    /// The fields that are there with these features.
+    static func implemented(_ features: Features) -> UInt32 {
+        var fields = RECINVSID
+        fields |= features.hyp ? E2H : 0
+        fields |= features.broadcast ? PTM : 0
+        fields |= features.ATSRECERR ? REC_CFG_ATS : 0
+        return fields
     }
 }

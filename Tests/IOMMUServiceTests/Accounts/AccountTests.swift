@@ -128,6 +128,10 @@ import Testing
         expectFull(
             "memory_bytes",
             try client.refusal("memory.write", #"{"memory":\#(memory),"offset":16384,"data":"AAAA"}"#))
+        let vsmmu = try client.id("vsmmu.create", "{}", "vsmmu")
+        expectFull(
+            "memory_bytes",
+            try client.refusal("vsmmu.save", #"{"vsmmu":\#(vsmmu),"memory":\#(memory),"offset":16384}"#))
         #expect(blocks(shared) == 4 * 8)
         try client.call("ioas.unmap", #"{"ioas":\#(ioas),"iova":0,"length":1048576}"#)
         try client.call("memory.close", #"{"memory":\#(memory)}"#)

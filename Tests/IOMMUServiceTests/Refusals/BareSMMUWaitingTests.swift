@@ -43,7 +43,8 @@ import Testing
 
     private static let writes = [
         ("vsmmu.mmio_write", #"{"vsmmu":1,"offset":"0x20","size":4,"value":0}"#), ("vsmmu.reset", #"{"vsmmu":1}"#),
-        ("vsmmu.tlbi", #"{"vsmmu":1}"#),
+        ("vsmmu.tlbi", #"{"vsmmu":1}"#), ("vsmmu.save", #"{"vsmmu":1,"memory":1}"#),
+        ("vsmmu.load", #"{"vsmmu":1,"memory":1}"#),
     ]
 
     @Test(arguments: writes) func whoWritesBehindAnotherEndsWithTheDaemon(_ call: (String, String)) throws {

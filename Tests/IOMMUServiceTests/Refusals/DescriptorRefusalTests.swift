@@ -43,6 +43,8 @@ import Testing
             """
             memory.import {}
             > memory.write {"memory":1,"data":"AAAA"} EPERM memory_read_only
+            vsmmu.create {}
+            > vsmmu.save {"vsmmu":1,"memory":1} EPERM memory_read_only
             ioas.alloc {}
             > ioas.map {"ioas":1,"memory":1,"length":4096} EPERM memory_not_writable
             > ioas.map_many {"ioas":1,"mappings":[{"memory":1,"length":4096}]} EPERM memory_not_writable
@@ -57,6 +59,8 @@ import Testing
             """
             > memory.read {"memory":2,"length":1} EIO memory_truncated
             > memory.write {"memory":2,"data":"AAAA"} EIO memory_truncated
+            > vsmmu.save {"vsmmu":1,"memory":2} EIO memory_truncated
+            > vsmmu.load {"vsmmu":1,"memory":2} EIO memory_truncated
             """, on: client)
         let full = try ServiceBench { $0.limits.objectsPerSession = 0 }
         let other = try full.connect()

@@ -194,6 +194,33 @@ import Testing
             """)
     }
 
+    @Test func statesOfBareSMMUs() throws {
+        try ServiceBench().run(
+            """
+            vsmmu.create {}
+            vsmmu.create {"identity":"full"}
+            memory.create {"size":65536}
+            > vsmmu.save {"vsmmu":9,"memory":1} ENOENT unknown_vsmmu
+            > vsmmu.load {"vsmmu":9,"memory":1} ENOENT unknown_vsmmu
+            > vsmmu.save {"vsmmu":1,"memory":9} ENOENT unknown_memory
+            > vsmmu.load {"vsmmu":1,"memory":9} ENOENT unknown_memory
+            > vsmmu.save {"vsmmu":1,"memory":1,"offset":65528} EINVAL outside_memory
+            > vsmmu.load {"vsmmu":1,"memory":1,"offset":65528} EINVAL outside_memory
+            > vsmmu.load {"vsmmu":1,"memory":1} EINVAL state_corrupt
+            vsmmu.save {"vsmmu":1,"memory":1}
+            > vsmmu.load {"vsmmu":2,"memory":1} EINVAL state_mismatch
+            memory.write {"memory":1,"offset":8,"data":"Ag=="}
+            > vsmmu.load {"vsmmu":1,"memory":1} EINVAL state_version
+            """)
+        try ServiceBench { $0.limits.transferBytes = 16 }.run(
+            """
+            vsmmu.create {}
+            memory.create {"size":65536}
+            > vsmmu.save {"vsmmu":1,"memory":1} EMSGSIZE transfer_too_large
+            > vsmmu.load {"vsmmu":1,"memory":1} EMSGSIZE transfer_too_large
+            """)
+    }
+
     @Test func bareSMMUs() throws {
         try ServiceBench().run(
             """
