@@ -5,6 +5,8 @@ struct Features {
     let broadcast: Bool
     /// IDR0.HTTU: 0 none, 1 Access flag, 2 dirty state too.
     let HTTU: UInt64
+    /// IDR0.HTTU = 0b11: Access flags of table descriptors, too.
+    var HAFT: Bool { HTTU == 0b11 }
     let hyp: Bool
     let ATS: Bool
     let NS1ATS: Bool

@@ -58,6 +58,9 @@ struct StreamContext {
     var stalls = false
     var updatesAccessFlag = false
     var updatesDirtyState = false
+    /// Of table descriptors (HAFT), by stage.
+    var updatesTables = false
+    var stage2UpdatesTables = false
     var ignoresAccessFlag = false
     var WXN = false
     var PAN = false
@@ -129,6 +132,7 @@ extension StreamContext {
         (stage2Records, stage2Stalls) = (ste.S2R, ste.S2S)
         stage2UpdatesAccessFlag = ste.S2HA
         stage2UpdatesDirtyState = ste.S2HA && ste.S2HD
+        stage2UpdatesTables = ste.S2HA && ste.S2HAFT && features.HAFT
         stage2IgnoresAccessFlag = ste.S2AFFD
         protectsWalks = ste.S2PTW
         forcesWriteBack = features.FWB && ste.S2FWB
@@ -151,7 +155,8 @@ extension StreamContext {
                 base: cd.TTB1, granuleBits: WalkParameters.granuleBits(TG1: cd.TG1), inputBits: 64 - Int(cd.T1SZ),
                 startLevel: nil, outputBits: outputBits, OAS: features.OAS)
         }
-        let isQuick = !table0.isDisabled && table0.granuleBits == 12
+        updatesTables = cd.HA && cd.HAFT && features.HAFT
+        let isQuick = !table0.isDisabled && table0.granuleBits == 12 && !updatesTables && !stage2UpdatesTables
         hasQuickTable = isQuick && mode == .stage1
         hasQuickTables = isQuick && mode == .nested && table2.granuleBits == 12
         MAIR = MemoryAttributes.effective(MAIR: cd.MAIR0 | cd.MAIR1 << 32)

@@ -17,6 +17,7 @@ extension ContextDescriptor {
         if ENDI && !(skips0 && skips1) { return "ENDI" }
         if HA && features.HTTU == 0 { return "HA" }
         if HD && features.HTTU <= 1 { return "HD" }
+        if HAFT && !HA && features.HAFT { return "HAFT" }
         if world != .NS_EL2 && !features.ASID16 && ASID > 0xff { return "ASID" }
         let granule0 = WalkParameters.granuleBits(TG0: TG0)
         let granule1 = WalkParameters.granuleBits(TG1: TG1)

@@ -50,6 +50,7 @@ extension StreamTableEntry {
         if !features.supports(granuleBits: granule) { return "S2TG" }
         if S2HA && features.HTTU == 0 { return "S2HA" }
         if S2HD && features.HTTU <= 1 { return "S2HD" }
+        if S2HAFT && !S2HA && features.HAFT { return "S2HAFT" }
         let outputBits = Features.addressBits(S2PS, limit: features.OAS)
         let tableBits = granule == 16 ? outputBits : min(outputBits, 48)
         if S2TTB >> UInt64(tableBits) != 0 { return "S2TTB" }

@@ -24,19 +24,21 @@ extension SMMU {
             throw Fault(.F_TRANSLATION)
         }
         for _ in 0..<Self.updateAttempts {
-            let leaf = try findLeaf(context, table, request, isNested: isNested, live: live)
-            if let mapping = try resolve(leaf, context, table, request, isNested: isNested, live: live) {
+            if let leaf = try findLeaf(context, table, request, isNested: isNested, live: live),
+                let mapping = try resolve(leaf, context, table, request, isNested: isNested, live: live)
+            {
                 return mapping
             }
         }
         throw Fault(.F_WALK_EABT, purpose: .TTD)
     }
 
+    /// The leaf of an address; nil if a descriptor changed while it was being updated.
     @inline(__always)
     private func findLeaf(
         _ context: UnsafePointer<StreamContext>, _ table: WalkParameters, _ request: Request, isNested: Bool,
         live: Bool
-    ) throws(Fault) -> Stage1Leaf {
+    ) throws(Fault) -> Stage1Leaf? {
         var level = table.startLevel
         var base = table.base
         var shift = table.shift(level: level)
@@ -68,12 +70,23 @@ extension SMMU {
                     descriptor: descriptor, address: address, IPA: IPA, level: level, shift: shift,
                     hierarchy: hierarchy)
             }
+            guard try !live || isMarked(context, descriptor, at: address, IPA: IPA) else { return nil }
             hierarchy |= descriptor
             base = next
             level &+= 1
             shift &-= stride
             index = request.address &>> shift & indexMask
         }
+    }
+
+    /// Sets the Access flag of a table descriptor where that is asked for (3.13.6); false if it has changed meanwhile.
+    @inline(__always)
+    private func isMarked(
+        _ context: UnsafePointer<StreamContext>, _ descriptor: UInt64, at address: UInt64, IPA: UInt64
+    ) throws(Fault) -> Bool {
+        guard context.pointee.updatesTables, descriptor & PageDescriptor.AF == 0 else { return true }
+        let leaf = Stage1Leaf(descriptor: descriptor, address: address, IPA: IPA, level: 0, shift: 0, hierarchy: 0)
+        return try update(leaf, context, to: descriptor | PageDescriptor.AF, live: true)
     }
 
     /// Where stage 2 puts a descriptor that is read.

@@ -65,6 +65,7 @@ extension SMMU {
                 throw request.fault(.F_ADDR_SIZE)
             }
             if isTable {
+                guard try !live || isMarked(context, request, descriptor, at: address) else { return nil }
                 base = next
                 level &+= 1
                 shift &-= UInt64(table.stride)
@@ -73,6 +74,19 @@ extension SMMU {
             }
             return try leafStage2(context, request, descriptor, at: address, level: level, shift: shift, live: live)
         }
+    }
+
+    /// Sets the Access flag of a table descriptor where that is asked for (3.13.6); false if it has changed meanwhile.
+    @inline(__always)
+    private func isMarked(
+        _ context: UnsafePointer<StreamContext>, _ request: Stage2Request, _ descriptor: UInt64, at address: UInt64
+    ) throws(Fault) -> Bool {
+        guard context.pointee.stage2UpdatesTables, descriptor & PageDescriptor.AF == 0 else { return true }
+        let marked = descriptor | PageDescriptor.AF
+        guard let exchanged = memory.compareExchange64(address, expected: descriptor, desired: marked) else {
+            throw request.fault(.F_WALK_EABT, address: address)
+        }
+        return exchanged
     }
 
     @inline(__always)
