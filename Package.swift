@@ -177,7 +177,7 @@ let package = Package(
         .testTarget(
             name: "DaemonTests",
             dependencies: [
-                "CLinux", "JSONRPC", "LinuxIO", "ServiceTestSupport", "TestSupport", "iommuctl", "iommud",
+                "CLinux", "JSONRPC", "LinuxIO", "SMMUv3", "ServiceTestSupport", "TestSupport", "iommuctl", "iommud",
             ],
             swiftSettings: strict
         ),
