@@ -18,9 +18,12 @@ package final class BareInspection: SMMUInspection {
         throw .unknown(.unknownDevice, "device", device, key: "device")
     }
 
+    /// All of its streams are its owner's.
     package func owns(_ stream: StreamName) -> Bool { true }
+    /// Its devices are the owner's.
     package func ownsDevice(behind smmu: String) -> Bool { true }
 
+    /// What a transaction would meet; of a configuration error, which field it is about.
     package func translate(smmu _: String, _ transaction: TransactionRequest, trace: Bool) -> TranslationResult {
         let inspection = smmu.inspect(Transaction(transaction), trace: trace)
         var outcome = TranslationOutcome(inspection.translation, at: transaction.address)
@@ -32,6 +35,7 @@ package final class BareInspection: SMMUInspection {
             outcome, isCached: inspection.isCached, steps: inspection.steps.map { TranslationStep($0) })
     }
 
+    /// The STE of a stream as it lies in memory (IHI 0070, 5.2). - Throws: `ENOENT` where the table has none.
     package func streamTableEntry(of stream: StreamName) throws(IOMMUError) -> StructureDescription {
         guard let entry = smmu.lookupSTE(streamID: stream.streamID) else {
             throw IOMMUError(
@@ -42,6 +46,7 @@ package final class BareInspection: SMMUInspection {
         return StructureDescription(entry, of: smmu)
     }
 
+    /// A CD of a stream as it lies in memory (IHI 0070, 5.4). - Throws: `ENOENT` where no table has it.
     package func contextDescriptor(
         of stream: StreamName, substreamID: UInt32
     ) throws(IOMMUError) -> StructureDescription {
@@ -54,16 +59,19 @@ package final class BareInspection: SMMUInspection {
         return StructureDescription(descriptor, of: smmu, streamID: stream.streamID)
     }
 
+    /// Every register by name (IHI 0070, 6.1).
     package func registers(smmu _: String) -> [NamedField] {
         Register.allCases.map { NamedField($0.name, smmu.value(of: $0), width: $0.width * 8) }
     }
 
+    /// Commands that the SMMU has consumed or refused (IHI 0070, 4).
     package func commands(
         smmu _: String, since sequence: UInt64?, limit: Int, scope: InspectionScope
     ) -> Trace<CommandDescription> {
         Self.trace(smmu.commands, since: sequence, limit: limit) { CommandDescription($0) }
     }
 
+    /// Records that the SMMU has written (IHI 0070, 7.3).
     package func events(
         smmu _: String, since sequence: UInt64?, limit: Int, scope: InspectionScope
     ) -> Trace<FaultDescription> {
@@ -80,6 +88,7 @@ package final class BareInspection: SMMUInspection {
         return Trace(records: found.map { ($0.sequence, describe($0.record)) }, last: last)
     }
 
+    /// What its TLB and configuration cache hold: at most `limit` translations.
     package func caches(smmu _: String, limit: Int, scope: InspectionScope) -> CacheDescription {
         CacheDescription(smmu.cacheView(limit: limit))
     }

@@ -86,11 +86,13 @@ extension SMMUModels {
 
     // MARK: What the VMM is told
 
+    /// What the last operation has made, behind a word about what could not be told before.
     package func takeNotices(of id: ObjectID) -> [BareSMMUNotice] {
         hasNotices = false
         return vsmmus[id]?.notices.take() ?? []
     }
 
+    /// So many that were taken could not be told.
     package func loseNotices(of id: ObjectID, _ count: UInt64) { vsmmus[id]?.notices.lose(count) }
 
     /// `vsmmu.stalls`

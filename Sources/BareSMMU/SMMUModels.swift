@@ -9,6 +9,7 @@ import SMMUv3
 package final class SMMUModels: BareSMMUs {
     unowned let owner: any MemoryOwner
     private(set) var vsmmus = IDTable<VirtualSMMU>()
+    /// Whether there is something for ``takeNotices(of:)``.
     package internal(set) var hasNotices = false
 
     /// - Parameter owner: has the memory, and is charged for the models; it outlives them.

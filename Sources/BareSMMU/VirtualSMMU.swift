@@ -182,8 +182,10 @@ package final class VirtualSMMU: SMMUDelegate {
     /// Signals it once the register write is through.
     package func interruptRaised(_ interrupt: Interrupt) { pending.insert(interrupt) }
 
+    /// The VMM is told what becomes of it.
     package func stallResolved(_ resolution: StallResolution) { resolve(resolution) }
 
+    /// The VMM is told to forget.
     package func invalidated(_ invalidation: Invalidation) { note(invalidation) }
 
     /// The VMM forgets what its devices keep before it has the reply.
@@ -192,6 +194,7 @@ package final class VirtualSMMU: SMMUDelegate {
         return true
     }
 
+    /// The VMM hands it to its device.
     package func pageRequestAnswered(_ answer: PageRequestAnswer) {
         notices.add(.pageResponse(BarePageResponse(answer)))
     }

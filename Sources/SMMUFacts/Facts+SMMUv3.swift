@@ -11,7 +11,8 @@ extension FaultDescription {
         self.init(
             type: record.type?.name ?? "EVENT_\(record.number)", streamID: record.StreamID,
             substreamID: record.substream, address: address ?? (isTranslationFault ? record.InputAddr : nil),
-            access: isTranslationFault ? Access(record) : nil, stallTag: record.Stall ? record.STAG : nil,
+            access: isTranslationFault ? Access(record) : nil,
+            stallTag: isTranslationFault && record.Stall ? record.STAG : nil,
             record: record.words)
     }
 }

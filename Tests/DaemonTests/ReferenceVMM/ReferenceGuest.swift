@@ -176,7 +176,7 @@ final class ReferenceGuest {
                 word0: self[place], word1: self[place + 8], word2: self[place + 16], word3: self[place + 24])
             events = (events + 1) & 0x7f
             try write(.EVENTQ_CONS, events)
-            guard record.Stall else {
+            guard record.type?.isTranslationFault == true, record.Stall else {
                 faults.append(record)
                 continue
             }

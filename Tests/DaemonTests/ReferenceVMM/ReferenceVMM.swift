@@ -116,8 +116,7 @@ final class ReferenceVMM {
 
     func write(_ offset: UInt64, size: Int, _ value: UInt64) throws {
         _ = try call(
-            "vsmmu.mmio_write",
-            #"{"vsmmu":1,"offset":\#(offset),"size":\#(size),"value":"0x\#(String(value, radix: 16))"}"#)
+            "vsmmu.mmio_write", #"{"vsmmu":1,"offset":\#(offset),"size":\#(size),"value":"\#(hex(value))"}"#)
     }
 
     /// The guest's reboot.
@@ -164,19 +163,18 @@ final class ReferenceVMM {
     }
 
     func requestPage(_ access: Access, group: Int) throws -> String? {
-        let pasid = access.pasid.map { #","pasid":\#($0)"# } ?? ""
-        let params =
-            #"{"vsmmu":1,"stream_id":\#(access.stream),"iova":"0x\#(String(access.address, radix: 16))","access":"write","group":\#(group)"#
-            + pasid + "}"
-        return try call("vsmmu.page_request", params)["outcome"]?.stringValue
+        try call("vsmmu.page_request", "{\(members(access)),\"group\":\(group)}")["outcome"]?.stringValue
     }
 
-    private func request(_ access: Access, _ kind: String) -> String {
+    private func request(_ access: Access, _ kind: String) -> String { "{\(members(access)),\"kind\":\"\(kind)\"}" }
+
+    private func members(_ access: Access) -> String {
         let pasid = access.pasid.map { #","pasid":\#($0)"# } ?? ""
-        return
-            #"{"vsmmu":1,"stream_id":\#(access.stream),"iova":"0x\#(String(access.address, radix: 16))","kind":"\#(kind)","#
-            + #""access":"\#(access.isWrite ? "write" : "read")""# + pasid + "}"
+        return #""vsmmu":1,"stream_id":\#(access.stream),"iova":"\#(hex(access.address))","#
+            + #""access":"\#(access.isWrite ? "write" : "read")""# + pasid
     }
+
+    private func hex(_ value: UInt64) -> String { "0x" + String(value, radix: 16) }
 
     private func find(_ access: Access, in cache: [Kept]) -> UInt64? {
         let kept = cache.first { kept in

@@ -126,6 +126,13 @@ struct BareSMMUStallTests {
         let missing = try translate("0x40000000", #","kind":"translation_request""#)
         #expect(missing[0]["terminated"]?.stringValue == "ats_no_access" && missing[0]["event"] == nil)
         #expect(try smmu.read(0x100a8) == 0)
+        // Without EATS it is an event, which has no stall whatever is in its bits.
+        smmu.memory.setWord(Program.Offset.streams + 72, 0)
+        _ = try issue([(1 << 32 | 0x3, 1), Self.sync])
+        let refused = try translate("0x1234", #","kind":"translation_request""#)
+        #expect(refused.last?["terminated"]?.stringValue == "ats_unsupported_request")
+        let event = try client.call("smmu.events", #"{"vsmmu":1}"#)["events"]?[0]
+        #expect(event?["type"]?.stringValue == "F_BAD_ATS_TREQ" && event?["stag"] == nil)
     }
 
     @Test func aDeviceAsksForAPageAndIsAnswered() throws {

@@ -70,7 +70,7 @@ extension SMMU {
                     descriptor: descriptor, address: address, IPA: IPA, level: level, shift: shift,
                     hierarchy: hierarchy)
             }
-            guard try !live || isMarked(context, descriptor, at: address, IPA: IPA) else { return nil }
+            if live, try !isMarked(context, descriptor, at: address, IPA: IPA) { return nil }
             hierarchy |= descriptor
             base = next
             level &+= 1

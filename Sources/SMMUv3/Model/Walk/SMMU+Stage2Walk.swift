@@ -65,7 +65,7 @@ extension SMMU {
                 throw request.fault(.F_ADDR_SIZE)
             }
             if isTable {
-                guard try !live || isMarked(context, request, descriptor, at: address) else { return nil }
+                if live, try !isMarked(context, request, descriptor, at: address) { return nil }
                 base = next
                 level &+= 1
                 shift &-= UInt64(table.stride)
