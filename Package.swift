@@ -51,6 +51,9 @@ let package = Package(
 
         .target(name: "IOMMU", dependencies: ["LinuxIO"], swiftSettings: strict),
 
+        // What outlives the daemon: the journal, and who stands before a context to write in it.
+        .target(name: "Durability", dependencies: ["CLinux", "IOMMU", "LinuxIO"], swiftSettings: strict),
+
         .target(
             name: "JSONRPC",
             dependencies: ["CLinux", "LinuxIO", .product(name: "DequeModule", package: "swift-collections")],
@@ -140,7 +143,7 @@ let package = Package(
         .target(
             name: "IOMMUService",
             dependencies: [
-                "CLinux", "ConfigurationTOML", "IOMMU", "JSONRPC", "LinuxIO", "Systemd",
+                "CLinux", "ConfigurationTOML", "Durability", "IOMMU", "JSONRPC", "LinuxIO", "Systemd",
                 .product(name: "DequeModule", package: "swift-collections"),
                 .product(name: "Logging", package: "swift-log"),
             ],
@@ -149,7 +152,7 @@ let package = Package(
         .testTarget(
             name: "IOMMUServiceTests",
             dependencies: [
-                "BareSMMU", "CLinux", "EmulatedIOMMU", "IOMMU", "IOMMUService", "JSONRPC", "KernelIOMMU",
+                "BareSMMU", "CLinux", "Durability", "EmulatedIOMMU", "IOMMU", "IOMMUService", "JSONRPC", "KernelIOMMU",
                 "KernelTestSupport", "LinuxIO", "ServiceTestSupport", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
             ],

@@ -1,3 +1,5 @@
+import LinuxIO
+
 /// What a call comes to that can take long where a kernel stands behind it.
 package enum Answer<Value> {
     /// It is done. Nothing was made for the sake of waiting.
@@ -33,6 +35,10 @@ package final class Deferred<Value> {
 /// The calls that can take long, for a service that goes on meanwhile: as those without `begin`, with the same errors,
 /// thrown at once or later.
 package protocol AnsweringLater: AnyObject {
+    /// ``IOMMUContext/importMemory(_:name:)``
+    func beginImportMemory(
+        _ descriptor: consuming Descriptor, name: String?
+    ) throws(IOMMUError) -> Answer<(memory: ObjectID, size: UInt64)>
     /// ``IOMMUContext/createMemory(size:name:huge:)``
     func beginCreateMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> Answer<ObjectID>
     /// ``IOMMUContext/destroy(object:)``
@@ -74,6 +80,12 @@ package protocol AnsweringLater: AnyObject {
 /// A context answers at once, unless it says otherwise.
 extension IOMMUContext {
     package func callOff() {}
+
+    package func beginImportMemory(
+        _ descriptor: consuming Descriptor, name: String?
+    ) throws(IOMMUError) -> Answer<(memory: ObjectID, size: UInt64)> {
+        .now(try importMemory(descriptor, name: name))
+    }
 
     package func beginCreateMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> Answer<ObjectID> {
         .now(try createMemory(size: size, name: name, huge: huge))

@@ -205,6 +205,8 @@ package protocol IOMMUContext: AnsweringLater {
     var bareSMMUs: (any BareSMMUs)? { get }
     /// Hands out descriptors of its devices.
     var descriptorExport: (any DescriptorExport)? { get }
+    /// Its state can be written down and made again.
+    var keptState: (any KeptState)? { get }
 }
 
 /// A context can what the protocol demands, and nothing else, unless it says so.
@@ -216,6 +218,7 @@ extension IOMMUContext {
     package var tlbBroadcast: (any TLBBroadcast)? { nil }
     package var bareSMMUs: (any BareSMMUs)? { nil }
     package var descriptorExport: (any DescriptorExport)? { nil }
+    package var keptState: (any KeptState)? { nil }
 }
 
 extension IOMMUContext {
@@ -247,6 +250,8 @@ package protocol IOMMUBackend: AnyObject {
     var deviceHotplug: (any DeviceHotplug)? { get }
     /// Has to be asked now and then whether address spaces still live.
     var addressSpaceProbing: (any AddressSpaceProbing)? { get }
+    /// Its contexts' states can be written down and made again.
+    var kept: (any KeptBackend)? { get }
 }
 
 /// A backend can what the protocol demands, and nothing else, unless it says so.
@@ -254,6 +259,7 @@ extension IOMMUBackend {
     package var isOpenByDefault: Bool { true }
     package var deviceHotplug: (any DeviceHotplug)? { nil }
     package var addressSpaceProbing: (any AddressSpaceProbing)? { nil }
+    package var kept: (any KeptBackend)? { nil }
 }
 
 extension IOMMUContext {

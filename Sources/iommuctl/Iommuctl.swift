@@ -15,7 +15,8 @@ struct Iommuctl: ParsableCommand {
             """,
         subcommands: [
             CallCommand.self, MethodsCommand.self, StatusCommand.self, TopologyCommand.self, SessionsCommand.self,
-            ObjectsCommand.self, TranslateCommand.self, EventsCommand.self, VSMMUCommand.self, DemoCommand.self,
+            ObjectsCommand.self, TranslateCommand.self, EventsCommand.self, StateCommand.self,
+            VSMMUCommand.self, DemoCommand.self,
         ]
     )
 

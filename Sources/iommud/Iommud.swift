@@ -56,12 +56,20 @@ struct Iommud: ParsableCommand {
     @Flag(help: "Only say whether the configuration can be used.")
     var checkConfig = false
 
+    @Flag(help: "Give up all named sessions that were stored, and end; for a journal that cannot be read.")
+    var discardState = false
+
     mutating func run() throws {
         let options = DaemonOptions(
             configuration: config, socket: socket, state: state, logLevel: logLevel, backend: backend)
         let socket = socket
         let factory: BackendFactory = { (configuration, executor) throws(IOMMUError) in
             try makeBackend(configuration, executor, socket: socket ?? configuration.daemon.socket)
+        }
+        if discardState {
+            let status = DaemonProgram.discardState(options)
+            if status != 0 { throw ExitCode(status) }
+            return
         }
         let status =
             checkConfig

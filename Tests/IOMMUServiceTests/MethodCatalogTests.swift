@@ -15,9 +15,9 @@ struct MethodCatalogTests {
         }
     }
 
-    @Test func onlyHotPlugIsForAdministratorsAltogether() {
+    @Test func onlyTheMachineAndItsStateAreForAdministratorsAltogether() {
         let restricted = declarations.filter { $0.role == .admin }.map(\.title)
-        #expect(restricted == ["device.add", "device.remove"])
+        #expect(restricted == ["state.discard", "device.add", "device.remove"])
     }
 
     @Test func onlyReadingLeavesTheStateAlone() {

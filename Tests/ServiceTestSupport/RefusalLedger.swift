@@ -17,7 +17,8 @@ package final class RefusalLedger: Sendable {
     private let directory = ProcessInfo.processInfo.environment["IOMMUD_REFUSALS"]
 
     init() {
-        let document = OpenRPC.document(MethodCatalog.make().declarations, title: "iommud", version: "0")
+        let document = OpenRPC.document(
+            MethodCatalog.make().declarations, title: "iommud", version: "0", general: MethodCatalog.general)
         var declared: Set<String> = []
         for method in document["methods"]?.arrayValue ?? [] {
             declared.formUnion(Self.entries(method["name"]?.stringValue ?? "", method["errors"]?.arrayValue ?? []))

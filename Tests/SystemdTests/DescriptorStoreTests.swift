@@ -20,6 +20,12 @@ private final class RecordingNotifier: ServiceNotifying {
         return true
     }
 
+    func sendAtOnce(_ message: String, descriptors: [CInt]) throws(SystemError) -> Bool {
+        try send(message, descriptors: descriptors)
+    }
+
+    func beginBarrier() throws(SystemError) -> Descriptor? { nil }
+
     func barrier(timeoutMicroseconds: UInt64) throws(SystemError) -> Bool { true }
 }
 

@@ -96,3 +96,12 @@ static inline ssize_t clinux_write_own_mapping(void *to, const void *from, size_
     ssize_t written = syscall(SYS_process_vm_writev, getpid(), &local, 1ul, &remote, 1ul, 0ul);
     return written < 0 ? -errno : written;
 }
+
+/* Has the file system keep room for a part of a file, whose size does not change. */
+int clinux_keep_room(int fd, uint64_t start, uint64_t bytes);
+
+/* Takes the lock of an open file, which ends with it; -EWOULDBLOCK where another process has it. */
+int clinux_lock(int fd);
+
+/* The same file opened anew, with the rights that this descriptor has: another open file of it. */
+int clinux_reopen(int fd);

@@ -12,14 +12,12 @@ package final class EmulatedBackend: IOMMUBackend {
     package let executor: any WorkExecutor
     /// Told of everything that happens, on the thread that owns the backend.
     package var eventHandler: ((BackendEvent) -> Void)?
+    /// What is given while a change is written down or made again.
+    package let ledger = Ledger()
     /// Adds to each new context what this backend does not have itself.
     package var equipment: ((ObjectContext) -> Void)?
     /// Address spaces that devices share with processes.
-    package private(set) lazy var sva = SVAManager(
-        machine: machine, executor: executor, smmus: smmus,
-        members: { [unowned self] group in group.devices.compactMap { slots[$0.number] } },
-        pasidWidths: { [unowned self] in pasidWidths },
-        emit: { [unowned self] event in emit(event) })
+    package private(set) lazy var sva = makeSVA()
     /// The devices as the object model knows them.
     package private(set) lazy var registry = DeviceRegistry(host: self)
     /// By ``Device/number``.
@@ -59,6 +57,7 @@ package final class EmulatedBackend: IOMMUBackend {
         for smmu in smmus {
             smmu.driver.events = self
             smmu.driver.tablePool = machine.tablePool
+            smmu.driver.ledger = ledger
         }
         for description in topology.devices { try insert(description) }
     }
@@ -66,6 +65,16 @@ package final class EmulatedBackend: IOMMUBackend {
     /// Devices have come or gone.
     func notePASIDWidths() {
         pasidWidths = Set(slots.compactMap { $0?.master.pasidBits }).filter { $0 > 0 }.sorted()
+    }
+
+    private func makeSVA() -> SVAManager {
+        let sva = SVAManager(
+            machine: machine, executor: executor, smmus: smmus,
+            members: { [unowned self] group in group.devices.compactMap { slots[$0.number] } },
+            pasidWidths: { [unowned self] in pasidWidths },
+            emit: { [unowned self] event in emit(event) })
+        sva.ledger = ledger
+        return sva
     }
 
     /// `emulated`
@@ -133,8 +142,18 @@ extension EmulatedBackend: ObjectHost {
     package func admit(_ memory: MemoryObject, for account: Account) throws(IOMMUError) -> UInt64 {
         let share = account.share(of: machine.windowPool)
         try share.check(memory.pages)
-        let location = try machine.addWindow(for: memory)
+        let location: UInt64
+        if let wanted = ledger.next(.window) {
+            guard machine.addWindow(for: memory, at: wanted) else {
+                ledger.refuse()
+                throw .taken("the physical address", wanted)
+            }
+            location = wanted
+        } else {
+            location = try machine.addWindow(for: memory)
+        }
         try share.take(memory.pages)
+        ledger.note(.window, location)
         return location
     }
 
@@ -153,4 +172,12 @@ extension EmulatedBackend: ObjectHost {
     package func emit(_ event: BackendEvent) { eventHandler?(event) }
 
     package var longWork: (any WorkExecutor)? { executor }
+
+    /// What contexts are given while changes are written down or made again.
+    package var changeLedger: Ledger? { ledger }
+
+    /// The driver of an SMMU, by its name.
+    package func driver(named name: String) -> (any TranslationDriver)? {
+        smmus.first { $0.name == name }?.driver
+    }
 }

@@ -11,6 +11,7 @@ extension EmulatedContext: DeviceDMA, SharedAddressing, AcceleratorQueues, TLBBr
         context.acceleratorQueues = self
         context.smmuInspection = self
         context.tlbBroadcast = self
+        context.keptState = self
     }
 }
 

@@ -35,7 +35,7 @@ extension EmulatedContext {
         do throws(IOMMUError) {
             let bond = try sva.acquireBond(device, id: deviceID, to: sva.handle(mm))
             let queue = AcceleratorQueue(bond: bond)
-            queue.id = sva.queues.insert(queue)
+            queue.id = sva.queues.give(.queue, backend.ledger, queue)
             bond.queues.append(queue)
             device.openQueues += 1
             return (queue.id, bond.pasid)

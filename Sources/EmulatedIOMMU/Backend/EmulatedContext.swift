@@ -11,7 +11,7 @@ package final class EmulatedContext {
     package unowned let backend: EmulatedBackend
     /// What its user's sessions hold together.
     let account: Account
-    let limits: ContextLimits
+    var limits: ContextLimits { context.limits }
     /// Accesses and look-ups that are under way.
     let pending = PendingOperations()
     /// Made at the first use.
@@ -21,7 +21,6 @@ package final class EmulatedContext {
         self.context = context
         self.backend = backend
         account = context.account
-        limits = context.limits
     }
 
     /// What this context shares with devices; made at the first use.
@@ -31,6 +30,9 @@ package final class EmulatedContext {
         session = made
         return made
     }
+
+    /// Whether there may be anything in ``sva``.
+    var hasSharing: Bool { session != nil }
 
     /// The device behind a device object: `ENOENT` for an unknown id, `ENODEV` once it has been unplugged.
     package func device(_ id: ObjectID) throws(IOMMUError) -> EmulatedDevice {

@@ -24,6 +24,8 @@ package final class SMMUDriver {
     let vmidPool: Pool
     /// What a user holds of the memory for tables, which is the whole machine's; nil: nobody is charged.
     package var tablePool: Pool?
+    /// What tags are given; nil: nobody writes it down.
+    package var ledger: Ledger?
 
     let port: RegisterPort
     let memory: TableMemory

@@ -14,6 +14,25 @@ package protocol TagSource: AnyObject {
 extension TagSource {
     /// - Throws: `ENOSPC` when none is free; a tag is never shared.
     package func take() throws(IOMMUError) -> UInt32 { try take(from: 1) }
+
+    /// As ``take(from:)``, by way of a ledger: what is to be given is given.
+    ///
+    /// - Throws: `ENOSPC`; `EIO` where what is to be given is taken.
+    func give(_ kind: Ledger.Kind, _ ledger: Ledger?, from first: UInt32 = 1) throws(IOMMUError) -> UInt32 {
+        guard let ledger, ledger.page != nil else { return try take(from: first) }
+        guard let wanted = ledger.next(kind) else {
+            let tag = try take(from: first)
+            ledger.note(kind, UInt64(tag))
+            return tag
+        }
+        let tag = UInt32(truncatingIfNeeded: wanted)
+        guard take(tag) else {
+            ledger.refuse()
+            throw .taken("\(kind)", wanted)
+        }
+        ledger.note(kind, wanted)
+        return tag
+    }
 }
 
 /// What a ``TagAllocator`` gives out.

@@ -57,6 +57,9 @@ package final class Machine {
         try windows.add(object)
     }
 
+    /// Gives a memory object the physical addresses that it had before; false where they are not free.
+    func addWindow(for object: MemoryObject, at base: UInt64) -> Bool { windows.add(object, at: base) }
+
     /// Ends a window; unknown bases are ignored.
     package func removeWindow(_ base: UInt64) { windows.remove(base) }
 

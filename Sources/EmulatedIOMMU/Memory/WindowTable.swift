@@ -44,6 +44,19 @@ final class WindowTable {
         return base
     }
 
+    /// Takes the stretch that begins there; false where it is not free.
+    func add(_ object: MemoryObject, at base: UInt64) -> Bool {
+        let length = (object.size &+ 0xfff) & ~0xfff
+        guard base & 0xfff == 0, length >= object.size, let wanted = AddressRange(start: base, length: length),
+            space.contains(wanted)
+        else { return false }
+        let index = index(behind: base)
+        guard index == 0 || windows[index - 1].last < base, index == windows.count || windows[index].base > wanted.last
+        else { return false }
+        windows.insert(Window(base: base, last: wanted.last, object: object), at: index)
+        return true
+    }
+
     func remove(_ base: UInt64) {
         let index = index(behind: base) - 1
         guard index >= 0, windows[index].base == base else { return }

@@ -14,8 +14,10 @@ extension AddressSpace {
                     ["pasid": .number(UInt64(pasid)), "limit": .number(UInt64(end))]
                 )
             }
+            manager.ledger?.share(.pasid, UInt64(pasid))
             return pasid
         }
+        if let pasid = try wantedPASID(of: account) { return pasid }
         let share = account.share(of: manager.pasidPool)
         try share.check(1)
         let first = try manager.pasidShares.first(for: account, widths: manager.pasidWidths(), below: end)
@@ -32,12 +34,35 @@ extension AddressSpace {
             }
             if devices.allSatisfy({ $0.master.attachment(pasid: tag).isBlocked }) {
                 try share.take(1)
-                (pasid, pasidShare) = (tag, share)
-                manager.pasidShares.add(tag, of: account.uid)
-                return tag
+                return own(tag, share)
             }
             skipped.append(tag)
         }
+    }
+
+    /// The PASID that it had before a restart; nil: it is to choose one.
+    private func wantedPASID(of account: Account) throws(IOMMUError) -> UInt32? {
+        guard let wanted = manager.ledger?.next(.pasid) else { return nil }
+        let tag = UInt32(truncatingIfNeeded: wanted)
+        let share = account.share(of: manager.pasidPool)
+        guard manager.pasids.take(tag) else {
+            manager.ledger?.refuse()
+            throw .taken("PASID", wanted)
+        }
+        do throws(IOMMUError) {
+            try share.take(1)
+        } catch {
+            manager.pasids.release(tag)
+            throw error
+        }
+        return own(tag, share)
+    }
+
+    private func own(_ tag: UInt32, _ share: PoolShare) -> UInt32 {
+        (pasid, pasidShare) = (tag, share)
+        manager.pasidShares.add(tag, of: share.uid)
+        manager.ledger?.note(.pasid, UInt64(tag))
+        return tag
     }
 
     func releasePASIDIfUnused() {
@@ -51,10 +76,13 @@ extension AddressSpace {
     }
 
     func pinCPUASID(for account: Account) throws(IOMMUError) -> UInt16 {
-        if let cpuASID { return cpuASID }
+        if let cpuASID {
+            manager.ledger?.share(.cpuASID, UInt64(cpuASID))
+            return cpuASID
+        }
         let share = account.share(of: manager.cpuASIDPool)
         try share.check(1)
-        let asid = UInt16(truncatingIfNeeded: try manager.cpuASIDs.take())
+        let asid = UInt16(truncatingIfNeeded: try manager.cpuASIDs.give(.cpuASID, manager.ledger))
         try share.take(1)
         (cpuASID, cpuASIDShare) = (asid, share)
         return asid

@@ -16,6 +16,10 @@ package final class AddressSpace {
     /// One of its processes when it was opened; nil if unknown or synthetic. Only for people: pids are used again.
     package let pid: Int32?
     let layout: ProcessLayout
+    /// No other address space has it, ever.
+    var serial: UInt64 = 0
+    /// Its number before a restart, while all is made again; whether its files were lost.
+    var (restoredSerial, isWithoutFiles): (UInt64?, Bool) = (nil, false)
     /// Work on this address space is done in order; other address spaces do not wait for it. It counts for the user who
     /// opened it.
     let ticket: ForeignTicket
@@ -79,6 +83,8 @@ package final class AddressSpace {
     /// else may look, what was heard last counts.
     @discardableResult
     package func probe() -> Bool {
+        // What is made again lived when it was made.
+        guard manager.ledger?.isRestoring != true else { return isLive }
         if isLive, manager.memory.probesAtOnce, let process, !process.isAlive { exit() }
         return isLive
     }

@@ -34,6 +34,12 @@ package final class Bond {
         usesBroadcast = attachment.view.usesBroadcast
     }
 
+    /// One whose device has gone.
+    init(session: SVASession, gone device: EmulatedDevice, handle: AddressSpaceHandle, pasid: UInt32, asid: UInt16) {
+        (self.session, self.device, self.handle) = (session, device, handle)
+        (self.pasid, self.asid, usesBroadcast) = (pasid, asid, false)
+    }
+
     var space: AddressSpace { handle.space }
 
     func stopQueues(_ error: IOMMUError) {

@@ -123,6 +123,7 @@ extension AddressSpace {
     fileprivate func takeView(of smmu: EmulatedSMMU, for account: Account) throws(IOMMUError) -> AddressSpaceView {
         if let view = views.first(where: { $0.smmu === smmu }) {
             view.users += 1
+            smmu.driver.ledger?.share(view.usesBroadcast ? .cpuASID : .asid, UInt64(view.asid))
             return view
         }
         let view = try makeView(of: smmu, for: account)

@@ -8,6 +8,10 @@ package final class SVAManager {
     package lazy var memory: any ForeignMemory = WorkerMemory(executor: executor, manager: self)
     private let executor: any WorkExecutor
     let windows: ProcessWindows
+    /// What PASIDs and the CPUs' ASIDs are given; nil: nobody writes it down.
+    var ledger: Ledger?
+    /// Of address spaces, in the order in which they came.
+    private var lastSerial: UInt64 = 0
     /// One PASID per address space, the same on every device. A test replaces it to inject exhaustion.
     package var pasids: any TagSource = TagAllocator(kind: .pasid, bits: 20)
     /// The CPUs' ASIDs, of which those that an SMMU uses are pinned.
@@ -91,8 +95,24 @@ package final class SVAManager {
     }
 
     private func register(_ space: AddressSpace) -> AddressSpace {
+        lastSerial += 1
+        space.serial = lastSerial
         all[ObjectIdentifier(space)] = space
         return space
+    }
+
+    /// The address space of a process that was known before a restart; one and the same for all sessions that had it.
+    func restored(_ opened: OpenedProcess, serial: UInt64, for uid: UInt32) -> AddressSpace {
+        if let known = all.values.first(where: { $0.restoredSerial == serial }) { return known }
+        let space = register(AddressSpace(manager: self, opened: opened, ticket: makeTicket(of: uid)))
+        space.restoredSerial = serial
+        processes[opened.layout, default: []].append(space)
+        return space
+    }
+
+    /// Restoring is over: what serials meant before means nothing any more.
+    func forgetRestored() {
+        for space in all.values { space.restoredSerial = nil }
     }
 
     /// Lets an address space go that no session knows any more.

@@ -78,7 +78,7 @@ package final class SVASession {
             throw error
         }
         let handle = AddressSpaceHandle(session: self, space: space)
-        handle.id = mms.insert(handle)
+        handle.id = mms.give(.mm, manager.ledger, handle)
         space.handles.append(handle)
         return handle.id
     }
@@ -135,7 +135,7 @@ package final class SVASession {
         bond.users = 1
         attachment.bonds.append(bond)
         handle.bonds += 1
-        bond.id = bonds.insert(bond)
+        bond.id = bonds.give(.bond, manager.ledger, bond)
         bondsByPair[key(deviceID, handle.id)] = bond
         watch(device)
         announce(bond, state: "live")
@@ -161,7 +161,7 @@ package final class SVASession {
     }
 
     /// One hook for each device, however many bonds there are.
-    private func watch(_ device: EmulatedDevice) {
+    func watch(_ device: EmulatedDevice) {
         let count = bondsOfDevice[ObjectIdentifier(device), default: 0]
         bondsOfDevice[ObjectIdentifier(device)] = count + 1
         guard count == 0 else { return }

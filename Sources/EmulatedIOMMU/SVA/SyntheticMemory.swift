@@ -16,8 +16,8 @@ final class SyntheticMemory {
         func physical(_ address: UInt64) -> UInt64 { location &+ (address &- range.start) }
     }
 
-    private let map = AreaMap()
-    private var objects = AreaObjects()
+    let map = AreaMap()
+    private(set) var objects = AreaObjects()
     /// Of the user who made the address space: areas count as mappings.
     private let account: Account
     private var charged = 0

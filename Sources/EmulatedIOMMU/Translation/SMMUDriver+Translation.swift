@@ -62,6 +62,9 @@ extension PagingDomain: TranslationDomain {
     /// Invalidates by its tag, then frees the tables and the tag; nothing is attached to it any more.
     package func destroy() { driver.destroy(self) }
 
+    /// What was dirty before a restart is not known.
+    package func markDirty() { table.markDirty() }
+
     package func prepare(run iova: UInt64, pa: UInt64, length: UInt64, hugePages: Bool) throws(IOMMUError) {
         try table.prepare(run: iova, pa: pa, length: length, hugePages: hugePages)
     }

@@ -40,6 +40,8 @@ package final class Account {
     private let memory: PoolShare?
     /// The part of any pool that the user may hold, unless an administrator: 1 is all.
     package private(set) var fraction = 1.0
+    /// Whatever is charged is granted: it was before.
+    private var grantsAll = false
     /// The user has shown to be one: nothing of a pool is kept from administrators.
     package private(set) var isAdministrator = false
 
@@ -68,7 +70,7 @@ package final class Account {
     package func charge(_ amount: UInt64, of resource: Resource) throws(IOMMUError) {
         let index = resource.rawValue
         let (total, overflow) = used[index].addingReportingOverflow(amount)
-        guard !overflow, total <= limits[index] else { throw refusal(of: amount, resource) }
+        guard !overflow, total <= limits[index] || grantsAll else { throw refusal(of: amount, resource) }
         if let share = share(of: resource) { try share.take(amount) }
         used[index] = total
     }
@@ -117,7 +119,7 @@ package final class Account {
     package func share(of pool: Pool) -> PoolShare {
         if let known = shares[ObjectIdentifier(pool)] { return known }
         let share = PoolShare(of: pool, uid: uid)
-        share.apply(fraction: fraction, isAdministrators: isAdministrator)
+        share.apply(fraction: fraction, isAdministrators: isAdministrator || grantsAll)
         shares[ObjectIdentifier(pool)] = share
         return share
     }
@@ -143,8 +145,16 @@ package final class Account {
         applyShares()
     }
 
+    /// Grants whatever is charged, beyond all limits, while what was there before a restart is made again.
+    package func grantAll(_ grants: Bool) {
+        grantsAll = grants
+        applyShares()
+    }
+
     private func applyShares() {
-        for share in shares.values { share.apply(fraction: fraction, isAdministrators: isAdministrator) }
+        for share in shares.values {
+            share.apply(fraction: fraction, isAdministrators: isAdministrator || grantsAll)
+        }
     }
 }
 

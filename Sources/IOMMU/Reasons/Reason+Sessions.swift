@@ -56,6 +56,21 @@ extension Reason {
     /// The request came without the descriptor that it takes.
     package static let descriptorMissing = Reason("descriptor_missing")
 
+    // MARK: State that outlives the daemon
+
+    /// What was there before a restart, and is not any more.
+    package static let stateLost = Reason("state_lost")
+    /// The file of the state has no room for another change.
+    package static let stateFull = Reason("state_full")
+    /// The file of the state cannot be written.
+    package static let stateUnwritable = Reason("state_unwritable")
+    /// The state that was stored cannot be read: nothing is served until an administrator has decided.
+    package static let stateCorrupt = Reason("state_corrupt")
+    /// The state can be read: there is no reason to discard it.
+    package static let stateIntact = Reason("state_intact")
+    /// The service manager does not keep a descriptor.
+    package static let descriptorNotStored = Reason("descriptor_not_stored")
+
     // MARK: Permissions and quotas
 
     /// The caller may not do this, or not with this object.

@@ -10,7 +10,7 @@ extension ObjectContext {
         if let problem = bindingProblem(of: device) { throw problem }
         try chargeObject()
         let object = DeviceObject(device)
-        table.insert(object)
+        enter(object)
         device.group.owner = self
         device.boundBy = self
         device.handle = object

@@ -5,7 +5,7 @@ extension ObjectContext {
     package func allocateFaultQueue() throws(IOMMUError) -> ObjectID {
         try chargeObject()
         let queue = FaultQueue(depth: limits.faultQueueDepth)
-        table.insert(queue)
+        enter(queue)
         return queue.id
     }
 

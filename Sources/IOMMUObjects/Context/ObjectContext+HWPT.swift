@@ -129,7 +129,7 @@ extension ObjectContext {
 
     /// It follows its IOAS from now on, whose mappings it has.
     func enlist(_ hwpt: PagingHWPT) {
-        table.insert(hwpt)
+        enter(hwpt)
         hwpt.ioas.link(hwpt)
     }
 
@@ -184,7 +184,9 @@ extension ObjectContext {
 
     /// `IOMMU_HWPT_SET_DIRTY_TRACKING`. `ENOENT`; `EOPNOTSUPP` if it was not allocated for it.
     package func setDirtyTracking(hwpt id: ObjectID, enabled: Bool) throws(IOMMUError) {
-        try pagingHWPT(id).domain.setDirtyTracking(enabled)
+        let hwpt = try pagingHWPT(id)
+        try hwpt.domain.setDirtyTracking(enabled)
+        hwpt.isTrackingDirty = enabled
     }
 
     /// `IOMMU_HWPT_GET_DIRTY_BITMAP`, where a hole is refused instead of ending the answer.

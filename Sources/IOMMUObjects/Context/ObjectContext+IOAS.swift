@@ -8,7 +8,7 @@ extension ObjectContext {
     package func allocateIOAS() throws(IOMMUError) -> ObjectID {
         try chargeObject()
         let ioas = IOAS()
-        table.insert(ioas)
+        enter(ioas)
         return ioas.id
     }
 

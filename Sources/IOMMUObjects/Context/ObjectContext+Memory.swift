@@ -11,7 +11,7 @@ extension ObjectContext {
         do {
             let memory = try MemoryObject.importing(descriptor, name: name, payer: account)
             try checkSize(memory.size)
-            return (memories.insert(memory, at: try registry.host.admit(memory, for: account)), memory.size)
+            return (enter(memory, at: try registry.host.admit(memory, for: account)), memory.size)
         } catch {
             releaseObject(descriptors: 1)
             throw error
@@ -35,7 +35,7 @@ extension ObjectContext {
         try chargeObject(descriptors: 1)
         do {
             let memory = try makeMemory(size: size, name: name, huge: huge, isReserved: isReserved)
-            return memories.insert(memory.object, at: memory.location)
+            return enter(memory.object, at: memory.location)
         } catch {
             releaseObject(descriptors: 1)
             throw error
@@ -57,7 +57,7 @@ extension ObjectContext {
         }
     }
 
-    private func checkSize(_ size: UInt64) throws(IOMMUError) {
+    func checkSize(_ size: UInt64) throws(IOMMUError) {
         guard size <= limits.memorySize else {
             throw IOMMUError(
                 .EFBIG, .memoryTooLarge,

@@ -26,7 +26,7 @@ extension ObjectContext {
         do {
             let domain = try viommu.slice.makeNested(vste)
             let hwpt = NestedHWPT(viommu: viommu, domain: domain, vste: vste, faultQueue: faultQueue)
-            table.insert(hwpt)
+            enter(hwpt)
             return hwpt.id
         } catch {
             releaseObject()
@@ -107,7 +107,7 @@ extension ObjectContext {
         try chargeObject()
         do {
             let viommu = VIOMMU(hwpt: parent, slice: try device.driver.makeSlice(over: parent.domain))
-            table.insert(viommu)
+            enter(viommu)
             return viommu.id
         } catch {
             releaseObject()
@@ -145,7 +145,7 @@ extension ObjectContext {
         let vdevice = VDevice(viommu: viommu, device: object, virtualID: virtualID)
         viommu.vdevices[virtualID] = vdevice
         object.vdevice = vdevice
-        table.insert(vdevice)
+        enter(vdevice)
         return vdevice.id
     }
 
@@ -190,7 +190,7 @@ extension ObjectContext {
         try chargeObject()
         let queue = VEventQueue(viommu: viommu, depth: depth)
         viommu.eventQueue = queue
-        table.insert(queue)
+        enter(queue)
         return queue.id
     }
 

@@ -16,7 +16,7 @@ package final class ObjectContext: IOMMUContext {
     /// Who holds what it holds.
     package var holder: Holder { Holder(owner, uid: account.uid) }
     /// Bounds on what it can make the daemon hold.
-    package let limits: ContextLimits
+    package internal(set) var limits: ContextLimits
 
     /// The iommufd id space.
     package internal(set) var table = ObjectTable()
@@ -51,6 +51,8 @@ package final class ObjectContext: IOMMUContext {
     package var bareSMMUs: (any BareSMMUs)?
     /// ``Capability/descriptorExport``
     package var descriptorExport: (any DescriptorExport)?
+    /// How it is written down and made again.
+    package var keptState: (any KeptState)?
 
     // MARK: Long work
 

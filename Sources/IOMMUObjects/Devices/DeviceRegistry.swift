@@ -58,8 +58,19 @@ package final class DeviceRegistry {
     }
 
     private func makeGroup(named name: String?) -> DeviceGroup {
+        if let wanted = host.changeLedger?.next(.group) {
+            let id = UInt32(truncatingIfNeeded: wanted)
+            let group = DeviceGroup(id: id, name: name)
+            if groups.insert(group, at: id) { return given(group) }
+            host.changeLedger?.refuse()
+        }
         let group = DeviceGroup(id: groups.nextID(), name: name)
         _ = groups.insert(group)
+        return given(group)
+    }
+
+    private func given(_ group: DeviceGroup) -> DeviceGroup {
+        host.changeLedger?.note(.group, UInt64(group.id))
         return group
     }
 

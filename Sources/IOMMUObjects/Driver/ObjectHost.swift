@@ -16,9 +16,17 @@ package protocol ObjectHost: AnyObject {
     func emit(_ event: BackendEvent)
     /// Where long work goes on, and what may block; nil: all is done at once.
     var longWork: (any WorkExecutor)? { get }
+    /// What contexts are given while changes of them are written down or made again; nil: neither is done.
+    var changeLedger: Ledger? { get }
+    /// The driver of an IOMMU, by its name.
+    func driver(named name: String) -> (any TranslationDriver)?
 }
 
 extension ObjectHost {
     /// Nowhere.
     package var longWork: (any WorkExecutor)? { nil }
+    /// Neither.
+    package var changeLedger: Ledger? { nil }
+    /// None is known by its name.
+    package func driver(named name: String) -> (any TranslationDriver)? { nil }
 }

@@ -65,8 +65,18 @@ package protocol TranslationDomain: AnyObject {
         iova: UInt64, length: UInt64, pageSize: UInt64, clear: Bool, into bitmap: inout [UInt8]
     ) throws(IOMMUError) -> UInt64
 
+    /// Whatever devices may write counts as written.
+    func markDirty()
+    /// Its tag, as it is given.
+    var given: Ledger.Entry? { get }
+
     /// Frees it and its tag; nothing is attached to it.
     func destroy()
+}
+
+extension TranslationDomain {
+    package func markDirty() {}
+    package var given: Ledger.Entry? { nil }
 }
 
 extension TranslationDomain {

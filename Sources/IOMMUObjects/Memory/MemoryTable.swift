@@ -29,10 +29,13 @@ package struct MemoryTable {
     @inline(__always)
     package func location(of id: ObjectID) -> UInt64 { locations[Int(id) &- 1] }
 
-    mutating func insert(_ object: MemoryObject, at location: UInt64) -> ObjectID {
-        let id = objects.insert(object)
+    /// - Parameter wanted: the id that it had before, if that is free.
+    mutating func insert(_ object: MemoryObject, at location: UInt64, wanted: ObjectID? = nil) -> ObjectID {
+        let id: ObjectID
+        if let wanted, objects.insert(object, at: wanted) { id = wanted } else { id = objects.insert(object) }
         let index = Int(id) - 1
-        if index == locations.count { locations.append(location) } else { locations[index] = location }
+        while locations.count <= index { locations.append(0) }
+        locations[index] = location
         return id
     }
 

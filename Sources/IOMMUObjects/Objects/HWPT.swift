@@ -36,6 +36,8 @@ package final class PagingHWPT: HWPT {
     /// Made by an attach to the IOAS, and gone with its last device.
     let isAutomatic: Bool
     let flags: HWPTFlags
+    /// Dirty pages are being recorded.
+    var isTrackingDirty = false
     /// Among the hwpts of its IOAS.
     var place = 0
     /// Its domain goes, or is gone.

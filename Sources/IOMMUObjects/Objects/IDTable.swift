@@ -63,6 +63,30 @@ public struct IDTable<Element: AnyObject> {
         return id
     }
 
+    /// Ids beyond are not given even where somebody asks for one.
+    private static var highestWanted: ObjectID { 1 << 24 }
+
+    /// Gives an object the id that it had before.
+    ///
+    /// - Returns: whether that is free.
+    mutating func insert(_ element: Element, at id: ObjectID) -> Bool {
+        guard id > 0, id <= Self.highestWanted, self[id] == nil, !retired.contains(id) else { return false }
+        let index = Int(id) - 1
+        while slots.count <= index { slots.append(nil) }
+        slots[index] = element
+        used += 1
+        return true
+    }
+
+    /// The id is given to nothing from now on.
+    mutating func retire(free id: ObjectID) {
+        guard id > 0, id <= Self.highestWanted, self[id] == nil else { return }
+        retired.insert(id)
+    }
+
+    /// Those ids, ascending.
+    var retiredIDs: [ObjectID] { retired.sorted() }
+
     /// The object is in the table no more, and its id is free; nil if there was none.
     @inlinable
     @discardableResult

@@ -74,6 +74,19 @@ package struct ObjectTable {
 
     mutating func insert(_ object: SessionObject) { object.id = table.insert(object) }
 
+    /// Gives it the id that it had before; false, and nothing done, where that is taken.
+    mutating func insert(_ object: SessionObject, at id: ObjectID) -> Bool {
+        guard table.insert(object, at: id) else { return false }
+        object.id = id
+        return true
+    }
+
+    /// Ids that nothing has and nothing gets, ascending.
+    var tombstoneIDs: [ObjectID] { table.retiredIDs }
+
+    /// A tombstone where nothing was.
+    mutating func bury(free id: ObjectID) { table.retire(free: id) }
+
     mutating func remove(_ object: SessionObject) { table.remove(object.id) }
 
     /// Takes an object out and leaves a tombstone: the id stays taken for as long as the context lives.

@@ -42,6 +42,13 @@ package final class VEventQueue: SessionObject {
         return true
     }
 
+    /// Nobody knows what has come: the next read says so.
+    func loseAll() {
+        events.removeAll()
+        lostSequence = sequence
+        sequence = (sequence + 1) & Self.sequenceMask
+    }
+
     func read(max: Int) -> [VirtualEvent] {
         var taken: [VirtualEvent] = []
         while taken.count < max, let event = events.popFirst() { taken.append(event) }

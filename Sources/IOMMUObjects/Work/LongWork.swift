@@ -35,14 +35,25 @@ extension ObjectContext {
         let deferred = Deferred<Value>()
         (isCalledOff, shown) = (false, (mapped, objectCount))
         var result: Result<Value, IOMMUError>?
+        let page = ledger?.page
         executor.inPieces(for: account.uid) { [self] budget in
-            if result == nil { result = work.step(&budget) }
+            if result == nil { result = step(work, &budget, page) }
             guard let result, bury(&budget) else { return false }
             shown = nil
             deferred.settle(result)
             return true
         }
         return .later(deferred)
+    }
+
+    /// What is given in a later turn is given to the change that was in hand when the work began.
+    private func step<Value>(
+        _ work: LongWork<Value>, _ budget: inout TurnBudget, _ page: Ledger.Page?
+    ) -> Result<Value, IOMMUError>? {
+        guard let page, let ledger else { return work.step(&budget) }
+        let outer = ledger.exchange(page)
+        defer { _ = ledger.exchange(outer) }
+        return work.step(&budget)
     }
 
     /// Nobody waits any more for what was begun: what has not yet come so far that it has to be ended is undone.
@@ -64,7 +75,7 @@ extension ObjectContext {
 
     /// As ``buryingLater(_:)``, where nobody waits for it.
     func buryingInBackground(_ change: () -> Void) {
-        guard let executor = registry.host.longWork else { return change() }
+        guard let executor = registry.host.longWork, ledger?.isRestoring != true else { return change() }
         buriesLater = true
         change()
         buriesLater = false

@@ -20,6 +20,11 @@ package enum ConfigurationFile {
         return try parse(try text(of: file), file: file)
     }
 
+    /// What a file says, unread; nil: there is none, or it cannot be read.
+    ///
+    /// - Parameter path: as ``load(_:)`` takes it.
+    package static func text(_ path: String?) -> String? { try? text(of: path ?? standardPath) }
+
     /// Reads text; `file` is what errors call it.
     package static func parse(_ text: String, file: String) throws(ConfigurationError) -> Configuration {
         var root = ConfigurationSection(file: file, path: "", table: try table(text, file: file))
@@ -63,7 +68,7 @@ package enum ConfigurationFile {
         }
     }
 
-    private static func text(of file: String) throws(ConfigurationError) -> String {
+    static func text(of file: String) throws(ConfigurationError) -> String {
         let bytes = try bytes(of: file)
         if let text = String(validating: bytes, as: UTF8.self), !bytes.contains(0) { return text }
         let place = firstBadByte(bytes)

@@ -39,6 +39,8 @@ package struct LimitsConfiguration: Sendable, Equatable {
     package var waitingEvents = 65_536
     /// Descriptors that the daemon holds for the user: memory objects, address spaces, connections.
     package var descriptors = 16_384
+    /// Descriptors that the service manager keeps for the user's named sessions; 0: a quarter of what it keeps at all.
+    package var storedDescriptorsPerUID = 0
     /// Device accesses that wait.
     package var waitingAccesses = 1024
 
@@ -79,6 +81,11 @@ package struct LimitsConfiguration: Sendable, Equatable {
     /// A part of the memory that there is for the daemon.
     private static func part(_ divisor: UInt64, atMost most: Int) -> Int {
         min(Int(clamping: InstalledMemory.bytes / divisor), most)
+    }
+
+    /// What of a store one user may have.
+    func storedDescriptors(of capacity: Int) -> Int {
+        storedDescriptorsPerUID > 0 ? storedDescriptorsPerUID : max(1, capacity / 4)
     }
 
     /// The quotas of users and of their sessions.
@@ -154,6 +161,7 @@ extension LimitsConfiguration {
         Key("unfinished_bytes", \.unfinishedBytes, 65_536...Int.max, unit: .automaticBytes),
         Key("waiting_events", \.waitingEvents, 1...1_000_000_000),
         Key("descriptors", \.descriptors, 16...10_000_000),
+        Key("stored_descriptors_per_uid", \.storedDescriptorsPerUID, 0...10_000_000),
         Key("waiting_accesses", \.waitingAccesses, 0...1_000_000),
         Key("objects_per_session", \.objectsPerSession, 1...(1 << 32)),
         Key("mappings_per_session", \.mappingsPerSession, 1...(1 << 32)),

@@ -32,6 +32,9 @@ package final class Service {
     /// What holds now.
     package private(set) var configuration: Configuration
 
+    /// What outlives the daemon; nil in a service that keeps nothing.
+    package var keeper: StateKeeper? { didSet { sessions.keeper = keeper } }
+
     /// By the index of the connection's id.
     private var clients: [Client?] = []
     /// For figures by method. Not `weak`: every retain of an object with weak references takes a slow path, and each
@@ -43,6 +46,8 @@ package final class Service {
     var isWatchingAddressSpaces = false
     /// Writes to bare SMMUs that are not through, and those behind them.
     var writers: [BareSMMUSubject: BareSMMULine] = [:]
+    /// Where nobody keeps anything.
+    let ownGeneration = UInt64.random(in: 1...UInt64(Int64.max))
     private var connectionsAccepted: UInt64 = 0
     private let sharedPolicy: Box<AccessPolicy>
 
@@ -183,6 +188,7 @@ package final class Service {
         sessions.limits = configuration.limits.sessionLimits(configuration.shares)
         administrators = .current()
         sharedPolicy.value = configuration.access.narrowed(to: backend)
+        keeper?.apply(configuration.limits)
         return changes
     }
 

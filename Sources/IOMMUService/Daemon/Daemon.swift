@@ -16,6 +16,7 @@ package final class Daemon {
     private let reporter: StatusReporter
     private let watchdog: WatchdogProbe
     private var metrics: MetricsEndpoint?
+    let keeper: StateKeeper
     private var isStopping = false
 
     /// Builds everything but the sockets. Signals are the loop's from here on, so no thread may have been started.
@@ -23,7 +24,7 @@ package final class Daemon {
     /// - Throws: `SystemError`, or ``ConfigurationError`` where the backend cannot be made.
     package init(
         _ configuration: Configuration, options: DaemonOptions, facts: DaemonFacts, log: DaemonLog,
-        manager: any ServiceNotifying, makeBackend: BackendFactory
+        manager: any ServiceNotifying, store: StoredState, makeBackend: BackendFactory
     ) throws {
         self.options = options
         self.log = log
@@ -40,6 +41,11 @@ package final class Daemon {
         server = Server(loop: loop, dispatcher: dispatcher)
         reporter = StatusReporter(service: service, loop: loop, manager: manager, log: log)
         watchdog = WatchdogProbe(service: service, dispatcher: dispatcher)
+        let files = StoredFiles(
+            manager: manager, loop: loop, capacity: store.capacity,
+            perUser: configuration.limits.storedDescriptors(of: store.capacity), passed: store.passed)
+        keeper = StateKeeper(service, medium: store.directory, files: files, loop: loop, log: log.logger)
+        service.keeper = keeper
         connectServer(dispatcher)
     }
 
@@ -59,6 +65,12 @@ package final class Daemon {
     }
 
     private func connectServer(_ dispatcher: Dispatcher) {
+        server.beforeSending = { [keeper] in keeper.flush() }
+        // What nobody waits to be told of is written down in its turn as well.
+        loop.atEndOfTurn { [keeper] in
+            _ = keeper.flush()
+            return false
+        }
         server.onConnect = { [unowned self] connection in accept(connection) }
         server.onDisconnect = { [unowned self] connection in
             service.disconnected(connection)
@@ -112,18 +124,31 @@ package final class Daemon {
                 MetricsPage.render(service.metrics.read(), as: format)
             }
         }
+        restoreState()
         startWatchdog()
         StartupMemory.release()
-        manager.announce(.ready, .status(service.status), log: log.logger)
+        manager.announce(.ready, .status(status), log: log.logger)
         let places = listeners.map { $0.path ?? "a passed socket" }.joined(separator: ", ")
-        let state = StateLocation.choose(
-            option: options.state, configured: service.configuration.daemon.state,
-            socket: listeners.first?.path ?? SocketLocation.ofService)
         log.logger.log(
-            .ready, level: .notice, "ready on \(places)", ["backend": "\(service.backend.kind)", "state": "\(state)"])
+            .ready, level: .notice, "ready on \(places); \(keeper.promise)",
+            [
+                "backend": "\(service.backend.kind)", "state": "\(keeper.directory?.path ?? "none")",
+                "durable": "\(keeper.durable.rawValue)",
+            ])
         try loop.run()
         service.sessions.closeAll()
+        _ = keeper.flush()
     }
+
+    /// All is back before anybody is served.
+    private func restoreState() {
+        keeper.start { [manager, log] in
+            manager.announce(.extendTimeout(microseconds: 30_000_000), log: log.logger)
+        }
+    }
+
+    /// What the service manager shows.
+    private var status: String { keeper.status ?? service.status }
 
     private func startWatchdog() {
         do {
@@ -183,8 +208,11 @@ package final class Daemon {
     private func reload() {
         guard !isStopping else { return }
         manager.announce(.reloadingNow(), .status("reloading"), log: log.logger)
+        keeper.retry()
         do {
-            let changes = service.reload(try options.load())
+            let loaded = try options.load()
+            let changes = service.reload(loaded)
+            keeper.keep(configuration: options.text)
             server.dispatcher.limits = service.configuration.limits.transport
             log.setLevel(options.logLevel ?? service.configuration.daemon.logLevel)
             service.setLog(log.logger)
@@ -194,7 +222,7 @@ package final class Daemon {
                 .configurationRejected, level: .error, "the old configuration stays in force: \(error)",
                 ["ERRNO": "\(error.errno)"])
         }
-        manager.announce(.ready, .status(service.status), log: log.logger)
+        manager.announce(.ready, .status(status), log: log.logger)
     }
 
     private func report(_ changes: ConfigurationChanges) {

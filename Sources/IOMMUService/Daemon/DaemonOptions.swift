@@ -22,9 +22,20 @@ package struct DaemonOptions: Sendable {
         self.backend = backend
     }
 
+    /// Goes on with this text in the place of a file that cannot be used.
+    package var replacement: String?
+
+    /// What the configuration file says; nil: there is none, or it cannot be read.
+    package var text: String? { replacement ?? ConfigurationFile.text(configuration) }
+
     /// The configuration file, with what the command line has to say about it.
     package func load() throws(ConfigurationError) -> Configuration {
-        var loaded = try ConfigurationFile.load(configuration)
+        var loaded: Configuration
+        if let replacement {
+            loaded = try ConfigurationFile.parse(replacement, file: "the last configuration that could be used")
+        } else {
+            loaded = try ConfigurationFile.load(configuration)
+        }
         if let backend { loaded.backend.type = backend }
         return loaded
     }

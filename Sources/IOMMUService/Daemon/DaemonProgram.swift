@@ -1,3 +1,4 @@
+import Durability
 import Glibc
 import IOMMU
 import JSONRPC
@@ -19,12 +20,16 @@ package enum DaemonProgram {
         do {
             prepareProcess()
             let passed = try PassedDescriptor.take()
-            let configuration = try options.load()
+            var options = options
+            let configuration = try configuration(&options, hasStored: passed.contains { isStored($0) }, log)
             log = DaemonLog(level: options.logLevel ?? configuration.daemon.logLevel)
-            let sockets = try listeners(passed, options, configuration, log)
+            let sockets = try listeners(passed.filter { !isStored($0) }, options, configuration, log)
             let facts = DaemonFacts(systemd: systemdFacts(manager, isActivated: sockets.areInherited))
+            let store = store(passed, options, configuration, socket: sockets.listeners.first?.path, log)
             let daemon = try Daemon(
-                configuration, options: options, facts: facts, log: log, manager: manager, makeBackend: makeBackend)
+                configuration, options: options, facts: facts, log: log, manager: manager, store: store,
+                makeBackend: makeBackend)
+            daemon.keeper.keep(configuration: options.text)
             try daemon.run(sockets.listeners)
             return 0
         } catch {
@@ -44,6 +49,74 @@ package enum DaemonProgram {
         } catch {
             return report(error, DaemonLog(level: .info), NotifySocket())
         }
+    }
+
+    /// Gives up what was stored, without a daemon. - Returns: the exit status.
+    package static func discardState(_ options: DaemonOptions) -> Int32 {
+        let log = DaemonLog(level: .info)
+        do {
+            let configuration = try options.load()
+            let path = stateDirectory(options, configuration, socket: nil)
+            guard access(path, F_OK) == 0 else {
+                print("\(path): there is no state")
+                return 0
+            }
+            try StateDirectory(path).putAside()
+            print("\(path): the journal has been put aside; descriptors go with the next start")
+            return 0
+        } catch {
+            return report(error, log, NotifySocket())
+        }
+    }
+
+    // MARK: State
+
+    private static func isStored(_ descriptor: PassedDescriptor) -> Bool {
+        StoredFiles.isName(descriptor.name) && descriptor.kind != .unixListener
+    }
+
+    private static func stateDirectory(
+        _ options: DaemonOptions, _ configuration: Configuration, socket: String?
+    ) -> String {
+        StateLocation.choose(
+            option: options.state, configured: configuration.daemon.state,
+            socket: socket ?? options.socket ?? configuration.daemon.socket ?? SocketLocation.standard())
+    }
+
+    /// With descriptors that were stored, a file that cannot be used does not end the daemon: the service manager would
+    /// close them all. The last configuration that could be used goes on then.
+    private static func configuration(
+        _ options: inout DaemonOptions, hasStored: Bool, _ log: DaemonLog
+    ) throws(ConfigurationError) -> Configuration {
+        do throws(ConfigurationError) {
+            return try options.load()
+        } catch {
+            guard hasStored else { throw error }
+            let place = stateDirectory(options, Configuration(), socket: nil)
+            guard let text = ConfigurationFile.text("\(place)/\(StateKeeper.configurationName)") else { throw error }
+            log.logger.log(
+                .configurationRejected, level: .critical, "the last good configuration stays in force: \(error)",
+                ["ERRNO": "\(error.errno)"])
+            options.replacement = text
+            return try options.load()
+        }
+    }
+
+    private static func store(
+        _ passed: [PassedDescriptor], _ options: DaemonOptions, _ configuration: Configuration, socket: String?,
+        _ log: DaemonLog
+    ) -> StoredState {
+        var state = StoredState()
+        state.capacity = StoredState.capacity()
+        for descriptor in passed where isStored(descriptor) { state.passed[descriptor.name] = descriptor.descriptor }
+        let path = stateDirectory(options, configuration, socket: socket ?? SocketLocation.ofService)
+        do throws(SystemError) {
+            state.directory = try StateDirectory(path)
+        } catch {
+            log.logger.warning(
+                "named sessions do not outlive the daemon: \(error)", metadata: ["ERRNO": "\(error.errno)"])
+        }
+        return state
     }
 
     // MARK: Steps

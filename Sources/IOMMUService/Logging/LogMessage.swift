@@ -24,6 +24,8 @@ package enum LogMessage: CaseIterable, Sendable {
     case descriptorsDropped
     /// Entries were left out that said the same again and again.
     case entriesLeftOut
+    /// A named session is not as it was before the daemon was started again.
+    case stateLost
 
     /// The identity of the message; never changes.
     package var id: MessageID {
@@ -38,6 +40,7 @@ package enum LogMessage: CaseIterable, Sendable {
         case .clientDropped: MessageID(0x0d5e_9b35_afdd_45e2, 0x8709_4291_f8e0_a40b)
         case .descriptorsDropped: MessageID(0x9d47_d40b_72f2_400f, 0xad12_f731_1273_5ac4)
         case .entriesLeftOut: MessageID(0x3f1c_7a52_90be_4d18, 0x8e64_d1b7_05c9_2fa3)
+        case .stateLost: MessageID(0x6c02_e4d9_13b7_4f85, 0xa1d8_5b60_972c_4e3f)
         }
     }
 }

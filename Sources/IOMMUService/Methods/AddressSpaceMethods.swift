@@ -68,7 +68,7 @@ private func declareMMOpen(_ methods: inout MethodTable<Service>) {
             "A process; absent: 1 descriptor, a pidfd, or 2, the process's own /proc/self/mem and /proc/self/maps.")
         let mm = m.result("mm", .count, "The address space; one that is shared has one id.")
         m.needs(.sharedAddressing)
-        m.refuses(.process)
+        m.refuses(.process, .stored)
         return { call, service in
             let identity = try service.client(call).peer.identity
             let spaces = try service.sharedAddressing(call)

@@ -54,6 +54,13 @@ private struct PoolFields {
 }
 
 extension ResultWriter {
+    fileprivate func write(_ systemd: DaemonFacts.Systemd, _ fields: SystemdFields) {
+        set(fields.notify, systemd.notify)
+        set(fields.journal, systemd.journal)
+        set(fields.socketActivated, systemd.socketActivated)
+        set(fields.watchdog, systemd.watchdog)
+    }
+
     fileprivate func write(_ share: PoolShare, _ fields: PoolFields) {
         set(fields.pool, share.pool.name)
         set(fields.capacity, share.pool.capacity)
@@ -79,6 +86,12 @@ private func declareDaemonInfo(_ methods: inout MethodTable<Service>) {
         let features = m.result("features", .array(of: .string), "What clients can expect of the backend.")
         let pid = m.result("pid", .count, "The daemon's process.")
         let connection = m.result("connection", .count, "The caller's number, which events of private sessions name.")
+        let generation = m.result(
+            "generation", .hex, "A random number: another one where nothing was found of before the last restart.")
+        let starts = m.result("starts", .count, "How often the daemon has started with this state.")
+        let durable = m.result(
+            "durable", .choice(durableNames),
+            "What of named sessions outlives the daemon; journal: all but memory and address spaces of processes.")
         let uptime = m.result("uptime_seconds", .count, "Seconds since it started.")
         let systemd = m.result("systemd", SystemdFields.type, "How systemd is connected.")
         return { call, service in
@@ -95,13 +108,11 @@ private func declareDaemonInfo(_ methods: inout MethodTable<Service>) {
                 reply.set(features) { list in for feature in service.backend.features { list.append(feature) } }
                 reply.set(pid, UInt64(facts.pid))
                 reply.set(connection, number)
+                reply.set(generation, service.generation)
+                reply.set(starts, service.starts)
+                reply.set(durable, service.durable.rawValue)
                 reply.set(uptime, facts.uptimeSeconds)
-                reply.set(systemd) { object, fields in
-                    object.set(fields.notify, facts.systemd.notify)
-                    object.set(fields.journal, facts.systemd.journal)
-                    object.set(fields.socketActivated, facts.systemd.socketActivated)
-                    object.set(fields.watchdog, facts.systemd.watchdog)
-                }
+                reply.set(systemd) { $0.write(facts.systemd, $1) }
             }
         }
     }

@@ -104,7 +104,12 @@ func declareHotplugMethods(_ methods: inout MethodTable<Service>) {
         m.refuses(.EINVAL, .groupSpansSmmus, "The group's devices are behind another SMMU.")
         return { call, service in
             let hotplug = try service.deviceHotplug()
-            try hotplug.addDevice(try device.description(call))
+            let description = try device.description(call)
+            if let keeper = service.keeper {
+                try keeper.addDevice(description, hotplug)
+            } else {
+                try hotplug.addDevice(description)
+            }
             return call.reply()
         }
     }
@@ -120,7 +125,12 @@ private func declareRemoval(_ methods: inout MethodTable<Service>) {
         m.needs(.deviceHotplug)
         m.refuses(.deviceName)
         return { call, service in
-            try service.deviceHotplug().removeDevice(named: call[name])
+            let hotplug = try service.deviceHotplug()
+            if let keeper = service.keeper {
+                try keeper.removeDevice(named: call[name], hotplug)
+            } else {
+                try hotplug.removeDevice(named: call[name])
+            }
             return call.reply()
         }
     }

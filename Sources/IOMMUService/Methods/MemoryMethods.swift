@@ -8,26 +8,36 @@ func declareMemoryMethods(_ methods: inout MethodTable<Service>) {
         let name = m.optional("name", .string(maximumBytes: 255), "What `session.objects` shows.")
         let memory = m.result("memory", .count, "The memory object.")
         let size = m.result("size", .hex, "Its size in bytes.")
-        m.refuses(.newMemory, .descriptors)
+        m.refuses(.newMemory, .descriptors, .stored)
         m.refuses(.EINVAL, .notAMemfd, "The descriptor is not that of a memfd.")
         m.refuses(.EINVAL, .notReadable, "The descriptor is open for writing only.")
         m.refuses(.EINVAL, .emptyMemory, "The memfd has no bytes yet.")
         return { call, service in
-            let context = try service.context(call)
-            let imported = try context.importMemory(try call.takeDescriptor(), name: call[name])
-            return call.reply { reply in
+            let session = try service.client(call).session
+            func write(_ reply: ResultWriter, _ imported: (memory: ObjectID, size: UInt64)) {
                 reply.set(memory, imported.memory)
                 reply.set(size, imported.size)
+            }
+            switch try session.context.beginImportMemory(try call.takeDescriptor(), name: call[name]) {
+            case .now(let imported): return call.reply { write($0, imported) }
+            case .later(let deferred): return service.later(call, session, deferred, write: write)
             }
         }
     }
 
+    declareMemoryCreation(&methods)
+    declareMemoryExport(&methods)
+    declareMemoryClose(&methods)
+    declareMemoryAccess(&methods)
+}
+
+private func declareMemoryCreation(_ methods: inout MethodTable<Service>) {
     methods.declare("memory.create", "Make a memfd of the daemon's.", changesState: true) { m in
         let size = m.param("size", .address, "Bytes; a multiple of 4096.")
         let name = m.optional("name", .string(maximumBytes: 200), "What `session.objects` and /proc show.")
         let huge = m.param("huge", .bool, default: false, "Back it by huge pages.")
         let memory = m.result("memory", .count, "The memory object.")
-        m.refuses(.newMemory, .zeroLength, .descriptors)
+        m.refuses(.newMemory, .zeroLength, .descriptors, .stored)
         m.refuses(.EINVAL, .badSize, "With `huge`: no multiple of the huge page size.")
         m.refuses(.ENOMEM, .noHugePages, "The system has not enough free huge pages.")
         m.refuses(.ENOMEM, .noMemory, "The system has no memory left.")
@@ -37,10 +47,6 @@ func declareMemoryMethods(_ methods: inout MethodTable<Service>) {
             return service.reply(call, session, answer, memory) { $0.set($1, $2) }
         }
     }
-
-    declareMemoryExport(&methods)
-    declareMemoryClose(&methods)
-    declareMemoryAccess(&methods)
 }
 
 private func declareMemoryExport(_ methods: inout MethodTable<Service>) {

@@ -35,7 +35,9 @@ func declareSessionMethods(_ methods: inout MethodTable<Service>) {
             .object { o in
                 (
                     name: o.result("name", .string, "Its name."), uid: o.result("owner_uid", .count, "Whose it is."),
-                    objects: o.result("objects", .count, "Objects in it.")
+                    objects: o.result("objects", .count, "Objects in it."),
+                    durable: o.result("durable", .choice(durableNames), "What of it outlives the daemon."),
+                    generation: o.result("generation", .hex, "As `daemon.info` has it.")
                 )
             }, "The session.")
         m.refuses(.EBUSY, .sessionNotEmpty, "The private session of this connection holds objects.")
@@ -50,6 +52,8 @@ func declareSessionMethods(_ methods: inout MethodTable<Service>) {
                     object.set(fields.name, attached.label)
                     object.set(fields.uid, attached.owner.uid)
                     object.set(fields.objects, attached.context.objectCount)
+                    object.set(fields.durable, service.durable.rawValue)
+                    object.set(fields.generation, service.generation)
                 }
             }
         }

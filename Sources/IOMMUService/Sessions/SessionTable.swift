@@ -1,3 +1,4 @@
+import Durability
 import IOMMU
 
 /// Every session of the daemon, and whose it is.
@@ -5,7 +6,7 @@ package final class SessionTable {
     package typealias MakeContext =
         (_ id: ContextID, _ owner: String, _ account: Account, _ limits: ContextLimits) -> any IOMMUContext
 
-    private struct Key: Hashable {
+    struct Key: Hashable {
         var uid: UInt32
         var name: SessionName
     }
@@ -15,10 +16,10 @@ package final class SessionTable {
     private let descriptors: Pool?
     /// Where the bytes of their memory objects come from, likewise.
     private let memory: Pool?
-    private var named: [Key: Session] = [:]
-    private var sessions: [UInt64: Session] = [:]
-    private var accounts: [UInt32: (account: Account, sessions: Int)] = [:]
-    private var lastSerial: UInt64 = 0
+    var named: [Key: Session] = [:]
+    var sessions: [UInt64: Session] = [:]
+    var accounts: [UInt32: (account: Account, sessions: Int)] = [:]
+    var lastSerial: UInt64 = 0
     private var lastConnection: UInt64 = 0
 
     /// For contexts and accounts made from now on; accounts that exist get the new limits at once.
@@ -26,8 +27,14 @@ package final class SessionTable {
         didSet { for entry in accounts.values { limits.apply(to: entry.account) } }
     }
 
+    /// Those of contexts while all is granted.
+    var limitsBefore: ContextLimits?
+
     /// Sessions that nobody can name any more, until all in them is freed.
     private var endings: [UInt64: Session] = [:]
+
+    /// Sees to it that named sessions outlive the daemon; nil: they do not.
+    package weak var keeper: (any SessionKeeping)?
 
     /// Told after a session is gone, with the connections that were on it.
     package var onClose: ((Session, [Client]) -> Void)?
@@ -122,6 +129,7 @@ package final class SessionTable {
     @discardableResult
     package func close(_ session: Session) -> Answer<Void> {
         let clients = session.clients
+        if session.name != nil { keeper?.closed(session) }
         // The new ones first: a user's account lives as long as any session of the user.
         for client in clients {
             session.leave(client)
@@ -135,6 +143,7 @@ package final class SessionTable {
 
     /// Frees everything, for the end of the daemon.
     package func closeAll() {
+        keeper?.daemonEnds()
         for session in all { discard(session) }
     }
 
@@ -155,28 +164,44 @@ package final class SessionTable {
                 ["limit": .number(UInt64(limits.sessions))]
             )
         }
-        let session = makeSession(name: key.name, owner: owner)
+        let session = try makeSession(name: key.name, owner: owner) { [keeper] serial, context throws(IOMMUError) in
+            let facts = SessionFacts(serial: serial, name: key.name.text, owner: owner)
+            return try keeper?.made(facts, context) ?? context
+        }
         named[key] = session
         return session
     }
 
-    private func makeSession(
-        name: SessionName?, owner: ClientIdentity, connection: UInt64? = nil
-    ) -> Session {
-        lastSerial += 1
+    private func makeSession(name: SessionName?, owner: ClientIdentity, connection: UInt64? = nil) -> Session {
+        makeSession(name: name, owner: owner, connection: connection) { $1 }
+    }
+
+    /// - Parameter stand: puts something before the context.
+    func makeSession<Failure>(
+        name: SessionName?, owner: ClientIdentity, connection: UInt64? = nil, serial: UInt64? = nil,
+        _ stand: (_ serial: UInt64, _ context: any IOMMUContext) throws(Failure) -> any IOMMUContext
+    ) throws(Failure) -> Session {
+        let serial = serial ?? lastSerial + 1
+        lastSerial = max(lastSerial, serial)
         let account = takeAccount(owner)
         let title =
             name.map { "session \($0.text) of user \(owner.uid)" } ?? "process \(owner.pid) of user \(owner.uid)"
-        let context = makeContext(ContextID(lastSerial), title, account, limits.context)
+        let made = makeContext(ContextID(serial), title, account, limits.context)
+        let context: any IOMMUContext
+        do throws(Failure) { context = try stand(serial, made) } catch {
+            made.close()
+            releaseAccount(owner.uid)
+            throw error
+        }
         let session = Session(
-            serial: lastSerial, connection: connection, key: name, owner: owner, context: context, account: account)
-        sessions[lastSerial] = session
+            serial: serial, connection: connection, key: name, owner: owner, context: context, account: account)
+        sessions[serial] = session
         return session
     }
 
     /// What the backend is at comes to its end first.
     @discardableResult
-    private func discard(_ session: Session) -> Answer<Void> {
+    func discard(_ session: Session) -> Answer<Void> {
         guard sessions.removeValue(forKey: session.serial) != nil else { return .now(()) }
         if let name = session.key { named[Key(uid: session.owner.uid, name: name)] = nil }
         endings[session.serial] = session

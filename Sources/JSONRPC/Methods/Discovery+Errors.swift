@@ -93,21 +93,39 @@ enum ProtocolRefusal: CaseIterable {
         }
     }
 
-    var document: JSONValue {
-        .members([
-            ("code", .integer(code)), ("message", .string(name)),
-            (
-                "data",
-                .members([
-                    (
-                        "reasons",
-                        .array(
-                            reasons.map {
-                                .members([("reason", .string($0.reason)), ("text", .string($0.text))])
-                            })
-                    )
-                ])
-            ),
+    var document: JSONValue { OpenRPC.component(name, code, reasons) }
+}
+
+/// What any method can be refused with: a member of `components.errors` of the document.
+public struct GeneralRefusal: Sendable {
+    /// Its name there.
+    public let name: String
+    /// `error.code`
+    public let code: Int
+    /// The `reason` slug.
+    public let reason: String
+    /// When it comes.
+    public let doc: String
+
+    /// - Parameters:
+    ///   - errno: positive.
+    ///   - doc: one sentence.
+    public init(_ name: String, errno: Int32, reason: String, _ doc: String) {
+        (self.name, code, self.reason, self.doc) = (name, -Int(errno), reason, doc)
+    }
+
+    var document: JSONValue { OpenRPC.component(name, code, [(reason, doc)]) }
+}
+
+extension OpenRPC {
+    fileprivate static func component(
+        _ name: String, _ code: Int, _ reasons: [(reason: String, text: String)]
+    ) -> JSONValue {
+        let listed = reasons.map { reason, text in
+            JSONValue.members([("reason", .string(reason)), ("text", .string(text))])
+        }
+        return .members([
+            ("code", .integer(code)), ("message", .string(name)), ("data", .members([("reasons", .array(listed))])),
         ])
     }
 }

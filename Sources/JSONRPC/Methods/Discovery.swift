@@ -2,7 +2,9 @@ import LinuxIO
 
 extension MethodTable {
     /// Declares `rpc.discover`: the OpenRPC document of everything in the table. To be called last.
-    public mutating func declareDiscovery(title: String, version: String) {
+    ///
+    /// - Parameter general: what any method can be refused with.
+    public mutating func declareDiscovery(title: String, version: String, general: [GeneralRefusal] = []) {
         declare("rpc.discover", "This document: all methods, generated from the declarations that dispatch them.") {
             m in
             m.freeResult()
@@ -10,7 +12,8 @@ extension MethodTable {
             return { call, _ in
                 call.replyFree { json in
                     written.append(to: json) {
-                        OpenRPC.document(call.dispatcher.declarations, title: title, version: version)
+                        OpenRPC.document(
+                            call.dispatcher.declarations, title: title, version: version, general: general)
                     }
                 }
             }
@@ -35,12 +38,17 @@ public enum OpenRPC {
     static let specification = "1.3.2"
 
     /// The document of a set of methods.
-    public static func document(_ methods: [MethodDeclaration], title: String, version: String) -> JSONValue {
-        .members([
+    ///
+    /// - Parameter general: what any of them can be refused with.
+    public static func document(
+        _ methods: [MethodDeclaration], title: String, version: String, general: [GeneralRefusal] = []
+    ) -> JSONValue {
+        let errors = ProtocolRefusal.allCases.map { ($0.name, $0.document) } + general.map { ($0.name, $0.document) }
+        return .members([
             ("openrpc", .string(specification)),
             ("info", .members([("title", .string(title)), ("version", .string(version))])),
             ("methods", .array(methods.map(method))),
-            ("components", .members([("errors", .members(ProtocolRefusal.allCases.map { ($0.name, $0.document) }))])),
+            ("components", .members([("errors", .members(errors))])),
         ])
     }
 

@@ -21,6 +21,9 @@ public final class Dispatcher {
     public var onRefusal:
         ((_ connection: Connection, _ method: String?, _ error: RPCError, _ cause: (any Error)?) -> Void)?
 
+    /// Asked before each request, where there is one: what all are refused with, or nil for one that is carried out.
+    public var refusesAll: ((_ connection: Connection, _ method: StaticString) -> RPCError?)?
+
     private let handlers: [(Call) throws -> Outcome]
     private let programs: [SchemaProgram]
     private let records: UnsafeMutablePointer<MethodRecord>
@@ -259,6 +262,7 @@ extension Dispatcher {
         let mark = connection.outbox.pointee.mark
         do {
             if records[method].isAdmin, !connection.isAdmin { throw notAdmin(declarations[method].title) }
+            if let refusesAll, let refusal = refusesAll(connection, declarations[method].name) { throw refusal }
             _ = try handlers[method](call)
             if !call.state.pointee.hasReplied { _ = call.reply() }
         } catch {

@@ -11,6 +11,16 @@ public protocol ServiceNotifying: Sendable {
     @discardableResult
     func send(_ message: String, descriptors: [CInt]) throws(SystemError) -> Bool
 
+    /// As ``send(_:descriptors:)``, without waiting for a service manager that is behind: `EAGAIN`, and nothing sent.
+    @discardableResult
+    func sendAtOnce(_ message: String, descriptors: [CInt]) throws(SystemError) -> Bool
+
+    /// Asks to be told when the service manager has processed all messages sent so far (`BARRIER=1`), and waits for
+    /// nothing: `EAGAIN` where it is behind.
+    ///
+    /// - Returns: what hangs up (EPOLLHUP) when it has; nil: there is no service manager.
+    func beginBarrier() throws(SystemError) -> Descriptor?
+
     /// Waits until the service manager has processed all messages sent so far.
     ///
     /// - Parameter timeoutMicroseconds: `UInt64.max` waits for ever; ETIMEDOUT is thrown after any other time.

@@ -23,6 +23,9 @@ package final class PagingDomain {
     /// Behind a pointer: a class property would be guarded against overlapping access at every page.
     let gather: UnsafeMutablePointer<InvalidationGather>
 
+    /// Its tag, as it is given.
+    package var given: Ledger.Entry? { Ledger.Entry(kind == .stage1 ? .asid : .vmid, UInt64(tag)) }
+
     init(
         driver: SMMUDriver, kind: PagingKind, table: PageTable, tag: UInt16, tagShare: PoolShare?, dirtyTracking: Bool,
         pasid: Bool

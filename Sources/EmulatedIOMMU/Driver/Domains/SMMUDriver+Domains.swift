@@ -16,7 +16,7 @@ extension SMMUDriver {
         try check(kind, dirtyTracking: dirtyTracking, pasid: pasid)
         let tags = kind == .stage1 ? asids : vmids
         let share = account?.share(of: kind == .stage1 ? asidPool : vmidPool)
-        let tag = try takeTag(of: tags, share)
+        let tag = try takeTag(of: tags, kind == .stage1 ? .asid : .vmid, share)
         do {
             let table = try makeTable(kind, dirtyTracking: dirtyTracking, for: account)
             let domain = PagingDomain(
@@ -34,9 +34,11 @@ extension SMMUDriver {
     }
 
     /// A tag of its own, on the user's account.
-    private func takeTag(of tags: any TagSource, _ share: PoolShare?) throws(IOMMUError) -> UInt16 {
+    private func takeTag(
+        of tags: any TagSource, _ kind: Ledger.Kind, _ share: PoolShare?
+    ) throws(IOMMUError) -> UInt16 {
         try share?.check(1)
-        let tag = UInt16(truncatingIfNeeded: try tags.take())
+        let tag = UInt16(truncatingIfNeeded: try tags.give(kind, ledger))
         try share?.take(1)
         return tag
     }
@@ -126,7 +128,7 @@ extension SMMUDriver {
             try share?.take(1)
             asid = claimed
         } else {
-            asid = try takeTag(of: asids, share)
+            asid = try takeTag(of: asids, .asid, share)
         }
         do {
             // Devices work on data; a page fault for execution is refused as well.
@@ -175,7 +177,7 @@ extension SMMUDriver {
                 ["asid": .number(UInt64(asid))]
             )
         }
-        move(domain, to: UInt16(truncatingIfNeeded: try asids.take()))
+        move(domain, to: UInt16(truncatingIfNeeded: try asids.give(.movedASID, ledger)))
         return domain
     }
 
@@ -196,12 +198,20 @@ extension SMMUDriver {
     /// Gives a stage 1 domain another ASID, which is taken; nothing knows it under the old one any more.
     private func move(_ domain: PagingDomain, to asid: UInt16) {
         let old = domain.tag
+        if let ledger, ledger.page == nil { ledger.onMove?(name, old, asid) }
         domain.tag = asid
         stage1Domains[old] = nil
         stage1Domains[asid] = domain
         // One word of each CD changes: hitless.
         rewriteContexts(of: domain)
         if !domain.users.isEmpty { forgetASID(old) }
+    }
+
+    /// A move that was written down is made again; nothing happens where it has no object.
+    package func restoreMove(from old: UInt16, to asid: UInt16) {
+        guard let domain = stage1Domains[old], asids.take(UInt32(asid)) else { return }
+        move(domain, to: asid)
+        asids.release(UInt32(old))
     }
 
     /// Writes the CDs of every user anew.

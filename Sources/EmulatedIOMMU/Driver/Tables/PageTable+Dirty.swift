@@ -62,6 +62,22 @@ extension PageTable {
         }
     }
 
+    /// Every leaf that devices may write counts as written.
+    func markDirty() { markDirty(root, level: format.startLevel) }
+
+    /// Recursion stays within four levels.
+    private func markDirty(_ table: UInt64, level: Int) {
+        let words = memory.pointer(table)
+        for entry in 0..<Int(truncatingIfNeeded: entries(level: level)) {
+            let descriptor = words[entry]
+            if isTable(descriptor, level: level) {
+                markDirty(address(in: descriptor, level: level), level: level &+ 1)
+            } else if descriptor & Self.dirtyMask == Self.dirtyMask {
+                words[entry] = descriptor & ~LeafAttributes.readOnly
+            }
+        }
+    }
+
     /// The leaves of one table; entries that are tables end the run and are left to the next walk.
     private func scan(
         _ table: UInt64, level: Int, from address: UInt64, to end: UInt64, clear: Bool, into bitmap: inout DirtyBitmap?,

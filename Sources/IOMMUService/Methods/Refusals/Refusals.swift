@@ -64,5 +64,8 @@ extension Refusals {
         .ECANCELED, .daemonStopping, "The daemon stopped before what the call waited for happened.")
     static let sessionEnds = Refusals(.ECANCELED, .sessionClosed, "The session was closed while the call waited.")
     static let descriptors = Refusals(.EMFILE, .noDescriptors, "The daemon has no descriptor left.")
+    /// What a named session has is to outlive the daemon.
+    static let stored = Refusals(
+        .EIO, .descriptorNotStored, "In a named session: the service manager does not take the descriptor.")
     static let noView = Refusals(.EPERM, .notAllowed, "No device of this session is behind it.")
 }
