@@ -112,4 +112,53 @@ import Testing
             try #expect(manager.receive().descriptors.count == 1)
         }
     }
+
+    @Test func whatIsSentAtOnceBringsItsDescriptor() async {
+        await #expect(processExitsWith: .success) {
+            let manager = try FakeServiceManager()
+            let file = open("/dev/zero", O_RDONLY)
+            try #expect(NotifySocket().sendAtOnce("FDSTORE=1\nFDNAME=iommud-1\nFDPOLL=0", descriptors: [file]))
+            let message = try manager.receive()
+            #expect(message.text == "FDSTORE=1\nFDNAME=iommud-1\nFDPOLL=0")
+            try #require(message.descriptors.count == 1)
+            #expect(isSameFile(message.descriptors[0], file))
+            #expect(fcntl(file, F_GETFD) >= 0, "the sender keeps its own")
+        }
+    }
+
+    @Test func whatIsSentAtOnceWaitsForNobody() async {
+        await #expect(processExitsWith: .success) {
+            let manager = try FakeServiceManager()
+            let error = #expect(throws: SystemError.self) {
+                for _ in 0..<100_000 { try NotifySocket().sendAtOnce("FDSTOREREMOVE=1", descriptors: []) }
+            }
+            #expect(error?.errno == EAGAIN)
+            try #expect(manager.receive().text == "FDSTOREREMOVE=1")
+        }
+    }
+
+    @Test func aBarrierThatHasBegunEndsWithAHangUp() async {
+        await #expect(processExitsWith: .success) {
+            let manager = try FakeServiceManager()
+            guard let told = try NotifySocket().beginBarrier() else {
+                Issue.record("there is a service manager")
+                return
+            }
+            var waiting = pollfd(fd: told.number, events: Int16(POLLIN), revents: 0)
+            #expect(poll(&waiting, 1, 0) == 0, "nobody has come to it yet")
+            let message = try manager.receive()
+            #expect(message.text == "BARRIER=1")
+            for descriptor in message.descriptors { close(descriptor) }
+            #expect(poll(&waiting, 1, 10_000) == 1)
+            #expect(waiting.revents & Int16(POLLHUP) != 0)
+        }
+    }
+
+    @Test func withoutAServiceManagerNoBarrierBegins() async {
+        await #expect(processExitsWith: .success) {
+            unsetenv("NOTIFY_SOCKET")
+            if let told = try NotifySocket().beginBarrier() { Issue.record("\(told.number) waits for nobody") }
+            try #expect(NotifySocket().sendAtOnce("FDSTORE=1", descriptors: []) == false)
+        }
+    }
 }
