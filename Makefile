@@ -56,7 +56,8 @@ help:
 	@echo '                metrics as others read them, the service under a systemd of its own; at the end every check'
 	@echo '                that could not run here, as "not run: NAME: REASON"'
 	@echo 'make bench      speed, as ratios to reference programs in the same run'
-	@echo 'make soak       ten minutes of requests as large as they may be, under a watchdog'
+	@echo 'make soak       ten minutes of requests as large as they may be, under a watchdog; then some twenty minutes of'
+	@echo '                sudden ends, after each of which all is there that was acknowledged'
 	@echo 'make install    binaries, configuration and units (DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR))'
 	@echo 'make deps       the Debian packages that all of this needs, where they are missing'
 	@echo 'make clean      remove what was built'
@@ -108,6 +109,9 @@ soak:
 	$(call need,$(sort $(build_packages) $(bench_packages)))
 	$(swift_release)
 	python3 Tests/Bench/soak.py --build $(release_dir)
+	$(swift_build) --build-tests
+	IOMMUD_CAMPAIGN_ROUNDS=10000 IOMMUD_KILLS=200 \
+	    swift test --skip-build --filter 'CampaignTests|DaemonRestartTests'
 
 # Units name the installed path of the daemon; a configuration that is there already stays.
 install: build

@@ -10,6 +10,7 @@ import pathlib
 import sys
 import tempfile
 
+import durable
 import in_process
 import pipelined
 import rpc
@@ -21,7 +22,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, required=True, help="where iommud and iommud-bench are")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=("rpc", "pipelined", "smmu", "areas", "backend", "start", "turns"))
+    parser.add_argument("--only", choices=("rpc", "pipelined", "smmu", "areas", "backend", "start", "turns", "durable"))
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -35,6 +36,7 @@ def main():
             "backend": lambda: in_process.backend_rows(options.build, options.rounds),
             "turns": lambda: turns.rows(options.build, work),
             "start": lambda: rpc.startup_rows(options.build, work, options.rounds),
+            "durable": lambda: durable.rows(work, options.build, work, options.rounds),
         }
         rows = [row for key, group in groups.items() if options.only in (None, key) for row in group()]
     if options.json:
