@@ -201,9 +201,11 @@ package final class KeptContext: IOMMUContext {
     package func explain(deviceNamed name: String) throws(IOMMUError) -> DeviceExplanation {
         try inner.explain(deviceNamed: name)
     }
-    /// ``IOMMUContext/check(devices:mappings:)``, which changes nothing that outlives the daemon.
-    package func check(devices: [DeviceSelector], mappings: [CheckedMapping]) throws(IOMMUError) -> [LayoutProblem] {
-        try inner.check(devices: devices, mappings: mappings)
+    /// ``IOMMUContext/beginCheck(devices:mappings:)``, which changes nothing that outlives the daemon.
+    package func beginCheck(
+        devices: [DeviceSelector], mappings: [CheckedMapping]
+    ) -> AnyIterator<[LayoutProblem]> {
+        inner.beginCheck(devices: devices, mappings: mappings)
     }
 
     // MARK: Capabilities

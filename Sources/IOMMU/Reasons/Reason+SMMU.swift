@@ -23,8 +23,6 @@ extension Reason {
     package static let noSignals = Reason("no_signals")
     /// The descriptor is not an eventfd.
     package static let notAnEventfd = Reason("not_an_eventfd")
-    /// The words are no saved state, or have changed since.
-    package static let stateCorrupt = Reason("state_corrupt")
     /// The saved state is that of an SMMU with other ID registers.
     package static let stateMismatch = Reason("state_mismatch")
     /// The saved state has a format that is not known.

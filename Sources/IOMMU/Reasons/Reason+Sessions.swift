@@ -64,7 +64,8 @@ extension Reason {
     package static let stateFull = Reason("state_full")
     /// The file of the state cannot be written.
     package static let stateUnwritable = Reason("state_unwritable")
-    /// The state that was stored cannot be read: nothing is served until an administrator has decided.
+    /// The state that was stored cannot be read. EIO: that of the daemon, and nothing is served until an administrator
+    /// has decided; EINVAL: that of a bare SMMU, or what is none.
     package static let stateCorrupt = Reason("state_corrupt")
     /// The state can be read: there is no reason to discard it.
     package static let stateIntact = Reason("state_intact")
