@@ -79,13 +79,18 @@ private func declareVSMMUTranslateMany(_ methods: inout MethodTable<Service>) {
                     privileged: request[request.fields.privileged], kind: request[request.fields.kind])
             }
             let (id, smmus) = (call[vsmmu], try service.bareSMMUs(call))
-            let row = TransactionRow(id, transactions)
-            return try service.work(.translating, on: id, smmus, for: call) { (smmus, budget) throws(IOMMUError) in
+            let row = TransactionRow(id, transactions, subscribers: service.events.subscribers)
+            var written = 0
+            let answer = LateReply(results) { list in
+                guard written < row.results.count else { return false }
+                list.append { $0.write(row.results[written], $1) }
+                written += 1
+                return true
+            }
+            return try service.work(
+                .translating, on: id, smmus, for: call, answer: answer
+            ) { (smmus, budget) throws(IOMMUError) in
                 try row.goOn(smmus, &budget)
-            } write: { reply in
-                reply.set(results) { list in
-                    for result in row.results { list.append { $0.write(result, $1) } }
-                }
             }
         }
     }
@@ -96,11 +101,13 @@ private final class TransactionRow {
     private let vsmmu: ObjectID
     private let transactions: [TransactionRequest]
     private(set) var results: [TranslationResult] = []
-    /// Translated between two looks at the budget, of some microseconds each.
-    private static let atOnce = 16
+    /// Translated between two looks at the budget, of some microseconds each, and more where many are told of faults.
+    private let atOnce: Int
+    private static let (mostAtOnce, subscribersOfOne) = (16, 64)
 
-    init(_ vsmmu: ObjectID, _ transactions: [TransactionRequest]) {
+    init(_ vsmmu: ObjectID, _ transactions: [TransactionRequest], subscribers: Int) {
         self.vsmmu = vsmmu
+        atOnce = max(1, Self.mostAtOnce / (1 + subscribers / Self.subscribersOfOne))
         self.transactions = transactions
         results.reserveCapacity(transactions.count)
     }
@@ -110,10 +117,10 @@ private final class TransactionRow {
     /// - Returns: whether those were the last.
     func goOn(_ smmus: any BareSMMUs, _ budget: inout TurnBudget) throws(IOMMUError) -> Bool {
         repeat {
-            let next = transactions[results.count..<min(results.count + Self.atOnce, transactions.count)]
+            let next = transactions[results.count..<min(results.count + atOnce, transactions.count)]
             results += try smmus.translateVSMMU(vsmmu, many: Array(next))
             if results.count == transactions.count { return true }
-        } while !smmus.hasNotices && !budget.isSpent(after: 4 * Self.atOnce)
+        } while !smmus.hasNotices && !budget.isSpent(after: 4 * Self.mostAtOnce)
         return false
     }
 }

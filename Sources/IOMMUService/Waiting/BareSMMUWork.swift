@@ -136,7 +136,7 @@ final class BareSMMULine {
     /// A call that waits for its answer, and how that is written.
     struct Entry {
         let call: ParkedCall
-        let write: (ResultWriter) -> Void
+        let answer: LateReply
     }
 
     private let loop: any LoopServices
@@ -164,7 +164,7 @@ final class BareSMMULine {
                 }
                 return true
             case .done:
-                if let error = work.failure { entry.call.fail(error) } else { entry.call.reply(entry.write) }
+                if let error = work.failure { entry.call.fail(error) } else { entry.answer.later(entry.call) }
                 waiting.removeFirst()
                 goOn()
                 return true

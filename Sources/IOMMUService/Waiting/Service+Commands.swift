@@ -11,29 +11,37 @@ extension Service {
         _ kind: BareSMMUWork.Kind, on vsmmu: ObjectID, _ smmus: any BareSMMUs, for call: Call,
         step: @escaping BareSMMUWork.Step, write: @escaping (ResultWriter) -> Void = { _ in }
     ) throws -> Outcome {
+        try work(kind, on: vsmmu, smmus, for: call, answer: LateReply(write), step: step)
+    }
+
+    /// As ``work(_:on:_:for:step:write:)``, answered in another way.
+    func work(
+        _ kind: BareSMMUWork.Kind, on vsmmu: ObjectID, _ smmus: any BareSMMUs, for call: Call, answer: LateReply,
+        step: @escaping BareSMMUWork.Step
+    ) throws -> Outcome {
         let client = try client(call)
         let subject = BareSMMUSubject(context: client.session.id, vsmmu: vsmmu)
         call.connection.keepBatches()
         let work = BareSMMUWork(kind, subject, smmus, client, call.connection, service: self, step: step)
         // Writes of several connections come one after the other.
-        if kind == .writing, let line = writers[subject] { return wait(call, work, in: line, write) }
+        if kind == .writing, let line = writers[subject] { return wait(call, work, in: line, answer) }
         var budget = TurnBudget(until: MonotonicClock.nanoseconds &+ BareSMMUWork.nanosecondsAtOnce)
         try work.begin(&budget)
         if work.goOn(&budget) == .done {
             // What was told stays told: nothing may take the reply back.
             if let error = work.failure { return fail(call, error) }
-            return call.reply(write)
+            return answer.now(call)
         }
         let line = BareSMMULine(loop) { [weak self] in if kind == .writing { self?.writers[subject] = nil } }
         if kind == .writing { writers[subject] = line }
-        return wait(call, work, in: line, write)
+        return wait(call, work, in: line, answer)
     }
 
     private func wait(
-        _ call: Call, _ work: BareSMMUWork, in line: BareSMMULine, _ write: @escaping (ResultWriter) -> Void
+        _ call: Call, _ work: BareSMMUWork, in line: BareSMMULine, _ answer: LateReply
     ) -> Outcome {
         let parked = call.park { work.abandon() }
-        line.append(work, BareSMMULine.Entry(call: parked, write: write))
+        line.append(work, BareSMMULine.Entry(call: parked, answer: answer))
         return .later(parked)
     }
 
