@@ -120,12 +120,7 @@ extension KernelContext {
                 hint: "unmap it and map that memory elsewhere; ioas.check tells all such places at once"
             ).with("region_start", .hex(region.range.start)).with("region_last", .hex(region.range.last))
         }
-        if let area = ioas.areas.firstMisaligned {
-            return ioas.refusal(
-                .EADDRINUSE, .mappingMisaligned,
-                "a mapping of ioas \(ioas.id) is not whole pages, which is what the hardware maps", area.start,
-                area.length, hint: "unmap it and map it again on page boundaries")
-        }
+        if let error = ioas.misalignment { return error }
         return IOMMUError(
             .EADDRINUSE, .mappingInReservedRegion,
             "a mapping or an allowed range of ioas \(ioas.id) lies where \(device.name) or its IOMMU cannot go",
@@ -145,5 +140,17 @@ extension IOMMUError {
         IOMMUError(
             .ENODEV, .deviceRemoved, "device \(device.name) has been removed", hint: "device.unbind frees its object",
             ["device": .number(UInt64(device.id)), "name": .text(device.name)])
+    }
+}
+
+extension KernelIOAS {
+    /// `EADDRINUSE`: the first mapping that is not whole pages; nil: there is none.
+    var misalignment: IOMMUError? {
+        areas.firstMisaligned.map { area in
+            refusal(
+                .EADDRINUSE, .mappingMisaligned,
+                "a mapping of ioas \(id) is not whole pages, which is what the hardware maps", area.start, area.length,
+                hint: "unmap it and map it again on page boundaries")
+        }
     }
 }

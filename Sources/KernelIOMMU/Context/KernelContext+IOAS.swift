@@ -124,7 +124,8 @@ extension KernelContext {
             _ = try handle.option(Self.hugePages, set: true, object: id, value: enabled ? 1 : 0)
         } catch {
             throw error.refusal { errno in
-                guard errno == .EINVAL || errno == .EADDRINUSE else { return nil }
+                if errno == .EADDRINUSE { return ioas.misalignment }
+                guard errno == .EINVAL else { return nil }
                 return IOMMUError(
                     .EINVAL, .alreadyMapped, "ioas \(id) has hardware tables with mappings in them already",
                     hint: "turn huge_pages off before mapping", ["ioas": .number(UInt64(id))])
