@@ -22,10 +22,17 @@ extension Identification {
         if overrides[.IDR5] == nil, IDR0 >> 24 & 0b11 == 0b01 { IDR5 &= 0xffff }
     }
 
+    private static var mostStalls: UInt32 { 4096 }
+
     /// Refuses what a bare SMMU would not honour, and what no SMMU can be, naming the field.
     func validateBare() throws(IdentificationError) {
         try validate()
         try validateConsistency()
+        // One register write can end them all, and their VMM is told of each.
+        guard IDR5 >> 16 <= Self.mostStalls else {
+            throw IdentificationError(
+                field: "IDR5.STALL_MAX", value: IDR5 >> 16, explanation: "the model accepts at most \(Self.mostStalls)")
+        }
     }
 }
 

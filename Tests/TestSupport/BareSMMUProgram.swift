@@ -20,6 +20,12 @@ package struct BareSMMUProgram<Client: MethodCaller> {
         try client.call("vsmmu.memory", #"{"vsmmu":1,"memory":1,"length":1048576,"gpa":\#(Self.gpa)}"#)
     }
 
+    /// The SMMU with id 1, out of reset, and memory object 1, which the client has.
+    package init(_ client: Client, _ memory: SharedMemory) throws {
+        (self.client, self.memory) = (client, memory)
+        try client.call("vsmmu.memory", #"{"vsmmu":1,"memory":1,"length":1048576,"gpa":\#(Self.gpa)}"#)
+    }
+
     /// Stores to a register.
     package func write(_ offset: UInt64, _ value: UInt64, size: Int = 4) throws {
         try client.call("vsmmu.mmio_write", #"{"vsmmu":1,"offset":\#(offset),"size":\#(size),"value":\#(value)}"#)

@@ -118,7 +118,7 @@ final class BareSMMUWork {
         }
         while let notice = untold.first, service.tell(notice, of: subject, to: client, on: connection) {
             untold.removeFirst()
-            _ = budget.isSpent(after: Self.unitsOfNotice)
+            if budget.isSpent(after: Self.unitsOfNotice) { break }
         }
         isUnsent = !connection.sendNow { [weak self] in self?.wasSent() }
         // What there is no room for yet comes when all before has been read.

@@ -101,7 +101,8 @@ struct BareSMMUMethodTests {
     @Test func anIdentificationThatCannotBeIsRefusedByItsField() throws {
         let refused: [(String, String)] = [
             ("IDR0.SEV", #"{"IDR0":"0x84d769b"}"#),
-            ("IDR5.OAS", #"{"IDR5":"0x1000016"}"#), ("IDR5.VAX", #"{"IDR5":"0x1000414"}"#),
+            ("IDR5.OAS", #"{"IDR5":"0x1000016"}"#), ("IDR5.STALL_MAX", #"{"IDR5":"0x10010014"}"#),
+            ("IDR5.VAX", #"{"IDR5":"0x1000414"}"#),
             ("IDR0.HYP", #"{"IDR0":"0x84d3699"}"#), ("IDR0.NS1ATS", #"{"IDR0":"0x84c3a9b"}"#),
             ("IDR3.RIL", #"{"AIDR":2,"IDR3":"0x1114"}"#), ("IDR3.BBML", #"{"AIDR":2,"IDR3":"0x514"}"#),
             ("IDR1.SSIDSIZE", #"{"IDR0":"0x84d3499"}"#), ("IDR1.PRIQS", #"{"IDR1":"0x2100410"}"#),
