@@ -51,6 +51,7 @@ package final class SMMUModels: BareSMMUs {
     }
 
     func remove(_ id: ObjectID, _ vsmmu: VirtualSMMU) {
+        owner.releaseRanges(UInt64(vsmmu.memory.count))
         vsmmu.memory.removeAll()
         owner.releaseDescriptors(UInt64(vsmmu.signalCount))
         vsmmus.remove(id)
@@ -81,7 +82,13 @@ package final class SMMUModels: BareSMMUs {
         guard vsmmu.memory.count < owner.limits.mappings else {
             throw .overLimit(owner.limits.mappings, of: "ranges", in: "the guest memory", key: "mappings_per_session")
         }
-        try vsmmu.memory.insert(addresses, memory, id: memoryID, offset: offset)
+        try owner.chargeRanges(1)
+        do throws(IOMMUError) {
+            try vsmmu.memory.insert(addresses, memory, id: memoryID, offset: offset)
+        } catch {
+            owner.releaseRanges(1)
+            throw error
+        }
     }
 
     /// `vsmmu.unmap_memory`: the whole range that begins there; `ENOENT` if none does.
@@ -91,6 +98,7 @@ package final class SMMUModels: BareSMMUs {
                 .ENOENT, .noGuestMemory, "no guest memory begins at \(hexadecimal(gpa))",
                 hint: "give the gpa that vsmmu.memory was called with", ["gpa": .hex(gpa)])
         }
+        owner.releaseRanges(1)
     }
 
     /// `vsmmu.mmio_read`: 4 or 8 bytes of pages 0 and 1.

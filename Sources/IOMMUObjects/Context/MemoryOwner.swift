@@ -20,6 +20,10 @@ package protocol MemoryOwner: AnyObject {
     func chargeDescriptors(_ count: UInt64) throws(IOMMUError)
     /// They are closed.
     func releaseDescriptors(_ count: UInt64)
+    /// Puts ranges of memory that it keeps on its user's account, as mappings. `EDQUOT`.
+    func chargeRanges(_ count: UInt64) throws(IOMMUError)
+    /// They are gone.
+    func releaseRanges(_ count: UInt64)
     /// Tells of something that concerns the context.
     func emit(_ body: BackendEvent.Body)
 }

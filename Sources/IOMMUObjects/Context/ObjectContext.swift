@@ -150,6 +150,12 @@ package final class ObjectContext: IOMMUContext {
     /// Gives back what ``chargeDescriptors(_:)`` took.
     package func releaseDescriptors(_ count: UInt64) { account.release(count, of: .descriptors) }
 
+    /// Takes room for ranges of memory that are no mappings of an IOAS, and count as such.
+    package func chargeRanges(_ count: UInt64) throws(IOMMUError) { try account.charge(count, of: .mappings) }
+
+    /// Gives back what ``chargeRanges(_:)`` took.
+    package func releaseRanges(_ count: UInt64) { account.release(count, of: .mappings) }
+
     // MARK: Objects
 
     /// How many ``objects()`` there are.

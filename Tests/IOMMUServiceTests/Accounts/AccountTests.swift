@@ -71,6 +71,25 @@ import Testing
         #expect(used(bench, .mappings) == 0)
     }
 
+    @Test func rangesOfGuests() throws {
+        let bench = try bench { $0.mappings = 2 }
+        let client = try bench.connect(uid: Self.uid)
+        let memory = try client.id("memory.create", #"{"size":1048576}"#, "memory")
+        let vsmmu = try client.id("vsmmu.create", "{}", "vsmmu")
+        func map(_ gpa: UInt64) -> String {
+            #"{"vsmmu":\#(vsmmu),"memory":\#(memory),"offset":0,"length":4096,"gpa":\#(gpa)}"#
+        }
+        try client.call("vsmmu.memory", map(0x1000))
+        try client.expect(EEXIST, "gpa_in_use", "vsmmu.memory", map(0x1000))
+        try client.call("vsmmu.memory", map(0x2000))
+        #expect(used(bench, .mappings) == 2)
+        expectFull("mappings", try client.refusal("vsmmu.memory", map(0x3000)))
+        try client.call("vsmmu.unmap_memory", #"{"vsmmu":\#(vsmmu),"gpa":4096}"#)
+        try client.call("vsmmu.memory", map(0x3000))
+        try client.call("vsmmu.destroy", #"{"vsmmu":\#(vsmmu)}"#)
+        #expect(used(bench, .mappings) == 0)
+    }
+
     @Test func eventfds() throws {
         // The connection is one.
         let bench = try bench { $0.descriptors = 3 }
