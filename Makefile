@@ -6,8 +6,12 @@ SYSCONFDIR ?= /etc
 
 bindir = $(PREFIX)/bin
 unitdir = $(PREFIX)/lib/systemd/system
+sysusersdir = $(PREFIX)/lib/sysusers.d
+tmpfilesdir = $(PREFIX)/lib/tmpfiles.d
+catalogdir = $(PREFIX)/lib/systemd/catalog
 sharedir = $(PREFIX)/share/iommud
 docdir = $(PREFIX)/share/doc/iommud
+units = iommud.service iommud.socket iommud-metrics.socket
 
 # What is generic over types of other modules (the device model over memory, the RPC layer over services) has to be
 # specialised across modules. Exclusivity is proven by the debug builds that the tests run: one thread owns the whole
@@ -16,16 +20,17 @@ release_flags = -Xswiftc -cross-module-optimization -Xswiftc -enforce-exclusivit
 # Coloured messages are a compiler flag, too: with it a build in a terminal and one in a pipe would redo each other's.
 swift_build = swift build --no-color-diagnostics
 swift_release = $(swift_build) -c release --static-swift-stdlib $(release_flags)
-release_dir = .build/release
+# A release that was unpacked has its programs in bin.
+release_dir = $(if $(wildcard bin/iommud),bin,.build/release)
 
 # What `make install` does to the programs: without symbols they have less than half the size. Empty keeps these.
 STRIP ?= -s
 
 build_packages = binutils libsystemd-dev pkg-config
-run_packages = python3
+run_packages = python3 socat jq
 check_packages = black pyflakes3 python3 shellcheck
 kernel_packages = bc bison flex gcc libelf-dev make xz-utils
-test_packages = git python3 python3-pip socat jq systemd
+test_packages = git python3 python3-pip systemd $(run_packages)
 bench_packages = python3 gcc g++ libabsl-dev libjansson-dev util-linux
 
 # Installs the Debian packages that are missing, by name; elsewhere it says what is needed and goes on.
@@ -40,6 +45,16 @@ define need
 	    install="$$as_root apt-get install -y -q --no-install-recommends $$missing"; \
 	    $$install >/dev/null || { $$as_root apt-get update -q >/dev/null && $$install >/dev/null; }; \
 	elif [ -n "$$missing" ]; then echo "this needs what Debian calls$$missing"; fi
+endef
+
+# Debian has no Swift to install.
+define need_swift
+	@version=$$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p'); \
+	set -- $$version; \
+	if [ $$(($${1:-0} * 1000 + $${2:-0})) -lt 6002 ]; then \
+	    [ -z "$$version" ] && found="there is no swift in PATH" || found="swift in PATH is $$1.$$2"; \
+	    echo "this needs Swift 6.2 or later, and $$found: see https://www.swift.org/install/linux/" >&2; exit 1; \
+	fi
 endef
 
 .PHONY: all build help run check format test bench soak install uninstall clean deps
@@ -58,7 +73,8 @@ help:
 	@echo 'make bench      speed, as ratios to reference programs in the same run'
 	@echo 'make soak       ten minutes of requests as large as they may be, under a watchdog; then some twenty minutes of'
 	@echo '                sudden ends, after each of which all is there that was acknowledged'
-	@echo 'make install    binaries, configuration and units (DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR))'
+	@echo 'make install    what was built, configuration and units (DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR))'
+	@echo 'make uninstall  stop and disable the units, and remove what make install copied'
 	@echo 'make deps       the Debian packages that all of this needs, where they are missing'
 	@echo 'make clean      remove what was built'
 
@@ -67,6 +83,7 @@ deps:
 	    $(kernel_packages) $(bench_packages)))
 
 build:
+	$(need_swift)
 	$(call need,$(build_packages))
 	$(swift_release) --product iommud
 	$(swift_release) --product iommuctl
@@ -76,15 +93,18 @@ run: build
 	@Tests/Support/with-daemon --bin $(release_dir) --log .build/iommud.log -- $(release_dir)/iommuctl demo
 
 check:
+	$(need_swift)
 	$(call need,$(check_packages))
 	Tests/Support/check-source
 
 format:
+	$(need_swift)
 	$(call need,$(check_packages))
 	swift format format --in-place --parallel --recursive Package.swift Sources Tests
 	Tests/Support/check-source --format
 
 test:
+	$(need_swift)
 	@Tests/Support/test-report begin
 	Tests/Support/step check $(MAKE) --no-print-directory check
 	Tests/Support/step build $(MAKE) --no-print-directory build
@@ -101,11 +121,13 @@ test:
 	@Tests/Support/test-report not-run
 
 bench:
+	$(need_swift)
 	$(call need,$(sort $(build_packages) $(bench_packages)))
 	$(swift_release)
 	python3 Tests/Bench/run.py --build $(release_dir)
 
 soak:
+	$(need_swift)
 	$(call need,$(sort $(build_packages) $(bench_packages)))
 	$(swift_release)
 	python3 Tests/Bench/soak.py --build $(release_dir)
@@ -113,34 +135,46 @@ soak:
 	IOMMUD_CAMPAIGN_ROUNDS=10000 IOMMUD_KILLS=200 \
 	    swift test --skip-build --filter 'CampaignTests|DaemonRestartTests'
 
-# Units name the installed path of the daemon; a configuration that is there already stays.
-install: build
-	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(SYSCONFDIR)/iommud $(DESTDIR)$(sharedir)/drop-ins
-	install -d $(DESTDIR)$(sharedir)/udev
-	install -d $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d $(DESTDIR)$(docdir)
-	install -d $(DESTDIR)$(PREFIX)/lib/systemd/catalog
+# Copies, and needs no Swift. Units name the installed path of the daemon; a configuration that is there already stays.
+install:
+	@test -x $(release_dir)/iommud -a -x $(release_dir)/iommuctl || \
+	    { echo 'there is nothing to install yet: run "make build" first, as a user who has Swift' >&2; exit 1; }
+	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(SYSCONFDIR)/iommud $(DESTDIR)$(docdir)
+	install -d $(DESTDIR)$(sharedir)/drop-ins $(DESTDIR)$(sharedir)/udev
+	install -d $(DESTDIR)$(sysusersdir) $(DESTDIR)$(tmpfilesdir) $(DESTDIR)$(catalogdir)
 	install $(STRIP) -m 755 $(release_dir)/iommud $(release_dir)/iommuctl $(DESTDIR)$(bindir)
-	sed -e 's|/usr/bin/iommud|$(bindir)/iommud|' -e 's|/usr/share/doc/iommud|$(docdir)|' systemd/iommud.service \
-	    > $(DESTDIR)$(unitdir)/iommud.service
-	sed -e 's|/usr/share/doc/iommud|$(docdir)|' systemd/iommud.socket > $(DESTDIR)$(unitdir)/iommud.socket
-	chmod 644 $(DESTDIR)$(unitdir)/iommud.service $(DESTDIR)$(unitdir)/iommud.socket
+	for unit in $(units); do \
+	    sed -e 's|/usr/bin/iommud|$(bindir)/iommud|g' -e 's|/usr/share/doc/iommud|$(docdir)|' systemd/$$unit \
+	        > $(DESTDIR)$(unitdir)/$$unit && chmod 644 $(DESTDIR)$(unitdir)/$$unit || exit; \
+	done
 	install -m 644 systemd/drop-ins/*.conf $(DESTDIR)$(sharedir)/drop-ins
-	install -m 644 systemd/sysusers.d/iommud.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/iommud.conf
-	install -m 644 systemd/tmpfiles.d/iommud.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/iommud.conf
+	install -m 644 systemd/sysusers.d/iommud.conf $(DESTDIR)$(sysusersdir)/iommud.conf
+	install -m 644 systemd/tmpfiles.d/iommud.conf $(DESTDIR)$(tmpfilesdir)/iommud.conf
 	install -m 644 systemd/udev/70-iommud.rules $(DESTDIR)$(sharedir)/udev
-	install -m 644 systemd/iommud.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/iommud.catalog
+	install -m 644 systemd/iommud.catalog $(DESTDIR)$(catalogdir)/iommud.catalog
 	install -m 644 Config/lab.toml $(DESTDIR)$(sharedir)
 	install -m 644 Config/iommud.toml $(DESTDIR)$(sharedir)/iommud.toml.example
 	test -e $(DESTDIR)$(SYSCONFDIR)/iommud/iommud.toml || \
 	    install -m 644 Config/iommud.toml $(DESTDIR)$(SYSCONFDIR)/iommud/iommud.toml
-	install -m 644 README.md CHANGELOG.md LICENSE $(DESTDIR)$(docdir)
+	install -m 644 README.md CHANGELOG.md LICENSE Documentation/Metrics.md $(DESTDIR)$(docdir)
 
+# Undoes what `make install` and `systemctl enable` did. A configuration that was changed stays, and so do the users.
 uninstall:
-	rm -f $(DESTDIR)$(bindir)/iommud $(DESTDIR)$(bindir)/iommuctl
-	rm -f $(DESTDIR)$(unitdir)/iommud.service $(DESTDIR)$(unitdir)/iommud.socket
-	rm -f $(DESTDIR)$(PREFIX)/lib/sysusers.d/iommud.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/iommud.conf
-	rm -f $(DESTDIR)$(PREFIX)/lib/systemd/catalog/iommud.catalog
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then \
+	    echo systemctl disable --now $(units); systemctl disable --now $(units) || true; \
+	fi
+	cd $(DESTDIR)$(bindir) && rm -f iommud iommuctl
+	cd $(DESTDIR)$(unitdir) && rm -f $(units)
+	rm -f $(DESTDIR)$(sysusersdir)/iommud.conf $(DESTDIR)$(tmpfilesdir)/iommud.conf
+	rm -f $(DESTDIR)$(catalogdir)/iommud.catalog
 	rm -rf $(DESTDIR)$(sharedir) $(DESTDIR)$(docdir)
+	@configuration=$(DESTDIR)$(SYSCONFDIR)/iommud; \
+	if cmp -s Config/iommud.toml $$configuration/iommud.toml; then rm $$configuration/iommud.toml; fi; \
+	rmdir $$configuration 2>/dev/null || [ ! -d $$configuration ] || echo "$$configuration stays: it was changed"
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then \
+	    rm -rf /run/iommud; systemctl daemon-reload; journalctl --update-catalog; \
+	    echo 'the user iommud and the groups iommud, iommud-admin and iommud-metrics stay'; \
+	fi
 
 clean:
 	swift package clean

@@ -7,14 +7,23 @@ package enum TopologyRules {
     package static func firstProblem(
         _ topology: TopologyDescription
     ) -> (path: String, problem: TopologyProblem)? {
+        problems(topology).first
+    }
+
+    /// All mistakes, one for each SMMU and device that has any, in the same order.
+    package static func problems(
+        _ topology: TopologyDescription
+    ) -> [(path: String, problem: TopologyProblem)] {
         var index = TopologyIndex()
-        for (position, smmu) in topology.smmus.enumerated() {
-            if let problem = index.add(smmu) { return ("smmu[\(position)]", problem) }
+        let smmus = topology.smmus.enumerated().compactMap { position, smmu in
+            index.add(smmu).map { ("smmu[\(position)]", $0) }
         }
-        for (position, device) in topology.devices.enumerated() {
-            if let problem = index.add(device) { return ("device[\(position)]", problem) }
+        // Devices behind an SMMU that is none would all be called mistakes.
+        guard smmus.isEmpty else { return smmus }
+        let devices = topology.devices.enumerated().compactMap { position, device in
+            index.add(device).map { ("device[\(position)]", $0) }
         }
-        return nil
+        return devices
     }
 
     static func problem(of smmu: SMMUDescription) -> TopologyProblem? {

@@ -8,21 +8,45 @@ final class Daemon {
     /// The path that answered.
     let path: String
 
+    private let patience: Patience
+
     /// Connects to the first path that answers.
-    init(candidates: [String]) throws(Failure) {
-        var problems: [String] = []
+    init(candidates: [String], patience: Patience) throws(Failure) {
+        self.patience = patience
+        var problems: [SystemError] = []
         for path in candidates {
             do throws(SystemError) {
-                client = try RPCClient(path: path)
+                client = try RPCClient(path: path, timeoutMilliseconds: patience.milliseconds)
                 self.path = path
+                client.insistsOnIDs = true
+                if patience.asksFirst {
+                    client.onSilence = { Self.isThere(path, milliseconds: patience.milliseconds) }
+                }
                 return
             } catch {
-                problems.append(error.description)
+                problems.append(error)
             }
         }
         throw .unreachable(
-            "no daemon answers: " + problems.joined(separator: "; "),
-            hint: "start one with `systemctl start iommud` or `iommud`, or name its socket with --socket")
+            "no daemon answers: " + problems.map(\.description).joined(separator: "; "), hint: Self.hint(problems))
+    }
+
+    /// What to do about the failure that says most.
+    private static func hint(_ problems: [SystemError]) -> String {
+        let errnos = Set(problems.map(\.errno))
+        if errnos.contains(EACCES) {
+            return "this user may not use that socket; ask who administers it, or name another with --socket"
+        }
+        if errnos.contains(ETIMEDOUT) {
+            return "somebody has that socket but accepts nobody; its log says why (journalctl -u iommud)"
+        }
+        if errnos == [ENAMETOOLONG] { return "the path of a socket has at most \(UnixListener.longestPath) bytes" }
+        return "start one with `systemctl start iommud` or `iommud`, or name its socket with --socket"
+    }
+
+    /// Whether a daemon answers something simple.
+    private static func isThere(_ path: String, milliseconds: Int) -> Bool {
+        (try? RPCClient(path: path, timeoutMilliseconds: milliseconds).call("daemon.info")) != nil
     }
 
     /// Calls a method and waits for its result.
@@ -32,7 +56,7 @@ final class Daemon {
         do {
             return try client.call(method, params, descriptors: descriptors)
         } catch {
-            throw Self.failure(error, method)
+            throw failure(error, method)
         }
     }
 
@@ -47,9 +71,10 @@ final class Daemon {
     /// Waits for the next notification.
     func nextNotification() throws(Failure) -> JSONValue {
         do {
+            if patience.asksFirst { client.onSilence = { true } }
             return try client.nextNotification()
         } catch {
-            throw Self.failure(error, "events")
+            throw failure(error, "events")
         }
     }
 
@@ -58,9 +83,43 @@ final class Daemon {
         client.takeDescriptors().count
     }
 
-    private static func failure(_ error: any Error, _ method: String) -> Failure {
-        if let refusal = error as? RPCError { return .refused(refusal, method: method) }
-        return .unreachable(
-            "\(method): \(error)", hint: "the daemon may have ended; its log says why (journalctl -u iommud)")
+    private func failure(_ error: any Error, _ method: String) -> Failure {
+        switch error {
+        case let refusal as RPCError where refusal.reason != RPCError.unknownReason:
+            return .refused(refusal, method: method)
+        case is RPCError, is JSONSyntaxError, is UnexpectedAnswer:
+            return .unreachable(
+                "\(method): what answers on \(path) is not iommud: \(error)", hint: "name its socket with --socket")
+        case let error as SystemError where error.errno == ETIMEDOUT:
+            return .unreachable(
+                "\(method): \(path) does not answer within \(patience.text)",
+                hint: "it may hang, or not be iommud; iommud's log says more (journalctl -u iommud)")
+        default:
+            return .unreachable(
+                "\(method): \(error)", hint: "the daemon may have ended; its log says why (journalctl -u iommud)")
+        }
+    }
+}
+
+/// How long to wait for a daemon.
+struct Patience {
+    /// At each step; 0: for ever.
+    let milliseconds: Int
+    /// Whether to ask if anybody is there before giving up; as long is waited for the answer to that.
+    let asksFirst: Bool
+
+    private static let standard = 10.0
+
+    /// - Parameter seconds: nil: the standard ones.
+    init(seconds: Double?) {
+        asksFirst = seconds == nil
+        let step = seconds ?? Self.standard / 2
+        milliseconds = step == 0 ? 0 : max(1, Int(step * 1000))
+    }
+
+    /// Until it is given up.
+    var text: String {
+        let seconds = Double(asksFirst ? 2 * milliseconds : milliseconds) / 1000
+        return seconds == seconds.rounded() ? "\(Int(seconds)) s" : "\(seconds) s"
     }
 }

@@ -6,6 +6,16 @@ struct GlobalOptions: ParsableArguments {
     @Option(help: ArgumentHelp("The daemon's socket.", discussion: SocketPath.help, valueName: "path"))
     var socket: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "How long to wait for an answer, in seconds; 0: for ever.",
+            discussion: """
+                Default: 10, after which it is asked whether anybody is there at all; calls that take long or wait for \
+                something are waited for.
+                """,
+            valueName: "seconds"))
+    var timeout: Double?
+
     @Flag(help: "JSON, one value a line, also on a terminal.")
     var json = false
 
@@ -14,7 +24,10 @@ struct GlobalOptions: ParsableArguments {
 
     /// Connects to the daemon.
     func connect() throws(Failure) -> Daemon {
-        try Daemon(candidates: SocketPath.candidates(socket))
+        if let timeout, !(0...86_400).contains(timeout) {
+            throw .usage("\(timeout) is no time to wait; write seconds from 0, which is for ever, to 86400")
+        }
+        return try Daemon(candidates: SocketPath.candidates(socket), patience: Patience(seconds: timeout))
     }
 
     /// How results are to be shown.
@@ -29,9 +42,10 @@ struct GlobalOptions: ParsableArguments {
         var moved: [String] = []
         var rest = arguments[...]
         while let first = rest.first, first.hasPrefix("--") {
-            if first == "--json" || first == "--table" || first.hasPrefix("--socket=") {
+            let isWhole = first.hasPrefix("--socket=") || first.hasPrefix("--timeout=")
+            if first == "--json" || first == "--table" || isWhole {
                 moved.append(rest.removeFirst())
-            } else if first == "--socket", rest.count > 1 {
+            } else if first == "--socket" || first == "--timeout", rest.count > 1 {
                 moved += rest.prefix(2)
                 rest = rest.dropFirst(2)
             } else {

@@ -97,6 +97,73 @@ struct IommuctlTests {
         #expect(outcome.text.contains("\nhint: "))
     }
 
+    /// A socket that is listened on, and what it says to whoever comes.
+    private func serve(_ path: String, saying answer: String) throws -> (listener: Int32, thread: Thread) {
+        let listener = clinux_unix_socket(false)
+        try #require(clinux_unix_bind(listener, path) == 0)
+        try #require(listen(listener, 16) == 0)
+        let thread = Thread {
+            let client = accept(listener, nil, nil)
+            _ = answer.withCString { write(client, $0, strlen($0)) }
+            // The client ends the connection, or this ends with it.
+            var byte: UInt8 = 0
+            while read(client, &byte, 1) > 0 {}
+            close(client)
+        }
+        thread.start()
+        return (listener, thread)
+    }
+
+    @Test(arguments: [
+        ("SSH-2.0-OpenSSH_9.2\n", "is not iommud: a byte that cannot stand here, at byte 0"),
+        (#"{"jsonrpc":"2.0","id":9,"result":{}}"# + "\n", "is not iommud: an answer to no request: {"),
+        (#"{"jsonrpc":"2.0","id":1,"error":{"code":-1,"message":"no"}}"# + "\n", "is not iommud: no"),
+    ])
+    func whatIsNotIommudIsCalledSo(answer: String, problem: String) throws {
+        let path = daemon.directory + "/other.sock"
+        let (listener, _) = try serve(path, saying: answer)
+        defer { close(listener) }
+        let outcome = try run("--socket", path, "status")
+        #expect(outcome.status == 2)
+        #expect(outcome.text.contains("what answers on \(path) \(problem)"), "\(outcome.text)")
+    }
+
+    @Test func aSocketThatDoesNotAnswerIsGivenUp() throws {
+        let path = daemon.directory + "/silent.sock"
+        let (listener, _) = try serve(path, saying: "")
+        defer { close(listener) }
+        let outcome = try run("--socket", path, "--timeout", "0.2", "status")
+        #expect(outcome.status == 2)
+        #expect(outcome.text.contains("daemon.info: \(path) does not answer within 0.2 s\nhint: it may hang"))
+        #expect(try run("--timeout=-1", "status").text.contains("is no time to wait"))
+    }
+
+    /// Longer than it takes until the daemon is asked whether it is there.
+    @Test func callsThatWaitAreWaitedFor() throws {
+        #expect(try run("call", "--session", "vm1", "fault.alloc").status == 0)
+        let outcome = try run("call", "--session", "vm1", "fault.read", "fault=1", "timeout_ms=5500")
+        #expect(outcome.status == 0, "\(outcome.text)")
+        #expect(outcome.json?["faults"]?.arrayValue?.isEmpty == true)
+        let given = try run("--timeout", "0.2", "call", "--session", "vm1", "fault.read", "fault=1", "timeout_ms=60000")
+        #expect(given.text.contains("does not answer within 0.2 s"), "\(given.text)")
+    }
+
+    @Test func outputThatCannotBeWrittenIsAMistake() throws {
+        let full = open("/dev/full", O_WRONLY)
+        let null = open("/dev/null", O_RDONLY)
+        defer { [full, null].forEach { close($0) } }
+        let process = try ChildProcess(
+            BuiltProgram.iommuctl, ["--socket", daemon.socket, "status"], streams: (null, full))
+        #expect(process.wait() == 2)
+        #expect(process.text == "iommuctl: cannot write the output: No space left on device\n")
+    }
+
+    @Test func whatIsWrongWithTheInputIsSaidInWords() throws {
+        #expect(
+            try run("call", "ioas.alloc", "{").text == "iommuctl: the parameters are not JSON: "
+                + "the text ends inside a value, at byte 1\n")
+    }
+
     @Test func helpIsStatusZero() throws {
         let outcome = try run("--help")
         #expect(outcome.status == 0)

@@ -175,6 +175,7 @@ struct ServiceManagerTests {
         let second = try ChildProcess(
             BuiltProgram.iommud, ["--config", BuiltProgram.laboratory, "--socket", daemon.socket])
         #expect(second.wait() == 1)
+        #expect(second.text.contains("which process \(daemon.process.pid) (iommud) serves"), "\(second.text)")
         #expect(try daemon.connect().call("daemon.info")["name"]?.stringValue == "iommud")
         daemon.process.signal(SIGKILL)
         daemon.process.wait()
@@ -186,6 +187,52 @@ struct ServiceManagerTests {
         _ = try daemon.connect().call("daemon.info")
         third.signal(SIGTERM)
         #expect(third.wait() == 0)
+    }
+
+    @Test func aPassedSocketForTheMetricsWinsOverThePath() throws {
+        let directory = try RunningDaemon.makeDirectory()
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let passed = directory + "/passed.sock"
+        let listener = clinux_unix_socket(false)
+        try #require(clinux_unix_bind(listener, passed) == 0)
+        try #require(listen(listener, 16) == 0)
+        defer { close(listener) }
+        let configuration = directory + "/iommud.toml"
+        try "[daemon]\nmetrics = \"\(directory)/unused.sock\"\n"
+            .write(toFile: configuration, atomically: false, encoding: .utf8)
+        let manager = try NotifyReceiver(path: directory + "/notify.sock")
+        let process = try ChildProcess(
+            "/bin/sh",
+            [
+                "-c", #"LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=metrics exec "$0" "$@""#, BuiltProgram.iommud,
+                "--config", configuration, "--socket", directory + "/own.sock",
+            ], environment: ["NOTIFY_SOCKET": manager.path], descriptors: [listener])
+        #expect(manager.wait(for: "READY=1") != nil)
+        let scraper = try RPCClient(path: passed, timeoutMilliseconds: 20_000)
+        try scraper.send(bytes: Array("GET /metrics HTTP/1.1\r\n\r\n".utf8))
+        #expect(try scraper.receiveLine() == Array("HTTP/1.1 200 OK\r".utf8))
+        // It is no socket for clients.
+        let client = try RPCClient(path: directory + "/own.sock", timeoutMilliseconds: 20_000)
+        #expect(try client.call("daemon.info")["systemd"]?["socket_activated"]?.boolValue == false)
+        #expect(access(directory + "/unused.sock", F_OK) != 0)
+        process.signal(SIGTERM)
+        #expect(process.wait() == 0)
+    }
+
+    @Test(arguments: [false, true])
+    func aPathThatCannotBeBoundIsAMistakeInTheConfiguration(isOnlyChecked: Bool) throws {
+        let directory = try RunningDaemon.makeDirectory()
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        let configuration = directory + "/iommud.toml"
+        try "[daemon]\nmetrics = \"\(directory)/nowhere/metrics.sock\"\n"
+            .write(toFile: configuration, atomically: false, encoding: .utf8)
+        let process = try ChildProcess(
+            BuiltProgram.iommud,
+            ["--config", configuration, "--socket", directory + "/s"] + (isOnlyChecked ? ["--check-config"] : []))
+        #expect(process.wait() == 78)
+        let problem = "daemon.metrics: cannot bind \(directory)/nowhere/metrics.sock: No such file or directory; "
+        #expect(process.text.contains(problem), "\(process.text)")
+        #expect(process.text.contains("systemctl enable iommud-metrics.socket"))
     }
 
     @Test func metricsAreServedAsText() throws {

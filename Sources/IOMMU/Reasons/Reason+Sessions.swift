@@ -53,6 +53,8 @@ extension Reason {
     package static let disconnected = Reason("disconnected")
     /// The daemon stops and does not wait any longer.
     package static let daemonStopping = Reason("daemon_stopping")
+    /// The daemon does not start with the configuration that it has.
+    package static let configurationUnusable = Reason("configuration_unusable")
     /// The request came without the descriptor that it takes.
     package static let descriptorMissing = Reason("descriptor_missing")
 

@@ -39,9 +39,9 @@ package struct BackendConfiguration: Sendable, Equatable {
     /// The emulated one.
     package init() {}
 
-    init(_ section: inout ConfigurationSection) throws(ConfigurationError) {
-        type = try section.choice("type") ?? type
-        tableSpace = try section.bytes("table_space", in: 16 << 20...64 << 30) ?? tableSpace
-        try section.finish()
+    init(_ section: inout ConfigurationSection) {
+        type = section.choice("type") ?? type
+        tableSpace = section.bytes("table_space", in: 16 << 20...64 << 30) ?? tableSpace
+        section.finish()
     }
 }

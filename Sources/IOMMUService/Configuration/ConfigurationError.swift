@@ -1,6 +1,6 @@
 import Glibc
 
-/// Why a configuration cannot be used: one mistake, where it is, and what to do about it.
+/// Why a configuration cannot be used: a mistake, where it is, and what to do about it; and all others of the file.
 package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConvertible {
     /// Where the mistake is.
     package enum Place: Sendable, Equatable {
@@ -23,6 +23,11 @@ package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConve
     /// What systemd is told: EINVAL, or why the file could not be read. Positive.
     package let errno: CInt
 
+    /// The other mistakes of the file, in its order.
+    package internal(set) var others: [ConfigurationError] = []
+    /// How many there are besides that are not told.
+    package internal(set) var untold = 0
+
     /// sysexits(3): EX_CONFIG, the exit status of a daemon that cannot use its configuration.
     package static let exitStatus: CInt = 78
 
@@ -36,11 +41,25 @@ package struct ConfigurationError: Error, Sendable, Equatable, CustomStringConve
     }
 
     /// One line: `FILE:LINE:COLUMN: problem; remedy` or `FILE: KEY: problem; remedy`.
-    package var description: String {
+    package var description: String { "\(statement); \(remedy)" }
+
+    /// A line for each mistake.
+    package var lines: [String] {
+        [description] + others.map(\.description) + (untold > 0 ? ["\(file): and \(untold) more mistakes"] : [])
+    }
+
+    /// ``description``, and how many more mistakes there are.
+    package var summary: String {
+        let more = others.count + untold
+        return more == 0 ? description : "\(description) (and \(more) more mistake\(more == 1 ? "" : "s"))"
+    }
+
+    /// ``description`` without what to do.
+    var statement: String {
         switch place {
-        case .file: "\(file): \(problem); \(remedy)"
-        case .position(let line, let column): "\(file):\(line):\(column): \(problem); \(remedy)"
-        case .key(let path): "\(file): \(path): \(problem); \(remedy)"
+        case .file: "\(file): \(problem)"
+        case .position(let line, let column): "\(file):\(line):\(column): \(problem)"
+        case .key(let path): "\(file): \(path): \(problem)"
         }
     }
 }

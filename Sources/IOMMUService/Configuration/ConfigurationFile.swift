@@ -25,36 +25,37 @@ package enum ConfigurationFile {
     /// - Parameter path: as ``load(_:)`` takes it.
     package static func text(_ path: String?) -> String? { try? text(of: path ?? standardPath) }
 
-    /// Reads text; `file` is what errors call it.
+    /// Reads text; `file` is what errors call it. All mistakes are thrown at once, the first with the others.
     package static func parse(_ text: String, file: String) throws(ConfigurationError) -> Configuration {
-        var root = ConfigurationSection(file: file, path: "", table: try table(text, file: file))
+        let mistakes = ConfigurationMistakes()
+        var root = ConfigurationSection(file: file, path: "", table: try table(text, file: file), mistakes: mistakes)
         var configuration = Configuration()
-        var daemon = try root.section("daemon")
-        var backend = try root.section("backend")
-        var limits = try root.section("limits")
-        let allow = try root.sections("allow")
-        let shares = try root.sections("share")
-        let smmus = try root.sections("smmu")
-        let devices = try root.sections("device")
-        try root.finish()
+        var daemon = root.section("daemon")
+        var backend = root.section("backend")
+        var limits = root.section("limits")
+        let allow = root.sections("allow")
+        let shares = root.sections("share")
+        let smmus = root.sections("smmu")
+        let devices = root.sections("device")
+        root.finish()
 
-        configuration.daemon = try DaemonConfiguration(&daemon)
-        configuration.backend = try BackendConfiguration(&backend)
-        configuration.shares.fraction = try limits.fraction("share") ?? configuration.shares.fraction
-        configuration.limits = try LimitsConfiguration(&limits)
-        for var share in shares ?? [] { try configuration.shares.add(&share) }
-        configuration.access.rules = try each(allow ?? [], AllowRules.rule)
-        configuration.topology = try TopologyReader.read(smmus: smmus, devices: devices, file: file)
+        configuration.daemon = DaemonConfiguration(&daemon)
+        configuration.backend = BackendConfiguration(&backend)
+        configuration.shares.fraction = limits.fraction("share") ?? configuration.shares.fraction
+        configuration.limits = LimitsConfiguration(&limits)
+        for var share in shares ?? [] { configuration.shares.add(&share) }
+        configuration.access.rules = each(allow ?? [], AllowRules.rule)
+        configuration.topology = TopologyReader.read(smmus: smmus, devices: devices, file: file, mistakes: mistakes)
+        try mistakes.check()
         return configuration
     }
 
-    /// `map` that keeps the error's type and lets the element be consumed.
+    /// `map` that lets the element be consumed.
     static func each<Value>(
-        _ sections: [ConfigurationSection],
-        _ read: (inout ConfigurationSection) throws(ConfigurationError) -> Value
-    ) throws(ConfigurationError) -> [Value] {
+        _ sections: [ConfigurationSection], _ read: (inout ConfigurationSection) -> Value
+    ) -> [Value] {
         var values: [Value] = []
-        for var section in sections { values.append(try read(&section)) }
+        for var section in sections { values.append(read(&section)) }
         return values
     }
 

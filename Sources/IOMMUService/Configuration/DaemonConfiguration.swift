@@ -13,6 +13,7 @@ package struct DaemonConfiguration: Sendable, Equatable {
     /// Messages below it are dropped. `--log-level` wins.
     package var logLevel = LogLevel.info
     /// Path of a Unix socket that answers HTTP with the metrics, in Prometheus' text format or OpenMetrics. nil: none.
+    /// A socket for them that systemd passes wins.
     package var metrics: String?
     /// How long SIGTERM lets requests that wait finish, in seconds.
     package var drainSeconds = 10
@@ -20,12 +21,12 @@ package struct DaemonConfiguration: Sendable, Equatable {
     /// The defaults.
     package init() {}
 
-    init(_ section: inout ConfigurationSection) throws(ConfigurationError) {
-        socket = try section.path("socket")
-        state = try section.path("state")
-        logLevel = try section.choice("log_level") ?? logLevel
-        metrics = try section.path("metrics")
-        drainSeconds = try section.integer("drain_seconds", in: 0...3600) ?? drainSeconds
-        try section.finish()
+    init(_ section: inout ConfigurationSection) {
+        socket = section.socketPath("socket")
+        state = section.path("state")
+        logLevel = section.choice("log_level") ?? logLevel
+        metrics = section.socketPath("metrics")
+        drainSeconds = section.integer("drain_seconds", in: 0...3600) ?? drainSeconds
+        section.finish()
     }
 }

@@ -175,16 +175,16 @@ extension LimitsConfiguration {
         Key("stuck_address_spaces", \.stuckAddressSpaces, 1...256, isLive: false),
     ]
 
-    init(_ section: inout ConfigurationSection) throws(ConfigurationError) {
+    init(_ section: inout ConfigurationSection) {
         for key in Self.keys {
             let value =
                 switch key.unit {
-                case .count: try section.integer(key.name, in: key.range)
-                case .bytes: try section.bytes(key.name, in: key.range)
-                case .automaticBytes: try section.automaticBytes(key.name, in: key.range)
+                case .count: section.integer(key.name, in: key.range)
+                case .bytes: section.bytes(key.name, in: key.range)
+                case .automaticBytes: section.automaticBytes(key.name, in: key.range)
                 }
             if let value { self[keyPath: key.path] = value }
         }
-        try section.finish()
+        section.finish()
     }
 }

@@ -12,17 +12,17 @@ package struct ShareRules: Sendable, Equatable {
     package func fraction(of uid: UInt32) -> Double { byUser[uid] ?? fraction }
 
     /// Reads one `[[share]]`.
-    mutating func add(_ section: inout ConfigurationSection) throws(ConfigurationError) {
-        let number = try section.integer("uid", in: 0...Int(UInt32.max - 1)).map { UInt32($0) }
-        let named: UInt32? =
-            if let user = try section.name("user") { try AllowRules.uid(of: user, in: section) } else { nil }
-        guard let uid = number ?? named, number == nil || named == nil else {
-            throw section.error("uid", "the share is not for one user", remedy: "give either uid or user")
+    mutating func add(_ section: inout ConfigurationSection) {
+        defer { section.finish() }
+        let number = section.integer("uid", in: 0...Int(UInt32.max - 1)).map { UInt32($0) }
+        let named = section.name("user").flatMap { AllowRules.uid(of: $0, in: section) }
+        guard section.isThere("uid") != section.isThere("user") else {
+            return section.note("uid", "the share is not for one user", remedy: "give either uid or user")
         }
-        guard let share = try section.fraction("share") else { throw section.missing("share") }
+        let read = section.fraction("share") ?? section.missing("share")
+        guard let share = read, let uid = number ?? named else { return }
         guard byUser.updateValue(share, forKey: uid) == nil else {
-            throw section.error("uid", "user \(uid) has a share already", remedy: "keep one of the two")
+            return section.note("uid", "user \(uid) has a share already", remedy: "keep one of the two")
         }
-        try section.finish()
     }
 }

@@ -59,8 +59,7 @@ package final class Daemon {
         } catch {
             let key = configuration.backend.type == .kernel ? "backend.type" : "smmu / device"
             throw ConfigurationError(
-                file: options.configuration ?? ConfigurationFile.standardPath, .key(key), error.message,
-                remedy: error.hint, errno: error.errno.rawValue)
+                file: options.file, .key(key), error.message, remedy: error.hint, errno: error.errno.rawValue)
         }
     }
 
@@ -116,14 +115,12 @@ package final class Daemon {
     // MARK: Running
 
     /// Serves the listeners until a signal says stop.
-    package func run(_ listeners: [UnixListener]) throws {
+    ///
+    /// - Parameter passed: for the metrics; without any they are served where the configuration says.
+    package func run(_ listeners: [UnixListener], metrics passed: [UnixListener] = []) throws {
         try loop.onSignals([SIGTERM, SIGINT, SIGHUP]) { [unowned self] signal in handle(signal) }
         for listener in listeners { try server.listen(on: listener) }
-        if let path = service.configuration.daemon.metrics {
-            metrics = try MetricsEndpoint(path: path, loop: loop) { [unowned self] format in
-                MetricsPage.render(service.metrics.read(), as: format)
-            }
-        }
+        try serveMetrics(passed)
         restoreState()
         startWatchdog()
         StartupMemory.release()
@@ -148,7 +145,16 @@ package final class Daemon {
     }
 
     /// What the service manager shows.
-    private var status: String { keeper.status ?? service.status }
+    private var status: String { keeper.status ?? reporter.status }
+
+    private func serveMetrics(_ passed: [UnixListener]) throws {
+        let configured = { [self] in try MetricsSocket.configured(service.configuration, file: options.file) }
+        let listeners = passed.isEmpty ? try configured() : passed
+        guard !listeners.isEmpty else { return }
+        metrics = try MetricsEndpoint(listeners, loop: loop) { [unowned self] format in
+            MetricsPage.render(service.metrics.read(), as: format)
+        }
+    }
 
     private func startWatchdog() {
         do {
@@ -217,10 +223,10 @@ package final class Daemon {
             log.setLevel(options.logLevel ?? service.configuration.daemon.logLevel)
             service.setLog(log.logger)
             report(changes)
+            reporter.refusal = nil
         } catch {
-            log.logger.log(
-                .configurationRejected, level: .error, "the old configuration stays in force: \(error)",
-                ["ERRNO": "\(error.errno)"])
+            reporter.refusal = "configuration refused: \(error.summary)"
+            log.report(error, level: .error, before: "the old configuration stays in force: ")
         }
         manager.announce(.ready, .status(status), log: log.logger)
     }

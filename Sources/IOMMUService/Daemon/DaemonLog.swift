@@ -14,6 +14,13 @@ package final class DaemonLog {
 
     /// Holds for this logger, not for copies of it made before.
     package func setLevel(_ level: DaemonConfiguration.LogLevel) { logger.logLevel = Logger.Level(level) }
+
+    /// An entry for each mistake.
+    func report(_ error: ConfigurationError, level: Logger.Level, before: String = "") {
+        for line in error.lines {
+            logger.log(.configurationRejected, level: level, "\(before)\(line)", ["ERRNO": "\(error.errno)"])
+        }
+    }
 }
 
 extension Logger.Level {

@@ -1,3 +1,5 @@
+import LinuxIO
+
 /// What the command line says; it wins over the configuration.
 package struct DaemonOptions: Sendable {
     /// The configuration file; nil: the standard one if it is there.
@@ -28,6 +30,9 @@ package struct DaemonOptions: Sendable {
     /// What the configuration file says; nil: there is none, or it cannot be read.
     package var text: String? { replacement ?? ConfigurationFile.text(configuration) }
 
+    /// What mistakes call the configuration file.
+    var file: String { configuration ?? ConfigurationFile.standardPath }
+
     /// The configuration file, with what the command line has to say about it.
     package func load() throws(ConfigurationError) -> Configuration {
         var loaded: Configuration
@@ -37,6 +42,12 @@ package struct DaemonOptions: Sendable {
             loaded = try ConfigurationFile.load(configuration)
         }
         if let backend { loaded.backend.type = backend }
+        try MetricsSocket.check(loaded, file: file)
+        if let socket, socket.utf8.count > UnixListener.longestPath {
+            throw ConfigurationError(
+                file: "the command line", .key("--socket"), "the path has \(socket.utf8.count) bytes",
+                remedy: "choose one of at most \(UnixListener.longestPath), which is all that a socket can have")
+        }
         return loaded
     }
 }

@@ -17,9 +17,11 @@ package enum DaemonProgram {
     package static func run(_ options: DaemonOptions, makeBackend: BackendFactory) -> Int32 {
         let manager = NotifySocket()
         var log = DaemonLog(level: options.logLevel ?? .info)
+        var waiting = WaitingClients([])
         do {
             prepareProcess()
             let passed = try PassedDescriptor.take()
+            waiting = WaitingClients(passed)
             var options = options
             let configuration = try configuration(&options, hasStored: passed.contains { isStored($0) }, log)
             log = DaemonLog(level: options.logLevel ?? configuration.daemon.logLevel)
@@ -30,10 +32,12 @@ package enum DaemonProgram {
                 configuration, options: options, facts: facts, log: log, manager: manager, store: store,
                 makeBackend: makeBackend)
             daemon.keeper.keep(configuration: options.text)
-            try daemon.run(sockets.listeners)
+            try daemon.run(sockets.listeners, metrics: sockets.metrics)
             return 0
         } catch {
-            return report(error, log, manager)
+            let status = report(error, log, manager)
+            if let error = error as? ConfigurationError { waiting.refuse(error) }
+            return status
         }
     }
 
@@ -46,6 +50,12 @@ package enum DaemonProgram {
             _ = try Daemon.backend(configuration, executor, options, makeBackend)
             print("\(options.configuration ?? "the configuration"): usable")
             return 0
+        } catch let error as ConfigurationError {
+            // The daemon's service asks before a reload, and goes on as it was.
+            let log = DaemonLog(level: .info)
+            log.report(error, level: .error)
+            NotifySocket().announce(.status("configuration refused: \(error.summary)"), log: log.logger)
+            return ConfigurationError.exitStatus
         } catch {
             return report(error, DaemonLog(level: .info), NotifySocket())
         }
@@ -141,12 +151,17 @@ package enum DaemonProgram {
         return facts
     }
 
-    /// The sockets systemd passed, else one of our own.
+    /// The sockets systemd passed, else one of our own; those for the metrics apart.
     private static func listeners(
         _ passed: [PassedDescriptor], _ options: DaemonOptions, _ configuration: Configuration, _ log: DaemonLog
-    ) throws(SystemError) -> (listeners: [UnixListener], areInherited: Bool) {
+    ) throws(SystemError) -> (listeners: [UnixListener], areInherited: Bool, metrics: [UnixListener]) {
         var inherited: [UnixListener] = []
+        var metrics: [UnixListener] = []
         for descriptor in passed {
+            if descriptor.isForMetrics {
+                metrics.append(try UnixListener(adopting: descriptor.descriptor.duplicate()))
+                continue
+            }
             guard descriptor.kind == .unixListener else {
                 log.logger.log(
                     .descriptorsDropped, level: .warning,
@@ -155,21 +170,20 @@ package enum DaemonProgram {
             }
             inherited.append(try UnixListener(adopting: descriptor.descriptor.duplicate()))
         }
-        guard inherited.isEmpty else { return (inherited, true) }
+        guard inherited.isEmpty else { return (inherited, true, metrics) }
         let path = options.socket ?? configuration.daemon.socket ?? SocketLocation.standard()
         let isOurs = options.socket == nil && SocketLocation.isPrivate(path)
         // Everybody may connect who can reach it: what a client may do is decided by its credentials.
         let mask = umask(0)
         defer { umask(mask) }
-        return ([try UnixListener(path: path, privateDirectory: isOurs)], false)
+        return ([try UnixListener(path: path, privateDirectory: isOurs)], false, metrics)
     }
 
     private static func report(_ error: any Error, _ log: DaemonLog, _ manager: NotifySocket) -> Int32 {
         switch error {
         case let error as ConfigurationError:
-            log.logger.log(
-                .configurationRejected, level: .critical, "\(error.description)", ["ERRNO": "\(error.errno)"])
-            manager.announce(.errno(error.errno), .status(error.description), log: log.logger)
+            log.report(error, level: .critical)
+            manager.announce(.errno(error.errno), .status(error.summary), log: log.logger)
             return ConfigurationError.exitStatus
         case let error as SystemError:
             fail("\(error)", errno: error.errno, log, manager)
@@ -182,5 +196,12 @@ package enum DaemonProgram {
     private static func fail(_ text: String, errno: CInt, _ log: DaemonLog, _ manager: NotifySocket) {
         log.logger.critical("cannot go on: \(text)", metadata: ["ERRNO": "\(errno)"])
         manager.announce(.errno(errno), .status(text), log: log.logger)
+    }
+}
+
+extension PassedDescriptor {
+    /// A listening socket, of any family, that a unit passes for the metrics.
+    var isForMetrics: Bool {
+        name == MetricsSocket.descriptorName && (kind == .unixListener || kind == .otherListener)
     }
 }

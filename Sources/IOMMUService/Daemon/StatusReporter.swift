@@ -12,6 +12,11 @@ final class StatusReporter {
     private let log: DaemonLog
     private var isDue = false
     private var last = ""
+    /// Why the last reload changed nothing; shown until one does.
+    var refusal: String?
+
+    /// What the service manager shows.
+    var status: String { refusal.map { "\(service.status); \($0)" } ?? service.status }
 
     init(service: Service, loop: EventLoop, manager: any ServiceNotifying, log: DaemonLog) {
         self.service = service
@@ -28,7 +33,7 @@ final class StatusReporter {
 
     private func report() {
         isDue = false
-        let status = service.status
+        let status = status
         guard status != last else { return }
         last = status
         manager.announce(.status(status), log: log.logger)

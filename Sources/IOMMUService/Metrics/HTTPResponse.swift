@@ -28,6 +28,9 @@ struct HTTPResponse {
 
     private static let paths = ["/metrics", "/"]
 
+    /// There are no metrics: the daemon does not serve.
+    static func unavailable(_ why: String) -> HTTPResponse { HTTPResponse("503 Service Unavailable", why) }
+
     static let malformed = HTTPResponse("400 Bad Request", "this is no HTTP/1 request\n")
     static let tooLarge = HTTPResponse("431 Request Header Fields Too Large", "the request's head is too large\n")
 

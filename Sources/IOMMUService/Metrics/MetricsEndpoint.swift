@@ -1,6 +1,6 @@
 import LinuxIO
 
-/// Answers HTTP requests on a Unix socket with the metrics as text.
+/// Answers HTTP requests with the metrics as text.
 final class MetricsEndpoint {
     /// Connections at one time. The next one takes the place of the oldest that has asked for nothing yet: who is
     /// silent cannot keep others out.
@@ -8,23 +8,25 @@ final class MetricsEndpoint {
 
     private let loop: EventLoop
     private let page: (ExpositionFormat) -> String
-    private var acceptor: Acceptor?
+    private var acceptors: [Acceptor] = []
     /// The oldest first.
     private var scrapers: [Scraper] = []
 
-    init(path: String, loop: EventLoop, page: @escaping (ExpositionFormat) -> String) throws(SystemError) {
+    init(
+        _ listeners: [UnixListener], loop: EventLoop, page: @escaping (ExpositionFormat) -> String
+    ) throws(SystemError) {
         self.loop = loop
         self.page = page
-        let acceptor = Acceptor(try UnixListener(path: path), loop: loop, isFull: { false }) { [unowned self] socket in
-            serve(socket)
+        for listener in listeners {
+            let acceptor = Acceptor(listener, loop: loop, isFull: { false }) { [unowned self] socket in serve(socket) }
+            try acceptor.start()
+            acceptors.append(acceptor)
         }
-        try acceptor.start()
-        self.acceptor = acceptor
     }
 
     func shutDown() {
-        acceptor?.stop()
-        acceptor = nil
+        for acceptor in acceptors { acceptor.stop() }
+        acceptors.removeAll()
         for scraper in scrapers { scraper.end() }
     }
 
@@ -40,6 +42,6 @@ final class MetricsEndpoint {
     private func forget(_ scraper: Scraper) {
         scrapers.removeAll { $0 === scraper }
         // It may have stopped for want of descriptors.
-        acceptor?.resume()
+        for acceptor in acceptors { acceptor.resume() }
     }
 }

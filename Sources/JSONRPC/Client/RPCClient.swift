@@ -9,6 +9,10 @@ public final class RPCClient {
     public var socket: Int32 { connected.number }
     /// Sees each line that comes, before anybody else.
     public var onLine: ((_ line: [UInt8]) -> Void)?
+    /// Asked when the server has been silent for as long as was said: whether to wait for as long again.
+    public var onSilence: (() -> Bool)?
+    /// Whether a reply to a request that was not made is a mistake; else it is overlooked.
+    public var insistsOnIDs = false
     private var input: [UInt8] = []
     private var scanned = 0
     private var received: [SharedDescriptor] = []
@@ -17,11 +21,14 @@ public final class RPCClient {
 
     /// Connects.
     ///
-    /// - Parameter timeoutMilliseconds: How long to wait for a reply before ETIMEDOUT; 0 waits for ever.
+    /// - Parameter timeoutMilliseconds: How long to wait for the server, at each step, before ETIMEDOUT; 0 waits for
+    ///   ever.
     public init(path: String, timeoutMilliseconds: Int = 0) throws(SystemError) {
         connected = try Descriptor(opened: clinux_unix_socket(false), "socket")
-        try SystemError.check(clinux_unix_connect(connected.number, path), "connect \(path)")
+        // Connecting waits, too, while nobody accepts.
         if timeoutMilliseconds > 0 { setTimeout(timeoutMilliseconds) }
+        let result = clinux_unix_connect(connected.number, path)
+        try SystemError.check(result == -EAGAIN ? -ETIMEDOUT : result, "connect \(path)")
     }
 
     /// Takes over a connected socket.
@@ -29,7 +36,9 @@ public final class RPCClient {
 
     private func setTimeout(_ milliseconds: Int) {
         var time = timeval(tv_sec: milliseconds / 1000, tv_usec: milliseconds % 1000 * 1000)
-        _ = setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout.size(ofValue: time)))
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+            _ = setsockopt(socket, SOL_SOCKET, option, &time, socklen_t(MemoryLayout.size(ofValue: time)))
+        }
     }
 
     // MARK: Calls
@@ -45,15 +54,26 @@ public final class RPCClient {
         let request = JSONValue.members([
             ("jsonrpc", .string("2.0")), ("id", .integer(lastID)), ("method", .string(method)), ("params", params),
         ])
-        try send(line: request.text, descriptors: descriptors)
+        if let problem = problem(sending: request.text, descriptors) {
+            // A server that has closed the connection may have said why before.
+            guard problem.errno == EPIPE, let answer = try? nextMessage(), answer["id"] == .null else { throw problem }
+            return try Self.result(of: answer)
+        }
         while true {
             let message = try nextMessage()
             if message["method"] != nil {
                 waitingNotifications.append(message)
             } else if message["id"] == .integer(lastID) || message["id"] == .null {
                 return try Self.result(of: message)
+            } else if insistsOnIDs {
+                throw UnexpectedAnswer(text: message.text)
             }
         }
+    }
+
+    private func problem(sending line: String, _ descriptors: [Int32]) -> SystemError? {
+        do throws(SystemError) { try send(line: line, descriptors: descriptors) } catch { return error }
+        return nil
     }
 
     /// The next notification of the server, waited for if none has come.
@@ -99,7 +119,9 @@ public final class RPCClient {
                 clinux_send(
                     socket, raw.baseAddress.map { $0 + sent }, raw.count - sent, attached, Int32(attached.count))
             }
-            guard result >= 0 else { throw SystemError(errno: Int32(-result), "send") }
+            guard result >= 0 else {
+                throw SystemError(errno: result == -Int(EAGAIN) ? ETIMEDOUT : Int32(-result), "send")
+            }
             sent += result
         }
     }
@@ -135,6 +157,7 @@ public final class RPCClient {
         var ancillary = clinux_ancillary()
         let count = clinux_receive(socket, &buffer, buffer.count, &fds, &ancillary)
         received += fds.prefix(Int(ancillary.fd_count)).map { SharedDescriptor(Descriptor(adopting: $0)) }
+        if count == -Int(EAGAIN), let onSilence, onSilence() { return true }
         guard count >= 0 else {
             throw SystemError(errno: count == -Int(EAGAIN) ? ETIMEDOUT : Int32(-count), "receive")
         }
@@ -143,7 +166,18 @@ public final class RPCClient {
     }
 }
 
+/// A server answered something that no request asked for.
+public struct UnexpectedAnswer: Error, CustomStringConvertible {
+    /// What it said.
+    public let text: String
+
+    public var description: String { "an answer to no request: \(text)" }
+}
+
 extension RPCError {
+    /// What stands in the place of a reason that a server does not give.
+    package static let unknownReason = "unknown"
+
     /// The refusal that the `error` member of a reply tells of.
     package init(reply: JSONValue) {
         let code = reply["code"]?.intValue ?? Self.internalError
@@ -153,7 +187,7 @@ extension RPCError {
         if let hint, message.hasSuffix("; " + hint) { message.removeLast(hint.count + 2) }
         self.init(
             code: code, errno: (-4095 ... -1).contains(code) ? Int32(-code) : EINVAL,
-            reason: data?["reason"]?.stringValue ?? "unknown",
+            reason: data?["reason"]?.stringValue ?? Self.unknownReason,
             message: message, hint: hint)
         let known = ["errno", "reason", "hint"]
         for member in data?.objectValue ?? [] where !known.contains(member.key) { set(member.key, member.value) }

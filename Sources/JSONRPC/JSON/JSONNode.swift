@@ -49,7 +49,7 @@ struct JSONNode {
 }
 
 /// Why a text is not an acceptable JSON text, and at which byte.
-public struct JSONSyntaxError: Error, Equatable, Sendable {
+public struct JSONSyntaxError: Error, Equatable, Sendable, CustomStringConvertible {
     /// What is wrong.
     public enum Problem: String, Sendable {
         case unexpectedEnd = "the text ends inside a value"
@@ -67,4 +67,6 @@ public struct JSONSyntaxError: Error, Equatable, Sendable {
     public let problem: Problem
     /// Byte offset from the start of the text.
     public let offset: Int
+
+    public var description: String { "\(problem.rawValue), at byte \(offset)" }
 }

@@ -39,6 +39,7 @@ enum ProtocolRefusal: CaseIterable {
     case tooManyDescriptors
     case lostDescriptors
     case turnedAway
+    case notStarted
     case broken
 
     var name: String {
@@ -49,6 +50,7 @@ enum ProtocolRefusal: CaseIterable {
         case .tooManyDescriptors: "TooManyDescriptors"
         case .lostDescriptors: "DescriptorsLost"
         case .turnedAway: "ConnectionRefused"
+        case .notStarted: "DaemonNotStarted"
         case .broken: "InternalError"
         }
     }
@@ -60,6 +62,7 @@ enum ProtocolRefusal: CaseIterable {
         case .unknownMethod: RPCError.methodNotFound
         case .tooManyDescriptors, .lostDescriptors: -24
         case .turnedAway: -122
+        case .notStarted: -22
         case .broken: RPCError.internalError
         }
     }
@@ -85,6 +88,8 @@ enum ProtocolRefusal: CaseIterable {
                     "The user holds as many descriptors, or bytes of lines that have not ended, as the limits allow."
                 ),
             ]
+        case .notStarted:
+            [("configuration_unusable", "The daemon does not start with the configuration that it has, and says why.")]
         case .broken:
             [
                 ("internal_error", "A call failed in a way that nothing foresees; the daemon's log says more."),

@@ -4,7 +4,7 @@ import LinuxIO
 ///
 /// `data` always holds `errno`, `reason` and `method` (which the dispatcher knows), then `hint` and the objects
 /// involved.
-public struct RPCError: Error, Sendable {
+public struct RPCError: Error, Sendable, CustomStringConvertible {
     /// Malformed JSON (JSON-RPC 2.0, section 5.1).
     public static let parseError = -32700
     /// Well-formed JSON that is not a request, or one beyond the transport's limits.
@@ -43,6 +43,8 @@ public struct RPCError: Error, Sendable {
         self.init(code: -Int(errno), errno: errno, reason: reason, message: message, hint: hint)
     }
 
+    public var description: String { hint.map { "\(message); \($0)" } ?? message }
+
     /// Names an object involved.
     public mutating func set(_ key: String, _ value: JSONValue) {
         details.append(JSONValue.Member(key: key, value: value))
@@ -59,7 +61,7 @@ public struct RPCError: Error, Sendable {
     func write(to json: JSONWriter, method: String?) {
         json.object { error in
             error.member("code").integer(code)
-            error.member("message").string(hint.map { "\(message); \($0)" } ?? message)
+            error.member("message").string(description)
             error.member("data").object { data in
                 data.member("errno").string(Errno.name(of: errno))
                 data.member("reason").string(reason)
@@ -68,6 +70,16 @@ public struct RPCError: Error, Sendable {
                 for detail in details { data.member(detail.key).value(detail.value) }
             }
         }
+    }
+}
+
+extension RPCError {
+    /// A line of its own that belongs to no request: for a client that no server serves.
+    package var line: [UInt8] {
+        let connection = Connection(id: ConnectionID(index: 0, generation: 0), credentials: nil)
+        connection.writeError(self)
+        defer { connection.end() }
+        return connection.takeOutput()
     }
 }
 

@@ -10,7 +10,7 @@ public final class UnixListener {
     public let path: String?
     private var identity: (device: UInt64, inode: UInt64)?
 
-    /// Takes over a listening socket that somebody else made (socket activation).
+    /// Takes over a listening stream socket that somebody else made (socket activation); it may be of another family.
     public init(adopting socket: consuming Descriptor) throws(SystemError) {
         let number = socket.number
         self.socket = consume socket
@@ -63,6 +63,18 @@ public final class UnixListener {
         }
     }
 
+    /// Whether this process could make a socket there, without making one: its name is short enough, and its directory
+    /// is there to be written to.
+    public static func check(path: String) throws(SystemError) {
+        guard path.utf8.count <= longestPath else { throw SystemError(errno: ENAMETOOLONG, "bind \(path)") }
+        guard faccessat(AT_FDCWD, directory(of: path), W_OK | X_OK, Int32(AT_EACCESS)) == 0 else {
+            throw .current("bind \(path)")
+        }
+    }
+
+    /// Bytes of the longest path of a socket: `sun_path` without its zero.
+    public static let longestPath = 107
+
     private static func directory(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
@@ -84,7 +96,21 @@ public final class UnixListener {
             _ = unlink(path)
             result = clinux_unix_bind(socket, path)
         }
-        try SystemError.check(result, "bind \(path)")
+        let server = result == -EADDRINUSE ? server(of: path) : nil
+        try SystemError.check(result, "bind \(path)" + (server.map { ", which \($0) serves" } ?? ""))
+    }
+
+    /// Who listens on a socket: `process 12 (iommud)`; nil where it cannot be known.
+    private static func server(of path: String) -> String? {
+        guard let probe = try? Descriptor(opened: clinux_unix_socket(true), "socket"),
+            clinux_unix_connect(probe.number, path) == 0, let peer = PeerCredentials(of: probe.number), peer.pid > 0
+        else { return nil }
+        var name = [UInt8](repeating: 0, count: 64)
+        guard let file = try? Descriptor(opening: "/proc/\(peer.pid)/comm", O_RDONLY) else {
+            return "process \(peer.pid)"
+        }
+        let count = max(0, read(file.number, &name, name.count))
+        return "process \(peer.pid) (\(String(decoding: name.prefix(count).prefix { $0 != 0x0a }, as: UTF8.self)))"
     }
 
     /// Whether the path is a socket on which nobody answers.

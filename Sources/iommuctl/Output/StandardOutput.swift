@@ -4,7 +4,11 @@ import Glibc
 enum StandardOutput {
     /// Writes all of `text`. A reader that has gone away ends the program, as it would have with SIGPIPE.
     static func write(_ text: String) {
-        if !write(text, to: STDOUT_FILENO) { exit(errno == EPIPE ? 0 : Failure.usageStatus) }
+        guard !write(text, to: STDOUT_FILENO) else { return }
+        let reason = errno
+        guard reason != EPIPE else { exit(0) }
+        writeError("iommuctl: cannot write the output: \(String(cString: strerror(reason)))\n")
+        exit(Failure.usageStatus)
     }
 
     static func writeError(_ text: String) {

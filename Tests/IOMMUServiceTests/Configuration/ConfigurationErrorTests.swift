@@ -36,6 +36,11 @@ import Testing
         ("[[share]]\nuid = 1\nshare = 1\n[[share]]\nuid = 1\nshare = 1.0", "F: share[1].uid: user 1 has a share"),
         ("[allow]\nuid = 1", "F: allow: this is a table; write [[allow]] for each"),
         ("[[allow]]\ndevices = []", "F: allow[0].devices: the rule is for no device"),
+        ("[[allow]]\nuid = 1", "F: allow[0].devices: the rule is for no device; name one, or write"),
+        (
+            "[daemon]\nmetrics = \"/\(String(repeating: "m", count: 107))\"",
+            "F: daemon.metrics: the path has 108 bytes; choose one of at most 107"
+        ),
         ("[[allow]]\nuser = \"no.such.user\"", "F: allow[0].user: this machine has no user “no.such.user”"),
         ("[[allow]]\ngroup = \"no.such\"", "F: allow[0].group: this machine has no group “no.such”"),
         ("[[allow]]\nuid = -1", "F: allow[0].uid: -1 is out of range"),
@@ -123,5 +128,52 @@ import Testing
     @Test(arguments: badSMMUs + badDevices + badRegions)
     func badMachinesNameTheKey(mistake: Mistake) {
         #expect(error(mistake.text)?.hasPrefix(mistake.message) == true, "\(error(mistake.text) ?? "")")
+    }
+
+    @Test func allMistakesOfAFileAreToldAtOnce() throws {
+        let text = """
+            sockt = 1
+            [daemon]
+            log_level = "loud"
+            [limits]
+            batch = 0
+            [[allow]]
+            uid = -1
+            gid = -1
+            [[share]]
+            user = "no.such.user"
+            share = 2
+            [[smmu]]
+            name = "s"
+            oas = 45
+            [[device]]
+            smmu = "s"
+            pasid_bits = 21
+            reserved = [{start = 1}]
+            """
+        let error = try #require(
+            #expect(throws: ConfigurationError.self) { try ConfigurationFile.parse(text, file: "F") })
+        let keys = error.lines.map { $0.split(separator: ":")[1].dropFirst() }
+        #expect(
+            keys == [
+                "sockt", "daemon.log_level", "limits.batch", "share[0].user", "share[0].share", "allow[0].uid",
+                "allow[0].gid", "allow[0].devices", "smmu[0].oas", "device[0].name", "device[0].stream_ids",
+                "device[0].pasid_bits", "device[0].reserved[0].last",
+            ])
+        #expect(error.summary == error.description + " (and 12 more mistakes)")
+    }
+
+    @Test func theRulesOfMachinesAreBrokenByMoreThanOneAtOnce() throws {
+        let text = Self.smmu + Self.device("[]") + Self.device(name: "e", smmu: "u") + Self.device(name: "f")
+        let error = try #require(
+            #expect(throws: ConfigurationError.self) { try ConfigurationFile.parse(text, file: "F") })
+        #expect(error.lines.count == 2, "\(error.lines)")
+    }
+
+    @Test func noMoreMistakesAreToldThanAnybodyReads() throws {
+        let text = (0..<100).map { "k\($0) = 1\n" }.joined()
+        let error = try #require(
+            #expect(throws: ConfigurationError.self) { try ConfigurationFile.parse(text, file: "F") })
+        #expect(error.lines.count == 51 && error.lines.last == "F: and 50 more mistakes")
     }
 }

@@ -78,8 +78,10 @@ private enum ShippedFile {
             devices = ["uacce*"]
             [[allow]]
             user = "root"
+            devices = ["*"]
             [[allow]]
             group = "root"
+            devices = ["*"]
             [[smmu]]
             name = "s"
             stage2 = false
