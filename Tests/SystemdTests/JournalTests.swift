@@ -100,4 +100,16 @@ import Testing
             #expect(JournalStream.isStandardError)
         }
     }
+
+    @Test(arguments: ["MESSAGE", "F"]) func longValuesAreAsLongAsTheyAreShown(name: String) throws {
+        let room = 4095 - name.utf8.count - 1
+        let fits = try #require(JournalField(name, String(repeating: "x", count: room)))
+        #expect(fits.shortened == fits)
+        let long = try #require(JournalField(name, fits.value + "x")).shortened
+        #expect(long.bytes.count == 4095 && long.value.hasSuffix("x…"))
+        // Not within a character of several bytes.
+        let wide = try #require(JournalField(name, String(repeating: "€", count: room))).shortened
+        #expect((4093...4095).contains(wide.bytes.count))
+        #expect(wide.value.allSatisfy { $0 == "€" || $0 == "…" })
+    }
 }

@@ -42,7 +42,7 @@ private final class RecordingSink: JournalSink {
         #expect(entry.location?.function == "metadataBecomeFields()")
         #expect(
             entry.fields.map { String(decoding: $0.bytes, as: UTF8.self) } == [
-                "LOGGER=iommud", "ERRNO=16", "IOMMUD_DEVICE=0000:01:00.0", "IOMMUD_IDS=3", "IOMMUD_IDS=four",
+                "LOGGER=iommud", "ERRNO=16", "IOMMUD_DEVICE=0000:01:00.0", "IOMMUD_IDS=3 four",
                 "IOMMUD_PEER_PID=7", "IOMMUD_PEER_UID=1000", "IOMMUD_SESSION=vm1",
             ])
     }

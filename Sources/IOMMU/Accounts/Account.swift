@@ -16,7 +16,8 @@ package final class Account {
         /// Events that the user's subscribers have not been sent.
         case waitingEvents
 
-        var name: String {
+        /// As in `[limits]` of the configuration.
+        package var name: String {
             switch self {
             case .mappedBytes: "mapped_bytes"
             case .memoryBytes: "memory_bytes"

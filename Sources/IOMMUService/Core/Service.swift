@@ -49,6 +49,7 @@ package final class Service {
     /// Where nobody keeps anything.
     let ownGeneration = UInt64.random(in: 1...UInt64(Int64.max))
     private var connectionsAccepted: UInt64 = 0
+    private var faults = FaultCounters()
     private let sharedPolicy: Box<AccessPolicy>
 
     package init(
@@ -77,6 +78,9 @@ package final class Service {
         sessions.onEnd = { [unowned self] session in waits.stir(session.id) }
         sessions.onClose = { [unowned self] session, clients in announceClosed(session, clients) }
         metrics.add { [unowned self] in ownMetrics() }
+        metrics.add { [unowned self] in
+            UserMetrics.read(sessions.accountsInUse, limits: sessions.limits.perUser) + faults.read()
+        }
         metrics.add { [unowned self] in PoolMetrics.read(sessions.poolShares) }
     }
 
@@ -195,6 +199,7 @@ package final class Service {
     // MARK: Events
 
     private func handle(_ event: BackendEvent) {
+        faults.count(event)
         events.publish(event, origin: event.context.flatMap { sessions.session($0)?.origin })
         guard let context = event.context else { return }
         waits.stir(context)
@@ -236,6 +241,11 @@ package final class Service {
             Metric(
                 .gauge, "unfinished_bytes", "Bytes of requests that have not ended or wait", transport.unfinishedBytes),
             Metric(.gauge, "uptime_seconds", "Seconds since the daemon started", facts.uptimeSeconds),
+            Metric(
+                .gauge, "build_info", "What runs; always 1", 1,
+                labels: [
+                    .init(name: "version", value: DaemonVersion.text), .init(name: "backend", value: "\(backend.kind)"),
+                ]),
         ] + turnMetrics() + methodMetrics()
     }
 

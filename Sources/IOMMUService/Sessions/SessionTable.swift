@@ -257,6 +257,8 @@ package final class SessionTable {
     }
 
     /// What every user holds of pools, by user.
+    var accountsInUse: [Account] { accounts.values.map(\.account).filter { !$0.isEmpty } }
+
     var poolShares: [PoolShare] { accounts.sorted { $0.key < $1.key }.flatMap { $0.value.account.poolShares } }
 
     /// Those that a client may know of: its own, all for an administrator.

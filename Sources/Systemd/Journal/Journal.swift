@@ -19,13 +19,13 @@ public struct Journal: JournalSink {
     /// - Parameter address: the path of journald's socket.
     public init(address: String = "/run/systemd/journal/socket") { self.address = address }
 
-    /// Sends one entry; one for which journald has no room is left out and counted (``LeftOutEntries``), and so are all
-    /// on a machine without journald.
+    /// Sends one entry, its values no longer than `journalctl` shows in every format; one for which journald has no room
+    /// is left out and counted (``LeftOutEntries``), and so are all on a machine without journald.
     public func send(_ entry: JournalEntry) throws(SystemError) {
         do {
             var fields = entry.allFields
             if entry.identifier == nil { fields.append(JournalField(trustedName: "SYSLOG_IDENTIFIER", Self.program)) }
-            try DatagramSocket().send(Self.message(fields), to: address)
+            try DatagramSocket().send(Self.message(fields.map(\.shortened)), to: address)
         } catch {
             LeftOutEntries.add()
             if ![EAGAIN, ECONNREFUSED, ENOENT].contains(error.errno) { throw error }

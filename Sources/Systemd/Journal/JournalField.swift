@@ -41,6 +41,19 @@ public struct JournalField: Sendable, Equatable {
         return isValidName(name) ? name : String(decoding: (Array("F_".utf8) + bytes).prefix(64), as: UTF8.self)
     }
 
+    /// Most bytes of a name, `=` and value that `journalctl --output=json` shows; of a longer one it prints null.
+    static let shownBytes = 4095
+
+    /// The field with a value that `journalctl` shows in every format: what is longer ends with “…”.
+    var shortened: JournalField {
+        let room = Self.shownBytes - name.utf8.count - 1
+        guard value.utf8.count > room else { return self }
+        var end = value.utf8.index(value.startIndex, offsetBy: room - "…".utf8.count)
+        // Never within a character.
+        while end.samePosition(in: value.unicodeScalars) == nil { end = value.utf8.index(before: end) }
+        return JournalField(trustedName: name, value[..<end] + "…")
+    }
+
     /// The bytes that go to journald.
     public var bytes: [UInt8] {
         Array(name.utf8) + [0x3d] + Array(value.utf8)

@@ -4,7 +4,8 @@ import Logging
 ///
 /// Metadata become fields: a key that already is a journal field name (`MESSAGE_ID`, `ERRNO`) is taken as it stands,
 /// any other is raised and prefixed (`session` → `IOMMUD_SESSION` with the prefix `IOMMUD_`). Arrays become one field
-/// per element, dictionaries one field per entry with the keys joined by an underscore.
+/// of all elements, with blanks between them, since most readers of a journal see one of several fields of a name;
+/// dictionaries one field per entry with the keys joined by an underscore.
 public struct JournalLogHandler<Sink: JournalSink>: LogHandler {
     /// What goes with every entry, as fields of it.
     public var metadata: Logger.Metadata = [:]
@@ -60,7 +61,7 @@ public struct JournalLogHandler<Sink: JournalSink>: LogHandler {
         case .stringConvertible(let convertible):
             fields.append(JournalField(trustedName: name, convertible.description))
         case .array(let elements):
-            for element in elements { append(element, name: name, to: &fields) }
+            fields.append(JournalField(trustedName: name, elements.map(\.description).joined(separator: " ")))
         case .dictionary(let entries):
             for (key, entry) in entries.sorted(by: { $0.key < $1.key }) {
                 append(entry, name: JournalField.name(from: key, prefix: name + "_"), to: &fields)
