@@ -31,6 +31,7 @@ run_packages = python3 socat jq
 check_packages = black pyflakes3 python3 shellcheck
 kernel_packages = bc bison flex gcc libelf-dev make xz-utils
 test_packages = git python3 python3-pip systemd $(run_packages)
+deb_packages = $(build_packages) debhelper lintian
 bench_packages = python3 gcc g++ libabsl-dev libjansson-dev util-linux
 
 # Installs the Debian packages that are missing, by name; elsewhere it says what is needed and goes on.
@@ -57,7 +58,7 @@ define need_swift
 	fi
 endef
 
-.PHONY: all build help run check format test bench soak install uninstall clean deps
+.PHONY: all build help run check format test bench soak install uninstall dist dist-archive deb clean deps
 
 all: build
 
@@ -68,19 +69,21 @@ help:
 	@echo 'make format     put Swift and Python into the format that make check wants'
 	@echo 'make test       everything that can be tested here: make check, unit tests, the daemon over its socket, the'
 	@echo '                units, a real kernel in user mode, the libraries from outside, the commands of README.md, the'
-	@echo '                metrics as others read them, the service under a systemd of its own; at the end every check'
-	@echo '                that could not run here, as "not run: NAME: REASON"'
+	@echo '                metrics as others read them, the archive and the packages, the service under a systemd of its'
+	@echo '                own; at the end every check that could not run here, as "not run: NAME: REASON"'
 	@echo 'make bench      speed, as ratios to reference programs in the same run'
 	@echo 'make soak       ten minutes of requests as large as they may be, under a watchdog; then some twenty minutes of'
 	@echo '                sudden ends, after each of which all is there that was acknowledged'
 	@echo 'make install    what was built, configuration and units (DESTDIR, PREFIX=$(PREFIX), SYSCONFDIR=$(SYSCONFDIR))'
 	@echo 'make uninstall  stop and disable the units, and remove what make install copied'
+	@echo 'make dist       an archive for machines without Swift, in .build/dist'
+	@echo 'make deb        packages for Debian, in the directory above'
 	@echo 'make deps       the Debian packages that all of this needs, where they are missing'
 	@echo 'make clean      remove what was built'
 
 deps:
 	$(call need,$(sort $(build_packages) $(run_packages) $(check_packages) $(test_packages) \
-	    $(kernel_packages) $(bench_packages)))
+	    $(kernel_packages) $(bench_packages) $(deb_packages)))
 
 build:
 	$(need_swift)
@@ -108,7 +111,7 @@ test:
 	@Tests/Support/test-report begin
 	Tests/Support/step check $(MAKE) --no-print-directory check
 	Tests/Support/step build $(MAKE) --no-print-directory build
-	$(call need,$(sort $(build_packages) $(test_packages) $(kernel_packages)))
+	$(call need,$(sort $(build_packages) $(test_packages) $(kernel_packages) $(deb_packages)))
 	Tests/Support/step check-size Tests/Support/check-size
 	Tests/Support/step build-tests $(swift_build) --build-tests
 	Tests/Support/step unit-tests Tests/Support/unit-tests
@@ -117,6 +120,8 @@ test:
 	Tests/Support/step check-units Tests/Support/check-units
 	Tests/Support/step check-readme Tests/Support/check-readme
 	Tests/Support/step check-metrics Tests/Support/check-metrics
+	Tests/Support/step check-dist Tests/Support/check-dist
+	Tests/Support/step check-package Tests/Support/check-package
 	Tests/Support/step check-service Tests/Support/check-service
 	@Tests/Support/test-report not-run
 
@@ -156,7 +161,8 @@ install:
 	install -m 644 Config/iommud.toml $(DESTDIR)$(sharedir)/iommud.toml.example
 	test -e $(DESTDIR)$(SYSCONFDIR)/iommud/iommud.toml || \
 	    install -m 644 Config/iommud.toml $(DESTDIR)$(SYSCONFDIR)/iommud/iommud.toml
-	install -m 644 README.md CHANGELOG.md LICENSE Documentation/Metrics.md $(DESTDIR)$(docdir)
+	install -m 644 Config/prometheus-alerts.yml Config/grafana-dashboard.json $(DESTDIR)$(sharedir)
+	install -m 644 README.md CHANGELOG.md SECURITY.md LICENSE Documentation/Metrics.md $(DESTDIR)$(docdir)
 
 # Undoes what `make install` and `systemctl enable` did. A configuration that was changed stays, and so do the users.
 uninstall:
@@ -175,6 +181,25 @@ uninstall:
 	    rm -rf /run/iommud; systemctl daemon-reload; journalctl --update-catalog; \
 	    echo 'the user iommud and the groups iommud, iommud-admin and iommud-metrics stay'; \
 	fi
+
+# An archive for machines without Swift: what was built, stripped, and all that `make install` copies.
+version = $(shell sed -n 's/.*static let text = "\(.*\)".*/\1/p' Sources/IOMMUService/Core/DaemonFacts.swift)
+archive = iommud-$(version)-linux-$(shell uname -m)
+
+dist: build dist-archive
+
+dist-archive:
+	@test -x $(release_dir)/iommud || { echo 'there is nothing to pack yet: run "make dist"' >&2; exit 1; }
+	@rm -rf .build/dist && mkdir -p .build/dist/$(archive)/bin
+	@install $(STRIP) -m 755 $(release_dir)/iommud $(release_dir)/iommuctl .build/dist/$(archive)/bin
+	@cp -r --parents Config Documentation systemd Makefile *.md LICENSE .build/dist/$(archive)
+	@tar -C .build/dist --owner=0 --group=0 --numeric-owner --sort=name -czf .build/dist/$(archive).tar.gz $(archive)
+	@echo .build/dist/$(archive).tar.gz
+
+# Debian's packages, in the directory above, as dpkg-buildpackage does it.
+deb:
+	$(call need,$(deb_packages))
+	dpkg-buildpackage -us -uc -b
 
 clean:
 	swift package clean
