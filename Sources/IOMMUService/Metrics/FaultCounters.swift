@@ -19,7 +19,7 @@ struct FaultCounters {
         case .fault(let fault): add(fault.name, Self.pageFault)
         case .smmuEvent(let event): add(event.name ?? "none", event.event.type)
         // A guest's own affair, of which its VMM is told.
-        case .mmExit, .bond, .device, .queue, .veventq, .vsmmuEvent: break
+        case .mmExit, .bond, .device, .queue, .veventq, .vsmmuEvent, .vsmmuNotice: break
         }
     }
 

@@ -19,8 +19,8 @@ public struct Journal: JournalSink {
     /// - Parameter address: the path of journald's socket.
     public init(address: String = "/run/systemd/journal/socket") { self.address = address }
 
-    /// Sends one entry, its values no longer than `journalctl` shows in every format; one for which journald has no room
-    /// is left out and counted (``LeftOutEntries``), and so are all on a machine without journald.
+    /// Sends one entry, its values no longer than `journalctl` shows in every format; one for which journald has no
+    /// room is left out and counted (``LeftOutEntries``), and so are all on a machine without journald.
     public func send(_ entry: JournalEntry) throws(SystemError) {
         do {
             var fields = entry.allFields
