@@ -30,7 +30,7 @@ build_packages = binutils libsystemd-dev pkg-config
 run_packages = python3 socat jq
 check_packages = black pyflakes3 python3 shellcheck
 kernel_packages = bc bison flex gcc libelf-dev make xz-utils
-test_packages = git python3 python3-pip systemd $(run_packages)
+test_packages = gcc git python3 python3-pip systemd $(run_packages)
 deb_packages = $(build_packages) debhelper lintian
 bench_packages = python3 gcc g++ libabsl-dev libjansson-dev util-linux
 
@@ -58,7 +58,7 @@ define need_swift
 	fi
 endef
 
-.PHONY: all build help run check format test bench soak install uninstall dist dist-archive deb clean deps
+.PHONY: all build help run check clients format test bench soak install uninstall dist dist-archive deb clean deps
 
 all: build
 
@@ -66,11 +66,12 @@ help:
 	@echo 'make build      release binaries in $(release_dir)'
 	@echo 'make run        start the daemon on an emulated machine and show one DMA through the SMMU, step by step'
 	@echo 'make check      the sources, without a build: format, scripts, documentation, layers, links'
+	@echo 'make clients    the generated halves of Clients/python and Clients/c, from what the built daemon declares'
 	@echo 'make format     put Swift and Python into the format that make check wants'
 	@echo 'make test       everything that can be tested here: make check, unit tests, the daemon over its socket, the'
-	@echo '                units, a real kernel in user mode, the libraries from outside, the commands of README.md, the'
-	@echo '                metrics as others read them, the archive and the packages, the service under a systemd of its'
-	@echo '                own; at the end every check that could not run here, as "not run: NAME: REASON"'
+	@echo '                units, a real kernel in user mode, the clients and the libraries from outside, the commands of'
+	@echo '                README.md, the metrics as others read them, the archive and the packages, the service under a'
+	@echo '                systemd of its own; at the end every check that could not run here, as "not run: NAME: REASON"'
 	@echo 'make bench      speed, as ratios to reference programs in the same run'
 	@echo 'make soak       ten minutes of requests as large as they may be, under a watchdog; then some twenty minutes of'
 	@echo '                sudden ends, after each of which all is there that was acknowledged'
@@ -100,6 +101,10 @@ check:
 	$(call need,$(check_packages))
 	Tests/Support/check-source
 
+clients: build
+	$(call need,$(run_packages))
+	Clients/generate --bin $(release_dir)
+
 format:
 	$(need_swift)
 	$(call need,$(check_packages))
@@ -116,6 +121,7 @@ test:
 	Tests/Support/step build-tests $(swift_build) --build-tests
 	Tests/Support/step unit-tests Tests/Support/unit-tests
 	Tests/Support/step check-kernel Tests/Support/check-kernel
+	Tests/Support/step check-clients Tests/Support/check-clients
 	Tests/Support/step check-libraries Tests/Support/check-libraries
 	Tests/Support/step check-units Tests/Support/check-units
 	Tests/Support/step check-readme Tests/Support/check-readme

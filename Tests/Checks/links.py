@@ -2,7 +2,7 @@
 import re
 
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-NAMED = re.compile(r"`((?:Sources|Tests|Config|Documentation|systemd)/[\w./+-]*)`")
+NAMED = re.compile(r"`((?:Clients|Sources|Tests|Config|Documentation|systemd)/[\w./+-]*)`")
 
 
 def anchors(page):
