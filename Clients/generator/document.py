@@ -10,7 +10,8 @@ class Type:
     """One type: `kind` says which, the others what it consists of.
 
     bool, integer, optional-integer, number, string, hex, unsigned, bytes, name-or-id, any: nothing more.
-    choice: words, and a name for all of them. list: element. map: element. record: record.
+    choice: words, and a name for all of them. list: element, and count where that is fixed. map: element.
+    record: record.
     """
 
     kind: str
@@ -19,6 +20,7 @@ class Type:
     element: "Type | None" = None
     record: "Record | None" = None
     maximum: int = 0
+    count: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +71,7 @@ def camel(name):
 
 def singular(name):
     """What one element of a list is called."""
-    return name[:-1] if name.endswith("s") else name
+    return name[:-1] if name.endswith("s") and not name.endswith("ss") else name
 
 
 class Document:
@@ -79,6 +81,8 @@ class Document:
         self.version = document["info"]["version"]
         self.records = {}
         self.choices = []
+        #: The names of choices of which there can be several, and of records that stand in lists.
+        self.flags, self.listed = set(), set()
         self.sent, self.received = set(), set()
         self.methods = [self._method(method) for method in document["methods"]]
 
@@ -139,7 +143,13 @@ class Document:
             return choice
         kind = schema.get("type")
         if kind == "array":
-            return Type("list", element=self._type(singular(name), schema["items"], doc, side))
+            low, high = schema.get("minItems"), schema.get("maxItems")
+            element = self._type(singular(name), schema["items"], doc, side)
+            if element.kind == "choice":
+                self.flags.add(element.name)
+            if element.kind == "record":
+                self.listed.add(element.record.name)
+            return Type("list", element=element, count=high if low == high and high else 0)
         if kind == "object" and "properties" in schema:
             return Type("record", record=self._record(name, name, schema, doc, side))
         if kind == "object":
