@@ -236,7 +236,9 @@ def next_function(record):
 
 def header(document):
     """The text of iommud_methods.h."""
-    text = "Every method of the daemon, with its parameters and its reply. has_… says whether optional members are there;"
+    text = (
+        "Every method of the daemon, with its parameters and its reply. has_… says whether optional members are there;"
+    )
     lines = [HEAD.format(text + "\n * pointers, enums and flags are absent as NULL and 0.").rstrip()]
     lines += ["#ifndef IOMMUD_METHODS_H", "#define IOMMUD_METHODS_H", "", '#include "iommud.h"', ""]
     lines += ["#ifdef __cplusplus", 'extern "C" {', "#endif"]
