@@ -15,9 +15,6 @@ void iommud_put(struct iommud_writer *to, const char *text);
 void iommud_put_number(struct iommud_writer *to, uint64_t number);
 void iommud_put_object(struct iommud_writer *to, const struct iommud_shape *shape, const void *record);
 
-/* Fills a record from an object; false: a member is missing, or of another type. */
-bool iommud_read_object(struct iommud_json object, const struct iommud_shape *shape, void *record);
-
 /* The first member from `rest` on, and past it; false: there is no more. */
 bool iommud_each(struct iommud_json *rest, struct iommud_text *name, struct iommud_json *value);
 

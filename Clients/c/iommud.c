@@ -253,7 +253,7 @@ int iommud_call(struct iommud *client, const struct iommud_method *method, const
     if (problem || reply == NULL) return problem;
     if (method->reply == NULL)
         *(struct iommud_json *)reply = result;
-    else if (!iommud_read_object(result, method->reply, reply))
+    else if (!iommud_read_record(result, method->reply, reply))
         return -EPROTO;
     return 0;
 }

@@ -59,7 +59,10 @@ struct iommud_error {
     struct iommud_json data;    /* all of the above and the objects involved */
 };
 
-/* Something that happened; kind "lost": data has the count of those that are missing. */
+/*
+ * Something that happened. iommud_event_fault_read() and its like fill the struct of its kind; of kind "lost" that has
+ * the count of the events that are missing.
+ */
 struct iommud_event {
     struct iommud_text kind;
     uint64_t sequence;
@@ -178,6 +181,7 @@ struct iommud_method {
 
 int iommud_call(struct iommud *client, const struct iommud_method *method, const void *params, const int *descriptors,
                 unsigned count, void *reply);
+bool iommud_read_record(struct iommud_json object, const struct iommud_shape *shape, void *record);
 bool iommud_next_record(struct iommud_list *list, const struct iommud_shape *shape, void *record);
 
 #ifdef __cplusplus

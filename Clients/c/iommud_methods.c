@@ -1466,6 +1466,309 @@ const struct iommud_shape iommud_vsmmu_translate_many_reply_shape = {
     sizeof(struct iommud_vsmmu_translate_many_reply),
 };
 
+extern const struct iommud_shape iommud_event_fault_shape;
+static const struct iommud_field event_fault_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_fault, kind), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_fault, sequence), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_fault, time), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "fault", .offset = offsetof(struct iommud_event_fault, fault), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "device", .offset = offsetof(struct iommud_event_fault, device), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "name", .offset = offsetof(struct iommud_event_fault, name), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "addr", .offset = offsetof(struct iommud_event_fault, addr), .is_required = true, .kind = IOMMUD_U64},
+    {.name = "session", .offset = offsetof(struct iommud_event_fault, session), .has = offsetof(struct
+     iommud_event_fault, has_session), .kind = IOMMUD_STRING},
+    {.name = "owner_uid", .offset = offsetof(struct iommud_event_fault, owner_uid), .has = offsetof(struct
+     iommud_event_fault, has_owner_uid), .kind = IOMMUD_INTEGER},
+    {.name = "connection", .offset = offsetof(struct iommud_event_fault, connection), .has = offsetof(struct
+     iommud_event_fault, has_connection), .kind = IOMMUD_INTEGER},
+    {.name = "pasid", .offset = offsetof(struct iommud_event_fault, pasid), .has = offsetof(struct
+     iommud_event_fault, has_pasid), .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_event_fault_shape = {
+    event_fault_fields,
+    sizeof event_fault_fields / sizeof event_fault_fields[0],
+    sizeof(struct iommud_event_fault),
+};
+
+extern const struct iommud_shape iommud_event_smmu_event_shape;
+static const struct iommud_field event_smmu_event_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_smmu_event, kind), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_smmu_event, sequence), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_smmu_event, time), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "smmu", .offset = offsetof(struct iommud_event_smmu_event, smmu), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "type", .offset = offsetof(struct iommud_event_smmu_event, type), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "stream_id", .offset = offsetof(struct iommud_event_smmu_event, stream_id), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "session", .offset = offsetof(struct iommud_event_smmu_event, session), .has = offsetof(struct
+     iommud_event_smmu_event, has_session), .kind = IOMMUD_STRING},
+    {.name = "owner_uid", .offset = offsetof(struct iommud_event_smmu_event, owner_uid), .has = offsetof(struct
+     iommud_event_smmu_event, has_owner_uid), .kind = IOMMUD_INTEGER},
+    {.name = "connection", .offset = offsetof(struct iommud_event_smmu_event, connection), .has = offsetof(struct
+     iommud_event_smmu_event, has_connection), .kind = IOMMUD_INTEGER},
+    {.name = "name", .offset = offsetof(struct iommud_event_smmu_event, name), .has = offsetof(struct
+     iommud_event_smmu_event, has_name), .kind = IOMMUD_STRING},
+    {.name = "substream_id", .offset = offsetof(struct iommud_event_smmu_event, substream_id), .has = offsetof(struct
+     iommud_event_smmu_event, has_substream_id), .kind = IOMMUD_INTEGER},
+    {.name = "address", .offset = offsetof(struct iommud_event_smmu_event, address), .has = offsetof(struct
+     iommud_event_smmu_event, has_address), .kind = IOMMUD_U64},
+    {.name = "access", .offset = offsetof(struct iommud_event_smmu_event, access), .has = offsetof(struct
+     iommud_event_smmu_event, has_access), .kind = IOMMUD_STRING},
+    {.name = "privileged", .offset = offsetof(struct iommud_event_smmu_event, privileged), .has = offsetof(struct
+     iommud_event_smmu_event, has_privileged), .kind = IOMMUD_BOOL},
+    {.name = "stage", .offset = offsetof(struct iommud_event_smmu_event, stage), .has = offsetof(struct
+     iommud_event_smmu_event, has_stage), .kind = IOMMUD_INTEGER},
+    {.name = "class", .offset = offsetof(struct iommud_event_smmu_event, class_), .has = offsetof(struct
+     iommud_event_smmu_event, has_class_), .kind = IOMMUD_STRING},
+    {.name = "ipa", .offset = offsetof(struct iommud_event_smmu_event, ipa), .has = offsetof(struct
+     iommud_event_smmu_event, has_ipa), .kind = IOMMUD_U64},
+    {.name = "stag", .offset = offsetof(struct iommud_event_smmu_event, stag), .has = offsetof(struct
+     iommud_event_smmu_event, has_stag), .kind = IOMMUD_INTEGER},
+    {.name = "recorded", .offset = offsetof(struct iommud_event_smmu_event, recorded), .has = offsetof(struct
+     iommud_event_smmu_event, has_recorded), .kind = IOMMUD_BOOL},
+    {.name = "record", .offset = offsetof(struct iommud_event_smmu_event, record), .has = offsetof(struct
+     iommud_event_smmu_event, has_record), .kind = IOMMUD_LIST},
+    {.name = "aborted", .offset = offsetof(struct iommud_event_smmu_event, aborted), .has = offsetof(struct
+     iommud_event_smmu_event, has_aborted), .kind = IOMMUD_BOOL},
+};
+const struct iommud_shape iommud_event_smmu_event_shape = {
+    event_smmu_event_fields,
+    sizeof event_smmu_event_fields / sizeof event_smmu_event_fields[0],
+    sizeof(struct iommud_event_smmu_event),
+};
+
+extern const struct iommud_shape iommud_event_mm_exit_shape;
+static const struct iommud_field event_mm_exit_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_mm_exit, kind), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_mm_exit, sequence), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_mm_exit, time), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "mm", .offset = offsetof(struct iommud_event_mm_exit, mm), .is_required = true, .kind = IOMMUD_INTEGER},
+    {.name = "session", .offset = offsetof(struct iommud_event_mm_exit, session), .has = offsetof(struct
+     iommud_event_mm_exit, has_session), .kind = IOMMUD_STRING},
+    {.name = "owner_uid", .offset = offsetof(struct iommud_event_mm_exit, owner_uid), .has = offsetof(struct
+     iommud_event_mm_exit, has_owner_uid), .kind = IOMMUD_INTEGER},
+    {.name = "connection", .offset = offsetof(struct iommud_event_mm_exit, connection), .has = offsetof(struct
+     iommud_event_mm_exit, has_connection), .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_event_mm_exit_shape = {
+    event_mm_exit_fields,
+    sizeof event_mm_exit_fields / sizeof event_mm_exit_fields[0],
+    sizeof(struct iommud_event_mm_exit),
+};
+
+extern const struct iommud_shape iommud_event_bond_shape;
+static const struct iommud_field event_bond_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_bond, kind), .is_required = true, .kind = IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_bond, sequence), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_bond, time), .is_required = true, .kind = IOMMUD_STRING},
+    {.name = "bond", .offset = offsetof(struct iommud_event_bond, bond), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "name", .offset = offsetof(struct iommud_event_bond, name), .is_required = true, .kind = IOMMUD_STRING},
+    {.name = "mm", .offset = offsetof(struct iommud_event_bond, mm), .is_required = true, .kind = IOMMUD_INTEGER},
+    {.name = "pasid", .offset = offsetof(struct iommud_event_bond, pasid), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "state", .offset = offsetof(struct iommud_event_bond, state), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "session", .offset = offsetof(struct iommud_event_bond, session), .has = offsetof(struct
+     iommud_event_bond, has_session), .kind = IOMMUD_STRING},
+    {.name = "owner_uid", .offset = offsetof(struct iommud_event_bond, owner_uid), .has = offsetof(struct
+     iommud_event_bond, has_owner_uid), .kind = IOMMUD_INTEGER},
+    {.name = "connection", .offset = offsetof(struct iommud_event_bond, connection), .has = offsetof(struct
+     iommud_event_bond, has_connection), .kind = IOMMUD_INTEGER},
+    {.name = "device", .offset = offsetof(struct iommud_event_bond, device), .has = offsetof(struct
+     iommud_event_bond, has_device), .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_event_bond_shape = {
+    event_bond_fields,
+    sizeof event_bond_fields / sizeof event_bond_fields[0],
+    sizeof(struct iommud_event_bond),
+};
+
+extern const struct iommud_shape iommud_event_device_shape;
+static const struct iommud_field event_device_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_device, kind), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_device, sequence), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_device, time), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "action", .offset = offsetof(struct iommud_event_device, action), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "name", .offset = offsetof(struct iommud_event_device, name), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "session", .offset = offsetof(struct iommud_event_device, session), .has = offsetof(struct
+     iommud_event_device, has_session), .kind = IOMMUD_STRING},
+    {.name = "owner_uid", .offset = offsetof(struct iommud_event_device, owner_uid), .has = offsetof(struct
+     iommud_event_device, has_owner_uid), .kind = IOMMUD_INTEGER},
+    {.name = "connection", .offset = offsetof(struct iommud_event_device, connection), .has = offsetof(struct
+     iommud_event_device, has_connection), .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_event_device_shape = {
+    event_device_fields,
+    sizeof event_device_fields / sizeof event_device_fields[0],
+    sizeof(struct iommud_event_device),
+};
+
+extern const struct iommud_shape iommud_event_session_shape;
+static const struct iommud_field event_session_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_session, kind), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_session, sequence), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_session, time), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "change", .offset = offsetof(struct iommud_event_session, change), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "session", .offset = offsetof(struct iommud_event_session, session), .has = offsetof(struct
+     iommud_event_session, has_session), .kind = IOMMUD_STRING},
+    {.name = "owner_uid", .offset = offsetof(struct iommud_event_session, owner_uid), .has = offsetof(struct
+     iommud_event_session, has_owner_uid), .kind = IOMMUD_INTEGER},
+    {.name = "connection", .offset = offsetof(struct iommud_event_session, connection), .has = offsetof(struct
+     iommud_event_session, has_connection), .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_event_session_shape = {
+    event_session_fields,
+    sizeof event_session_fields / sizeof event_session_fields[0],
+    sizeof(struct iommud_event_session),
+};
+
+extern const struct iommud_shape iommud_event_queue_shape;
+static const struct iommud_field event_queue_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_queue, kind), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_queue, sequence), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_queue, time), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "queue", .offset = offsetof(struct iommud_event_queue, queue), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "name", .offset = offsetof(struct iommud_event_queue, name), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "mm", .offset = offsetof(struct iommud_event_queue, mm), .is_required = true, .kind = IOMMUD_INTEGER},
+    {.name = "state", .offset = offsetof(struct iommud_event_queue, state), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "reason", .offset = offsetof(struct iommud_event_queue, reason), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "session", .offset = offsetof(struct iommud_event_queue, session), .has = offsetof(struct
+     iommud_event_queue, has_session), .kind = IOMMUD_STRING},
+    {.name = "owner_uid", .offset = offsetof(struct iommud_event_queue, owner_uid), .has = offsetof(struct
+     iommud_event_queue, has_owner_uid), .kind = IOMMUD_INTEGER},
+    {.name = "connection", .offset = offsetof(struct iommud_event_queue, connection), .has = offsetof(struct
+     iommud_event_queue, has_connection), .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_event_queue_shape = {
+    event_queue_fields,
+    sizeof event_queue_fields / sizeof event_queue_fields[0],
+    sizeof(struct iommud_event_queue),
+};
+
+extern const struct iommud_shape iommud_event_veventq_shape;
+static const struct iommud_field event_veventq_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_veventq, kind), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_veventq, sequence), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_veventq, time), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "veventq", .offset = offsetof(struct iommud_event_veventq, veventq), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "viommu", .offset = offsetof(struct iommud_event_veventq, viommu), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "name", .offset = offsetof(struct iommud_event_veventq, name), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "lost", .offset = offsetof(struct iommud_event_veventq, lost), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "session", .offset = offsetof(struct iommud_event_veventq, session), .has = offsetof(struct
+     iommud_event_veventq, has_session), .kind = IOMMUD_STRING},
+    {.name = "owner_uid", .offset = offsetof(struct iommud_event_veventq, owner_uid), .has = offsetof(struct
+     iommud_event_veventq, has_owner_uid), .kind = IOMMUD_INTEGER},
+    {.name = "connection", .offset = offsetof(struct iommud_event_veventq, connection), .has = offsetof(struct
+     iommud_event_veventq, has_connection), .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_event_veventq_shape = {
+    event_veventq_fields,
+    sizeof event_veventq_fields / sizeof event_veventq_fields[0],
+    sizeof(struct iommud_event_veventq),
+};
+
+extern const struct iommud_shape iommud_event_vsmmu_event_shape;
+static const struct iommud_field event_vsmmu_event_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_vsmmu_event, kind), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_vsmmu_event, sequence), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_vsmmu_event, time), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "vsmmu", .offset = offsetof(struct iommud_event_vsmmu_event, vsmmu), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "type", .offset = offsetof(struct iommud_event_vsmmu_event, type), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "stream_id", .offset = offsetof(struct iommud_event_vsmmu_event, stream_id), .is_required = true, .kind
+     = IOMMUD_INTEGER},
+    {.name = "session", .offset = offsetof(struct iommud_event_vsmmu_event, session), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_session), .kind = IOMMUD_STRING},
+    {.name = "owner_uid", .offset = offsetof(struct iommud_event_vsmmu_event, owner_uid), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_owner_uid), .kind = IOMMUD_INTEGER},
+    {.name = "connection", .offset = offsetof(struct iommud_event_vsmmu_event, connection), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_connection), .kind = IOMMUD_INTEGER},
+    {.name = "substream_id", .offset = offsetof(struct iommud_event_vsmmu_event, substream_id), .has =
+     offsetof(struct iommud_event_vsmmu_event, has_substream_id), .kind = IOMMUD_INTEGER},
+    {.name = "address", .offset = offsetof(struct iommud_event_vsmmu_event, address), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_address), .kind = IOMMUD_U64},
+    {.name = "access", .offset = offsetof(struct iommud_event_vsmmu_event, access), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_access), .kind = IOMMUD_STRING},
+    {.name = "privileged", .offset = offsetof(struct iommud_event_vsmmu_event, privileged), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_privileged), .kind = IOMMUD_BOOL},
+    {.name = "stage", .offset = offsetof(struct iommud_event_vsmmu_event, stage), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_stage), .kind = IOMMUD_INTEGER},
+    {.name = "class", .offset = offsetof(struct iommud_event_vsmmu_event, class_), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_class_), .kind = IOMMUD_STRING},
+    {.name = "ipa", .offset = offsetof(struct iommud_event_vsmmu_event, ipa), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_ipa), .kind = IOMMUD_U64},
+    {.name = "stag", .offset = offsetof(struct iommud_event_vsmmu_event, stag), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_stag), .kind = IOMMUD_INTEGER},
+    {.name = "recorded", .offset = offsetof(struct iommud_event_vsmmu_event, recorded), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_recorded), .kind = IOMMUD_BOOL},
+    {.name = "record", .offset = offsetof(struct iommud_event_vsmmu_event, record), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_record), .kind = IOMMUD_LIST},
+    {.name = "aborted", .offset = offsetof(struct iommud_event_vsmmu_event, aborted), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_aborted), .kind = IOMMUD_BOOL},
+};
+const struct iommud_shape iommud_event_vsmmu_event_shape = {
+    event_vsmmu_event_fields,
+    sizeof event_vsmmu_event_fields / sizeof event_vsmmu_event_fields[0],
+    sizeof(struct iommud_event_vsmmu_event),
+};
+
+extern const struct iommud_shape iommud_event_lost_shape;
+static const struct iommud_field event_lost_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_lost, kind), .is_required = true, .kind = IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_lost, sequence), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_lost, time), .is_required = true, .kind = IOMMUD_STRING},
+    {.name = "count", .offset = offsetof(struct iommud_event_lost, count), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_event_lost_shape = {
+    event_lost_fields,
+    sizeof event_lost_fields / sizeof event_lost_fields[0],
+    sizeof(struct iommud_event_lost),
+};
+
 static const struct iommud_shape nothing = {NULL, 0, 0};
 
 const struct iommud_method iommud_method_daemon_info = {

@@ -407,7 +407,7 @@ struct iommud_ioas_map_many_mapping {
     /* Where; chosen in the allowed ranges if absent. */
     bool has_iova;
     uint64_t iova;
-    /* What devices may do; both if absent. */
+    /* What devices may do; both if absent. Default: ['read', 'write']. */
     uint32_t access;
 };
 
@@ -1199,6 +1199,362 @@ struct iommud_vsmmu_translate_many_reply {
     struct iommud_list results;
 };
 
+/* A page fault waits in a fault queue. */
+struct iommud_event_fault {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* The fault queue. */
+    int64_t fault;
+    /* The device's id. */
+    int64_t device;
+    /* The device. */
+    struct iommud_text name;
+    /* The faulting address. */
+    uint64_t addr;
+    /* The named session that it comes from. */
+    bool has_session;
+    struct iommud_text session;
+    /* Whose session that is. */
+    bool has_owner_uid;
+    int64_t owner_uid;
+    /* The connection whose private session it comes from. */
+    bool has_connection;
+    int64_t connection;
+    /* Of the access, where it had one. */
+    bool has_pasid;
+    int64_t pasid;
+};
+
+/* An SMMU has recorded an event that no guest takes. */
+struct iommud_event_smmu_event {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* The SMMU. */
+    struct iommud_text smmu;
+    /* The event by its name in IHI 0070, such as F_TRANSLATION. */
+    struct iommud_text type;
+    /* The stream that it comes from. */
+    int64_t stream_id;
+    /* The named session that it comes from. */
+    bool has_session;
+    struct iommud_text session;
+    /* Whose session that is. */
+    bool has_owner_uid;
+    int64_t owner_uid;
+    /* The connection whose private session it comes from. */
+    bool has_connection;
+    int64_t connection;
+    /* The device; absent: nobody's stream. */
+    bool has_name;
+    struct iommud_text name;
+    /* The PASID of the access, where it had one. */
+    bool has_substream_id;
+    int64_t substream_id;
+    /* The first failing byte. */
+    bool has_address;
+    uint64_t address;
+    /* What the device wanted. */
+    bool has_access;
+    struct iommud_text access;
+    /* Whether the access was privileged. */
+    bool has_privileged;
+    bool privileged;
+    /* The stage that failed, 1 or 2. */
+    bool has_stage;
+    int64_t stage;
+    /* What the access was for: CD, TTD or IN. */
+    bool has_class_;
+    struct iommud_text class_;
+    /* The frame that failed at stage 2. */
+    bool has_ipa;
+    uint64_t ipa;
+    /* The tag under which the access waits. */
+    bool has_stag;
+    int64_t stag;
+    /* Whether the event queue took the record. */
+    bool has_recorded;
+    bool recorded;
+    /* The four words of the record. */
+    bool has_record;
+    struct iommud_list record;
+    /* Whether the device saw an abort. */
+    bool has_aborted;
+    bool aborted;
+};
+
+/* An address space has ended. */
+struct iommud_event_mm_exit {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* The address space. */
+    int64_t mm;
+    /* The named session that it comes from. */
+    bool has_session;
+    struct iommud_text session;
+    /* Whose session that is. */
+    bool has_owner_uid;
+    int64_t owner_uid;
+    /* The connection whose private session it comes from. */
+    bool has_connection;
+    int64_t connection;
+};
+
+/* The bond of a device and an address space has changed. */
+struct iommud_event_bond {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* The bond. */
+    int64_t bond;
+    /* The device. */
+    struct iommud_text name;
+    /* The address space. */
+    int64_t mm;
+    /* Its PASID. */
+    int64_t pasid;
+    /* live, quiesced or gone. */
+    struct iommud_text state;
+    /* The named session that it comes from. */
+    bool has_session;
+    struct iommud_text session;
+    /* Whose session that is. */
+    bool has_owner_uid;
+    int64_t owner_uid;
+    /* The connection whose private session it comes from. */
+    bool has_connection;
+    int64_t connection;
+    /* The device's id; absent once the session has unbound it. */
+    bool has_device;
+    int64_t device;
+};
+
+/* A device came, went, was taken or given back. */
+struct iommud_event_device {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* What became of it. */
+    struct iommud_text action;
+    /* The device. */
+    struct iommud_text name;
+    /* The named session that it comes from. */
+    bool has_session;
+    struct iommud_text session;
+    /* Whose session that is. */
+    bool has_owner_uid;
+    int64_t owner_uid;
+    /* The connection whose private session it comes from. */
+    bool has_connection;
+    int64_t connection;
+};
+
+/* A session has ended. */
+struct iommud_event_session {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* What became of it. */
+    struct iommud_text change;
+    /* The named session that it comes from. */
+    bool has_session;
+    struct iommud_text session;
+    /* Whose session that is. */
+    bool has_owner_uid;
+    int64_t owner_uid;
+    /* The connection whose private session it comes from. */
+    bool has_connection;
+    int64_t connection;
+};
+
+/* The state of a queue has changed by itself. */
+struct iommud_event_queue {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* The queue. */
+    int64_t queue;
+    /* The device. */
+    struct iommud_text name;
+    /* The address space. */
+    int64_t mm;
+    /* The state that it is in now. */
+    struct iommud_text state;
+    /* Why. */
+    struct iommud_text reason;
+    /* The named session that it comes from. */
+    bool has_session;
+    struct iommud_text session;
+    /* Whose session that is. */
+    bool has_owner_uid;
+    int64_t owner_uid;
+    /* The connection whose private session it comes from. */
+    bool has_connection;
+    int64_t connection;
+};
+
+/* A guest's event waits in a queue, or was lost there. */
+struct iommud_event_veventq {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* The queue. */
+    int64_t veventq;
+    /* Whose guest it is for. */
+    int64_t viommu;
+    /* The device. */
+    struct iommud_text name;
+    /* 1: the queue had no room. */
+    int64_t lost;
+    /* The named session that it comes from. */
+    bool has_session;
+    struct iommud_text session;
+    /* Whose session that is. */
+    bool has_owner_uid;
+    int64_t owner_uid;
+    /* The connection whose private session it comes from. */
+    bool has_connection;
+    int64_t connection;
+};
+
+/* A bare SMMU has recorded an event. */
+struct iommud_event_vsmmu_event {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* The bare SMMU. */
+    int64_t vsmmu;
+    /* The event by its name in IHI 0070, such as F_TRANSLATION. */
+    struct iommud_text type;
+    /* The stream that it comes from. */
+    int64_t stream_id;
+    /* The named session that it comes from. */
+    bool has_session;
+    struct iommud_text session;
+    /* Whose session that is. */
+    bool has_owner_uid;
+    int64_t owner_uid;
+    /* The connection whose private session it comes from. */
+    bool has_connection;
+    int64_t connection;
+    /* The PASID of the access, where it had one. */
+    bool has_substream_id;
+    int64_t substream_id;
+    /* The first failing byte. */
+    bool has_address;
+    uint64_t address;
+    /* What the device wanted. */
+    bool has_access;
+    struct iommud_text access;
+    /* Whether the access was privileged. */
+    bool has_privileged;
+    bool privileged;
+    /* The stage that failed, 1 or 2. */
+    bool has_stage;
+    int64_t stage;
+    /* What the access was for: CD, TTD or IN. */
+    bool has_class_;
+    struct iommud_text class_;
+    /* The frame that failed at stage 2. */
+    bool has_ipa;
+    uint64_t ipa;
+    /* The tag under which the access waits. */
+    bool has_stag;
+    int64_t stag;
+    /* Whether the event queue took the record. */
+    bool has_recorded;
+    bool recorded;
+    /* The four words of the record. */
+    bool has_record;
+    struct iommud_list record;
+    /* Whether the device saw an abort. */
+    bool has_aborted;
+    bool aborted;
+};
+
+/* The subscriber was too slow: events are missing here. */
+struct iommud_event_lost {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* How many. */
+    int64_t count;
+};
+extern const struct iommud_shape iommud_event_fault_shape;
+static inline bool iommud_event_fault_read(const struct iommud_event *event, struct iommud_event_fault *to) {
+    return iommud_read_record(event->data, &iommud_event_fault_shape, to);
+}
+extern const struct iommud_shape iommud_event_smmu_event_shape;
+static inline bool iommud_event_smmu_event_read(const struct iommud_event *event,
+    struct iommud_event_smmu_event *to) {
+    return iommud_read_record(event->data, &iommud_event_smmu_event_shape, to);
+}
+extern const struct iommud_shape iommud_event_mm_exit_shape;
+static inline bool iommud_event_mm_exit_read(const struct iommud_event *event, struct iommud_event_mm_exit *to) {
+    return iommud_read_record(event->data, &iommud_event_mm_exit_shape, to);
+}
+extern const struct iommud_shape iommud_event_bond_shape;
+static inline bool iommud_event_bond_read(const struct iommud_event *event, struct iommud_event_bond *to) {
+    return iommud_read_record(event->data, &iommud_event_bond_shape, to);
+}
+extern const struct iommud_shape iommud_event_device_shape;
+static inline bool iommud_event_device_read(const struct iommud_event *event, struct iommud_event_device *to) {
+    return iommud_read_record(event->data, &iommud_event_device_shape, to);
+}
+extern const struct iommud_shape iommud_event_session_shape;
+static inline bool iommud_event_session_read(const struct iommud_event *event, struct iommud_event_session *to) {
+    return iommud_read_record(event->data, &iommud_event_session_shape, to);
+}
+extern const struct iommud_shape iommud_event_queue_shape;
+static inline bool iommud_event_queue_read(const struct iommud_event *event, struct iommud_event_queue *to) {
+    return iommud_read_record(event->data, &iommud_event_queue_shape, to);
+}
+extern const struct iommud_shape iommud_event_veventq_shape;
+static inline bool iommud_event_veventq_read(const struct iommud_event *event, struct iommud_event_veventq *to) {
+    return iommud_read_record(event->data, &iommud_event_veventq_shape, to);
+}
+extern const struct iommud_shape iommud_event_vsmmu_event_shape;
+static inline bool iommud_event_vsmmu_event_read(const struct iommud_event *event,
+    struct iommud_event_vsmmu_event *to) {
+    return iommud_read_record(event->data, &iommud_event_vsmmu_event_shape, to);
+}
+extern const struct iommud_shape iommud_event_lost_shape;
+static inline bool iommud_event_lost_read(const struct iommud_event *event, struct iommud_event_lost *to) {
+    return iommud_read_record(event->data, &iommud_event_lost_shape, to);
+}
+
 /*
  * What this daemon is and can do.
  */
@@ -1510,7 +1866,7 @@ struct iommud_ioas_map_params {
     /* Where; chosen in the allowed ranges if absent. */
     bool has_iova;
     uint64_t iova;
-    /* What devices may do; both if absent. */
+    /* What devices may do; both if absent. Default: ['read', 'write']. */
     uint32_t access;
 };
 
@@ -1608,7 +1964,7 @@ struct iommud_ioas_copy_params {
     /* Where in it; chosen in the allowed ranges if absent. */
     bool has_dst_iova;
     uint64_t dst_iova;
-    /* What devices may do; both if absent. */
+    /* What devices may do; both if absent. Default: ['read', 'write']. */
     uint32_t access;
 };
 
@@ -2373,7 +2729,7 @@ struct iommud_mm_map_params {
     /* First byte of it. Default: 0. */
     bool has_offset;
     uint64_t offset;
-    /* What is permitted; both if absent. */
+    /* What is permitted; both if absent. Default: ['read', 'write']. */
     uint32_t access;
     /* False: pages come when a device faults. Default: true. */
     bool has_populate;

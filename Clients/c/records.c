@@ -173,7 +173,7 @@ static bool read_value(struct iommud_json value, const struct iommud_field *fiel
     case IOMMUD_DOUBLE: return read_double(value, (double *)(void *)at);
     case IOMMUD_STRING:
     case IOMMUD_BYTES: return iommud_string(value, (struct iommud_text *)(void *)at);
-    case IOMMUD_RECORD: return iommud_read_object(value, field->shape, at);
+    case IOMMUD_RECORD: return iommud_read_record(value, field->shape, at);
     case IOMMUD_LIST:
         ((struct iommud_list *)(void *)at)->rest = iommud_inside(value, '[');
         return value.start[0] == '[';
@@ -192,7 +192,7 @@ static const struct iommud_field *named(const struct iommud_shape *shape, struct
     return NULL;
 }
 
-bool iommud_read_object(struct iommud_json object, const struct iommud_shape *shape, void *record) {
+bool iommud_read_record(struct iommud_json object, const struct iommud_shape *shape, void *record) {
     struct iommud_json rest = iommud_inside(object, '{'), value;
     struct iommud_text name;
     size_t guess = 0, required = 0;
@@ -212,5 +212,5 @@ bool iommud_read_object(struct iommud_json object, const struct iommud_shape *sh
 
 bool iommud_next_record(struct iommud_list *list, const struct iommud_shape *shape, void *record) {
     struct iommud_json value;
-    return iommud_next(list, &value) && iommud_read_object(value, shape, record);
+    return iommud_next(list, &value) && iommud_read_record(value, shape, record);
 }

@@ -234,6 +234,14 @@ def next_function(record):
     yield "}"
 
 
+def event_function(record):
+    name = f"iommud_{snake(record.name)}"
+    yield f"extern const struct iommud_shape {name}_shape;"
+    yield from head(f"static inline bool {name}_read", ["const struct iommud_event *event", f"struct {name} *to"])
+    yield f"    return iommud_read_record(event->data, &{name}_shape, to);"
+    yield "}"
+
+
 def header(document):
     """The text of iommud_methods.h."""
     text = (
@@ -247,6 +255,8 @@ def header(document):
         lines += (RECEIVING if record.name in document.received else SENDING).definition(record)
         if record.name in document.listed and record.name in document.received:
             lines += next_function(record)
+    for record in document.events.values():
+        lines += event_function(record)
     for method in document.methods:
         if record := params_record(method):
             lines += SENDING.definition(record)

@@ -84,15 +84,21 @@ class Document:
         #: The names of choices of which there can be several, and of records that stand in lists.
         self.flags, self.listed = set(), set()
         self.sent, self.received = set(), set()
+        self._schemas = document["components"]["schemas"]
         self.methods = [self._method(method) for method in document["methods"]]
+        #: By the kind of event.
+        self.events = {
+            kind: self._named({"$ref": reference}, "", self.received)
+            for kind, reference in self._schemas["Event"]["discriminator"]["mapping"].items()
+        }
 
     def _method(self, method):
         base = camel(method["name"])
         params = tuple(self._parameter(base, parameter) for parameter in method["params"])
         schema = method["result"]["schema"]
-        reply = Type("any") if "properties" not in schema else None
-        if schema.get("properties"):
-            reply = self._record(base + "Reply", base, schema, f"What `{method['name']}` answers.", self.received)
+        reply = None if "properties" in schema else Type("any")
+        if "$ref" in schema:
+            reply = self._named(schema, f"What `{method['name']}` answers.", self.received)
         takes = method["x-takes-fds"]
         errors = tuple(
             (error["data"]["errno"], tuple((r["reason"], r["text"]) for r in error["data"]["reasons"]))
@@ -115,24 +121,28 @@ class Document:
         kind = self._type(base + camel(parameter["name"]), schema, parameter["summary"], self.sent)
         return Field(parameter["name"], kind, parameter["required"], schema.get("default"), parameter["summary"])
 
-    def _record(self, name, base, schema, doc, side):
+    def _named(self, reference, doc, side):
+        """The record of a schema that has a name."""
+        name = reference["$ref"].rpartition("/")[2]
+        schema = self._schemas[name]
+        doc = schema.get("description", doc)
         fields = tuple(
             Field(
                 member,
-                self._type(base + camel(member), inner, inner.get("description", ""), side),
+                self._type(name.removesuffix("Reply") + camel(member), inner, inner.get("description", ""), side),
                 member in schema["required"],
                 inner.get("default"),
                 inner.get("description", ""),
             )
             for member, inner in schema["properties"].items()
         )
-        if name in self.records:
-            raise ValueError(f"two objects are called {name}")
         side.add(name)
         self.records[name] = Record(name, tuple(sorted(fields, key=lambda field: not field.required)), doc)
         return self.records[name]
 
     def _type(self, name, schema, doc, side):
+        if "$ref" in schema:
+            return Type("record", record=self._named(schema, doc, side))
         if "oneOf" in schema:
             one = schema["oneOf"][0]
             return Type("name-or-id") if one["type"] == "string" else Type("unsigned", maximum=one["maximum"])
@@ -150,8 +160,6 @@ class Document:
             if element.kind == "record":
                 self.listed.add(element.record.name)
             return Type("list", element=element, count=high if low == high and high else 0)
-        if kind == "object" and "properties" in schema:
-            return Type("record", record=self._record(name, name, schema, doc, side))
         if kind == "object":
             return Type("map", element=self._type(name, schema["additionalProperties"], doc, side))
         if kind == "string" and schema.get("contentEncoding") == "base64":

@@ -131,7 +131,9 @@ def types(document):
         lines += ["", f"{kind.name} = Literal[", *(f'    "{word}",' for word in kind.words), "]"]
     for record in document.records.values():
         lines += record_lines(record, record.name in document.received)
-    return "\n".join(lines) + "\n"
+    lines += ["", "", "#: What events say, by their kind.", "EVENTS: dict[str, type[Answer]] = {"]
+    lines += [f'    "{kind}": {record.name},' for kind, record in document.events.items()]
+    return "\n".join([*lines, "}"]) + "\n"
 
 
 def method_doc(method, indent):

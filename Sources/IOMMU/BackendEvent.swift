@@ -163,7 +163,7 @@ package struct BondEvent: Sendable, Equatable {
 /// A device came, went, was taken or given back.
 package struct DeviceEvent: Sendable, Equatable {
     /// What became of it.
-    package enum Action: String, Sendable {
+    package enum Action: String, Sendable, CaseIterable {
         case added
         case removed
         case bound

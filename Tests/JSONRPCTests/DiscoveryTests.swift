@@ -4,10 +4,17 @@ import Testing
 
 /// The OpenRPC document, and replies held against it.
 @Suite struct DiscoveryTests {
-    let document = OpenRPC.document(workbenchMethods().declarations, title: "bench", version: "1.2.3")
+    let document = OpenRPC.document(
+        workbenchMethods().declarations, title: "bench", version: "1.2.3",
+        besides: DocumentSupplement(
+            kinds: [EventKindDeclaration("told", "T.") { _ = $0.result("v", .hex, "V.") }],
+            examples: [MethodExample("ioas.map", "M", #"{"ioas":1,"length":"0x1000"}"#, #"{"iova":"0x0","access":[]}"#)]
+        ))
 
+    /// The method, with what its references stand for.
     func method(_ name: String) throws -> JSONValue {
-        try #require(document["methods"]?.arrayValue?.first { $0["name"]?.stringValue == name })
+        let method = try #require(document["methods"]?.arrayValue?.first { $0["name"]?.stringValue == name })
+        return OpenRPC.resolved(method, in: document)
     }
 
     @Test func namesEveryMethodOnce() {
@@ -21,15 +28,15 @@ import Testing
         let map = try method("ioas.map")
         #expect(map["paramStructure"] == .string("by-name"))
         let parameters = try #require(map["params"]?.arrayValue)
-        #expect(parameters.map { $0["name"]?.stringValue } == ["ioas", "offset", "length", "iova", "access"])
-        #expect(parameters.map { $0["required"]?.boolValue } == [true, false, true, false, true])
+        #expect(parameters.map { $0["name"]?.stringValue } == ["ioas", "length", "access", "offset", "iova"])
+        #expect(parameters.map { $0["required"]?.boolValue } == [true, true, true, false, false])
         #expect(
             parameters[0]["schema"]?.text
                 == #"{"oneOf":[{"type":"integer","minimum":0,"maximum":4294967295},"#
                 + #"{"type":"string","pattern":"^0x[0-9A-Fa-f]+$"}]}"#)
-        #expect(parameters[1]["schema"]?["default"] == .integer(0))
-        #expect(parameters[1]["schema"]?["oneOf"]?[0]?["maximum"] == .unsigned(.max))
-        #expect(parameters[4]["schema"]?.text == #"{"type":"array","items":{"type":"string","enum":["read","write"]}}"#)
+        #expect(parameters[3]["schema"]?["default"] == .integer(0))
+        #expect(parameters[3]["schema"]?["oneOf"]?[0]?["maximum"] == .unsigned(.max))
+        #expect(parameters[2]["schema"]?.text == #"{"type":"array","items":{"type":"string","enum":["read","write"]}}"#)
         #expect(map["errors"]?[0]?["code"] == .integer(-2))
         #expect(map["errors"]?[0]?["data"]?["reasons"]?[0]?["reason"] == .string("unknown_ioas"))
         #expect(map["x-changes-state"] == .bool(true))
@@ -61,6 +68,32 @@ import Testing
         let result = sum["result"]?["schema"]
         #expect(result?["properties"]?["total"]?["type"] == .string("integer"))
         #expect(result?["properties"]?["seen"]?["items"]?["properties"]?["v"]?["type"] == .string("string"))
+    }
+
+    @Test func namesObjectsByWhereTheyStand() throws {
+        let schemas = try #require(document["components"]?["schemas"]?.objectValue?.map(\.key))
+        #expect(Set(schemas).isSuperset(of: ["IoasMapReply", "SumPair", "SumSeen", "SumReply", "Error", "ErrorData"]))
+        let sum = try #require(document["methods"]?.arrayValue?.first { $0["name"] == .string("sum") })
+        #expect(sum["params"]?[0]?["schema"]?["items"]?.text == ##"{"$ref":"#/components/schemas/SumPair"}"##)
+        #expect(sum["tags"]?.text == #"[{"name":"sum"}]"#)
+    }
+
+    @Test func describesNotificationsByTheirKind() throws {
+        let event = try #require(document["x-notifications"]?[0])
+        #expect(event["name"] == .string("event"))
+        let resolved = OpenRPC.resolved(event, in: document)
+        let told = resolved["schema"]?["oneOf"]?[0]
+        #expect(told?["properties"]?["kind"]?["enum"]?.text == #"["told"]"#)
+        #expect(told?["required"]?.text == #"["kind","v"]"#)
+        #expect(resolved["schema"]?["discriminator"]?["mapping"]?["told"]?.stringValue?.hasSuffix("/EventTold") == true)
+    }
+
+    @Test func showsExamplesByParameter() throws {
+        let example = try method("ioas.map")["examples"]?[0]
+        #expect(
+            example?["params"]?.text == #"[{"name":"ioas","value":1},{"name":"length","value":"0x1000"}]"#)
+        #expect(example?["result"]?["value"]?["iova"] == .string("0x0"))
+        #expect(try method("sum")["examples"] == nil)
     }
 
     @Test func describesDescriptorsAndRoles() throws {

@@ -3,7 +3,7 @@ import IOMMUService
 import JSONRPC
 import Synchronization
 
-/// The error replies that tests meet, held against the document of the daemon.
+/// The error replies and events that tests meet, held against the document of the daemon.
 ///
 /// With `IOMMUD_REFUSALS` set to a directory, what is declared and what was met is left there, a line each, for
 /// `Tests/Support/check-refusals`.
@@ -13,12 +13,13 @@ package final class RefusalLedger: Sendable {
 
     /// `method code reason`; of what concerns no method, `- code reason`.
     package let declared: Set<String>
+    private let check: DocumentCheck
     private let met = Mutex<Set<String>>([])
     private let directory = ProcessInfo.processInfo.environment["IOMMUD_REFUSALS"]
 
     init() {
-        let document = OpenRPC.document(
-            MethodCatalog.make().declarations, title: "iommud", version: "0", general: MethodCatalog.general)
+        let document = MethodCatalog.document()
+        check = DocumentCheck(document)
         var declared: Set<String> = []
         for method in document["methods"]?.arrayValue ?? [] {
             declared.formUnion(Self.entries(method["name"]?.stringValue ?? "", method["errors"]?.arrayValue ?? []))
@@ -44,6 +45,9 @@ package final class RefusalLedger: Sendable {
     /// - Returns: what it answers although the document does not declare it, or otherwise than agreed.
     package func enter(line: [UInt8]) -> [String] {
         guard let message = try? JSONValue(parsing: line) else { return [] }
+        if message["method"] == .string("event"), let params = message["params"] {
+            return check.problems(params, check.component("Event") ?? .null, at: "an event")
+        }
         return (message.arrayValue ?? [message]).compactMap { enter($0) }
     }
 

@@ -150,10 +150,11 @@ struct told {
 
 static void told(void *context, const struct iommud_event *event) {
     struct told *told = context;
-    struct iommud_json value;
-    told->count += iommud_equal(event->kind, "smmu_event");
+    struct iommud_event_smmu_event body;
+    if (!iommud_equal(event->kind, "smmu_event") || !iommud_event_smmu_event_read(event, &body)) return;
+    told->count += iommud_equal(body.type, "F_TRANSLATION") && iommud_equal(body.name, DEVICE) && body.has_address;
     told->sequence = event->sequence;
-    if (iommud_member(event->data, "address", &value)) iommud_number(value, &told->address);
+    told->address = body.address;
 }
 
 static void events_come_between_replies(const struct mapped *at) {

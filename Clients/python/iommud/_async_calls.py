@@ -327,7 +327,7 @@ class Ioas(AsyncSubject):
         length: Bytes.
         offset: First byte of it. Default: 0.
         iova: Where; chosen in the allowed ranges if absent.
-        access: What devices may do; both if absent.
+        access: What devices may do; both if absent. Default: ['read', 'write'].
 
         Refused with:
         - ENOENT: unknown_ioas, unknown_memory
@@ -428,7 +428,7 @@ class Ioas(AsyncSubject):
         length: Bytes.
         dst_ioas: Where to map it.
         dst_iova: Where in it; chosen in the allowed ranges if absent.
-        access: What devices may do; both if absent.
+        access: What devices may do; both if absent. Default: ['read', 'write'].
 
         Refused with:
         - ENOENT: unknown_ioas, not_mapped
@@ -1286,7 +1286,7 @@ class Mm(AsyncSubject):
         memory: The memory object.
         length: Bytes; a multiple of 4096.
         offset: First byte of it. Default: 0.
-        access: What is permitted; both if absent.
+        access: What is permitted; both if absent. Default: ['read', 'write'].
         populate: False: pages come when a device faults. Default: True.
 
         Refused with:

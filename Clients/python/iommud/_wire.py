@@ -13,6 +13,7 @@ from typing import Any, Iterator, Sequence, Union
 
 from ._read import members
 from .errors import ConnectionLost
+from .types import EVENTS
 
 #: Bytes of one read.
 READ_BYTES = 1 << 18
@@ -42,7 +43,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Event:
-    """Something that happened. `data` has all members, addresses as `"0x…"`."""
+    """Something that happened. `data` has all members as they came, addresses as `"0x…"`."""
 
     #: One of the kinds of `events.subscribe`, or `"lost"`: then `data["count"]` events are missing before this one.
     kind: str
@@ -51,6 +52,12 @@ class Event:
     #: RFC 3339, UTC, microseconds.
     time: str
     data: dict[str, Any]
+
+    @property
+    def body(self) -> Any:
+        """The members as the daemon declares them for the kind, `types.EventFault` and so on; None for other kinds."""
+        declared = EVENTS.get(self.kind)
+        return declared.from_json(self.data) if declared and "sequence" in self.data else None
 
     @property
     def session(self) -> str | None:

@@ -1390,3 +1390,316 @@ class VsmmuTranslateManyReply(Answer):
     _readers = {
         "results": _read.list_of(VsmmuTranslateManyResult.from_json),
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventFault(Answer):
+    """A page fault waits in a fault queue."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: The fault queue.
+    fault: int
+    #: The device's id.
+    device: int
+    #: The device.
+    name: str
+    #: The faulting address.
+    addr: int
+    #: The named session that it comes from.
+    session: str | None = None
+    #: Whose session that is.
+    owner_uid: int | None = None
+    #: The connection whose private session it comes from.
+    connection: int | None = None
+    #: Of the access, where it had one.
+    pasid: int | None = None
+
+    _readers = {
+        "addr": _read.hexadecimal,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSmmuEvent(Answer):
+    """An SMMU has recorded an event that no guest takes."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: The SMMU.
+    smmu: str
+    #: The event by its name in IHI 0070, such as F_TRANSLATION.
+    type: str
+    #: The stream that it comes from.
+    stream_id: int
+    #: The named session that it comes from.
+    session: str | None = None
+    #: Whose session that is.
+    owner_uid: int | None = None
+    #: The connection whose private session it comes from.
+    connection: int | None = None
+    #: The device; absent: nobody's stream.
+    name: str | None = None
+    #: The PASID of the access, where it had one.
+    substream_id: int | None = None
+    #: The first failing byte.
+    address: int | None = None
+    #: What the device wanted.
+    access: str | None = None
+    #: Whether the access was privileged.
+    privileged: bool | None = None
+    #: The stage that failed, 1 or 2.
+    stage: int | None = None
+    #: What the access was for: CD, TTD or IN.
+    class_: str | None = None
+    #: The frame that failed at stage 2.
+    ipa: int | None = None
+    #: The tag under which the access waits.
+    stag: int | None = None
+    #: Whether the event queue took the record.
+    recorded: bool | None = None
+    #: The four words of the record.
+    record: list[int] | None = None
+    #: Whether the device saw an abort.
+    aborted: bool | None = None
+
+    _readers = {
+        "address": _read.hexadecimal,
+        "ipa": _read.hexadecimal,
+        "record": _read.list_of(_read.hexadecimal),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventMmExit(Answer):
+    """An address space has ended."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: The address space.
+    mm: int
+    #: The named session that it comes from.
+    session: str | None = None
+    #: Whose session that is.
+    owner_uid: int | None = None
+    #: The connection whose private session it comes from.
+    connection: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventBond(Answer):
+    """The bond of a device and an address space has changed."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: The bond.
+    bond: int
+    #: The device.
+    name: str
+    #: The address space.
+    mm: int
+    #: Its PASID.
+    pasid: int
+    #: live, quiesced or gone.
+    state: str
+    #: The named session that it comes from.
+    session: str | None = None
+    #: Whose session that is.
+    owner_uid: int | None = None
+    #: The connection whose private session it comes from.
+    connection: int | None = None
+    #: The device's id; absent once the session has unbound it.
+    device: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventDevice(Answer):
+    """A device came, went, was taken or given back."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: What became of it.
+    action: str
+    #: The device.
+    name: str
+    #: The named session that it comes from.
+    session: str | None = None
+    #: Whose session that is.
+    owner_uid: int | None = None
+    #: The connection whose private session it comes from.
+    connection: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventSession(Answer):
+    """A session has ended."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: What became of it.
+    change: str
+    #: The named session that it comes from.
+    session: str | None = None
+    #: Whose session that is.
+    owner_uid: int | None = None
+    #: The connection whose private session it comes from.
+    connection: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventQueue(Answer):
+    """The state of a queue has changed by itself."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: The queue.
+    queue: int
+    #: The device.
+    name: str
+    #: The address space.
+    mm: int
+    #: The state that it is in now.
+    state: str
+    #: Why.
+    reason: str
+    #: The named session that it comes from.
+    session: str | None = None
+    #: Whose session that is.
+    owner_uid: int | None = None
+    #: The connection whose private session it comes from.
+    connection: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventVeventq(Answer):
+    """A guest's event waits in a queue, or was lost there."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: The queue.
+    veventq: int
+    #: Whose guest it is for.
+    viommu: int
+    #: The device.
+    name: str
+    #: 1: the queue had no room.
+    lost: int
+    #: The named session that it comes from.
+    session: str | None = None
+    #: Whose session that is.
+    owner_uid: int | None = None
+    #: The connection whose private session it comes from.
+    connection: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventVsmmuEvent(Answer):
+    """A bare SMMU has recorded an event."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: The bare SMMU.
+    vsmmu: int
+    #: The event by its name in IHI 0070, such as F_TRANSLATION.
+    type: str
+    #: The stream that it comes from.
+    stream_id: int
+    #: The named session that it comes from.
+    session: str | None = None
+    #: Whose session that is.
+    owner_uid: int | None = None
+    #: The connection whose private session it comes from.
+    connection: int | None = None
+    #: The PASID of the access, where it had one.
+    substream_id: int | None = None
+    #: The first failing byte.
+    address: int | None = None
+    #: What the device wanted.
+    access: str | None = None
+    #: Whether the access was privileged.
+    privileged: bool | None = None
+    #: The stage that failed, 1 or 2.
+    stage: int | None = None
+    #: What the access was for: CD, TTD or IN.
+    class_: str | None = None
+    #: The frame that failed at stage 2.
+    ipa: int | None = None
+    #: The tag under which the access waits.
+    stag: int | None = None
+    #: Whether the event queue took the record.
+    recorded: bool | None = None
+    #: The four words of the record.
+    record: list[int] | None = None
+    #: Whether the device saw an abort.
+    aborted: bool | None = None
+
+    _readers = {
+        "address": _read.hexadecimal,
+        "ipa": _read.hexadecimal,
+        "record": _read.list_of(_read.hexadecimal),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventLost(Answer):
+    """The subscriber was too slow: events are missing here."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: How many.
+    count: int
+
+
+#: What events say, by their kind.
+EVENTS: dict[str, type[Answer]] = {
+    "fault": EventFault,
+    "smmu_event": EventSmmuEvent,
+    "mm_exit": EventMmExit,
+    "bond": EventBond,
+    "device": EventDevice,
+    "session": EventSession,
+    "queue": EventQueue,
+    "veventq": EventVeventq,
+    "vsmmu_event": EventVsmmuEvent,
+    "lost": EventLost,
+}

@@ -142,7 +142,8 @@ class CallTests(DaemonTest):
         events = [self.client.next_event(60), next(self.client.iterate_events())]
         self.assertEqual([event.kind for event in events], ["smmu_event"] * 2)
         self.assertEqual([event.sequence for event in events], [1, 2])
-        self.assertEqual([int(event.data["address"], 16) for event in events], [0x900000, 0xA00000])
+        self.assertEqual([event.body.address for event in events], [0x900000, 0xA00000])
+        self.assertEqual((events[0].body.type, events[0].body.name), ("F_TRANSLATION", DEVICE))
 
     def test_a_callback_is_told_before_the_reply_that_follows(self):
         told = []

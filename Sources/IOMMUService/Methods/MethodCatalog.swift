@@ -42,7 +42,16 @@ package enum MethodCatalog {
         declareSMMUMethods(&methods)
         declareHotplugMethods(&methods)
         declareVSMMUMethods(&methods)
-        methods.declareDiscovery(title: "iommud", version: DaemonVersion.text, general: general)
+        methods.declareDiscovery(title: title, version: DaemonVersion.text, besides: supplement)
         return methods
     }
+
+    /// What `rpc.discover` answers.
+    package static func document() -> JSONValue {
+        OpenRPC.document(make().declarations, title: title, version: DaemonVersion.text, besides: supplement)
+    }
+
+    private static let title = "iommud"
+    private static let supplement = DocumentSupplement(
+        general: general, kinds: EventDeclarations.all, examples: MethodExamples.all)
 }

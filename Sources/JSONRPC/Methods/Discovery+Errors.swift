@@ -31,6 +31,43 @@ extension OpenRPC {
     }
 }
 
+extension ComponentSchemas {
+    /// What `error` of every reply looks like.
+    func addErrors() {
+        let code = "The negative errno of a refused operation, or a code of JSON-RPC."
+        let message = Self.described("string", "For a person: what is wrong, and what to do.")
+        let data = add(
+            "ErrorData", Self.object("Why, and the objects and addresses involved.", errorData, isOpen: true))
+        let members = [("code", Self.described("integer", code)), ("message", message), ("data", data)]
+        _ = add("Error", Self.object("A refusal, which has changed nothing.", members, isOpen: false))
+    }
+
+    private var errorData: [(String, JSONValue)] {
+        let method = JSONValue.members([
+            ("type", Self.strings(["string", "null"])),
+            ("description", .string("The method that was called; null if it is not known.")),
+        ])
+        return [
+            ("errno", Self.described("string", "The name of the errno.")),
+            ("reason", Self.described("string", "A word for programs that does not change.")),
+            ("method", method),
+            ("hint", Self.described("string", "What to do about it.")),
+        ]
+    }
+
+    private static func described(_ type: String, _ doc: String) -> JSONValue {
+        .members([("type", .string(type)), ("description", .string(doc))])
+    }
+
+    /// Of these members all but `hint` are always there; an open object has others, too.
+    private static func object(_ doc: String, _ members: [(String, JSONValue)], isOpen: Bool) -> JSONValue {
+        .members([
+            ("type", .string("object")), ("description", .string(doc)), ("properties", .members(members)),
+            ("required", strings(members.map(\.0).filter { $0 != "hint" })), ("additionalProperties", .bool(isOpen)),
+        ])
+    }
+}
+
 /// What is refused before a method is known, or breaks in the daemon itself: `components.errors` of the document.
 enum ProtocolRefusal: CaseIterable {
     case malformed

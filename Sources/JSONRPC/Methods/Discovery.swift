@@ -3,8 +3,13 @@ import LinuxIO
 extension MethodTable {
     /// Declares `rpc.discover`: the OpenRPC document of everything in the table. To be called last.
     ///
-    /// - Parameter general: what any method can be refused with.
-    public mutating func declareDiscovery(title: String, version: String, general: [GeneralRefusal] = []) {
+    /// - Parameters:
+    ///   - title: What is described.
+    ///   - version: Its version.
+    ///   - supplement: What is to be told besides.
+    public mutating func declareDiscovery(
+        title: String, version: String, besides supplement: DocumentSupplement = DocumentSupplement()
+    ) {
         declare("rpc.discover", "This document: all methods, generated from the declarations that dispatch them.") {
             m in
             m.freeResult()
@@ -13,7 +18,7 @@ extension MethodTable {
                 call.replyFree { json in
                     written.append(to: json) {
                         OpenRPC.document(
-                            call.dispatcher.declarations, title: title, version: version, general: general)
+                            call.dispatcher.declarations, title: title, version: version, besides: supplement)
                     }
                 }
             }
@@ -39,21 +44,55 @@ public enum OpenRPC {
 
     /// The document of a set of methods.
     ///
-    /// - Parameter general: what any of them can be refused with.
+    /// Objects have names in `components.schemas`, made of the method and the member that they stand in. Of a method's
+    /// parameters those that have to be there come first, for generators of languages in which order counts.
     public static func document(
-        _ methods: [MethodDeclaration], title: String, version: String, general: [GeneralRefusal] = []
+        _ methods: [MethodDeclaration], title: String, version: String,
+        besides supplement: DocumentSupplement = DocumentSupplement()
     ) -> JSONValue {
-        let errors = ProtocolRefusal.allCases.map { ($0.name, $0.document) } + general.map { ($0.name, $0.document) }
-        return .members([
-            ("openrpc", .string(specification)),
-            ("info", .members([("title", .string(title)), ("version", .string(version))])),
-            ("methods", .array(methods.map(method))),
-            ("components", .members([("errors", .members(errors))])),
-        ])
+        let schemas = ComponentSchemas()
+        let shown = methods.map { method in
+            self.method(method, schemas, supplement.examples.filter { $0.method == method.title })
+        }
+        let kinds = supplement.kinds
+        let event = kinds.isEmpty ? [] : [("x-notifications", JSONValue.array([notification(kinds, schemas)]))]
+        let errors =
+            ProtocolRefusal.allCases.map { ($0.name, $0.document) }
+            + supplement.general.map { ($0.name, $0.document) }
+        schemas.addErrors()
+        return .members(
+            [
+                ("openrpc", .string(specification)),
+                ("info", .members([("title", .string(title)), ("version", .string(version))])),
+                ("methods", .array(shown)),
+            ] + event + [
+                (
+                    "components",
+                    .members([("schemas", .members(schemas.all)), ("errors", .members(errors))])
+                )
+            ])
     }
 
-    private static func method(_ method: MethodDeclaration) -> JSONValue {
-        let extensions = [
+    private static func method(
+        _ method: MethodDeclaration, _ schemas: ComponentSchemas, _ examples: [MethodExample]
+    ) -> JSONValue {
+        let subject = method.title.split(separator: ".").first.map(String.init) ?? method.title
+        let name = ComponentSchemas.name(method.title)
+        let parameters = method.parameters.filter(\.isRequired) + method.parameters.filter { !$0.isRequired }
+        return .members(
+            [
+                ("name", .string(method.title)),
+                ("summary", .string(method.summary)),
+                ("tags", .array([.members([("name", .string(subject))])])),
+                ("paramStructure", .string("by-name")),
+                ("params", .array(parameters.map { parameter($0, in: name, schemas) })),
+                ("result", .members([("name", .string("result")), ("schema", schemas.result(of: method))])),
+                ("errors", .array(errors(of: method))),
+            ] + (examples.isEmpty ? [] : [("examples", .array(examples.map(\.document)))]) + extensions(of: method))
+    }
+
+    private static func extensions(of method: MethodDeclaration) -> [(String, JSONValue)] {
+        [
             ("x-role", JSONValue.string(method.role.rawValue)),
             ("x-changes-state", .bool(method.changesState)),
             (
@@ -65,109 +104,51 @@ public enum OpenRPC {
             ),
             ("x-returns-fds", .bool(method.returnsDescriptors)),
         ]
-        return .members(
-            [
-                ("name", .string(method.title)),
-                ("summary", .string(method.summary)),
-                ("paramStructure", .string("by-name")),
-                ("params", .array(method.parameters.map(parameter))),
-                ("result", .members([("name", .string("result")), ("schema", result(method))])),
-                ("errors", .array(errors(of: method))),
-            ] + extensions)
     }
 
-    private static func parameter(_ field: FieldSchema) -> JSONValue {
+    private static func parameter(_ field: FieldSchema, in method: String, _ schemas: ComponentSchemas) -> JSONValue {
         .members([
             ("name", .string(field.name.description)),
             ("summary", .string(field.doc)),
             ("required", .bool(field.isRequired)),
-            ("schema", schema(field)),
+            ("schema", schemas.schema(field, in: method)),
         ])
     }
 
-    private static func result(_ method: MethodDeclaration) -> JSONValue {
-        method.hasFreeResult ? .members([("type", .string("object"))]) : object(method.results)
+    private static func notification(_ kinds: [EventKindDeclaration], _ schemas: ComponentSchemas) -> JSONValue {
+        let all = kinds.map { (kind: $0.kind, schema: schemas.event($0)) }
+        let event = JSONValue.members([
+            ("oneOf", .array(all.map(\.schema))),
+            (
+                "discriminator",
+                .members([
+                    ("propertyName", .string("kind")),
+                    ("mapping", .members(all.map { ($0.kind, $0.schema["$ref"] ?? .null) })),
+                ])
+            ),
+        ])
+        return .members([
+            ("name", .string("event")),
+            ("summary", .string("What subscribers are told; `params` is one of these, by its `kind`.")),
+            ("schema", schemas.add("Event", event)),
+        ])
     }
-}
 
-// MARK: - JSON Schema
-
-extension OpenRPC {
-    private static func schema(_ field: FieldSchema) -> JSONValue {
-        var members = type(field.type)
-        if let value = field.defaultValue { members.append(("default", value)) }
-        return .members(members)
-    }
-
-    private static func object(_ fields: [FieldSchema]) -> JSONValue { .members(objectMembers(fields)) }
-
-    private static func objectMembers(_ fields: [FieldSchema]) -> [(String, JSONValue)] {
-        let properties = fields.map { field in
-            let described = type(field.type) + [("description", JSONValue.string(field.doc))]
-            let value = field.defaultValue.map { described + [("default", $0)] } ?? described
-            return (field.name.description, JSONValue.members(value))
+    /// A value of the document with every reference to `components.schemas` replaced by what it stands for.
+    public static func resolved(_ value: JSONValue, in document: JSONValue) -> JSONValue {
+        if let reference = value["$ref"]?.stringValue, let name = reference.split(separator: "/").last {
+            let schema = document["components"]?["schemas"]?[String(name)] ?? .null
+            let beside = value.objectValue?.filter { $0.key != "$ref" } ?? []
+            let members = (resolved(schema, in: document).objectValue ?? []).filter { member in
+                !beside.contains { $0.key == member.key }
+            }
+            return .object(members + beside)
         }
-        return [
-            ("type", .string("object")),
-            ("properties", .members(properties)),
-            ("required", .array(fields.filter(\.isRequired).map { .string($0.name.description) })),
-            ("additionalProperties", .bool(false)),
-        ]
-    }
-
-    private static func type(_ schema: TypeSchema) -> [(String, JSONValue)] {
-        switch schema {
-        case .bool: return [("type", .string("boolean"))]
-        case .number: return [("type", .string("number"))]
-        case .signed: return [("type", .string("integer"))]
-        case .signedOrNull: return [("type", strings(["integer", "null"]))]
-        case .hex: return hexString("^0x(0|[1-9a-f][0-9a-f]{0,15})$")
-        case .id: return integerOrHex(0...UInt64(UInt32.max))
-        case .unsigned(let range): return integerOrHex(range)
-        case .string(let maximum, let pattern):
-            return [("type", .string("string"))] + bound("maxLength", maximum)
-                + (pattern.map { [("pattern", .string($0.expression))] } ?? [])
-        case .choice(let names): return [("type", .string("string")), ("enum", strings(names))]
-        case .flags(let names):
-            let item = JSONValue.members([("type", .string("string")), ("enum", strings(names))])
-            return [("type", .string("array")), ("items", item)]
-        case .base64(let maximum):
-            return [("type", .string("string")), ("contentEncoding", .string("base64"))]
-                + (maximum == .max ? [] : bound("maxLength", (maximum + 2) / 3 * 4))
-        case .array(let element, let count):
-            return [("type", .string("array")), ("items", .members(type(element)))]
-                + (count.lowerBound > 0 ? [("minItems", .integer(count.lowerBound))] : [])
-                + bound("maxItems", count.upperBound)
-        case .object(let fields): return objectMembers(fields)
-        case .map(let element):
-            return [("type", .string("object")), ("additionalProperties", .members(type(element)))]
-        case .nameOrID:
-            let id = JSONValue.members(integer(0...UInt64(UInt32.max)))
-            return [("oneOf", .array([.members([("type", .string("string"))]), id]))]
-        case .any: return []
+        if let members = value.objectValue {
+            return .object(members.map { .init(key: $0.key, value: resolved($0.value, in: document)) })
         }
+        return value.arrayValue.map { .array($0.map { resolved($0, in: document) }) } ?? value
     }
-
-    private static func bound(_ key: String, _ value: Int) -> [(String, JSONValue)] {
-        value == .max ? [] : [(key, .integer(value))]
-    }
-
-    private static func integer(_ range: ClosedRange<UInt64>) -> [(String, JSONValue)] {
-        [
-            ("type", .string("integer")), ("minimum", .count(range.lowerBound)),
-            ("maximum", .count(range.upperBound)),
-        ]
-    }
-
-    private static func integerOrHex(_ range: ClosedRange<UInt64>) -> [(String, JSONValue)] {
-        [("oneOf", .array([.members(integer(range)), .members(hexString("^0x[0-9A-Fa-f]+$"))]))]
-    }
-
-    private static func hexString(_ pattern: String) -> [(String, JSONValue)] {
-        [("type", .string("string")), ("pattern", .string(pattern))]
-    }
-
-    private static func strings(_ values: [String]) -> JSONValue { .array(values.map(JSONValue.string)) }
 }
 
 extension JSONValue {

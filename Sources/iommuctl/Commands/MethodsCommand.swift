@@ -20,7 +20,8 @@ struct MethodsCommand: ParsableCommand {
             return title == name || (title.hasPrefix(name) && !methods.contains { $0["name"]?.stringValue == name })
         }
         guard !wanted.isEmpty else { throw Failure.usage("the daemon has no method “\(name ?? "")”") }
-        let result: JSONValue = wanted.count == 1 && name != nil ? wanted[0] : .array(wanted)
+        let shown = wanted.map { OpenRPC.resolved($0, in: document) }
+        let result: JSONValue = shown.count == 1 && name != nil ? shown[0] : .array(shown)
         options.output.show(result) { MethodHelp.text($0) }
     }
 }

@@ -134,7 +134,9 @@ import Testing
         let document = OpenRPC.document(declarations, title: "iommud", version: "0")
         for method in document["methods"]?.arrayValue ?? [] {
             for parameter in method["params"]?.arrayValue ?? [] {
-                check(parameter["schema"], "\(method["name"]?.text ?? "") \(parameter["name"]?.text ?? "")")
+                check(
+                    parameter["schema"].map { OpenRPC.resolved($0, in: document) },
+                    "\(method["name"]?.text ?? "") \(parameter["name"]?.text ?? "")")
             }
         }
     }
