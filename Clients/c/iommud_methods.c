@@ -52,6 +52,12 @@ static const struct iommud_field daemon_info_reply_fields[] = {
      IOMMUD_INTEGER},
     {.name = "connection", .offset = offsetof(struct iommud_daemon_info_reply, connection), .is_required = true,
      .kind = IOMMUD_INTEGER},
+    {.name = "generation", .offset = offsetof(struct iommud_daemon_info_reply, generation), .is_required = true,
+     .kind = IOMMUD_U64},
+    {.name = "starts", .offset = offsetof(struct iommud_daemon_info_reply, starts), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "durable", .offset = offsetof(struct iommud_daemon_info_reply, durable), .is_required = true, .kind =
+     IOMMUD_STRING},
     {.name = "uptime_seconds", .offset = offsetof(struct iommud_daemon_info_reply, uptime_seconds), .is_required =
      true, .kind = IOMMUD_INTEGER},
     {.name = "systemd", .offset = offsetof(struct iommud_daemon_info_reply, systemd), .is_required = true, .kind =
@@ -233,6 +239,10 @@ static const struct iommud_field session_attach_session_fields[] = {
      .kind = IOMMUD_INTEGER},
     {.name = "objects", .offset = offsetof(struct iommud_session_attach_session, objects), .is_required = true, .kind
      = IOMMUD_INTEGER},
+    {.name = "durable", .offset = offsetof(struct iommud_session_attach_session, durable), .is_required = true, .kind
+     = IOMMUD_STRING},
+    {.name = "generation", .offset = offsetof(struct iommud_session_attach_session, generation), .is_required = true,
+     .kind = IOMMUD_U64},
 };
 const struct iommud_shape iommud_session_attach_session_shape = {
     session_attach_session_fields,
@@ -1058,6 +1068,8 @@ static const struct iommud_field smmu_ste_reply_fields[] = {
      IOMMUD_LIST},
     {.name = "fields", .offset = offsetof(struct iommud_smmu_ste_reply, fields), .is_required = true, .kind =
      IOMMUD_JSON},
+    {.name = "illegal", .offset = offsetof(struct iommud_smmu_ste_reply, illegal), .has = offsetof(struct
+     iommud_smmu_ste_reply, has_illegal), .kind = IOMMUD_STRING},
 };
 const struct iommud_shape iommud_smmu_ste_reply_shape = {
     smmu_ste_reply_fields,
@@ -1071,6 +1083,8 @@ static const struct iommud_field smmu_cd_reply_fields[] = {
      IOMMUD_LIST},
     {.name = "fields", .offset = offsetof(struct iommud_smmu_cd_reply, fields), .is_required = true, .kind =
      IOMMUD_JSON},
+    {.name = "illegal", .offset = offsetof(struct iommud_smmu_cd_reply, illegal), .has = offsetof(struct
+     iommud_smmu_cd_reply, has_illegal), .kind = IOMMUD_STRING},
 };
 const struct iommud_shape iommud_smmu_cd_reply_shape = {
     smmu_cd_reply_fields,
@@ -1309,6 +1323,17 @@ const struct iommud_shape iommud_vsmmu_mmio_read_reply_shape = {
     sizeof(struct iommud_vsmmu_mmio_read_reply),
 };
 
+extern const struct iommud_shape iommud_vsmmu_tlbi_reply_shape;
+static const struct iommud_field vsmmu_tlbi_reply_fields[] = {
+    {.name = "heard", .offset = offsetof(struct iommud_vsmmu_tlbi_reply, heard), .is_required = true, .kind =
+     IOMMUD_BOOL},
+};
+const struct iommud_shape iommud_vsmmu_tlbi_reply_shape = {
+    vsmmu_tlbi_reply_fields,
+    sizeof vsmmu_tlbi_reply_fields / sizeof vsmmu_tlbi_reply_fields[0],
+    sizeof(struct iommud_vsmmu_tlbi_reply),
+};
+
 extern const struct iommud_shape iommud_vsmmu_translate_attributes_shape;
 static const struct iommud_field vsmmu_translate_attributes_fields[] = {
     {.name = "memory", .offset = offsetof(struct iommud_vsmmu_translate_attributes, memory), .is_required = true,
@@ -1347,6 +1372,19 @@ const struct iommud_shape iommud_vsmmu_translate_step_shape = {
     sizeof(struct iommud_vsmmu_translate_step),
 };
 
+extern const struct iommud_shape iommud_vsmmu_translate_stalled_shape;
+static const struct iommud_field vsmmu_translate_stalled_fields[] = {
+    {.name = "stall", .offset = offsetof(struct iommud_vsmmu_translate_stalled, stall), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "tag", .offset = offsetof(struct iommud_vsmmu_translate_stalled, tag), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_vsmmu_translate_stalled_shape = {
+    vsmmu_translate_stalled_fields,
+    sizeof vsmmu_translate_stalled_fields / sizeof vsmmu_translate_stalled_fields[0],
+    sizeof(struct iommud_vsmmu_translate_stalled),
+};
+
 extern const struct iommud_shape iommud_vsmmu_translate_reply_shape;
 static const struct iommud_field vsmmu_translate_reply_fields[] = {
     {.name = "pa", .offset = offsetof(struct iommud_vsmmu_translate_reply, pa), .has = offsetof(struct
@@ -1364,6 +1402,9 @@ static const struct iommud_field vsmmu_translate_reply_fields[] = {
      iommud_vsmmu_translate_reply, has_event), .kind = IOMMUD_JSON},
     {.name = "terminated", .offset = offsetof(struct iommud_vsmmu_translate_reply, terminated), .has =
      offsetof(struct iommud_vsmmu_translate_reply, has_terminated), .kind = IOMMUD_STRING},
+    {.name = "stalled", .offset = offsetof(struct iommud_vsmmu_translate_reply, stalled), .has = offsetof(struct
+     iommud_vsmmu_translate_reply, has_stalled), .kind = IOMMUD_RECORD, .shape =
+     &iommud_vsmmu_translate_stalled_shape},
 };
 const struct iommud_shape iommud_vsmmu_translate_reply_shape = {
     vsmmu_translate_reply_fields,
@@ -1374,6 +1415,9 @@ const struct iommud_shape iommud_vsmmu_translate_reply_shape = {
 extern const struct iommud_shape iommud_vsmmu_translate_many_request_shape;
 static const char *const vsmmu_translate_many_request_access_words[] = {
     "read", "write", "execute"
+};
+static const char *const vsmmu_translate_many_request_kind_words[] = {
+    "untranslated", "translation_request", "translated"
 };
 static const struct iommud_field vsmmu_translate_many_request_fields[] = {
     {.name = "stream_id", .offset = offsetof(struct iommud_vsmmu_translate_many_request, stream_id), .is_required =
@@ -1386,6 +1430,8 @@ static const struct iommud_field vsmmu_translate_many_request_fields[] = {
      .words = vsmmu_translate_many_request_access_words, .word_count = 3},
     {.name = "privileged", .offset = offsetof(struct iommud_vsmmu_translate_many_request, privileged), .has =
      offsetof(struct iommud_vsmmu_translate_many_request, has_privileged), .kind = IOMMUD_BOOL},
+    {.name = "kind", .offset = offsetof(struct iommud_vsmmu_translate_many_request, kind), .kind = IOMMUD_CHOICE,
+     .words = vsmmu_translate_many_request_kind_words, .word_count = 3},
 };
 const struct iommud_shape iommud_vsmmu_translate_many_request_shape = {
     vsmmu_translate_many_request_fields,
@@ -1431,6 +1477,19 @@ const struct iommud_shape iommud_vsmmu_translate_many_result_step_shape = {
     sizeof(struct iommud_vsmmu_translate_many_result_step),
 };
 
+extern const struct iommud_shape iommud_vsmmu_translate_many_result_stalled_shape;
+static const struct iommud_field vsmmu_translate_many_result_stalled_fields[] = {
+    {.name = "stall", .offset = offsetof(struct iommud_vsmmu_translate_many_result_stalled, stall), .is_required =
+     true, .kind = IOMMUD_INTEGER},
+    {.name = "tag", .offset = offsetof(struct iommud_vsmmu_translate_many_result_stalled, tag), .is_required = true,
+     .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_vsmmu_translate_many_result_stalled_shape = {
+    vsmmu_translate_many_result_stalled_fields,
+    sizeof vsmmu_translate_many_result_stalled_fields / sizeof vsmmu_translate_many_result_stalled_fields[0],
+    sizeof(struct iommud_vsmmu_translate_many_result_stalled),
+};
+
 extern const struct iommud_shape iommud_vsmmu_translate_many_result_shape;
 static const struct iommud_field vsmmu_translate_many_result_fields[] = {
     {.name = "pa", .offset = offsetof(struct iommud_vsmmu_translate_many_result, pa), .has = offsetof(struct
@@ -1448,6 +1507,9 @@ static const struct iommud_field vsmmu_translate_many_result_fields[] = {
      iommud_vsmmu_translate_many_result, has_event), .kind = IOMMUD_JSON},
     {.name = "terminated", .offset = offsetof(struct iommud_vsmmu_translate_many_result, terminated), .has =
      offsetof(struct iommud_vsmmu_translate_many_result, has_terminated), .kind = IOMMUD_STRING},
+    {.name = "stalled", .offset = offsetof(struct iommud_vsmmu_translate_many_result, stalled), .has =
+     offsetof(struct iommud_vsmmu_translate_many_result, has_stalled), .kind = IOMMUD_RECORD, .shape =
+     &iommud_vsmmu_translate_many_result_stalled_shape},
 };
 const struct iommud_shape iommud_vsmmu_translate_many_result_shape = {
     vsmmu_translate_many_result_fields,
@@ -1464,6 +1526,77 @@ const struct iommud_shape iommud_vsmmu_translate_many_reply_shape = {
     vsmmu_translate_many_reply_fields,
     sizeof vsmmu_translate_many_reply_fields / sizeof vsmmu_translate_many_reply_fields[0],
     sizeof(struct iommud_vsmmu_translate_many_reply),
+};
+
+extern const struct iommud_shape iommud_vsmmu_stalls_stall_shape;
+static const struct iommud_field vsmmu_stalls_stall_fields[] = {
+    {.name = "stall", .offset = offsetof(struct iommud_vsmmu_stalls_stall, stall), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "stream_id", .offset = offsetof(struct iommud_vsmmu_stalls_stall, stream_id), .is_required = true, .kind
+     = IOMMUD_INTEGER},
+    {.name = "tag", .offset = offsetof(struct iommud_vsmmu_stalls_stall, tag), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "iova", .offset = offsetof(struct iommud_vsmmu_stalls_stall, iova), .is_required = true, .kind =
+     IOMMUD_U64},
+    {.name = "access", .offset = offsetof(struct iommud_vsmmu_stalls_stall, access), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "privileged", .offset = offsetof(struct iommud_vsmmu_stalls_stall, privileged), .is_required = true,
+     .kind = IOMMUD_BOOL},
+    {.name = "pasid", .offset = offsetof(struct iommud_vsmmu_stalls_stall, pasid), .has = offsetof(struct
+     iommud_vsmmu_stalls_stall, has_pasid), .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_vsmmu_stalls_stall_shape = {
+    vsmmu_stalls_stall_fields,
+    sizeof vsmmu_stalls_stall_fields / sizeof vsmmu_stalls_stall_fields[0],
+    sizeof(struct iommud_vsmmu_stalls_stall),
+};
+
+extern const struct iommud_shape iommud_vsmmu_stalls_reply_shape;
+static const struct iommud_field vsmmu_stalls_reply_fields[] = {
+    {.name = "stalls", .offset = offsetof(struct iommud_vsmmu_stalls_reply, stalls), .is_required = true, .kind =
+     IOMMUD_LIST},
+};
+const struct iommud_shape iommud_vsmmu_stalls_reply_shape = {
+    vsmmu_stalls_reply_fields,
+    sizeof vsmmu_stalls_reply_fields / sizeof vsmmu_stalls_reply_fields[0],
+    sizeof(struct iommud_vsmmu_stalls_reply),
+};
+
+extern const struct iommud_shape iommud_vsmmu_page_request_reply_shape;
+static const struct iommud_field vsmmu_page_request_reply_fields[] = {
+    {.name = "outcome", .offset = offsetof(struct iommud_vsmmu_page_request_reply, outcome), .is_required = true,
+     .kind = IOMMUD_STRING},
+    {.name = "code", .offset = offsetof(struct iommud_vsmmu_page_request_reply, code), .has = offsetof(struct
+     iommud_vsmmu_page_request_reply, has_code), .kind = IOMMUD_STRING},
+    {.name = "substream_id", .offset = offsetof(struct iommud_vsmmu_page_request_reply, substream_id), .has =
+     offsetof(struct iommud_vsmmu_page_request_reply, has_substream_id), .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_vsmmu_page_request_reply_shape = {
+    vsmmu_page_request_reply_fields,
+    sizeof vsmmu_page_request_reply_fields / sizeof vsmmu_page_request_reply_fields[0],
+    sizeof(struct iommud_vsmmu_page_request_reply),
+};
+
+extern const struct iommud_shape iommud_vsmmu_save_reply_shape;
+static const struct iommud_field vsmmu_save_reply_fields[] = {
+    {.name = "length", .offset = offsetof(struct iommud_vsmmu_save_reply, length), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_vsmmu_save_reply_shape = {
+    vsmmu_save_reply_fields,
+    sizeof vsmmu_save_reply_fields / sizeof vsmmu_save_reply_fields[0],
+    sizeof(struct iommud_vsmmu_save_reply),
+};
+
+extern const struct iommud_shape iommud_vsmmu_load_reply_shape;
+static const struct iommud_field vsmmu_load_reply_fields[] = {
+    {.name = "length", .offset = offsetof(struct iommud_vsmmu_load_reply, length), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_vsmmu_load_reply_shape = {
+    vsmmu_load_reply_fields,
+    sizeof vsmmu_load_reply_fields / sizeof vsmmu_load_reply_fields[0],
+    sizeof(struct iommud_vsmmu_load_reply),
 };
 
 extern const struct iommud_shape iommud_event_fault_shape;
@@ -1754,6 +1887,167 @@ const struct iommud_shape iommud_event_vsmmu_event_shape = {
     sizeof(struct iommud_event_vsmmu_event),
 };
 
+extern const struct iommud_shape iommud_event_vsmmu_invalidate_shape;
+static const struct iommud_field event_vsmmu_invalidate_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_vsmmu_invalidate, kind), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_vsmmu_invalidate, sequence), .is_required = true,
+     .kind = IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_vsmmu_invalidate, time), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "vsmmu", .offset = offsetof(struct iommud_event_vsmmu_invalidate, vsmmu), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "scope", .offset = offsetof(struct iommud_event_vsmmu_invalidate, scope), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "ats", .offset = offsetof(struct iommud_event_vsmmu_invalidate, ats), .is_required = true, .kind =
+     IOMMUD_BOOL},
+    {.name = "session", .offset = offsetof(struct iommud_event_vsmmu_invalidate, session), .has = offsetof(struct
+     iommud_event_vsmmu_invalidate, has_session), .kind = IOMMUD_STRING},
+    {.name = "owner_uid", .offset = offsetof(struct iommud_event_vsmmu_invalidate, owner_uid), .has = offsetof(struct
+     iommud_event_vsmmu_invalidate, has_owner_uid), .kind = IOMMUD_INTEGER},
+    {.name = "connection", .offset = offsetof(struct iommud_event_vsmmu_invalidate, connection), .has =
+     offsetof(struct iommud_event_vsmmu_invalidate, has_connection), .kind = IOMMUD_INTEGER},
+    {.name = "asid", .offset = offsetof(struct iommud_event_vsmmu_invalidate, asid), .has = offsetof(struct
+     iommud_event_vsmmu_invalidate, has_asid), .kind = IOMMUD_INTEGER},
+    {.name = "vmid", .offset = offsetof(struct iommud_event_vsmmu_invalidate, vmid), .has = offsetof(struct
+     iommud_event_vsmmu_invalidate, has_vmid), .kind = IOMMUD_INTEGER},
+    {.name = "start", .offset = offsetof(struct iommud_event_vsmmu_invalidate, start), .has = offsetof(struct
+     iommud_event_vsmmu_invalidate, has_start), .kind = IOMMUD_U64},
+    {.name = "last", .offset = offsetof(struct iommud_event_vsmmu_invalidate, last), .has = offsetof(struct
+     iommud_event_vsmmu_invalidate, has_last), .kind = IOMMUD_U64},
+    {.name = "stream_id", .offset = offsetof(struct iommud_event_vsmmu_invalidate, stream_id), .has = offsetof(struct
+     iommud_event_vsmmu_invalidate, has_stream_id), .kind = IOMMUD_INTEGER},
+    {.name = "first_stream_id", .offset = offsetof(struct iommud_event_vsmmu_invalidate, first_stream_id), .has =
+     offsetof(struct iommud_event_vsmmu_invalidate, has_first_stream_id), .kind = IOMMUD_INTEGER},
+    {.name = "last_stream_id", .offset = offsetof(struct iommud_event_vsmmu_invalidate, last_stream_id), .has =
+     offsetof(struct iommud_event_vsmmu_invalidate, has_last_stream_id), .kind = IOMMUD_INTEGER},
+    {.name = "substream_id", .offset = offsetof(struct iommud_event_vsmmu_invalidate, substream_id), .has =
+     offsetof(struct iommud_event_vsmmu_invalidate, has_substream_id), .kind = IOMMUD_INTEGER},
+    {.name = "leaf", .offset = offsetof(struct iommud_event_vsmmu_invalidate, leaf), .has = offsetof(struct
+     iommud_event_vsmmu_invalidate, has_leaf), .kind = IOMMUD_BOOL},
+};
+const struct iommud_shape iommud_event_vsmmu_invalidate_shape = {
+    event_vsmmu_invalidate_fields,
+    sizeof event_vsmmu_invalidate_fields / sizeof event_vsmmu_invalidate_fields[0],
+    sizeof(struct iommud_event_vsmmu_invalidate),
+};
+
+extern const struct iommud_shape iommud_event_vsmmu_stall_shape;
+static const struct iommud_field event_vsmmu_stall_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_vsmmu_stall, kind), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_vsmmu_stall, sequence), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_vsmmu_stall, time), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "vsmmu", .offset = offsetof(struct iommud_event_vsmmu_stall, vsmmu), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "stall", .offset = offsetof(struct iommud_event_vsmmu_stall, stall), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "stream_id", .offset = offsetof(struct iommud_event_vsmmu_stall, stream_id), .is_required = true, .kind
+     = IOMMUD_INTEGER},
+    {.name = "tag", .offset = offsetof(struct iommud_event_vsmmu_stall, tag), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "session", .offset = offsetof(struct iommud_event_vsmmu_stall, session), .has = offsetof(struct
+     iommud_event_vsmmu_stall, has_session), .kind = IOMMUD_STRING},
+    {.name = "owner_uid", .offset = offsetof(struct iommud_event_vsmmu_stall, owner_uid), .has = offsetof(struct
+     iommud_event_vsmmu_stall, has_owner_uid), .kind = IOMMUD_INTEGER},
+    {.name = "connection", .offset = offsetof(struct iommud_event_vsmmu_stall, connection), .has = offsetof(struct
+     iommud_event_vsmmu_stall, has_connection), .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_event_vsmmu_stall_shape = {
+    event_vsmmu_stall_fields,
+    sizeof event_vsmmu_stall_fields / sizeof event_vsmmu_stall_fields[0],
+    sizeof(struct iommud_event_vsmmu_stall),
+};
+
+extern const struct iommud_shape iommud_event_vsmmu_resume_shape;
+static const struct iommud_field event_vsmmu_resume_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_vsmmu_resume, kind), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_vsmmu_resume, sequence), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_vsmmu_resume, time), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "vsmmu", .offset = offsetof(struct iommud_event_vsmmu_resume, vsmmu), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "stall", .offset = offsetof(struct iommud_event_vsmmu_resume, stall), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "stream_id", .offset = offsetof(struct iommud_event_vsmmu_resume, stream_id), .is_required = true, .kind
+     = IOMMUD_INTEGER},
+    {.name = "action", .offset = offsetof(struct iommud_event_vsmmu_resume, action), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "session", .offset = offsetof(struct iommud_event_vsmmu_resume, session), .has = offsetof(struct
+     iommud_event_vsmmu_resume, has_session), .kind = IOMMUD_STRING},
+    {.name = "owner_uid", .offset = offsetof(struct iommud_event_vsmmu_resume, owner_uid), .has = offsetof(struct
+     iommud_event_vsmmu_resume, has_owner_uid), .kind = IOMMUD_INTEGER},
+    {.name = "connection", .offset = offsetof(struct iommud_event_vsmmu_resume, connection), .has = offsetof(struct
+     iommud_event_vsmmu_resume, has_connection), .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_event_vsmmu_resume_shape = {
+    event_vsmmu_resume_fields,
+    sizeof event_vsmmu_resume_fields / sizeof event_vsmmu_resume_fields[0],
+    sizeof(struct iommud_event_vsmmu_resume),
+};
+
+extern const struct iommud_shape iommud_event_vsmmu_pri_response_shape;
+static const struct iommud_field event_vsmmu_pri_response_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_vsmmu_pri_response, kind), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_vsmmu_pri_response, sequence), .is_required = true,
+     .kind = IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_vsmmu_pri_response, time), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "vsmmu", .offset = offsetof(struct iommud_event_vsmmu_pri_response, vsmmu), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "stream_id", .offset = offsetof(struct iommud_event_vsmmu_pri_response, stream_id), .is_required = true,
+     .kind = IOMMUD_INTEGER},
+    {.name = "group", .offset = offsetof(struct iommud_event_vsmmu_pri_response, group), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "code", .offset = offsetof(struct iommud_event_vsmmu_pri_response, code), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "session", .offset = offsetof(struct iommud_event_vsmmu_pri_response, session), .has = offsetof(struct
+     iommud_event_vsmmu_pri_response, has_session), .kind = IOMMUD_STRING},
+    {.name = "owner_uid", .offset = offsetof(struct iommud_event_vsmmu_pri_response, owner_uid), .has =
+     offsetof(struct iommud_event_vsmmu_pri_response, has_owner_uid), .kind = IOMMUD_INTEGER},
+    {.name = "connection", .offset = offsetof(struct iommud_event_vsmmu_pri_response, connection), .has =
+     offsetof(struct iommud_event_vsmmu_pri_response, has_connection), .kind = IOMMUD_INTEGER},
+    {.name = "substream_id", .offset = offsetof(struct iommud_event_vsmmu_pri_response, substream_id), .has =
+     offsetof(struct iommud_event_vsmmu_pri_response, has_substream_id), .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_event_vsmmu_pri_response_shape = {
+    event_vsmmu_pri_response_fields,
+    sizeof event_vsmmu_pri_response_fields / sizeof event_vsmmu_pri_response_fields[0],
+    sizeof(struct iommud_event_vsmmu_pri_response),
+};
+
+extern const struct iommud_shape iommud_event_vsmmu_msi_shape;
+static const struct iommud_field event_vsmmu_msi_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_vsmmu_msi, kind), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_vsmmu_msi, sequence), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_vsmmu_msi, time), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "vsmmu", .offset = offsetof(struct iommud_event_vsmmu_msi, vsmmu), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "address", .offset = offsetof(struct iommud_event_vsmmu_msi, address), .is_required = true, .kind =
+     IOMMUD_U64},
+    {.name = "data", .offset = offsetof(struct iommud_event_vsmmu_msi, data), .is_required = true, .kind =
+     IOMMUD_U64},
+    {.name = "session", .offset = offsetof(struct iommud_event_vsmmu_msi, session), .has = offsetof(struct
+     iommud_event_vsmmu_msi, has_session), .kind = IOMMUD_STRING},
+    {.name = "owner_uid", .offset = offsetof(struct iommud_event_vsmmu_msi, owner_uid), .has = offsetof(struct
+     iommud_event_vsmmu_msi, has_owner_uid), .kind = IOMMUD_INTEGER},
+    {.name = "connection", .offset = offsetof(struct iommud_event_vsmmu_msi, connection), .has = offsetof(struct
+     iommud_event_vsmmu_msi, has_connection), .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_event_vsmmu_msi_shape = {
+    event_vsmmu_msi_fields,
+    sizeof event_vsmmu_msi_fields / sizeof event_vsmmu_msi_fields[0],
+    sizeof(struct iommud_event_vsmmu_msi),
+};
+
 extern const struct iommud_shape iommud_event_lost_shape;
 static const struct iommud_field event_lost_fields[] = {
     {.name = "kind", .offset = offsetof(struct iommud_event_lost, kind), .is_required = true, .kind = IOMMUD_STRING},
@@ -1831,13 +2125,17 @@ const struct iommud_shape iommud_object_destroy_params_shape = {
 const struct iommud_method iommud_method_object_destroy = {
     "object.destroy", &iommud_object_destroy_params_shape, NULL};
 
+const struct iommud_method iommud_method_state_discard = {
+    "state.discard", &nothing, NULL};
+
 extern const struct iommud_shape iommud_events_subscribe_params_shape;
 static const char *const events_subscribe_params_kinds_words[] = {
-    "fault", "smmu_event", "mm_exit", "bond", "device", "session", "queue", "veventq", "vsmmu_event"
+    "fault", "smmu_event", "mm_exit", "bond", "device", "session", "queue", "veventq", "vsmmu_event",
+    "vsmmu_invalidate", "vsmmu_stall", "vsmmu_resume", "vsmmu_pri_response", "vsmmu_msi"
 };
 static const struct iommud_field events_subscribe_params_fields[] = {
     {.name = "kinds", .offset = offsetof(struct iommud_events_subscribe_params, kinds), .kind = IOMMUD_FLAGS, .words
-     = events_subscribe_params_kinds_words, .word_count = 9},
+     = events_subscribe_params_kinds_words, .word_count = 14},
     {.name = "all", .offset = offsetof(struct iommud_events_subscribe_params, all), .has = offsetof(struct
      iommud_events_subscribe_params, has_all), .kind = IOMMUD_BOOL},
 };
@@ -2774,6 +3072,8 @@ static const struct iommud_field smmu_translate_params_fields[] = {
     {.name = "iova", .offset = offsetof(struct iommud_smmu_translate_params, iova), .is_required = true, .kind =
      IOMMUD_U64},
     {.name = "smmu", .offset = offsetof(struct iommud_smmu_translate_params, smmu), .kind = IOMMUD_STRING},
+    {.name = "vsmmu", .offset = offsetof(struct iommud_smmu_translate_params, vsmmu), .has = offsetof(struct
+     iommud_smmu_translate_params, has_vsmmu), .kind = IOMMUD_U32},
     {.name = "stream_id", .offset = offsetof(struct iommud_smmu_translate_params, stream_id), .has = offsetof(struct
      iommud_smmu_translate_params, has_stream_id), .kind = IOMMUD_U32},
     {.name = "device", .offset = offsetof(struct iommud_smmu_translate_params, device), .has = offsetof(struct
@@ -2799,6 +3099,8 @@ const struct iommud_method iommud_method_smmu_translate = {
 extern const struct iommud_shape iommud_smmu_ste_params_shape;
 static const struct iommud_field smmu_ste_params_fields[] = {
     {.name = "smmu", .offset = offsetof(struct iommud_smmu_ste_params, smmu), .kind = IOMMUD_STRING},
+    {.name = "vsmmu", .offset = offsetof(struct iommud_smmu_ste_params, vsmmu), .has = offsetof(struct
+     iommud_smmu_ste_params, has_vsmmu), .kind = IOMMUD_U32},
     {.name = "stream_id", .offset = offsetof(struct iommud_smmu_ste_params, stream_id), .has = offsetof(struct
      iommud_smmu_ste_params, has_stream_id), .kind = IOMMUD_U32},
     {.name = "device", .offset = offsetof(struct iommud_smmu_ste_params, device), .has = offsetof(struct
@@ -2816,6 +3118,8 @@ const struct iommud_method iommud_method_smmu_ste = {
 extern const struct iommud_shape iommud_smmu_cd_params_shape;
 static const struct iommud_field smmu_cd_params_fields[] = {
     {.name = "smmu", .offset = offsetof(struct iommud_smmu_cd_params, smmu), .kind = IOMMUD_STRING},
+    {.name = "vsmmu", .offset = offsetof(struct iommud_smmu_cd_params, vsmmu), .has = offsetof(struct
+     iommud_smmu_cd_params, has_vsmmu), .kind = IOMMUD_U32},
     {.name = "stream_id", .offset = offsetof(struct iommud_smmu_cd_params, stream_id), .has = offsetof(struct
      iommud_smmu_cd_params, has_stream_id), .kind = IOMMUD_U32},
     {.name = "device", .offset = offsetof(struct iommud_smmu_cd_params, device), .has = offsetof(struct
@@ -2834,8 +3138,9 @@ const struct iommud_method iommud_method_smmu_cd = {
 
 extern const struct iommud_shape iommud_smmu_registers_params_shape;
 static const struct iommud_field smmu_registers_params_fields[] = {
-    {.name = "smmu", .offset = offsetof(struct iommud_smmu_registers_params, smmu), .is_required = true, .kind =
-     IOMMUD_STRING},
+    {.name = "smmu", .offset = offsetof(struct iommud_smmu_registers_params, smmu), .kind = IOMMUD_STRING},
+    {.name = "vsmmu", .offset = offsetof(struct iommud_smmu_registers_params, vsmmu), .has = offsetof(struct
+     iommud_smmu_registers_params, has_vsmmu), .kind = IOMMUD_U32},
 };
 const struct iommud_shape iommud_smmu_registers_params_shape = {
     smmu_registers_params_fields,
@@ -2848,8 +3153,9 @@ const struct iommud_method iommud_method_smmu_registers = {
 
 extern const struct iommud_shape iommud_smmu_commands_params_shape;
 static const struct iommud_field smmu_commands_params_fields[] = {
-    {.name = "smmu", .offset = offsetof(struct iommud_smmu_commands_params, smmu), .is_required = true, .kind =
-     IOMMUD_STRING},
+    {.name = "smmu", .offset = offsetof(struct iommud_smmu_commands_params, smmu), .kind = IOMMUD_STRING},
+    {.name = "vsmmu", .offset = offsetof(struct iommud_smmu_commands_params, vsmmu), .has = offsetof(struct
+     iommud_smmu_commands_params, has_vsmmu), .kind = IOMMUD_U32},
     {.name = "since", .offset = offsetof(struct iommud_smmu_commands_params, since), .has = offsetof(struct
      iommud_smmu_commands_params, has_since), .kind = IOMMUD_U64},
     {.name = "limit", .offset = offsetof(struct iommud_smmu_commands_params, limit), .has = offsetof(struct
@@ -2866,8 +3172,9 @@ const struct iommud_method iommud_method_smmu_commands = {
 
 extern const struct iommud_shape iommud_smmu_events_params_shape;
 static const struct iommud_field smmu_events_params_fields[] = {
-    {.name = "smmu", .offset = offsetof(struct iommud_smmu_events_params, smmu), .is_required = true, .kind =
-     IOMMUD_STRING},
+    {.name = "smmu", .offset = offsetof(struct iommud_smmu_events_params, smmu), .kind = IOMMUD_STRING},
+    {.name = "vsmmu", .offset = offsetof(struct iommud_smmu_events_params, vsmmu), .has = offsetof(struct
+     iommud_smmu_events_params, has_vsmmu), .kind = IOMMUD_U32},
     {.name = "since", .offset = offsetof(struct iommud_smmu_events_params, since), .has = offsetof(struct
      iommud_smmu_events_params, has_since), .kind = IOMMUD_U64},
     {.name = "limit", .offset = offsetof(struct iommud_smmu_events_params, limit), .has = offsetof(struct
@@ -2884,8 +3191,9 @@ const struct iommud_method iommud_method_smmu_events = {
 
 extern const struct iommud_shape iommud_smmu_cache_params_shape;
 static const struct iommud_field smmu_cache_params_fields[] = {
-    {.name = "smmu", .offset = offsetof(struct iommud_smmu_cache_params, smmu), .is_required = true, .kind =
-     IOMMUD_STRING},
+    {.name = "smmu", .offset = offsetof(struct iommud_smmu_cache_params, smmu), .kind = IOMMUD_STRING},
+    {.name = "vsmmu", .offset = offsetof(struct iommud_smmu_cache_params, vsmmu), .has = offsetof(struct
+     iommud_smmu_cache_params, has_vsmmu), .kind = IOMMUD_U32},
     {.name = "limit", .offset = offsetof(struct iommud_smmu_cache_params, limit), .has = offsetof(struct
      iommud_smmu_cache_params, has_limit), .kind = IOMMUD_U32},
 };
@@ -2968,7 +3276,12 @@ const struct iommud_method iommud_method_device_remove = {
     "device.remove", &iommud_device_remove_params_shape, NULL};
 
 extern const struct iommud_shape iommud_vsmmu_create_params_shape;
+static const char *const vsmmu_create_params_identity_words[] = {
+    "default", "linux", "qemu", "small", "full"
+};
 static const struct iommud_field vsmmu_create_params_fields[] = {
+    {.name = "identity", .offset = offsetof(struct iommud_vsmmu_create_params, identity), .kind = IOMMUD_CHOICE,
+     .words = vsmmu_create_params_identity_words, .word_count = 5},
     {.name = "idr", .offset = offsetof(struct iommud_vsmmu_create_params, idr), .kind = IOMMUD_RECORD, .shape =
      &iommud_vsmmu_create_idr_shape},
 };
@@ -2980,6 +3293,20 @@ const struct iommud_shape iommud_vsmmu_create_params_shape = {
 
 const struct iommud_method iommud_method_vsmmu_create = {
     "vsmmu.create", &iommud_vsmmu_create_params_shape, &iommud_vsmmu_create_reply_shape};
+
+extern const struct iommud_shape iommud_vsmmu_reset_params_shape;
+static const struct iommud_field vsmmu_reset_params_fields[] = {
+    {.name = "vsmmu", .offset = offsetof(struct iommud_vsmmu_reset_params, vsmmu), .is_required = true, .kind =
+     IOMMUD_U32},
+};
+const struct iommud_shape iommud_vsmmu_reset_params_shape = {
+    vsmmu_reset_params_fields,
+    sizeof vsmmu_reset_params_fields / sizeof vsmmu_reset_params_fields[0],
+    sizeof(struct iommud_vsmmu_reset_params),
+};
+
+const struct iommud_method iommud_method_vsmmu_reset = {
+    "vsmmu.reset", &iommud_vsmmu_reset_params_shape, NULL};
 
 extern const struct iommud_shape iommud_vsmmu_destroy_params_shape;
 static const struct iommud_field vsmmu_destroy_params_fields[] = {
@@ -3071,6 +3398,30 @@ const struct iommud_shape iommud_vsmmu_mmio_write_params_shape = {
 const struct iommud_method iommud_method_vsmmu_mmio_write = {
     "vsmmu.mmio_write", &iommud_vsmmu_mmio_write_params_shape, NULL};
 
+extern const struct iommud_shape iommud_vsmmu_tlbi_params_shape;
+static const struct iommud_field vsmmu_tlbi_params_fields[] = {
+    {.name = "vsmmu", .offset = offsetof(struct iommud_vsmmu_tlbi_params, vsmmu), .is_required = true, .kind =
+     IOMMUD_U32},
+    {.name = "vmid", .offset = offsetof(struct iommud_vsmmu_tlbi_params, vmid), .has = offsetof(struct
+     iommud_vsmmu_tlbi_params, has_vmid), .kind = IOMMUD_U32},
+    {.name = "asid", .offset = offsetof(struct iommud_vsmmu_tlbi_params, asid), .has = offsetof(struct
+     iommud_vsmmu_tlbi_params, has_asid), .kind = IOMMUD_U32},
+    {.name = "va", .offset = offsetof(struct iommud_vsmmu_tlbi_params, va), .has = offsetof(struct
+     iommud_vsmmu_tlbi_params, has_va), .kind = IOMMUD_U64},
+    {.name = "length", .offset = offsetof(struct iommud_vsmmu_tlbi_params, length), .has = offsetof(struct
+     iommud_vsmmu_tlbi_params, has_length), .kind = IOMMUD_U64},
+    {.name = "el2", .offset = offsetof(struct iommud_vsmmu_tlbi_params, el2), .has = offsetof(struct
+     iommud_vsmmu_tlbi_params, has_el2), .kind = IOMMUD_BOOL},
+};
+const struct iommud_shape iommud_vsmmu_tlbi_params_shape = {
+    vsmmu_tlbi_params_fields,
+    sizeof vsmmu_tlbi_params_fields / sizeof vsmmu_tlbi_params_fields[0],
+    sizeof(struct iommud_vsmmu_tlbi_params),
+};
+
+const struct iommud_method iommud_method_vsmmu_tlbi = {
+    "vsmmu.tlbi", &iommud_vsmmu_tlbi_params_shape, &iommud_vsmmu_tlbi_reply_shape};
+
 extern const struct iommud_shape iommud_vsmmu_set_irq_params_shape;
 static const char *const vsmmu_set_irq_params_irq_words[] = {
     "evtq", "priq", "cmdq-sync", "gerror"
@@ -3096,6 +3447,9 @@ extern const struct iommud_shape iommud_vsmmu_translate_params_shape;
 static const char *const vsmmu_translate_params_access_words[] = {
     "read", "write", "execute"
 };
+static const char *const vsmmu_translate_params_kind_words[] = {
+    "untranslated", "translation_request", "translated"
+};
 static const struct iommud_field vsmmu_translate_params_fields[] = {
     {.name = "vsmmu", .offset = offsetof(struct iommud_vsmmu_translate_params, vsmmu), .is_required = true, .kind =
      IOMMUD_U32},
@@ -3109,6 +3463,8 @@ static const struct iommud_field vsmmu_translate_params_fields[] = {
      .words = vsmmu_translate_params_access_words, .word_count = 3},
     {.name = "privileged", .offset = offsetof(struct iommud_vsmmu_translate_params, privileged), .has =
      offsetof(struct iommud_vsmmu_translate_params, has_privileged), .kind = IOMMUD_BOOL},
+    {.name = "kind", .offset = offsetof(struct iommud_vsmmu_translate_params, kind), .kind = IOMMUD_CHOICE, .words =
+     vsmmu_translate_params_kind_words, .word_count = 3},
     {.name = "trace", .offset = offsetof(struct iommud_vsmmu_translate_params, trace), .has = offsetof(struct
      iommud_vsmmu_translate_params, has_trace), .kind = IOMMUD_BOOL},
 };
@@ -3142,6 +3498,87 @@ const struct iommud_shape iommud_vsmmu_translate_many_params_shape = {
 
 const struct iommud_method iommud_method_vsmmu_translate_many = {
     "vsmmu.translate_many", &iommud_vsmmu_translate_many_params_shape, &iommud_vsmmu_translate_many_reply_shape};
+
+extern const struct iommud_shape iommud_vsmmu_stalls_params_shape;
+static const struct iommud_field vsmmu_stalls_params_fields[] = {
+    {.name = "vsmmu", .offset = offsetof(struct iommud_vsmmu_stalls_params, vsmmu), .is_required = true, .kind =
+     IOMMUD_U32},
+};
+const struct iommud_shape iommud_vsmmu_stalls_params_shape = {
+    vsmmu_stalls_params_fields,
+    sizeof vsmmu_stalls_params_fields / sizeof vsmmu_stalls_params_fields[0],
+    sizeof(struct iommud_vsmmu_stalls_params),
+};
+
+const struct iommud_method iommud_method_vsmmu_stalls = {
+    "vsmmu.stalls", &iommud_vsmmu_stalls_params_shape, &iommud_vsmmu_stalls_reply_shape};
+
+extern const struct iommud_shape iommud_vsmmu_page_request_params_shape;
+static const char *const vsmmu_page_request_params_access_words[] = {
+    "read", "write", "execute"
+};
+static const struct iommud_field vsmmu_page_request_params_fields[] = {
+    {.name = "vsmmu", .offset = offsetof(struct iommud_vsmmu_page_request_params, vsmmu), .is_required = true, .kind
+     = IOMMUD_U32},
+    {.name = "stream_id", .offset = offsetof(struct iommud_vsmmu_page_request_params, stream_id), .is_required =
+     true, .kind = IOMMUD_U32},
+    {.name = "iova", .offset = offsetof(struct iommud_vsmmu_page_request_params, iova), .is_required = true, .kind =
+     IOMMUD_U64},
+    {.name = "group", .offset = offsetof(struct iommud_vsmmu_page_request_params, group), .is_required = true, .kind
+     = IOMMUD_U32},
+    {.name = "pasid", .offset = offsetof(struct iommud_vsmmu_page_request_params, pasid), .has = offsetof(struct
+     iommud_vsmmu_page_request_params, has_pasid), .kind = IOMMUD_U32},
+    {.name = "access", .offset = offsetof(struct iommud_vsmmu_page_request_params, access), .kind = IOMMUD_CHOICE,
+     .words = vsmmu_page_request_params_access_words, .word_count = 3},
+    {.name = "privileged", .offset = offsetof(struct iommud_vsmmu_page_request_params, privileged), .has =
+     offsetof(struct iommud_vsmmu_page_request_params, has_privileged), .kind = IOMMUD_BOOL},
+    {.name = "last", .offset = offsetof(struct iommud_vsmmu_page_request_params, last), .has = offsetof(struct
+     iommud_vsmmu_page_request_params, has_last), .kind = IOMMUD_BOOL},
+};
+const struct iommud_shape iommud_vsmmu_page_request_params_shape = {
+    vsmmu_page_request_params_fields,
+    sizeof vsmmu_page_request_params_fields / sizeof vsmmu_page_request_params_fields[0],
+    sizeof(struct iommud_vsmmu_page_request_params),
+};
+
+const struct iommud_method iommud_method_vsmmu_page_request = {
+    "vsmmu.page_request", &iommud_vsmmu_page_request_params_shape, &iommud_vsmmu_page_request_reply_shape};
+
+extern const struct iommud_shape iommud_vsmmu_save_params_shape;
+static const struct iommud_field vsmmu_save_params_fields[] = {
+    {.name = "vsmmu", .offset = offsetof(struct iommud_vsmmu_save_params, vsmmu), .is_required = true, .kind =
+     IOMMUD_U32},
+    {.name = "memory", .offset = offsetof(struct iommud_vsmmu_save_params, memory), .is_required = true, .kind =
+     IOMMUD_U32},
+    {.name = "offset", .offset = offsetof(struct iommud_vsmmu_save_params, offset), .has = offsetof(struct
+     iommud_vsmmu_save_params, has_offset), .kind = IOMMUD_U64},
+};
+const struct iommud_shape iommud_vsmmu_save_params_shape = {
+    vsmmu_save_params_fields,
+    sizeof vsmmu_save_params_fields / sizeof vsmmu_save_params_fields[0],
+    sizeof(struct iommud_vsmmu_save_params),
+};
+
+const struct iommud_method iommud_method_vsmmu_save = {
+    "vsmmu.save", &iommud_vsmmu_save_params_shape, &iommud_vsmmu_save_reply_shape};
+
+extern const struct iommud_shape iommud_vsmmu_load_params_shape;
+static const struct iommud_field vsmmu_load_params_fields[] = {
+    {.name = "vsmmu", .offset = offsetof(struct iommud_vsmmu_load_params, vsmmu), .is_required = true, .kind =
+     IOMMUD_U32},
+    {.name = "memory", .offset = offsetof(struct iommud_vsmmu_load_params, memory), .is_required = true, .kind =
+     IOMMUD_U32},
+    {.name = "offset", .offset = offsetof(struct iommud_vsmmu_load_params, offset), .has = offsetof(struct
+     iommud_vsmmu_load_params, has_offset), .kind = IOMMUD_U64},
+};
+const struct iommud_shape iommud_vsmmu_load_params_shape = {
+    vsmmu_load_params_fields,
+    sizeof vsmmu_load_params_fields / sizeof vsmmu_load_params_fields[0],
+    sizeof(struct iommud_vsmmu_load_params),
+};
+
+const struct iommud_method iommud_method_vsmmu_load = {
+    "vsmmu.load", &iommud_vsmmu_load_params_shape, &iommud_vsmmu_load_reply_shape};
 
 const struct iommud_method iommud_method_rpc_discover = {
     "rpc.discover", &nothing, NULL};

@@ -22,6 +22,11 @@ enum iommud_events_subscribe_kind {
     IOMMUD_EVENTS_SUBSCRIBE_KIND_QUEUE = 1 << 6,
     IOMMUD_EVENTS_SUBSCRIBE_KIND_VEVENTQ = 1 << 7,
     IOMMUD_EVENTS_SUBSCRIBE_KIND_VSMMU_EVENT = 1 << 8,
+    IOMMUD_EVENTS_SUBSCRIBE_KIND_VSMMU_INVALIDATE = 1 << 9,
+    IOMMUD_EVENTS_SUBSCRIBE_KIND_VSMMU_STALL = 1 << 10,
+    IOMMUD_EVENTS_SUBSCRIBE_KIND_VSMMU_RESUME = 1 << 11,
+    IOMMUD_EVENTS_SUBSCRIBE_KIND_VSMMU_PRI_RESPONSE = 1 << 12,
+    IOMMUD_EVENTS_SUBSCRIBE_KIND_VSMMU_MSI = 1 << 13,
 };
 
 enum iommud_ioas_map_access {
@@ -80,6 +85,14 @@ enum iommud_device_add_bus {
     IOMMUD_DEVICE_ADD_BUS_PLATFORM = 2,
 };
 
+enum iommud_vsmmu_create_identity {
+    IOMMUD_VSMMU_CREATE_IDENTITY_DEFAULT = 1,
+    IOMMUD_VSMMU_CREATE_IDENTITY_LINUX = 2,
+    IOMMUD_VSMMU_CREATE_IDENTITY_QEMU = 3,
+    IOMMUD_VSMMU_CREATE_IDENTITY_SMALL = 4,
+    IOMMUD_VSMMU_CREATE_IDENTITY_FULL = 5,
+};
+
 enum iommud_vsmmu_set_irq_irq {
     IOMMUD_VSMMU_SET_IRQ_IRQ_EVTQ = 1,
     IOMMUD_VSMMU_SET_IRQ_IRQ_PRIQ = 2,
@@ -93,10 +106,28 @@ enum iommud_vsmmu_translate_access {
     IOMMUD_VSMMU_TRANSLATE_ACCESS_EXECUTE = 3,
 };
 
+enum iommud_vsmmu_translate_kind {
+    IOMMUD_VSMMU_TRANSLATE_KIND_UNTRANSLATED = 1,
+    IOMMUD_VSMMU_TRANSLATE_KIND_TRANSLATION_REQUEST = 2,
+    IOMMUD_VSMMU_TRANSLATE_KIND_TRANSLATED = 3,
+};
+
 enum iommud_vsmmu_translate_many_request_access {
     IOMMUD_VSMMU_TRANSLATE_MANY_REQUEST_ACCESS_READ = 1,
     IOMMUD_VSMMU_TRANSLATE_MANY_REQUEST_ACCESS_WRITE = 2,
     IOMMUD_VSMMU_TRANSLATE_MANY_REQUEST_ACCESS_EXECUTE = 3,
+};
+
+enum iommud_vsmmu_translate_many_request_kind {
+    IOMMUD_VSMMU_TRANSLATE_MANY_REQUEST_KIND_UNTRANSLATED = 1,
+    IOMMUD_VSMMU_TRANSLATE_MANY_REQUEST_KIND_TRANSLATION_REQUEST = 2,
+    IOMMUD_VSMMU_TRANSLATE_MANY_REQUEST_KIND_TRANSLATED = 3,
+};
+
+enum iommud_vsmmu_page_request_access {
+    IOMMUD_VSMMU_PAGE_REQUEST_ACCESS_READ = 1,
+    IOMMUD_VSMMU_PAGE_REQUEST_ACCESS_WRITE = 2,
+    IOMMUD_VSMMU_PAGE_REQUEST_ACCESS_EXECUTE = 3,
 };
 
 /* Of the contract. */
@@ -135,6 +166,12 @@ struct iommud_daemon_info_reply {
     int64_t pid;
     /* The caller's number, which events of private sessions name. */
     int64_t connection;
+    /* A random number: another one where nothing was found of before the last restart. */
+    uint64_t generation;
+    /* How often the daemon has started with this state. */
+    int64_t starts;
+    /* What of named sessions outlives the daemon; journal: all but memory and address spaces of processes. */
+    struct iommud_text durable;
     /* Seconds since it started. */
     int64_t uptime_seconds;
     /* How systemd is connected. */
@@ -308,6 +345,10 @@ struct iommud_session_attach_session {
     int64_t owner_uid;
     /* Objects in it. */
     int64_t objects;
+    /* What of it outlives the daemon. */
+    struct iommud_text durable;
+    /* As `daemon.info` has it. */
+    uint64_t generation;
 };
 
 /* What `session.attach` answers. */
@@ -869,6 +910,9 @@ struct iommud_smmu_ste_reply {
     struct iommud_list words;
     /* Each field by its name in IHI 0070; wider than a bit: "0x…". */
     struct iommud_json fields;
+    /* The field that makes it C_BAD_STE or C_BAD_CD. */
+    bool has_illegal;
+    struct iommud_text illegal;
 };
 
 /* What `smmu.cd` answers. */
@@ -877,6 +921,9 @@ struct iommud_smmu_cd_reply {
     struct iommud_list words;
     /* Each field by its name in IHI 0070; wider than a bit: "0x…". */
     struct iommud_json fields;
+    /* The field that makes it C_BAD_STE or C_BAD_CD. */
+    bool has_illegal;
+    struct iommud_text illegal;
 };
 
 /* What `smmu.registers` answers. */
@@ -1016,7 +1063,7 @@ struct iommud_device_add_reserved {
     enum iommud_device_add_reserved_type type;
 };
 
-/* ID registers; absent ones as smmu0 of the laboratory. */
+/* ID registers in the place of those of `identity`. */
 struct iommud_vsmmu_create_idr {
     /* The whole register word. */
     bool has_IDR0;
@@ -1056,6 +1103,12 @@ struct iommud_vsmmu_mmio_read_reply {
     uint64_t value;
 };
 
+/* What `vsmmu.tlbi` answers. */
+struct iommud_vsmmu_tlbi_reply {
+    /* Whether the SMMU takes part: IDR0.BTM = 1 and CR2.PTM = 0. */
+    bool heard;
+};
+
 /* What the translation permits. */
 struct iommud_vsmmu_translate_attributes {
     /* As in MAIR: 0x0? Device, else Normal. */
@@ -1089,6 +1142,14 @@ static inline bool iommud_vsmmu_translate_step_next(struct iommud_list *list,
     return iommud_next_record(list, &iommud_vsmmu_translate_step_shape, to);
 }
 
+/* It waits for the guest, and `event` is why: vsmmu_resume says what then. */
+struct iommud_vsmmu_translate_stalled {
+    /* What events and vsmmu.stalls call it. */
+    int64_t stall;
+    /* What the guest calls it (STAG). */
+    int64_t tag;
+};
+
 /* What `vsmmu.translate` answers. */
 struct iommud_vsmmu_translate_reply {
     /* The physical address. */
@@ -1112,6 +1173,9 @@ struct iommud_vsmmu_translate_reply {
     /* Instead of both: why it ends without an event. */
     bool has_terminated;
     struct iommud_text terminated;
+    /* It waits for the guest, and `event` is why: vsmmu_resume says what then. */
+    bool has_stalled;
+    struct iommud_vsmmu_translate_stalled stalled;
 };
 
 /* The accesses. */
@@ -1128,6 +1192,11 @@ struct iommud_vsmmu_translate_many_request {
     /* Whether it is privileged. Default: false. */
     bool has_privileged;
     bool privileged;
+    /*
+     * How ATS takes part: translation_request is a question, translated an access at its answer. Default:
+     * untranslated.
+     */
+    enum iommud_vsmmu_translate_many_request_kind kind;
 };
 
 /* What the translation permits. */
@@ -1163,6 +1232,14 @@ static inline bool iommud_vsmmu_translate_many_result_step_next(struct iommud_li
     return iommud_next_record(list, &iommud_vsmmu_translate_many_result_step_shape, to);
 }
 
+/* It waits for the guest, and `event` is why: vsmmu_resume says what then. */
+struct iommud_vsmmu_translate_many_result_stalled {
+    /* What events and vsmmu.stalls call it. */
+    int64_t stall;
+    /* What the guest calls it (STAG). */
+    int64_t tag;
+};
+
 /* As of vsmmu.translate, in the same order. */
 struct iommud_vsmmu_translate_many_result {
     /* The physical address. */
@@ -1186,6 +1263,9 @@ struct iommud_vsmmu_translate_many_result {
     /* Instead of both: why it ends without an event. */
     bool has_terminated;
     struct iommud_text terminated;
+    /* It waits for the guest, and `event` is why: vsmmu_resume says what then. */
+    bool has_stalled;
+    struct iommud_vsmmu_translate_many_result_stalled stalled;
 };
 extern const struct iommud_shape iommud_vsmmu_translate_many_result_shape;
 static inline bool iommud_vsmmu_translate_many_result_next(struct iommud_list *list,
@@ -1197,6 +1277,59 @@ static inline bool iommud_vsmmu_translate_many_result_next(struct iommud_list *l
 struct iommud_vsmmu_translate_many_reply {
     /* As of vsmmu.translate, in the same order. */
     struct iommud_list results;
+};
+
+/* Those that vsmmu_resume has not named yet. */
+struct iommud_vsmmu_stalls_stall {
+    /* What events call it. */
+    int64_t stall;
+    /* The StreamID. */
+    int64_t stream_id;
+    /* What the guest calls it (STAG). */
+    int64_t tag;
+    /* The address. */
+    uint64_t iova;
+    /* What it does. */
+    struct iommud_text access;
+    /* Whether it is privileged. */
+    bool privileged;
+    /* The SubstreamID. */
+    bool has_pasid;
+    int64_t pasid;
+};
+extern const struct iommud_shape iommud_vsmmu_stalls_stall_shape;
+static inline bool iommud_vsmmu_stalls_stall_next(struct iommud_list *list, struct iommud_vsmmu_stalls_stall *to) {
+    return iommud_next_record(list, &iommud_vsmmu_stalls_stall_shape, to);
+}
+
+/* What `vsmmu.stalls` answers. */
+struct iommud_vsmmu_stalls_reply {
+    /* Those that vsmmu_resume has not named yet. */
+    struct iommud_list stalls;
+};
+
+/* What `vsmmu.page_request` answers. */
+struct iommud_vsmmu_page_request_reply {
+    /* Queued: vsmmu_pri_response answers. Answered: the SMMU does so itself. Discarded: nobody does. */
+    struct iommud_text outcome;
+    /* The SMMU's own answer. */
+    bool has_code;
+    struct iommud_text code;
+    /* That the answer has. */
+    bool has_substream_id;
+    int64_t substream_id;
+};
+
+/* What `vsmmu.save` answers. */
+struct iommud_vsmmu_save_reply {
+    /* Bytes written. */
+    int64_t length;
+};
+
+/* What `vsmmu.load` answers. */
+struct iommud_vsmmu_load_reply {
+    /* Bytes read. */
+    int64_t length;
 };
 
 /* A page fault waits in a fault queue. */
@@ -1501,6 +1634,167 @@ struct iommud_event_vsmmu_event {
     bool aborted;
 };
 
+/* Translations that the VMM of a bare SMMU keeps may no longer answer. */
+struct iommud_event_vsmmu_invalidate {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* The bare SMMU. */
+    int64_t vsmmu;
+    /* What kind of set no longer answers. */
+    struct iommud_text scope;
+    /* It is for what devices with ATS keep. */
+    bool ats;
+    /* The named session that it comes from. */
+    bool has_session;
+    struct iommud_text session;
+    /* Whose session that is. */
+    bool has_owner_uid;
+    int64_t owner_uid;
+    /* The connection whose private session it comes from. */
+    bool has_connection;
+    int64_t connection;
+    /* Absent: of any, or global. */
+    bool has_asid;
+    int64_t asid;
+    /* Absent: of any, or EL2's. */
+    bool has_vmid;
+    int64_t vmid;
+    /* First byte. */
+    bool has_start;
+    uint64_t start;
+    /* Last byte. */
+    bool has_last;
+    uint64_t last;
+    /* The one stream. */
+    bool has_stream_id;
+    int64_t stream_id;
+    /* The first of several. */
+    bool has_first_stream_id;
+    int64_t first_stream_id;
+    /* The last of several. */
+    bool has_last_stream_id;
+    int64_t last_stream_id;
+    /* Absent: whatever the substream, and without one. */
+    bool has_substream_id;
+    int64_t substream_id;
+    /* What the last level says has changed, and nothing above. */
+    bool has_leaf;
+    bool leaf;
+};
+
+/* A transaction waits for the guest. */
+struct iommud_event_vsmmu_stall {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* The bare SMMU. */
+    int64_t vsmmu;
+    /* The transaction. */
+    int64_t stall;
+    /* Its stream. */
+    int64_t stream_id;
+    /* STAG of the record. */
+    int64_t tag;
+    /* The named session that it comes from. */
+    bool has_session;
+    struct iommud_text session;
+    /* Whose session that is. */
+    bool has_owner_uid;
+    int64_t owner_uid;
+    /* The connection whose private session it comes from. */
+    bool has_connection;
+    int64_t connection;
+};
+
+/* The guest, or a reset, has decided about a transaction that waited. */
+struct iommud_event_vsmmu_resume {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* The bare SMMU. */
+    int64_t vsmmu;
+    /* The transaction. */
+    int64_t stall;
+    /* Its stream. */
+    int64_t stream_id;
+    /* What becomes of it. */
+    struct iommud_text action;
+    /* The named session that it comes from. */
+    bool has_session;
+    struct iommud_text session;
+    /* Whose session that is. */
+    bool has_owner_uid;
+    int64_t owner_uid;
+    /* The connection whose private session it comes from. */
+    bool has_connection;
+    int64_t connection;
+};
+
+/* The guest has answered a group of page requests. */
+struct iommud_event_vsmmu_pri_response {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* The bare SMMU. */
+    int64_t vsmmu;
+    /* The device that asked. */
+    int64_t stream_id;
+    /* The page request group. */
+    int64_t group;
+    /* The answer. */
+    struct iommud_text code;
+    /* The named session that it comes from. */
+    bool has_session;
+    struct iommud_text session;
+    /* Whose session that is. */
+    bool has_owner_uid;
+    int64_t owner_uid;
+    /* The connection whose private session it comes from. */
+    bool has_connection;
+    int64_t connection;
+    /* The PASID that it asked for. */
+    bool has_substream_id;
+    int64_t substream_id;
+};
+
+/* A bare SMMU sends an MSI to an address without memory. */
+struct iommud_event_vsmmu_msi {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* The bare SMMU. */
+    int64_t vsmmu;
+    /* Where it goes; no memory is behind that. */
+    uint64_t address;
+    /* What is written. */
+    uint64_t data;
+    /* The named session that it comes from. */
+    bool has_session;
+    struct iommud_text session;
+    /* Whose session that is. */
+    bool has_owner_uid;
+    int64_t owner_uid;
+    /* The connection whose private session it comes from. */
+    bool has_connection;
+    int64_t connection;
+};
+
 /* The subscriber was too slow: events are missing here. */
 struct iommud_event_lost {
     /* The kind. */
@@ -1549,6 +1843,30 @@ extern const struct iommud_shape iommud_event_vsmmu_event_shape;
 static inline bool iommud_event_vsmmu_event_read(const struct iommud_event *event,
     struct iommud_event_vsmmu_event *to) {
     return iommud_read_record(event->data, &iommud_event_vsmmu_event_shape, to);
+}
+extern const struct iommud_shape iommud_event_vsmmu_invalidate_shape;
+static inline bool iommud_event_vsmmu_invalidate_read(const struct iommud_event *event,
+    struct iommud_event_vsmmu_invalidate *to) {
+    return iommud_read_record(event->data, &iommud_event_vsmmu_invalidate_shape, to);
+}
+extern const struct iommud_shape iommud_event_vsmmu_stall_shape;
+static inline bool iommud_event_vsmmu_stall_read(const struct iommud_event *event,
+    struct iommud_event_vsmmu_stall *to) {
+    return iommud_read_record(event->data, &iommud_event_vsmmu_stall_shape, to);
+}
+extern const struct iommud_shape iommud_event_vsmmu_resume_shape;
+static inline bool iommud_event_vsmmu_resume_read(const struct iommud_event *event,
+    struct iommud_event_vsmmu_resume *to) {
+    return iommud_read_record(event->data, &iommud_event_vsmmu_resume_shape, to);
+}
+extern const struct iommud_shape iommud_event_vsmmu_pri_response_shape;
+static inline bool iommud_event_vsmmu_pri_response_read(const struct iommud_event *event,
+    struct iommud_event_vsmmu_pri_response *to) {
+    return iommud_read_record(event->data, &iommud_event_vsmmu_pri_response_shape, to);
+}
+extern const struct iommud_shape iommud_event_vsmmu_msi_shape;
+static inline bool iommud_event_vsmmu_msi_read(const struct iommud_event *event, struct iommud_event_vsmmu_msi *to) {
+    return iommud_read_record(event->data, &iommud_event_vsmmu_msi_shape, to);
 }
 extern const struct iommud_shape iommud_event_lost_shape;
 static inline bool iommud_event_lost_read(const struct iommud_event *event, struct iommud_event_lost *to) {
@@ -1663,6 +1981,19 @@ static inline int iommud_object_destroy(struct iommud *client, const struct iomm
     return iommud_call(client, &iommud_method_object_destroy, params, NULL, 0, NULL);
 }
 
+/*
+ * Give up all named sessions that were stored and cannot be read.
+ *
+ * Refused with:
+ * - EINVAL: state_intact
+ * - EIO: state_unwritable
+ * - EPERM: not_allowed
+ */
+extern const struct iommud_method iommud_method_state_discard;
+static inline int iommud_state_discard(struct iommud *client) {
+    return iommud_call(client, &iommud_method_state_discard, NULL, NULL, 0, NULL);
+}
+
 /* Parameters of `events.subscribe`. */
 struct iommud_events_subscribe_params {
     /* Absent: all kinds. A second call replaces the first. */
@@ -1706,6 +2037,7 @@ struct iommud_memory_import_params {
  * - EFBIG: memory_too_large
  * - ENOMEM: no_physical_space
  * - EMFILE: no_descriptors
+ * - EIO: descriptor_not_stored
  * - EINVAL: not_a_memfd, not_readable, empty_memory, too_long
  * - EBADF: descriptor_missing
  */
@@ -1735,6 +2067,7 @@ struct iommud_memory_create_params {
  * - ENOMEM: no_physical_space, no_huge_pages, no_memory
  * - EINVAL: zero_length, bad_size, too_long
  * - EMFILE: no_descriptors
+ * - EIO: descriptor_not_stored
  */
 extern const struct iommud_method iommud_method_memory_create;
 static inline int iommud_memory_create(struct iommud *client, const struct iommud_memory_create_params *params,
@@ -2688,7 +3021,7 @@ struct iommud_mm_open_params {
  *
  * Refused with:
  * - EOPNOTSUPP: no_shared_addressing
- * - EIO: memory_helper_lost
+ * - EIO: memory_helper_lost, descriptor_not_stored
  * - EAGAIN: no_memory_helper
  * - EDQUOT: quota_exceeded
  * - ESRCH: mm_exited, no_such_process
@@ -3130,6 +3463,9 @@ struct iommud_smmu_translate_params {
     uint64_t iova;
     /* The SMMU, with `stream_id`. */
     const char *smmu;
+    /* Instead: a bare SMMU of this session, with `stream_id`. */
+    bool has_vsmmu;
+    uint32_t vsmmu;
     /* A StreamID of it. */
     bool has_stream_id;
     uint32_t stream_id;
@@ -3153,8 +3489,8 @@ struct iommud_smmu_translate_params {
  * What an access would meet now; nothing is recorded, cached or changed.
  *
  * Refused with:
- * - EOPNOTSUPP: no_smmu_inspection
- * - ENOENT: unknown_device, unknown_smmu
+ * - EOPNOTSUPP: no_smmu_inspection, no_bare_smmus
+ * - ENOENT: unknown_device, unknown_smmu, unknown_vsmmu
  * - ENODEV: device_removed
  * - EPERM: not_allowed
  * - EINVAL: out_of_range, too_long
@@ -3169,6 +3505,9 @@ static inline int iommud_smmu_translate(struct iommud *client, const struct iomm
 struct iommud_smmu_ste_params {
     /* The SMMU, with `stream_id`. */
     const char *smmu;
+    /* Instead: a bare SMMU of this session, with `stream_id`. */
+    bool has_vsmmu;
+    uint32_t vsmmu;
     /* A StreamID of it. */
     bool has_stream_id;
     uint32_t stream_id;
@@ -3181,8 +3520,8 @@ struct iommud_smmu_ste_params {
  * The STE of a stream, as it lies in memory and decoded.
  *
  * Refused with:
- * - EOPNOTSUPP: no_smmu_inspection
- * - ENOENT: unknown_device, unknown_smmu, no_ste
+ * - EOPNOTSUPP: no_smmu_inspection, no_bare_smmus
+ * - ENOENT: unknown_device, unknown_smmu, unknown_vsmmu, no_ste
  * - ENODEV: device_removed
  * - EPERM: not_allowed
  * - EINVAL: out_of_range, too_long
@@ -3197,6 +3536,9 @@ static inline int iommud_smmu_ste(struct iommud *client, const struct iommud_smm
 struct iommud_smmu_cd_params {
     /* The SMMU, with `stream_id`. */
     const char *smmu;
+    /* Instead: a bare SMMU of this session, with `stream_id`. */
+    bool has_vsmmu;
+    uint32_t vsmmu;
     /* A StreamID of it. */
     bool has_stream_id;
     uint32_t stream_id;
@@ -3212,8 +3554,8 @@ struct iommud_smmu_cd_params {
  * A context descriptor of a stream, as it lies in memory and decoded.
  *
  * Refused with:
- * - EOPNOTSUPP: no_smmu_inspection
- * - ENOENT: unknown_device, unknown_smmu, no_cd
+ * - EOPNOTSUPP: no_smmu_inspection, no_bare_smmus
+ * - ENOENT: unknown_device, unknown_smmu, unknown_vsmmu, no_cd
  * - ENODEV: device_removed
  * - EPERM: not_allowed
  * - EINVAL: out_of_range, too_long
@@ -3228,14 +3570,17 @@ static inline int iommud_smmu_cd(struct iommud *client, const struct iommud_smmu
 struct iommud_smmu_registers_params {
     /* The SMMU. */
     const char *smmu;
+    /* Instead: a bare SMMU of this session. */
+    bool has_vsmmu;
+    uint32_t vsmmu;
 };
 
 /*
  * Every register of an SMMU.
  *
  * Refused with:
- * - EOPNOTSUPP: no_smmu_inspection
- * - ENOENT: unknown_smmu
+ * - EOPNOTSUPP: no_smmu_inspection, no_bare_smmus
+ * - ENOENT: unknown_smmu, unknown_vsmmu
  * - EPERM: not_allowed
  * - EINVAL: too_long
  */
@@ -3249,6 +3594,9 @@ static inline int iommud_smmu_registers(struct iommud *client, const struct iomm
 struct iommud_smmu_commands_params {
     /* The SMMU. */
     const char *smmu;
+    /* Instead: a bare SMMU of this session. */
+    bool has_vsmmu;
+    uint32_t vsmmu;
     /* Go on after this sequence number; absent: the last `limit` records. */
     bool has_since;
     uint64_t since;
@@ -3258,11 +3606,11 @@ struct iommud_smmu_commands_params {
 };
 
 /*
- * The commands that the driver half has issued, decoded.
+ * The commands that the driver has issued, decoded.
  *
  * Refused with:
- * - EOPNOTSUPP: no_smmu_inspection
- * - ENOENT: unknown_smmu
+ * - EOPNOTSUPP: no_smmu_inspection, no_bare_smmus
+ * - ENOENT: unknown_smmu, unknown_vsmmu
  * - EINVAL: out_of_range, too_long
  */
 extern const struct iommud_method iommud_method_smmu_commands;
@@ -3275,6 +3623,9 @@ static inline int iommud_smmu_commands(struct iommud *client, const struct iommu
 struct iommud_smmu_events_params {
     /* The SMMU. */
     const char *smmu;
+    /* Instead: a bare SMMU of this session. */
+    bool has_vsmmu;
+    uint32_t vsmmu;
     /* Go on after this sequence number; absent: the last `limit` records. */
     bool has_since;
     uint64_t since;
@@ -3287,8 +3638,8 @@ struct iommud_smmu_events_params {
  * The events that an SMMU has recorded, decoded.
  *
  * Refused with:
- * - EOPNOTSUPP: no_smmu_inspection
- * - ENOENT: unknown_smmu
+ * - EOPNOTSUPP: no_smmu_inspection, no_bare_smmus
+ * - ENOENT: unknown_smmu, unknown_vsmmu
  * - EINVAL: out_of_range, too_long
  */
 extern const struct iommud_method iommud_method_smmu_events;
@@ -3301,6 +3652,9 @@ static inline int iommud_smmu_events(struct iommud *client, const struct iommud_
 struct iommud_smmu_cache_params {
     /* The SMMU. */
     const char *smmu;
+    /* Instead: a bare SMMU of this session. */
+    bool has_vsmmu;
+    uint32_t vsmmu;
     /* Translations shown at most. Default: 1000. */
     bool has_limit;
     uint32_t limit;
@@ -3310,8 +3664,8 @@ struct iommud_smmu_cache_params {
  * What the TLB and the configuration cache of an SMMU hold.
  *
  * Refused with:
- * - EOPNOTSUPP: no_smmu_inspection
- * - ENOENT: unknown_smmu
+ * - EOPNOTSUPP: no_smmu_inspection, no_bare_smmus
+ * - ENOENT: unknown_smmu, unknown_vsmmu
  * - EPERM: not_allowed
  * - EINVAL: out_of_range, too_long
  */
@@ -3401,7 +3755,12 @@ static inline int iommud_device_remove(struct iommud *client, const struct iommu
 
 /* Parameters of `vsmmu.create`. */
 struct iommud_vsmmu_create_params {
-    /* ID registers; absent ones as smmu0 of the laboratory. */
+    /*
+     * Whose ID registers: default has HYP and MSI; linux all granules; qemu no stalls, ATS or PASIDs; small 64 streams
+     * in a linear table; full all that the model has. Default: default.
+     */
+    enum iommud_vsmmu_create_identity identity;
+    /* ID registers in the place of those of `identity`. */
     const struct iommud_vsmmu_create_idr *idr;
 };
 
@@ -3417,6 +3776,25 @@ extern const struct iommud_method iommud_method_vsmmu_create;
 static inline int iommud_vsmmu_create(struct iommud *client, const struct iommud_vsmmu_create_params *params,
     struct iommud_vsmmu_create_reply *reply) {
     return iommud_call(client, &iommud_method_vsmmu_create, params, NULL, 0, reply);
+}
+
+/* Parameters of `vsmmu.reset`. */
+struct iommud_vsmmu_reset_params {
+    /* The SMMU. */
+    uint32_t vsmmu;
+};
+
+/*
+ * Out of reset again: a guest's reboot. Memory and eventfds stay.
+ *
+ * Refused with:
+ * - EOPNOTSUPP: no_bare_smmus
+ * - ENOENT: unknown_vsmmu
+ * - ECANCELED: session_closed, daemon_stopping
+ */
+extern const struct iommud_method iommud_method_vsmmu_reset;
+static inline int iommud_vsmmu_reset(struct iommud *client, const struct iommud_vsmmu_reset_params *params) {
+    return iommud_call(client, &iommud_method_vsmmu_reset, params, NULL, 0, NULL);
 }
 
 /* Parameters of `vsmmu.destroy`. */
@@ -3539,6 +3917,42 @@ static inline int iommud_vsmmu_mmio_write(struct iommud *client,
     return iommud_call(client, &iommud_method_vsmmu_mmio_write, params, NULL, 0, NULL);
 }
 
+/* Parameters of `vsmmu.tlbi`. */
+struct iommud_vsmmu_tlbi_params {
+    /* The SMMU. */
+    uint32_t vsmmu;
+    /* Of a VMID; absent: of all, or of 0 with `asid` or `va`. */
+    bool has_vmid;
+    uint32_t vmid;
+    /* Of an ASID; absent: of all. */
+    bool has_asid;
+    uint32_t asid;
+    /* First byte; absent: everywhere. */
+    bool has_va;
+    uint64_t va;
+    /* Bytes from `va`. Default: 4096. */
+    bool has_length;
+    uint64_t length;
+    /* Of EL2. Default: false. */
+    bool has_el2;
+    bool el2;
+};
+
+/*
+ * A broadcast TLB invalidation of the guest's CPUs, for an SMMU with IDR0.BTM.
+ *
+ * Refused with:
+ * - EOPNOTSUPP: no_bare_smmus
+ * - ENOENT: unknown_vsmmu
+ * - ECANCELED: session_closed, daemon_stopping
+ * - EINVAL: out_of_range
+ */
+extern const struct iommud_method iommud_method_vsmmu_tlbi;
+static inline int iommud_vsmmu_tlbi(struct iommud *client, const struct iommud_vsmmu_tlbi_params *params,
+    struct iommud_vsmmu_tlbi_reply *reply) {
+    return iommud_call(client, &iommud_method_vsmmu_tlbi, params, NULL, 0, reply);
+}
+
 /* Parameters of `vsmmu.set_irq`. */
 struct iommud_vsmmu_set_irq_params {
     /* The SMMU. */
@@ -3584,6 +3998,11 @@ struct iommud_vsmmu_translate_params {
     /* Whether it is privileged. Default: false. */
     bool has_privileged;
     bool privileged;
+    /*
+     * How ATS takes part: translation_request is a question, translated an access at its answer. Default:
+     * untranslated.
+     */
+    enum iommud_vsmmu_translate_kind kind;
     /* Whether to show each step of the walk. Default: false. */
     bool has_trace;
     bool trace;
@@ -3595,6 +4014,7 @@ struct iommud_vsmmu_translate_params {
  * Refused with:
  * - EOPNOTSUPP: no_bare_smmus
  * - ENOENT: unknown_vsmmu
+ * - ECANCELED: daemon_stopping
  * - EINVAL: out_of_range
  */
 extern const struct iommud_method iommud_method_vsmmu_translate;
@@ -3625,6 +4045,121 @@ extern const struct iommud_method iommud_method_vsmmu_translate_many;
 static inline int iommud_vsmmu_translate_many(struct iommud *client,
     const struct iommud_vsmmu_translate_many_params *params, struct iommud_vsmmu_translate_many_reply *reply) {
     return iommud_call(client, &iommud_method_vsmmu_translate_many, params, NULL, 0, reply);
+}
+
+/* Parameters of `vsmmu.stalls`. */
+struct iommud_vsmmu_stalls_params {
+    /* The SMMU. */
+    uint32_t vsmmu;
+};
+
+/*
+ * The transactions that wait for the guest, oldest first.
+ *
+ * Refused with:
+ * - EOPNOTSUPP: no_bare_smmus
+ * - ENOENT: unknown_vsmmu
+ */
+extern const struct iommud_method iommud_method_vsmmu_stalls;
+static inline int iommud_vsmmu_stalls(struct iommud *client, const struct iommud_vsmmu_stalls_params *params,
+    struct iommud_vsmmu_stalls_reply *reply) {
+    return iommud_call(client, &iommud_method_vsmmu_stalls, params, NULL, 0, reply);
+}
+
+/* Parameters of `vsmmu.page_request`. */
+struct iommud_vsmmu_page_request_params {
+    /* The SMMU. */
+    uint32_t vsmmu;
+    /* The StreamID. */
+    uint32_t stream_id;
+    /* In the page. */
+    uint64_t iova;
+    /* The page request group. */
+    uint32_t group;
+    /* The SubstreamID, 20 bits; absent: none. */
+    bool has_pasid;
+    uint32_t pasid;
+    /* What it wants to do there. Default: read. */
+    enum iommud_vsmmu_page_request_access access;
+    /* Whether it is privileged; with `pasid` only. Default: false. */
+    bool has_privileged;
+    bool privileged;
+    /* Whether it is the last of its group, which is answered. Default: true. */
+    bool has_last;
+    bool last;
+};
+
+/*
+ * A device asks for a page (ATS PRI): a record for the PRI queue.
+ *
+ * Refused with:
+ * - EOPNOTSUPP: no_bare_smmus
+ * - ENOENT: unknown_vsmmu
+ * - ECANCELED: daemon_stopping
+ * - EINVAL: out_of_range
+ */
+extern const struct iommud_method iommud_method_vsmmu_page_request;
+static inline int iommud_vsmmu_page_request(struct iommud *client,
+    const struct iommud_vsmmu_page_request_params *params, struct iommud_vsmmu_page_request_reply *reply) {
+    return iommud_call(client, &iommud_method_vsmmu_page_request, params, NULL, 0, reply);
+}
+
+/* Parameters of `vsmmu.save`. */
+struct iommud_vsmmu_save_params {
+    /* The SMMU. */
+    uint32_t vsmmu;
+    /* The memory object. */
+    uint32_t memory;
+    /* First byte of the state in it. Default: 0. */
+    bool has_offset;
+    uint64_t offset;
+};
+
+/*
+ * Write the state into a memory object: registers and stalled transactions.
+ *
+ * Refused with:
+ * - EOPNOTSUPP: no_bare_smmus
+ * - ENOENT: unknown_vsmmu, unknown_memory
+ * - EMSGSIZE: transfer_too_large
+ * - EINVAL: outside_memory
+ * - EIO: memory_truncated
+ * - ECANCELED: session_closed, daemon_stopping
+ * - EDQUOT: quota_exceeded
+ * - EPERM: memory_read_only
+ */
+extern const struct iommud_method iommud_method_vsmmu_save;
+static inline int iommud_vsmmu_save(struct iommud *client, const struct iommud_vsmmu_save_params *params,
+    struct iommud_vsmmu_save_reply *reply) {
+    return iommud_call(client, &iommud_method_vsmmu_save, params, NULL, 0, reply);
+}
+
+/* Parameters of `vsmmu.load`. */
+struct iommud_vsmmu_load_params {
+    /* The SMMU. */
+    uint32_t vsmmu;
+    /* The memory object. */
+    uint32_t memory;
+    /* First byte of the state in it. Default: 0. */
+    bool has_offset;
+    uint64_t offset;
+};
+
+/*
+ * Become what vsmmu.save has written, of an SMMU with the same ID registers; caches are empty.
+ *
+ * Refused with:
+ * - EOPNOTSUPP: no_bare_smmus
+ * - ENOENT: unknown_vsmmu, unknown_memory
+ * - EMSGSIZE: transfer_too_large
+ * - EINVAL: outside_memory, state_version, state_corrupt, state_mismatch
+ * - EIO: memory_truncated
+ * - ECANCELED: session_closed, daemon_stopping
+ */
+extern const struct iommud_method iommud_method_vsmmu_load;
+static inline int iommud_vsmmu_load(struct iommud *client, const struct iommud_vsmmu_load_params *params,
+    struct iommud_vsmmu_load_reply *reply) {
+    return iommud_call(client, &iommud_method_vsmmu_load, params, NULL, 0, reply);
 }
 
 /*

@@ -14,6 +14,9 @@ package final class RefusalLedger: Sendable {
     /// `method code reason`; of what concerns no method, `- code reason`.
     package let declared: Set<String>
     private let check: DocumentCheck
+    /// Of results, by method.
+    private let schemas: [String: JSONValue]
+    private let results = Mutex<[String: Int]>([:])
     private let met = Mutex<Set<String>>([])
     private let directory = ProcessInfo.processInfo.environment["IOMMUD_REFUSALS"]
 
@@ -21,11 +24,15 @@ package final class RefusalLedger: Sendable {
         let document = MethodCatalog.document()
         check = DocumentCheck(document)
         var declared: Set<String> = []
+        var schemas: [String: JSONValue] = [:]
         for method in document["methods"]?.arrayValue ?? [] {
-            declared.formUnion(Self.entries(method["name"]?.stringValue ?? "", method["errors"]?.arrayValue ?? []))
+            let name = method["name"]?.stringValue ?? ""
+            declared.formUnion(Self.entries(name, method["errors"]?.arrayValue ?? []))
+            schemas[name] = method["result"]?["schema"]
         }
         declared.formUnion(Self.entries("-", document["components"]?["errors"]?.objectValue?.map(\.value) ?? []))
         self.declared = declared
+        self.schemas = schemas
         if let directory {
             let lines = declared.sorted().joined(separator: "\n") + "\n"
             try? lines.write(toFile: directory + "/declared", atomically: true, encoding: .utf8)
@@ -46,9 +53,24 @@ package final class RefusalLedger: Sendable {
     package func enter(line: [UInt8]) -> [String] {
         guard let message = try? JSONValue(parsing: line) else { return [] }
         if message["method"] == .string("event"), let params = message["params"] {
-            return check.problems(params, check.component("Event") ?? .null, at: "an event")
+            let kinds = check.component("Event")?["discriminator"]?["mapping"]
+            guard let kind = params["kind"]?.stringValue, let schema = kinds?[kind] else { return ["\(params.text)?"] }
+            return check.problems(params, .object([.init(key: "$ref", value: schema)]), at: "event \(kind)")
         }
         return (message.arrayValue ?? [message]).compactMap { enter($0) }
+    }
+
+    /// Looks at the result of a method: the first twenty of each in a process, for some are asked for thousands of
+    /// times.
+    ///
+    /// - Returns: what is in it that the document does not declare, and what is missing.
+    package func problems(of result: JSONValue, to method: String) -> [String] {
+        let count = results.withLock { counts in
+            counts[method, default: 0] += 1
+            return counts[method, default: 0]
+        }
+        guard count <= 20, let schema = schemas[method] else { return [] }
+        return check.problems(result, schema, at: method)
     }
 
     /// Looks at one reply; nil if it is none of an error, or one that is declared and worded as agreed.

@@ -118,6 +118,21 @@ class Object(AsyncSubject):
         return await self._call("object.destroy", params, _read.nothing, changes=True)
 
 
+class State(AsyncSubject):
+    """The methods `state.*`."""
+
+    async def discard(self) -> None:
+        """Give up all named sessions that were stored and cannot be read.
+
+        Refused with:
+        - EINVAL: state_intact
+        - EIO: state_unwritable
+        - EPERM: not_allowed
+        """
+        params: dict[str, Any] = {}
+        return await self._call("state.discard", params, _read.nothing, changes=True)
+
+
 class Events(AsyncSubject):
     """The methods `events.*`."""
 
@@ -166,6 +181,7 @@ class Memory(AsyncSubject):
         - EFBIG: memory_too_large
         - ENOMEM: no_physical_space
         - EMFILE: no_descriptors
+        - EIO: descriptor_not_stored
         - EINVAL: not_a_memfd, not_readable, empty_memory, too_long
         - EBADF: descriptor_missing
         """
@@ -193,6 +209,7 @@ class Memory(AsyncSubject):
         - ENOMEM: no_physical_space, no_huge_pages, no_memory
         - EINVAL: zero_length, bad_size, too_long
         - EMFILE: no_descriptors
+        - EIO: descriptor_not_stored
         """
         params = {
             "size": size,
@@ -1243,7 +1260,7 @@ class Mm(AsyncSubject):
 
         Refused with:
         - EOPNOTSUPP: no_shared_addressing
-        - EIO: memory_helper_lost
+        - EIO: memory_helper_lost, descriptor_not_stored
         - EAGAIN: no_memory_helper
         - EDQUOT: quota_exceeded
         - ESRCH: mm_exited, no_such_process
@@ -1698,6 +1715,7 @@ class Smmu(AsyncSubject):
         iova: int,
         *,
         smmu: str | None = None,
+        vsmmu: int | None = None,
         stream_id: int | None = None,
         device: int | None = None,
         pasid: int | None = None,
@@ -1709,6 +1727,7 @@ class Smmu(AsyncSubject):
 
         iova: Its address.
         smmu: The SMMU, with `stream_id`.
+        vsmmu: Instead: a bare SMMU of this session, with `stream_id`.
         stream_id: A StreamID of it.
         device: Instead: a device of this session.
         pasid: The PASID of the access, 20 bits; absent: none.
@@ -1717,8 +1736,8 @@ class Smmu(AsyncSubject):
         trace: Whether to show each step of the walk. Default: False.
 
         Refused with:
-        - EOPNOTSUPP: no_smmu_inspection
-        - ENOENT: unknown_device, unknown_smmu
+        - EOPNOTSUPP: no_smmu_inspection, no_bare_smmus
+        - ENOENT: unknown_device, unknown_smmu, unknown_vsmmu
         - ENODEV: device_removed
         - EPERM: not_allowed
         - EINVAL: out_of_range, too_long
@@ -1726,6 +1745,7 @@ class Smmu(AsyncSubject):
         params = {
             "iova": iova,
             "smmu": smmu,
+            "vsmmu": vsmmu,
             "stream_id": stream_id,
             "device": device,
             "pasid": pasid,
@@ -1739,24 +1759,27 @@ class Smmu(AsyncSubject):
         self,
         *,
         smmu: str | None = None,
+        vsmmu: int | None = None,
         stream_id: int | None = None,
         device: int | None = None,
     ) -> types.SmmuSteReply:
         """The STE of a stream, as it lies in memory and decoded.
 
         smmu: The SMMU, with `stream_id`.
+        vsmmu: Instead: a bare SMMU of this session, with `stream_id`.
         stream_id: A StreamID of it.
         device: Instead: a device of this session.
 
         Refused with:
-        - EOPNOTSUPP: no_smmu_inspection
-        - ENOENT: unknown_device, unknown_smmu, no_ste
+        - EOPNOTSUPP: no_smmu_inspection, no_bare_smmus
+        - ENOENT: unknown_device, unknown_smmu, unknown_vsmmu, no_ste
         - ENODEV: device_removed
         - EPERM: not_allowed
         - EINVAL: out_of_range, too_long
         """
         params = {
             "smmu": smmu,
+            "vsmmu": vsmmu,
             "stream_id": stream_id,
             "device": device,
         }
@@ -1766,6 +1789,7 @@ class Smmu(AsyncSubject):
         self,
         *,
         smmu: str | None = None,
+        vsmmu: int | None = None,
         stream_id: int | None = None,
         device: int | None = None,
         substream_id: int | None = None,
@@ -1773,19 +1797,21 @@ class Smmu(AsyncSubject):
         """A context descriptor of a stream, as it lies in memory and decoded.
 
         smmu: The SMMU, with `stream_id`.
+        vsmmu: Instead: a bare SMMU of this session, with `stream_id`.
         stream_id: A StreamID of it.
         device: Instead: a device of this session.
         substream_id: Its PASID; 0: the device's own. Default: 0.
 
         Refused with:
-        - EOPNOTSUPP: no_smmu_inspection
-        - ENOENT: unknown_device, unknown_smmu, no_cd
+        - EOPNOTSUPP: no_smmu_inspection, no_bare_smmus
+        - ENOENT: unknown_device, unknown_smmu, unknown_vsmmu, no_cd
         - ENODEV: device_removed
         - EPERM: not_allowed
         - EINVAL: out_of_range, too_long
         """
         params = {
             "smmu": smmu,
+            "vsmmu": vsmmu,
             "stream_id": stream_id,
             "device": device,
             "substream_id": substream_id,
@@ -1794,43 +1820,50 @@ class Smmu(AsyncSubject):
 
     async def registers(
         self,
-        smmu: str,
+        *,
+        smmu: str | None = None,
+        vsmmu: int | None = None,
     ) -> types.SmmuRegistersReply:
         """Every register of an SMMU.
 
         smmu: The SMMU.
+        vsmmu: Instead: a bare SMMU of this session.
 
         Refused with:
-        - EOPNOTSUPP: no_smmu_inspection
-        - ENOENT: unknown_smmu
+        - EOPNOTSUPP: no_smmu_inspection, no_bare_smmus
+        - ENOENT: unknown_smmu, unknown_vsmmu
         - EPERM: not_allowed
         - EINVAL: too_long
         """
         params = {
             "smmu": smmu,
+            "vsmmu": vsmmu,
         }
         return await self._call("smmu.registers", params, types.SmmuRegistersReply.from_json)
 
     async def commands(
         self,
-        smmu: str,
         *,
+        smmu: str | None = None,
+        vsmmu: int | None = None,
         since: int | None = None,
         limit: int | None = None,
     ) -> types.SmmuCommandsReply:
-        """The commands that the driver half has issued, decoded.
+        """The commands that the driver has issued, decoded.
 
         smmu: The SMMU.
+        vsmmu: Instead: a bare SMMU of this session.
         since: Go on after this sequence number; absent: the last `limit` records.
         limit: At most so many, oldest first. Default: 100.
 
         Refused with:
-        - EOPNOTSUPP: no_smmu_inspection
-        - ENOENT: unknown_smmu
+        - EOPNOTSUPP: no_smmu_inspection, no_bare_smmus
+        - ENOENT: unknown_smmu, unknown_vsmmu
         - EINVAL: out_of_range, too_long
         """
         params = {
             "smmu": smmu,
+            "vsmmu": vsmmu,
             "since": since,
             "limit": limit,
         }
@@ -1838,24 +1871,27 @@ class Smmu(AsyncSubject):
 
     async def events(
         self,
-        smmu: str,
         *,
+        smmu: str | None = None,
+        vsmmu: int | None = None,
         since: int | None = None,
         limit: int | None = None,
     ) -> types.SmmuEventsReply:
         """The events that an SMMU has recorded, decoded.
 
         smmu: The SMMU.
+        vsmmu: Instead: a bare SMMU of this session.
         since: Go on after this sequence number; absent: the last `limit` records.
         limit: At most so many, oldest first. Default: 100.
 
         Refused with:
-        - EOPNOTSUPP: no_smmu_inspection
-        - ENOENT: unknown_smmu
+        - EOPNOTSUPP: no_smmu_inspection, no_bare_smmus
+        - ENOENT: unknown_smmu, unknown_vsmmu
         - EINVAL: out_of_range, too_long
         """
         params = {
             "smmu": smmu,
+            "vsmmu": vsmmu,
             "since": since,
             "limit": limit,
         }
@@ -1863,23 +1899,26 @@ class Smmu(AsyncSubject):
 
     async def cache(
         self,
-        smmu: str,
         *,
+        smmu: str | None = None,
+        vsmmu: int | None = None,
         limit: int | None = None,
     ) -> types.SmmuCacheReply:
         """What the TLB and the configuration cache of an SMMU hold.
 
         smmu: The SMMU.
+        vsmmu: Instead: a bare SMMU of this session.
         limit: Translations shown at most. Default: 1000.
 
         Refused with:
-        - EOPNOTSUPP: no_smmu_inspection
-        - ENOENT: unknown_smmu
+        - EOPNOTSUPP: no_smmu_inspection, no_bare_smmus
+        - ENOENT: unknown_smmu, unknown_vsmmu
         - EPERM: not_allowed
         - EINVAL: out_of_range, too_long
         """
         params = {
             "smmu": smmu,
+            "vsmmu": vsmmu,
             "limit": limit,
         }
         return await self._call("smmu.cache", params, types.SmmuCacheReply.from_json)
@@ -1891,11 +1930,14 @@ class Vsmmu(AsyncSubject):
     async def create(
         self,
         *,
+        identity: types.VsmmuCreateIdentity | None = None,
         idr: types.VsmmuCreateIdr | None = None,
     ) -> types.VsmmuCreateReply:
         """Make a bare SMMUv3 out of reset.
 
-        idr: ID registers; absent ones as smmu0 of the laboratory.
+        identity: Whose ID registers: default has HYP and MSI; linux all granules; qemu no stalls, ATS or PASIDs;
+            small 64 streams in a linear table; full all that the model has. Default: default.
+        idr: ID registers in the place of those of `identity`.
 
         Refused with:
         - EOPNOTSUPP: no_bare_smmus
@@ -1903,9 +1945,28 @@ class Vsmmu(AsyncSubject):
         - EINVAL: idr_not_modelled, out_of_range
         """
         params = {
+            "identity": identity,
             "idr": idr,
         }
         return await self._call("vsmmu.create", params, types.VsmmuCreateReply.from_json, changes=True)
+
+    async def reset(
+        self,
+        vsmmu: int,
+    ) -> None:
+        """Out of reset again: a guest's reboot. Memory and eventfds stay.
+
+        vsmmu: The SMMU.
+
+        Refused with:
+        - EOPNOTSUPP: no_bare_smmus
+        - ENOENT: unknown_vsmmu
+        - ECANCELED: session_closed, daemon_stopping
+        """
+        params = {
+            "vsmmu": vsmmu,
+        }
+        return await self._call("vsmmu.reset", params, _read.nothing, changes=True)
 
     async def destroy(
         self,
@@ -2032,6 +2093,41 @@ class Vsmmu(AsyncSubject):
         }
         return await self._call("vsmmu.mmio_write", params, _read.nothing, changes=True)
 
+    async def tlbi(
+        self,
+        vsmmu: int,
+        *,
+        vmid: int | None = None,
+        asid: int | None = None,
+        va: int | None = None,
+        length: int | None = None,
+        el2: bool | None = None,
+    ) -> types.VsmmuTlbiReply:
+        """A broadcast TLB invalidation of the guest's CPUs, for an SMMU with IDR0.BTM.
+
+        vsmmu: The SMMU.
+        vmid: Of a VMID; absent: of all, or of 0 with `asid` or `va`.
+        asid: Of an ASID; absent: of all.
+        va: First byte; absent: everywhere.
+        length: Bytes from `va`. Default: 4096.
+        el2: Of EL2. Default: False.
+
+        Refused with:
+        - EOPNOTSUPP: no_bare_smmus
+        - ENOENT: unknown_vsmmu
+        - ECANCELED: session_closed, daemon_stopping
+        - EINVAL: out_of_range
+        """
+        params = {
+            "vsmmu": vsmmu,
+            "vmid": vmid,
+            "asid": asid,
+            "va": va,
+            "length": length,
+            "el2": el2,
+        }
+        return await self._call("vsmmu.tlbi", params, types.VsmmuTlbiReply.from_json, changes=True)
+
     async def set_irq(
         self,
         vsmmu: int,
@@ -2072,6 +2168,7 @@ class Vsmmu(AsyncSubject):
         pasid: int | None = None,
         access: Literal["read", "write", "execute"] | None = None,
         privileged: bool | None = None,
+        kind: types.VsmmuTranslateKind | None = None,
         trace: bool | None = None,
     ) -> types.VsmmuTranslateReply:
         """Let a device access an address: caches fill, events are recorded.
@@ -2082,11 +2179,14 @@ class Vsmmu(AsyncSubject):
         pasid: The SubstreamID, 20 bits; absent: none.
         access: What it does. Default: read.
         privileged: Whether it is privileged. Default: False.
+        kind: How ATS takes part: translation_request is a question, translated an access at its answer. Default:
+            untranslated.
         trace: Whether to show each step of the walk. Default: False.
 
         Refused with:
         - EOPNOTSUPP: no_bare_smmus
         - ENOENT: unknown_vsmmu
+        - ECANCELED: daemon_stopping
         - EINVAL: out_of_range
         """
         params = {
@@ -2096,6 +2196,7 @@ class Vsmmu(AsyncSubject):
             "pasid": pasid,
             "access": access,
             "privileged": privileged,
+            "kind": kind,
             "trace": trace,
         }
         return await self._call("vsmmu.translate", params, types.VsmmuTranslateReply.from_json, changes=True)
@@ -2123,6 +2224,122 @@ class Vsmmu(AsyncSubject):
         }
         return await self._call("vsmmu.translate_many", params, types.VsmmuTranslateManyReply.from_json, changes=True)
 
+    async def stalls(
+        self,
+        vsmmu: int,
+    ) -> types.VsmmuStallsReply:
+        """The transactions that wait for the guest, oldest first.
+
+        vsmmu: The SMMU.
+
+        Refused with:
+        - EOPNOTSUPP: no_bare_smmus
+        - ENOENT: unknown_vsmmu
+        """
+        params = {
+            "vsmmu": vsmmu,
+        }
+        return await self._call("vsmmu.stalls", params, types.VsmmuStallsReply.from_json)
+
+    async def page_request(
+        self,
+        vsmmu: int,
+        *,
+        stream_id: int,
+        iova: int,
+        group: int,
+        pasid: int | None = None,
+        access: Literal["read", "write", "execute"] | None = None,
+        privileged: bool | None = None,
+        last: bool | None = None,
+    ) -> types.VsmmuPageRequestReply:
+        """A device asks for a page (ATS PRI): a record for the PRI queue.
+
+        vsmmu: The SMMU.
+        stream_id: The StreamID.
+        iova: In the page.
+        group: The page request group.
+        pasid: The SubstreamID, 20 bits; absent: none.
+        access: What it wants to do there. Default: read.
+        privileged: Whether it is privileged; with `pasid` only. Default: False.
+        last: Whether it is the last of its group, which is answered. Default: True.
+
+        Refused with:
+        - EOPNOTSUPP: no_bare_smmus
+        - ENOENT: unknown_vsmmu
+        - ECANCELED: daemon_stopping
+        - EINVAL: out_of_range
+        """
+        params = {
+            "vsmmu": vsmmu,
+            "stream_id": stream_id,
+            "iova": iova,
+            "group": group,
+            "pasid": pasid,
+            "access": access,
+            "privileged": privileged,
+            "last": last,
+        }
+        return await self._call("vsmmu.page_request", params, types.VsmmuPageRequestReply.from_json, changes=True)
+
+    async def save(
+        self,
+        vsmmu: int,
+        *,
+        memory: int,
+        offset: int | None = None,
+    ) -> types.VsmmuSaveReply:
+        """Write the state into a memory object: registers and stalled transactions.
+
+        vsmmu: The SMMU.
+        memory: The memory object.
+        offset: First byte of the state in it. Default: 0.
+
+        Refused with:
+        - EOPNOTSUPP: no_bare_smmus
+        - ENOENT: unknown_vsmmu, unknown_memory
+        - EMSGSIZE: transfer_too_large
+        - EINVAL: outside_memory
+        - EIO: memory_truncated
+        - ECANCELED: session_closed, daemon_stopping
+        - EDQUOT: quota_exceeded
+        - EPERM: memory_read_only
+        """
+        params = {
+            "vsmmu": vsmmu,
+            "memory": memory,
+            "offset": offset,
+        }
+        return await self._call("vsmmu.save", params, types.VsmmuSaveReply.from_json, changes=True)
+
+    async def load(
+        self,
+        vsmmu: int,
+        *,
+        memory: int,
+        offset: int | None = None,
+    ) -> types.VsmmuLoadReply:
+        """Become what vsmmu.save has written, of an SMMU with the same ID registers; caches are empty.
+
+        vsmmu: The SMMU.
+        memory: The memory object.
+        offset: First byte of the state in it. Default: 0.
+
+        Refused with:
+        - EOPNOTSUPP: no_bare_smmus
+        - ENOENT: unknown_vsmmu, unknown_memory
+        - EMSGSIZE: transfer_too_large
+        - EINVAL: outside_memory, state_version, state_corrupt, state_mismatch
+        - EIO: memory_truncated
+        - ECANCELED: session_closed, daemon_stopping
+        """
+        params = {
+            "vsmmu": vsmmu,
+            "memory": memory,
+            "offset": offset,
+        }
+        return await self._call("vsmmu.load", params, types.VsmmuLoadReply.from_json, changes=True)
+
 
 class Rpc(AsyncSubject):
     """The methods `rpc.*`."""
@@ -2141,6 +2358,7 @@ class Methods:
         self.topology = Topology(call)
         self.session = Session(call)
         self.object = Object(call)
+        self.state = State(call)
         self.events = Events(call)
         self.memory = Memory(call)
         self.ioas = Ioas(call)

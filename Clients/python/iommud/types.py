@@ -24,6 +24,11 @@ EventsSubscribeKind = Literal[
     "queue",
     "veventq",
     "vsmmu_event",
+    "vsmmu_invalidate",
+    "vsmmu_stall",
+    "vsmmu_resume",
+    "vsmmu_pri_response",
+    "vsmmu_msi",
 ]
 
 DeviceAddReservedType = Literal[
@@ -32,6 +37,26 @@ DeviceAddReservedType = Literal[
     "sw_msi",
     "direct",
     "direct_relaxable",
+]
+
+VsmmuCreateIdentity = Literal[
+    "default",
+    "linux",
+    "qemu",
+    "small",
+    "full",
+]
+
+VsmmuTranslateKind = Literal[
+    "untranslated",
+    "translation_request",
+    "translated",
+]
+
+VsmmuTranslateManyRequestKind = Literal[
+    "untranslated",
+    "translation_request",
+    "translated",
 ]
 
 
@@ -77,6 +102,12 @@ class DaemonInfoReply(Answer):
     pid: int
     #: The caller's number, which events of private sessions name.
     connection: int
+    #: A random number: another one where nothing was found of before the last restart.
+    generation: int
+    #: How often the daemon has started with this state.
+    starts: int
+    #: What of named sessions outlives the daemon; journal: all but memory and address spaces of processes.
+    durable: str
     #: Seconds since it started.
     uptime_seconds: int
     #: How systemd is connected.
@@ -84,6 +115,7 @@ class DaemonInfoReply(Answer):
 
     _readers = {
         "api": DaemonInfoApi.from_json,
+        "generation": _read.hexadecimal,
         "systemd": DaemonInfoSystemd.from_json,
     }
 
@@ -260,6 +292,14 @@ class SessionAttachSession(Answer):
     owner_uid: int
     #: Objects in it.
     objects: int
+    #: What of it outlives the daemon.
+    durable: str
+    #: As `daemon.info` has it.
+    generation: int
+
+    _readers = {
+        "generation": _read.hexadecimal,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -995,6 +1035,8 @@ class SmmuSteReply(Answer):
     words: list[int]
     #: Each field by its name in IHI 0070; wider than a bit: "0x…".
     fields: Any
+    #: The field that makes it C_BAD_STE or C_BAD_CD.
+    illegal: str | None = None
 
     _readers = {
         "words": _read.list_of(_read.hexadecimal),
@@ -1009,6 +1051,8 @@ class SmmuCdReply(Answer):
     words: list[int]
     #: Each field by its name in IHI 0070; wider than a bit: "0x…".
     fields: Any
+    #: The field that makes it C_BAD_STE or C_BAD_CD.
+    illegal: str | None = None
 
     _readers = {
         "words": _read.list_of(_read.hexadecimal),
@@ -1188,7 +1232,7 @@ class DeviceAddReserved(Argument):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VsmmuCreateIdr(Argument):
-    """ID registers; absent ones as smmu0 of the laboratory."""
+    """ID registers in the place of those of `identity`."""
 
     #: The whole register word.
     IDR0: int | None = None
@@ -1226,6 +1270,14 @@ class VsmmuMmioReadReply(Answer):
     _readers = {
         "value": _read.hexadecimal,
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VsmmuTlbiReply(Answer):
+    """What `vsmmu.tlbi` answers."""
+
+    #: Whether the SMMU takes part: IDR0.BTM = 1 and CR2.PTM = 0.
+    heard: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1270,6 +1322,16 @@ class VsmmuTranslateStep(Answer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VsmmuTranslateStalled(Answer):
+    """It waits for the guest, and `event` is why: vsmmu_resume says what then."""
+
+    #: What events and vsmmu.stalls call it.
+    stall: int
+    #: What the guest calls it (STAG).
+    tag: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VsmmuTranslateReply(Answer):
     """What `vsmmu.translate` answers."""
 
@@ -1287,12 +1349,15 @@ class VsmmuTranslateReply(Answer):
     event: Any | None = None
     #: Instead of both: why it ends without an event.
     terminated: str | None = None
+    #: It waits for the guest, and `event` is why: vsmmu_resume says what then.
+    stalled: VsmmuTranslateStalled | None = None
 
     _readers = {
         "pa": _read.hexadecimal,
         "page_size": _read.hexadecimal,
         "attributes": VsmmuTranslateAttributes.from_json,
         "steps": _read.list_of(VsmmuTranslateStep.from_json),
+        "stalled": VsmmuTranslateStalled.from_json,
     }
 
 
@@ -1310,6 +1375,8 @@ class VsmmuTranslateManyRequest(Argument):
     access: Literal["read", "write", "execute"] | None = None
     #: Whether it is privileged.
     privileged: bool | None = None
+    #: How ATS takes part: translation_request is a question, translated an access at its answer.
+    kind: VsmmuTranslateManyRequestKind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1354,6 +1421,16 @@ class VsmmuTranslateManyResultStep(Answer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VsmmuTranslateManyResultStalled(Answer):
+    """It waits for the guest, and `event` is why: vsmmu_resume says what then."""
+
+    #: What events and vsmmu.stalls call it.
+    stall: int
+    #: What the guest calls it (STAG).
+    tag: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VsmmuTranslateManyResult(Answer):
     """As of vsmmu.translate, in the same order."""
 
@@ -1371,12 +1448,15 @@ class VsmmuTranslateManyResult(Answer):
     event: Any | None = None
     #: Instead of both: why it ends without an event.
     terminated: str | None = None
+    #: It waits for the guest, and `event` is why: vsmmu_resume says what then.
+    stalled: VsmmuTranslateManyResultStalled | None = None
 
     _readers = {
         "pa": _read.hexadecimal,
         "page_size": _read.hexadecimal,
         "attributes": VsmmuTranslateManyResultAttributes.from_json,
         "steps": _read.list_of(VsmmuTranslateManyResultStep.from_json),
+        "stalled": VsmmuTranslateManyResultStalled.from_json,
     }
 
 
@@ -1390,6 +1470,70 @@ class VsmmuTranslateManyReply(Answer):
     _readers = {
         "results": _read.list_of(VsmmuTranslateManyResult.from_json),
     }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VsmmuStallsStall(Answer):
+    """Those that vsmmu_resume has not named yet."""
+
+    #: What events call it.
+    stall: int
+    #: The StreamID.
+    stream_id: int
+    #: What the guest calls it (STAG).
+    tag: int
+    #: The address.
+    iova: int
+    #: What it does.
+    access: str
+    #: Whether it is privileged.
+    privileged: bool
+    #: The SubstreamID.
+    pasid: int | None = None
+
+    _readers = {
+        "iova": _read.hexadecimal,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VsmmuStallsReply(Answer):
+    """What `vsmmu.stalls` answers."""
+
+    #: Those that vsmmu_resume has not named yet.
+    stalls: list[VsmmuStallsStall]
+
+    _readers = {
+        "stalls": _read.list_of(VsmmuStallsStall.from_json),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VsmmuPageRequestReply(Answer):
+    """What `vsmmu.page_request` answers."""
+
+    #: Queued: vsmmu_pri_response answers. Answered: the SMMU does so itself. Discarded: nobody does.
+    outcome: str
+    #: The SMMU's own answer.
+    code: str | None = None
+    #: That the answer has.
+    substream_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VsmmuSaveReply(Answer):
+    """What `vsmmu.save` answers."""
+
+    #: Bytes written.
+    length: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VsmmuLoadReply(Answer):
+    """What `vsmmu.load` answers."""
+
+    #: Bytes read.
+    length: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -1677,6 +1821,162 @@ class EventVsmmuEvent(Answer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventVsmmuInvalidate(Answer):
+    """Translations that the VMM of a bare SMMU keeps may no longer answer."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: The bare SMMU.
+    vsmmu: int
+    #: What kind of set no longer answers.
+    scope: str
+    #: It is for what devices with ATS keep.
+    ats: bool
+    #: The named session that it comes from.
+    session: str | None = None
+    #: Whose session that is.
+    owner_uid: int | None = None
+    #: The connection whose private session it comes from.
+    connection: int | None = None
+    #: Absent: of any, or global.
+    asid: int | None = None
+    #: Absent: of any, or EL2's.
+    vmid: int | None = None
+    #: First byte.
+    start: int | None = None
+    #: Last byte.
+    last: int | None = None
+    #: The one stream.
+    stream_id: int | None = None
+    #: The first of several.
+    first_stream_id: int | None = None
+    #: The last of several.
+    last_stream_id: int | None = None
+    #: Absent: whatever the substream, and without one.
+    substream_id: int | None = None
+    #: What the last level says has changed, and nothing above.
+    leaf: bool | None = None
+
+    _readers = {
+        "start": _read.hexadecimal,
+        "last": _read.hexadecimal,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventVsmmuStall(Answer):
+    """A transaction waits for the guest."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: The bare SMMU.
+    vsmmu: int
+    #: The transaction.
+    stall: int
+    #: Its stream.
+    stream_id: int
+    #: STAG of the record.
+    tag: int
+    #: The named session that it comes from.
+    session: str | None = None
+    #: Whose session that is.
+    owner_uid: int | None = None
+    #: The connection whose private session it comes from.
+    connection: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventVsmmuResume(Answer):
+    """The guest, or a reset, has decided about a transaction that waited."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: The bare SMMU.
+    vsmmu: int
+    #: The transaction.
+    stall: int
+    #: Its stream.
+    stream_id: int
+    #: What becomes of it.
+    action: str
+    #: The named session that it comes from.
+    session: str | None = None
+    #: Whose session that is.
+    owner_uid: int | None = None
+    #: The connection whose private session it comes from.
+    connection: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventVsmmuPriResponse(Answer):
+    """The guest has answered a group of page requests."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: The bare SMMU.
+    vsmmu: int
+    #: The device that asked.
+    stream_id: int
+    #: The page request group.
+    group: int
+    #: The answer.
+    code: str
+    #: The named session that it comes from.
+    session: str | None = None
+    #: Whose session that is.
+    owner_uid: int | None = None
+    #: The connection whose private session it comes from.
+    connection: int | None = None
+    #: The PASID that it asked for.
+    substream_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventVsmmuMsi(Answer):
+    """A bare SMMU sends an MSI to an address without memory."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: The bare SMMU.
+    vsmmu: int
+    #: Where it goes; no memory is behind that.
+    address: int
+    #: What is written.
+    data: int
+    #: The named session that it comes from.
+    session: str | None = None
+    #: Whose session that is.
+    owner_uid: int | None = None
+    #: The connection whose private session it comes from.
+    connection: int | None = None
+
+    _readers = {
+        "address": _read.hexadecimal,
+        "data": _read.hexadecimal,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventLost(Answer):
     """The subscriber was too slow: events are missing here."""
 
@@ -1701,5 +2001,10 @@ EVENTS: dict[str, type[Answer]] = {
     "queue": EventQueue,
     "veventq": EventVeventq,
     "vsmmu_event": EventVsmmuEvent,
+    "vsmmu_invalidate": EventVsmmuInvalidate,
+    "vsmmu_stall": EventVsmmuStall,
+    "vsmmu_resume": EventVsmmuResume,
+    "vsmmu_pri_response": EventVsmmuPriResponse,
+    "vsmmu_msi": EventVsmmuMsi,
     "lost": EventLost,
 }

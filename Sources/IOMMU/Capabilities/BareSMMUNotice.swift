@@ -29,7 +29,7 @@ package enum BareSMMUNotice: Sendable, Equatable {
 /// Which translations go.
 package struct BareInvalidation: Sendable, Equatable {
     /// What kind of set they are; the raw value is what clients see.
-    package enum Scope: String, Sendable {
+    package enum Scope: String, Sendable, CaseIterable {
         /// All, of all streams.
         case all
         /// Of an ASID.
@@ -80,7 +80,7 @@ package struct BareInvalidation: Sendable, Equatable {
 }
 
 /// What becomes of a transaction that waited; the raw value is what clients see.
-package enum BareStallAction: String, Sendable {
+package enum BareStallAction: String, Sendable, CaseIterable {
     /// It is tried again.
     case retry
     /// The device is told of an abort.

@@ -30,6 +30,11 @@ package enum EventDeclarations {
         case .queue: "The state of a queue has changed by itself."
         case .veventq: "A guest's event waits in a queue, or was lost there."
         case .vsmmuEvent: "A bare SMMU has recorded an event."
+        case .vsmmuInvalidate: "Translations that the VMM of a bare SMMU keeps may no longer answer."
+        case .vsmmuStall: "A transaction waits for the guest."
+        case .vsmmuResume: "The guest, or a reset, has decided about a transaction that waited."
+        case .vsmmuPageResponse: "The guest has answered a group of page requests."
+        case .vsmmuMessage: "A bare SMMU sends an MSI to an address without memory."
         }
     }
 
@@ -65,8 +70,13 @@ package enum EventDeclarations {
             declareName(event)
             _ = event.result("lost", .count, "1: the queue had no room.")
         case .vsmmuEvent:
-            _ = event.result("vsmmu", .count, "The bare SMMU.")
+            declareVSMMU(event)
             declareRecord(event)
+        case .vsmmuInvalidate: declareInvalidation(event)
+        case .vsmmuStall: declareStall(event)
+        case .vsmmuResume: declareResume(event)
+        case .vsmmuPageResponse: declarePageResponse(event)
+        case .vsmmuMessage: declareMessage(event)
         }
     }
 

@@ -6,13 +6,16 @@ extension MethodExamples {
         .init(
             "session.attach", "Go on in a named session, or make it",
             #"{"name":"vm1"}"#,
-            #"{"session":{"name":"vm1","owner_uid":0,"objects":0}}"#),
+            #"""
+            {"session":{"name":"vm1","owner_uid":0,"objects":0,"durable":"none","generation":"0x5d3c0a91b2f47e68"}}
+            """#),
         .init(
             "daemon.info", "What this daemon is",
             #"{}"#,
             #"""
             {"name":"iommud","version":"0.1.0","api":{"major":1,"minor":0},"backend":"emulated",
             "features":["nested","dirty_tracking"],"pid":4711,"connection":1,"uptime_seconds":0,
+            "generation":"0x5d3c0a91b2f47e68","starts":1,"durable":"none",
             "systemd":{"notify":true,"journal":false,"socket_activated":false,"watchdog":false}}
             """#),
         .init(

@@ -43,6 +43,30 @@ extension MethodExamples {
             "cached":false}]}
             """#),
         .init(
+            "vsmmu.stalls", "None waits",
+            #"{"vsmmu":1}"#,
+            #"{"stalls":[]}"#),
+        .init(
+            "vsmmu.page_request", "While it is disabled",
+            #"{"vsmmu":1,"stream_id":1,"iova":"0x1000","group":1}"#,
+            #"{"outcome":"answered","code":"failure"}"#),
+        .init(
+            "vsmmu.tlbi", "Everything",
+            #"{"vsmmu":1}"#,
+            #"{"heard":false}"#),
+        .init(
+            "vsmmu.save", "Before the guest moves",
+            #"{"vsmmu":1,"memory":1,"offset":0}"#,
+            #"{"length":336}"#),
+        .init(
+            "vsmmu.load", "Where it has moved to",
+            #"{"vsmmu":1,"memory":1,"offset":0}"#,
+            #"{"length":336}"#),
+        .init(
+            "vsmmu.reset", "A reboot",
+            #"{"vsmmu":1}"#,
+            #"{}"#),
+        .init(
             "vsmmu.unmap_memory", "No RAM there",
             #"{"vsmmu":1,"gpa":"0x80000000"}"#,
             #"{}"#),
@@ -79,6 +103,10 @@ extension MethodExamples {
         .init(
             "session.close", "With all that is in it",
             #"{"name":"vm1"}"#,
+            #"{}"#),
+        .init(
+            "state.discard", "What was stored cannot be read, and is not wanted",
+            #"{}"#,
             #"{}"#),
         .init(
             "rpc.discover", "All that can be called",

@@ -8,8 +8,8 @@ import Testing
 
 /// A client whose bytes go straight to the dispatcher of a ``ServiceBench``, and whose lines come back the same way.
 ///
-/// It has the functions of `RPCClient`, so that a test can move from one to the other. A refusal that is not declared
-/// is an issue, whoever reads it.
+/// It has the functions of `RPCClient`, so that a test can move from one to the other. A refusal, an event or a result
+/// that is not as declared is an issue, whoever reads it.
 final class PlayedClient: MethodCaller {
     let connection: Connection
     private let bench: ServiceBench
@@ -158,7 +158,9 @@ final class PlayedClient: MethodCaller {
         while true {
             guard let reply = try reply(to: id) else { continue }
             if let error = reply["error"] { throw RPCError(reply: error) }
-            return reply["result"] ?? .null
+            let result = reply["result"] ?? .null
+            for problem in RefusalLedger.shared.problems(of: result, to: method) { Issue.record("\(problem)") }
+            return result
         }
     }
 
