@@ -166,14 +166,16 @@ def shown(value):
 
 
 def signature(method):
-    """The parameters, one a line: what has to be there and comes first by its place, the rest by name."""
+    """The parameters, one a line: the first by its place, the rest by name."""
     yield "self"
     params = list(method.params)
     if method.takes == (1, 1):
         yield "fd: Descriptor"
-    elif params and params[0].required:
+    elif params:
+        # Whether or not it has to be there, so that it can cease to without breaking a caller.
         first = params.pop(0)
-        yield f"{name(first.name)}: {annotation(first.type, 'types.', False)}"
+        kind = annotation(first.type, "types.", False)
+        yield f"{name(first.name)}: {kind}" if first.required else f"{name(first.name)}: {kind} | None = None"
     if params or (method.takes[1] and method.takes != (1, 1)):
         yield "*"
     if method.takes[1] and method.takes != (1, 1):

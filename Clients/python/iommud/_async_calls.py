@@ -62,8 +62,8 @@ class Session(AsyncSubject):
 
     async def close(
         self,
-        *,
         name: str | None = None,
+        *,
         owner_uid: int | None = None,
     ) -> None:
         """Destroy a session and all in it.
@@ -138,8 +138,8 @@ class Events(AsyncSubject):
 
     async def subscribe(
         self,
-        *,
         kinds: Sequence[types.EventsSubscribeKind] | None = None,
+        *,
         all: bool | None = None,
     ) -> None:
         """Get notifications of method `event` from now on.
@@ -1249,9 +1249,9 @@ class Mm(AsyncSubject):
 
     async def open(
         self,
+        pid: int | None = None,
         *,
         fds: Sequence[Descriptor] = (),
-        pid: int | None = None,
     ) -> types.MmOpenReply:
         """Take the address space of a process as it is now.
 
@@ -1757,8 +1757,8 @@ class Smmu(AsyncSubject):
 
     async def ste(
         self,
-        *,
         smmu: str | None = None,
+        *,
         vsmmu: int | None = None,
         stream_id: int | None = None,
         device: int | None = None,
@@ -1787,8 +1787,8 @@ class Smmu(AsyncSubject):
 
     async def cd(
         self,
-        *,
         smmu: str | None = None,
+        *,
         vsmmu: int | None = None,
         stream_id: int | None = None,
         device: int | None = None,
@@ -1820,8 +1820,8 @@ class Smmu(AsyncSubject):
 
     async def registers(
         self,
-        *,
         smmu: str | None = None,
+        *,
         vsmmu: int | None = None,
     ) -> types.SmmuRegistersReply:
         """Every register of an SMMU.
@@ -1843,8 +1843,8 @@ class Smmu(AsyncSubject):
 
     async def commands(
         self,
-        *,
         smmu: str | None = None,
+        *,
         vsmmu: int | None = None,
         since: int | None = None,
         limit: int | None = None,
@@ -1871,8 +1871,8 @@ class Smmu(AsyncSubject):
 
     async def events(
         self,
-        *,
         smmu: str | None = None,
+        *,
         vsmmu: int | None = None,
         since: int | None = None,
         limit: int | None = None,
@@ -1899,8 +1899,8 @@ class Smmu(AsyncSubject):
 
     async def cache(
         self,
-        *,
         smmu: str | None = None,
+        *,
         vsmmu: int | None = None,
         limit: int | None = None,
     ) -> types.SmmuCacheReply:
@@ -1929,8 +1929,8 @@ class Vsmmu(AsyncSubject):
 
     async def create(
         self,
-        *,
         identity: types.VsmmuCreateIdentity | None = None,
+        *,
         idr: types.VsmmuCreateIdr | None = None,
     ) -> types.VsmmuCreateReply:
         """Make a bare SMMUv3 out of reset.

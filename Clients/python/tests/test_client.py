@@ -125,7 +125,7 @@ class CallTests(DaemonTest):
         self.assertEqual(self.client.smmu.ste(device=device).words[0] & 1, 1)
 
     def test_every_object_of_a_result_can_be_read(self):
-        replies = [self.client.daemon.info(), self.client.daemon.stats(), self.client.smmu.registers(smmu="smmu0")]
+        replies = [self.client.daemon.info(), self.client.daemon.stats(), self.client.smmu.registers("smmu0")]
         self.assertEqual(replies[0].version, iommud.__version__)
         self.assertGreaterEqual(replies[1].requests["daemon.info"], 1)
         self.assertIsInstance(replies[2].registers["CR0"], int)
