@@ -33,26 +33,41 @@ def rpc_rows(tools, build, work, rounds):
         daemon.stop()
 
 
-def measure_rpc(tools, echo, daemon, rounds):
-    client, memory, ioas = prepared_session(daemon)
+def pair_of(ioas, memory):
+    """Each page is mapped and unmapped again."""
     iova = "@hex:0x100000000:0x1000:64@"
-    pair = [
+    return [
         request("ioas.map", ioas=ioas, memory=memory, length=4096, iova=iova, access=["read", "write"]),
         request("ioas.unmap", ioas=ioas, iova=iova, length=4096),
     ]
+
+
+def private_session():
+    """What a connection needs that shares its session with nobody: what named sessions cost has rows of its own."""
+    return [
+        request("memory.create", size=1 << 21),
+        request("ioas.alloc"),
+        request("device.bind", name="0000:03:00.0"),
+        request("device.attach", device=2, pt=1),
+    ]
+
+
+def measure_rpc(tools, echo, daemon, rounds):
+    client, memory, ioas = prepared_session(daemon)
     attach = [request("session.attach", name="bench")]
+    private = (private_session(), pair_of(1, 1))
     rows = []
-    for name, options, bound in (
-        ("ioas.map + ioas.unmap, ping-pong ÷ C epoll echo", {}, 0.80),
-        ("the same, 32 deep", {"depth": 32}, 0.30),
-        ("the same, 64 connections", {"conns": 64}, 0.80),
+    for name, options, bound, (setup, pair) in (
+        ("ioas.map + ioas.unmap, ping-pong ÷ C epoll echo", {}, 0.80, private),
+        ("the same, 32 deep", {"depth": 32}, 0.30, private),
+        ("the same, 64 connections of a named session", {"conns": 64}, 0.80, (attach, pair_of(ioas, memory))),
     ):
         ratios, cpu = [], []
         for _ in range(rounds):
             reference = load(tools, echo, pair, **options)
             # What was in flight when the last load ended may have left a page mapped.
             client.call("ioas.unmap", ioas=ioas, iova=0, length="0xffffffffffffffff")
-            ours = load(tools, daemon, pair, setup=attach, **options)
+            ours = load(tools, daemon, pair, setup=setup, **options)
             ratios.append(ours["ops_per_s"] / reference["ops_per_s"])
             cpu.append(ours["srv_run_us"] / reference["srv_run_us"])
         rows.append(Row(name, ratios, bound, True, f"{ours['ops_per_s']:,.0f}/s"))
