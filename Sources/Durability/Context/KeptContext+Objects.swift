@@ -58,21 +58,27 @@ extension KeptContext {
 
     // MARK: Memory
 
-    /// Its file is not kept: for whoever may not wait.
-    package func importMemory(
-        _ descriptor: consuming Descriptor, name: String?
+    /// Room is kept for the record of it.
+    private func makeMemory(
+        of descriptor: consuming Descriptor, name: String?, _ page: Ledger.Page
     ) throws(IOMMUError) -> (memory: ObjectID, size: UInt64) {
         try journal.promise(Self.shortRecord)
-        let page = Ledger.Page()
-        let made: (memory: ObjectID, size: UInt64)
         do throws(IOMMUError) {
             let outer = state.ledger.exchange(page)
             defer { _ = state.ledger.exchange(outer) }
-            made = try inner.importMemory(descriptor, name: name)
+            return try inner.importMemory(descriptor, name: name)
         } catch {
             journal.release(Self.shortRecord)
             throw error
         }
+    }
+
+    /// Its file is not kept: for whoever may not wait.
+    package func importMemory(
+        _ descriptor: consuming Descriptor, name: String?
+    ) throws(IOMMUError) -> (memory: ObjectID, size: UInt64) {
+        let page = Ledger.Page()
+        let made = try makeMemory(of: descriptor, name: name, page)
         write(memory: made.memory, file: 0, page)
         return made
     }
@@ -81,17 +87,8 @@ extension KeptContext {
     package func beginImportMemory(
         _ descriptor: consuming Descriptor, name: String?
     ) throws(IOMMUError) -> Answer<(memory: ObjectID, size: UInt64)> {
-        try journal.promise(Self.shortRecord)
         let page = Ledger.Page()
-        let made: (memory: ObjectID, size: UInt64)
-        do throws(IOMMUError) {
-            let outer = state.ledger.exchange(page)
-            defer { _ = state.ledger.exchange(outer) }
-            made = try inner.importMemory(descriptor, name: name)
-        } catch {
-            journal.release(Self.shortRecord)
-            throw error
-        }
+        let made = try makeMemory(of: descriptor, name: name, page)
         return try keep(made.memory, page) { made }
     }
 

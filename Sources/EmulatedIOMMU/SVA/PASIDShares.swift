@@ -5,9 +5,11 @@ import IOMMU
 /// Low PASIDs are scarce where devices have few bits for them, and go first to whoever comes first. So of those below
 /// each width that a device has, a user who is no administrator gets a share, and then one above that width.
 struct PASIDShares {
-    /// PASIDs of so many bits, by user.
+    /// PASIDs of so many bits, by user; of no bits: all of them together, since none has no bits.
     private var held: [UInt32: [Int]] = [:]
     private static let bits = 20
+    /// Users who have none any more are forgotten only where there are more than so many: most come back.
+    private static let usersKept = 64
 
     /// The lowest PASID that a user may be given.
     ///
@@ -37,13 +39,18 @@ struct PASIDShares {
 
     /// The user has a PASID from now on.
     mutating func add(_ pasid: UInt32, of uid: UInt32) {
-        held[uid, default: Array(repeating: 0, count: Self.bits + 1)][Self.width(pasid)] += 1
+        Self.count(&held[uid, default: Array(repeating: 0, count: Self.bits + 1)], pasid, 1)
     }
 
     /// The user has it no longer.
     mutating func remove(_ pasid: UInt32, of uid: UInt32) {
-        held[uid]?[Self.width(pasid)] -= 1
-        if held[uid]?.allSatisfy({ $0 == 0 }) == true { held[uid] = nil }
+        Self.count(&held[uid, default: Array(repeating: 0, count: Self.bits + 1)], pasid, -1)
+        if held.count > Self.usersKept, held[uid]?[0] == 0 { held[uid] = nil }
+    }
+
+    private static func count(_ counts: inout [Int], _ pasid: UInt32, _ change: Int) {
+        counts[width(pasid)] += change
+        counts[0] += change
     }
 
     private static func width(_ pasid: UInt32) -> Int { min(UInt32.bitWidth - pasid.leadingZeroBitCount, bits) }
