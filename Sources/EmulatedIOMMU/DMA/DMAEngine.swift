@@ -28,7 +28,8 @@ package final class DMAEngine: SMMUDelegate {
     let executor: any WorkExecutor
     /// Lets the driver look at its event and PRI queues; it may answer faults at once.
     private let serviceInterrupts: () -> Void
-    private weak var driver: (any SMMUDelegate)?
+    /// Knows nothing of the engine; a weak reference would make every access to the driver a slow one.
+    private let driver: (any SMMUDelegate)?
     var stalled: [StallKey: Stalled] = [:]
     /// What devices with ATS keep, by StreamID.
     var caches: [UInt32: TranslationCache] = [:]
@@ -49,8 +50,8 @@ package final class DMAEngine: SMMUDelegate {
     private var isPumping = false
     private var isPumpScheduled = false
     var hasInterrupt = false
-    /// Moves data of processes, which may block.
-    package weak var processTransfers: (any ProcessTransferring)?
+    /// Moves data of processes, which may block. It knows the engine and lives as long.
+    package unowned var processTransfers: (any ProcessTransferring)?
 
     /// - Parameters:
     ///   - executor: brings the engine back to the owning thread after callbacks that nobody pumps for.

@@ -9,8 +9,8 @@ package final class SMMUDriver {
     package let name: String
     /// What the ID registers state.
     package let features: SMMUFeatures
-    /// Told of faults and events.
-    package weak var events: (any SMMUDriverEvents)?
+    /// Told of faults and events; lives as long as the driver.
+    package unowned var events: (any SMMUDriverEvents)?
     /// The command queue, for its trace.
     package let queue: CommandQueue
     /// Stores to STEs and CDs, and their CFGI; a test puts an observer here.

@@ -165,7 +165,8 @@ package final class SVASession {
         let count = bondsOfDevice[ObjectIdentifier(device), default: 0]
         bondsOfDevice[ObjectIdentifier(device)] = count + 1
         guard count == 0 else { return }
-        device.onRemoval(of: self) { [weak self] device in self?.end(device.device, .deviceRemoved(device.name)) }
+        // Taken back with the last bond, and a session ends only once it has none.
+        device.onRemoval(of: self) { [unowned self] device in end(device.device, .deviceRemoved(device.name)) }
     }
 
     private func unwatch(_ device: EmulatedDevice) {
