@@ -153,7 +153,7 @@ let package = Package(
             name: "IOMMUServiceTests",
             dependencies: [
                 "BareSMMU", "CLinux", "Durability", "EmulatedIOMMU", "IOMMU", "IOMMUService", "JSONRPC", "KernelIOMMU",
-                "KernelTestSupport", "LinuxIO", "ServiceTestSupport", "TestSupport",
+                "KernelTestSupport", "LinuxIO", "ServiceTestSupport", "Systemd", "TestSupport",
                 .product(name: "Logging", package: "swift-log"),
             ],
             swiftSettings: strict

@@ -1055,6 +1055,10 @@ static const struct iommud_field smmu_translate_reply_fields[] = {
      iommud_smmu_translate_reply, has_event), .kind = IOMMUD_JSON},
     {.name = "terminated", .offset = offsetof(struct iommud_smmu_translate_reply, terminated), .has = offsetof(struct
      iommud_smmu_translate_reply, has_terminated), .kind = IOMMUD_STRING},
+    {.name = "meaning", .offset = offsetof(struct iommud_smmu_translate_reply, meaning), .has = offsetof(struct
+     iommud_smmu_translate_reply, has_meaning), .kind = IOMMUD_STRING},
+    {.name = "hint", .offset = offsetof(struct iommud_smmu_translate_reply, hint), .has = offsetof(struct
+     iommud_smmu_translate_reply, has_hint), .kind = IOMMUD_STRING},
 };
 const struct iommud_shape iommud_smmu_translate_reply_shape = {
     smmu_translate_reply_fields,
@@ -1402,6 +1406,10 @@ static const struct iommud_field vsmmu_translate_reply_fields[] = {
      iommud_vsmmu_translate_reply, has_event), .kind = IOMMUD_JSON},
     {.name = "terminated", .offset = offsetof(struct iommud_vsmmu_translate_reply, terminated), .has =
      offsetof(struct iommud_vsmmu_translate_reply, has_terminated), .kind = IOMMUD_STRING},
+    {.name = "meaning", .offset = offsetof(struct iommud_vsmmu_translate_reply, meaning), .has = offsetof(struct
+     iommud_vsmmu_translate_reply, has_meaning), .kind = IOMMUD_STRING},
+    {.name = "hint", .offset = offsetof(struct iommud_vsmmu_translate_reply, hint), .has = offsetof(struct
+     iommud_vsmmu_translate_reply, has_hint), .kind = IOMMUD_STRING},
     {.name = "stalled", .offset = offsetof(struct iommud_vsmmu_translate_reply, stalled), .has = offsetof(struct
      iommud_vsmmu_translate_reply, has_stalled), .kind = IOMMUD_RECORD, .shape =
      &iommud_vsmmu_translate_stalled_shape},
@@ -1507,6 +1515,10 @@ static const struct iommud_field vsmmu_translate_many_result_fields[] = {
      iommud_vsmmu_translate_many_result, has_event), .kind = IOMMUD_JSON},
     {.name = "terminated", .offset = offsetof(struct iommud_vsmmu_translate_many_result, terminated), .has =
      offsetof(struct iommud_vsmmu_translate_many_result, has_terminated), .kind = IOMMUD_STRING},
+    {.name = "meaning", .offset = offsetof(struct iommud_vsmmu_translate_many_result, meaning), .has =
+     offsetof(struct iommud_vsmmu_translate_many_result, has_meaning), .kind = IOMMUD_STRING},
+    {.name = "hint", .offset = offsetof(struct iommud_vsmmu_translate_many_result, hint), .has = offsetof(struct
+     iommud_vsmmu_translate_many_result, has_hint), .kind = IOMMUD_STRING},
     {.name = "stalled", .offset = offsetof(struct iommud_vsmmu_translate_many_result, stalled), .has =
      offsetof(struct iommud_vsmmu_translate_many_result, has_stalled), .kind = IOMMUD_RECORD, .shape =
      &iommud_vsmmu_translate_many_result_stalled_shape},
@@ -1665,6 +1677,8 @@ static const struct iommud_field event_smmu_event_fields[] = {
      iommud_event_smmu_event, has_class_), .kind = IOMMUD_STRING},
     {.name = "ipa", .offset = offsetof(struct iommud_event_smmu_event, ipa), .has = offsetof(struct
      iommud_event_smmu_event, has_ipa), .kind = IOMMUD_U64},
+    {.name = "field", .offset = offsetof(struct iommud_event_smmu_event, field), .has = offsetof(struct
+     iommud_event_smmu_event, has_field), .kind = IOMMUD_STRING},
     {.name = "stag", .offset = offsetof(struct iommud_event_smmu_event, stag), .has = offsetof(struct
      iommud_event_smmu_event, has_stag), .kind = IOMMUD_INTEGER},
     {.name = "recorded", .offset = offsetof(struct iommud_event_smmu_event, recorded), .has = offsetof(struct
@@ -1673,6 +1687,10 @@ static const struct iommud_field event_smmu_event_fields[] = {
      iommud_event_smmu_event, has_record), .kind = IOMMUD_LIST},
     {.name = "aborted", .offset = offsetof(struct iommud_event_smmu_event, aborted), .has = offsetof(struct
      iommud_event_smmu_event, has_aborted), .kind = IOMMUD_BOOL},
+    {.name = "meaning", .offset = offsetof(struct iommud_event_smmu_event, meaning), .has = offsetof(struct
+     iommud_event_smmu_event, has_meaning), .kind = IOMMUD_STRING},
+    {.name = "hint", .offset = offsetof(struct iommud_event_smmu_event, hint), .has = offsetof(struct
+     iommud_event_smmu_event, has_hint), .kind = IOMMUD_STRING},
 };
 const struct iommud_shape iommud_event_smmu_event_shape = {
     event_smmu_event_fields,
@@ -1872,6 +1890,8 @@ static const struct iommud_field event_vsmmu_event_fields[] = {
      iommud_event_vsmmu_event, has_class_), .kind = IOMMUD_STRING},
     {.name = "ipa", .offset = offsetof(struct iommud_event_vsmmu_event, ipa), .has = offsetof(struct
      iommud_event_vsmmu_event, has_ipa), .kind = IOMMUD_U64},
+    {.name = "field", .offset = offsetof(struct iommud_event_vsmmu_event, field), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_field), .kind = IOMMUD_STRING},
     {.name = "stag", .offset = offsetof(struct iommud_event_vsmmu_event, stag), .has = offsetof(struct
      iommud_event_vsmmu_event, has_stag), .kind = IOMMUD_INTEGER},
     {.name = "recorded", .offset = offsetof(struct iommud_event_vsmmu_event, recorded), .has = offsetof(struct
@@ -1880,6 +1900,10 @@ static const struct iommud_field event_vsmmu_event_fields[] = {
      iommud_event_vsmmu_event, has_record), .kind = IOMMUD_LIST},
     {.name = "aborted", .offset = offsetof(struct iommud_event_vsmmu_event, aborted), .has = offsetof(struct
      iommud_event_vsmmu_event, has_aborted), .kind = IOMMUD_BOOL},
+    {.name = "meaning", .offset = offsetof(struct iommud_event_vsmmu_event, meaning), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_meaning), .kind = IOMMUD_STRING},
+    {.name = "hint", .offset = offsetof(struct iommud_event_vsmmu_event, hint), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_hint), .kind = IOMMUD_STRING},
 };
 const struct iommud_shape iommud_event_vsmmu_event_shape = {
     event_vsmmu_event_fields,

@@ -896,12 +896,18 @@ struct iommud_smmu_translate_reply {
     /* The walk, with `trace`. */
     bool has_steps;
     struct iommud_list steps;
-    /* Instead of `pa`: {type, stream_id, substream_id?, address, …, record}. */
+    /* Instead of `pa`: {type, stream_id, substream_id?, address, …, record, meaning?, hint?}. */
     bool has_event;
     struct iommud_json event;
     /* Instead of both: why it ends without an event. */
     bool has_terminated;
     struct iommud_text terminated;
+    /* Of `terminated`, where it is known: what lies behind it. */
+    bool has_meaning;
+    struct iommud_text meaning;
+    /* With `meaning`: what to do. */
+    bool has_hint;
+    struct iommud_text hint;
 };
 
 /* What `smmu.ste` answers. */
@@ -1167,12 +1173,18 @@ struct iommud_vsmmu_translate_reply {
     /* The walk, with `trace`. */
     bool has_steps;
     struct iommud_list steps;
-    /* Instead of `pa`: {type, stream_id, substream_id?, address, …, record}. */
+    /* Instead of `pa`: {type, stream_id, substream_id?, address, …, record, meaning?, hint?}. */
     bool has_event;
     struct iommud_json event;
     /* Instead of both: why it ends without an event. */
     bool has_terminated;
     struct iommud_text terminated;
+    /* Of `terminated`, where it is known: what lies behind it. */
+    bool has_meaning;
+    struct iommud_text meaning;
+    /* With `meaning`: what to do. */
+    bool has_hint;
+    struct iommud_text hint;
     /* It waits for the guest, and `event` is why: vsmmu_resume says what then. */
     bool has_stalled;
     struct iommud_vsmmu_translate_stalled stalled;
@@ -1257,12 +1269,18 @@ struct iommud_vsmmu_translate_many_result {
     /* The walk, with `trace`. */
     bool has_steps;
     struct iommud_list steps;
-    /* Instead of `pa`: {type, stream_id, substream_id?, address, …, record}. */
+    /* Instead of `pa`: {type, stream_id, substream_id?, address, …, record, meaning?, hint?}. */
     bool has_event;
     struct iommud_json event;
     /* Instead of both: why it ends without an event. */
     bool has_terminated;
     struct iommud_text terminated;
+    /* Of `terminated`, where it is known: what lies behind it. */
+    bool has_meaning;
+    struct iommud_text meaning;
+    /* With `meaning`: what to do. */
+    bool has_hint;
+    struct iommud_text hint;
     /* It waits for the guest, and `event` is why: vsmmu_resume says what then. */
     bool has_stalled;
     struct iommud_vsmmu_translate_many_result_stalled stalled;
@@ -1409,6 +1427,9 @@ struct iommud_event_smmu_event {
     /* The frame that failed at stage 2. */
     bool has_ipa;
     uint64_t ipa;
+    /* Of C_BAD_STE and C_BAD_CD the field that is wrong, where it is known. */
+    bool has_field;
+    struct iommud_text field;
     /* The tag under which the access waits. */
     bool has_stag;
     int64_t stag;
@@ -1421,6 +1442,12 @@ struct iommud_event_smmu_event {
     /* Whether the device saw an abort. */
     bool has_aborted;
     bool aborted;
+    /* What lay behind it when it happened, where that is known. */
+    bool has_meaning;
+    struct iommud_text meaning;
+    /* With `meaning`: what to do. */
+    bool has_hint;
+    struct iommud_text hint;
 };
 
 /* An address space has ended. */
@@ -1620,6 +1647,9 @@ struct iommud_event_vsmmu_event {
     /* The frame that failed at stage 2. */
     bool has_ipa;
     uint64_t ipa;
+    /* Of C_BAD_STE and C_BAD_CD the field that is wrong, where it is known. */
+    bool has_field;
+    struct iommud_text field;
     /* The tag under which the access waits. */
     bool has_stag;
     int64_t stag;
@@ -1632,6 +1662,12 @@ struct iommud_event_vsmmu_event {
     /* Whether the device saw an abort. */
     bool has_aborted;
     bool aborted;
+    /* What lay behind it when it happened, where that is known. */
+    bool has_meaning;
+    struct iommud_text meaning;
+    /* With `meaning`: what to do. */
+    bool has_hint;
+    struct iommud_text hint;
 };
 
 /* Translations that the VMM of a bare SMMU keeps may no longer answer. */

@@ -64,4 +64,9 @@ package struct IOMMUError: Error, Sendable {
         copy.members.append(Member(key, value))
         return copy
     }
+
+    /// As ``with(_:_:)``, for several.
+    package func with(_ members: [Member]) -> IOMMUError {
+        members.reduce(self) { $0.with($1.key, $1.value) }
+    }
 }

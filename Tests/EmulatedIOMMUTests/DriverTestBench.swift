@@ -118,8 +118,9 @@ final class RecordingEvents: SMMUDriverEvents {
     var masters: [Master?] = []
 
     func driver(_ driver: SMMUDriver, fault: DriverFault, from master: Master) { faults.append(fault) }
-    func driver(_ driver: SMMUDriver, event: EventRecord, from master: Master?) {
+    func driver(_ driver: SMMUDriver, event: EventRecord, cause: FaultCause?, from master: Master?) {
         events.append(event)
         masters.append(master)
     }
+    func driver(_ driver: SMMUDriver, causeOf event: EventRecord, from master: Master?) -> FaultCause? { nil }
 }

@@ -63,10 +63,15 @@ struct DocumentTests {
 
     // MARK: Events
 
-    private static let record = FaultDescription(
-        type: "F_TRANSLATION", streamID: 1, substreamID: 2, address: 0x1000,
-        access: .init(kind: .read, privileged: true, stage: 2, purpose: "IN", ipa: 0x2000), stallTag: 3,
-        record: [1, 2, 3, 4])
+    private static var record: FaultDescription {
+        var fault = FaultDescription(
+            type: "F_TRANSLATION", streamID: 1, substreamID: 2, address: 0x1000,
+            access: .init(kind: .read, privileged: true, stage: 2, purpose: "IN", ipa: 0x2000), stallTag: 3,
+            record: [1, 2, 3, 4])
+        fault.cause = .noDevice(streamID: 1)
+        fault.field = "S1CDMax"
+        return fault
+    }
     private static let bare = FaultDescription(
         type: "C_BAD_STE", streamID: 1, substreamID: nil, address: nil, access: nil, stallTag: nil,
         record: [1, 2, 3, 4])

@@ -1014,10 +1014,14 @@ class SmmuTranslateReply(Answer):
     cached: bool | None = None
     #: The walk, with `trace`.
     steps: list[SmmuTranslateStep] | None = None
-    #: Instead of `pa`: {type, stream_id, substream_id?, address, …, record}.
+    #: Instead of `pa`: {type, stream_id, substream_id?, address, …, record, meaning?, hint?}.
     event: Any | None = None
     #: Instead of both: why it ends without an event.
     terminated: str | None = None
+    #: Of `terminated`, where it is known: what lies behind it.
+    meaning: str | None = None
+    #: With `meaning`: what to do.
+    hint: str | None = None
 
     _readers = {
         "pa": _read.hexadecimal,
@@ -1345,10 +1349,14 @@ class VsmmuTranslateReply(Answer):
     cached: bool | None = None
     #: The walk, with `trace`.
     steps: list[VsmmuTranslateStep] | None = None
-    #: Instead of `pa`: {type, stream_id, substream_id?, address, …, record}.
+    #: Instead of `pa`: {type, stream_id, substream_id?, address, …, record, meaning?, hint?}.
     event: Any | None = None
     #: Instead of both: why it ends without an event.
     terminated: str | None = None
+    #: Of `terminated`, where it is known: what lies behind it.
+    meaning: str | None = None
+    #: With `meaning`: what to do.
+    hint: str | None = None
     #: It waits for the guest, and `event` is why: vsmmu_resume says what then.
     stalled: VsmmuTranslateStalled | None = None
 
@@ -1444,10 +1452,14 @@ class VsmmuTranslateManyResult(Answer):
     cached: bool | None = None
     #: The walk, with `trace`.
     steps: list[VsmmuTranslateManyResultStep] | None = None
-    #: Instead of `pa`: {type, stream_id, substream_id?, address, …, record}.
+    #: Instead of `pa`: {type, stream_id, substream_id?, address, …, record, meaning?, hint?}.
     event: Any | None = None
     #: Instead of both: why it ends without an event.
     terminated: str | None = None
+    #: Of `terminated`, where it is known: what lies behind it.
+    meaning: str | None = None
+    #: With `meaning`: what to do.
+    hint: str | None = None
     #: It waits for the guest, and `event` is why: vsmmu_resume says what then.
     stalled: VsmmuTranslateManyResultStalled | None = None
 
@@ -1606,6 +1618,8 @@ class EventSmmuEvent(Answer):
     class_: str | None = None
     #: The frame that failed at stage 2.
     ipa: int | None = None
+    #: Of C_BAD_STE and C_BAD_CD the field that is wrong, where it is known.
+    field: str | None = None
     #: The tag under which the access waits.
     stag: int | None = None
     #: Whether the event queue took the record.
@@ -1614,6 +1628,10 @@ class EventSmmuEvent(Answer):
     record: list[int] | None = None
     #: Whether the device saw an abort.
     aborted: bool | None = None
+    #: What lay behind it when it happened, where that is known.
+    meaning: str | None = None
+    #: With `meaning`: what to do.
+    hint: str | None = None
 
     _readers = {
         "address": _read.hexadecimal,
@@ -1804,6 +1822,8 @@ class EventVsmmuEvent(Answer):
     class_: str | None = None
     #: The frame that failed at stage 2.
     ipa: int | None = None
+    #: Of C_BAD_STE and C_BAD_CD the field that is wrong, where it is known.
+    field: str | None = None
     #: The tag under which the access waits.
     stag: int | None = None
     #: Whether the event queue took the record.
@@ -1812,6 +1832,10 @@ class EventVsmmuEvent(Answer):
     record: list[int] | None = None
     #: Whether the device saw an abort.
     aborted: bool | None = None
+    #: What lay behind it when it happened, where that is known.
+    meaning: str | None = None
+    #: With `meaning`: what to do.
+    hint: str | None = None
 
     _readers = {
         "address": _read.hexadecimal,

@@ -18,15 +18,21 @@ extension EmulatedBackend: SMMUDriverEvents {
 
     /// An event goes to the virtual machine that its device belongs to where it is one for guests, else to whoever
     /// watches the device.
-    package func driver(_ driver: SMMUDriver, event: EventRecord, from master: Master?) {
+    package func driver(_ driver: SMMUDriver, event: EventRecord, cause: FaultCause?, from master: Master?) {
         let device = master.flatMap { self.device(of: $0) }
         if let device, forward(event, of: device) { return }
         guard let smmu = smmus.first(where: { $0.driver === driver }) else { return }
-        let description = FaultDescription(event, address: event.InputAddr)
+        var description = FaultDescription(event, address: event.InputAddr)
+        description.cause = cause
         emit(
             BackendEvent(
                 .smmuEvent(SMMUEvent(smmu: smmu.name, name: device?.name, event: description)),
                 context: device?.device.boundBy?.id))
+    }
+
+    /// What lies behind an event, by the objects as they are now.
+    package func driver(_ driver: SMMUDriver, causeOf event: EventRecord, from master: Master?) -> FaultCause? {
+        cause(of: event, from: master.flatMap { device(of: $0) })
     }
 
     /// What has stalled is no news for a guest, as with Linux: it could not answer, for it has no RESUME.

@@ -57,7 +57,7 @@ extension EmulatedContext {
             streamID: streamID, pasid: pasid, operation: operation, usesATS: { master.isATSEnabled },
             usesPageRequests: master.canPRI && master.canATS && !isQuiesced()
                 && master.translation(pasid: pasid).allowsFaults,
-            isQuiesced: isQuiesced
+            isQuiesced: isQuiesced, causes: FaultCauses(device: device, pasid: pasid)
         ) { termination in
             switch termination {
             case .steAbort where master.attachment.isBlocked: .blocked

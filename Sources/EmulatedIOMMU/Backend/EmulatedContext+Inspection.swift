@@ -48,10 +48,22 @@ extension EmulatedContext {
     package func translate(
         smmu name: String, _ transaction: TransactionRequest, trace: Bool
     ) throws(IOMMUError) -> TranslationResult {
-        let inspection = try backend.smmu(named: name).smmu.inspect(Transaction(transaction), trace: trace)
-        return TranslationResult(
+        let smmu = try backend.smmu(named: name)
+        let inspection = smmu.smmu.inspect(Transaction(transaction), trace: trace)
+        var result = TranslationResult(
             TranslationOutcome(inspection.translation, at: transaction.address), isCached: inspection.isCached,
             steps: inspection.steps.map { TranslationStep($0) })
+        let device = backend.device(onSMMU: smmu, streamID: transaction.streamID)
+        switch (inspection.translation, result.outcome) {
+        case (.fault(let record, _), .fault(var fault)), (.stalled(_, let record, _), .fault(var fault)),
+            (.held(let record), .fault(var fault)):
+            fault.cause = backend.cause(of: record, at: transaction.address, from: device)
+            result.outcome = .fault(fault)
+        case (.terminated(let termination), _):
+            result.cause = device.flatMap { FaultCauses(device: $0, pasid: transaction.pasid).of(termination) }
+        default: break
+        }
+        return result
     }
 
     /// The STE of a stream as it stands in memory (IHI 0070, 5.2): eight words and their fields.
@@ -132,7 +144,12 @@ extension EmulatedContext {
         let last = smmu.driver.recordedEvents
         let found = smmu.driver.events(since: Self.start(sequence, limit, last: last), limit: limit)
         let seen = found.filter { maySee($0.record.StreamID, of: smmu, scope) }
-        return Trace(records: seen.map { ($0.sequence, FaultDescription($0.record)) }, last: last)
+        return Trace(
+            records: seen.map { entry in
+                var description = FaultDescription(entry.record)
+                description.cause = entry.cause
+                return (entry.sequence, description)
+            }, last: last)
     }
 
     /// Where to go on so that `limit` records are left of those there are.

@@ -87,7 +87,7 @@ extension DMAEngine {
         // CD.A = 0: the device is told that it went well.
         case .fault where !smmu.lastFaultAborts: access.finish(.success(readAsZero(access.operation)))
         case .fault(let record, recorded: true):
-            access.fail(FaultDescription(record, address: address).error)
+            access.fail(access.failure(record, at: address))
         case .fault(_, recorded: false): access.fail(terminated(.faultNotRecorded, address, access))
         case .terminated(.readAsZero): access.finish(.success(readAsZero(access.operation)))
         case .terminated(let termination): access.fail(terminated(termination, address, access))
@@ -113,10 +113,11 @@ extension DMAEngine {
 
     private func terminated(_ termination: Termination, _ address: UInt64, _ access: DeviceAccess) -> IOMMUError {
         let reason = access.reason(termination)
+        let cause = access.causes?.of(termination)
+        let meaning = cause.map { ": " + $0.meaning } ?? ""
         var error = IOMMUError(
-            .EFAULT, reason, "the SMMU ended the access at \(hexadecimal(address)) without a record",
-            hint: reason == .blocked
-                ? "call device.attach first" : "look at what the stream's STE and CD say: smmu.ste, smmu.cd",
+            .EFAULT, reason, "the SMMU ended the access at \(hexadecimal(address)) without a record\(meaning)",
+            hint: cause?.hint ?? "look at what the stream's STE and CD say: smmu.ste, smmu.cd",
             ["stream_id": .number(UInt64(access.streamID)), "address": .hex(address)]
         )
         if let pasid = access.pasid { error = error.with("pasid", .number(UInt64(pasid))) }

@@ -222,7 +222,7 @@ package final class DMAEngine: SMMUDelegate {
         case .terminate(abort: true):
             let error =
                 waiting.access.cause ?? ending(waiting.access, at: waiting.address)
-                ?? FaultDescription(waiting.record, address: waiting.address).error
+                ?? waiting.access.failure(waiting.record, at: waiting.address)
             settled.append((waiting.access, .failure(error)))
         }
         schedulePump()

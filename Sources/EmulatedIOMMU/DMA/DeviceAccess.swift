@@ -71,6 +71,8 @@ package final class DeviceAccess {
     let reason: (Termination) -> Reason
     /// Whether the address space that it works on has ended.
     let isQuiesced: () -> Bool
+    /// Tells what lies behind its faults; nil: nobody asks.
+    let causes: FaultCauses?
     /// Set once the caller has been told that it has to wait.
     var completion: ((Result<DeviceOutcome, IOMMUError>) -> Void)?
     private(set) var result: Result<DeviceOutcome, IOMMUError>?
@@ -95,7 +97,8 @@ package final class DeviceAccess {
     init(
         id: AccessID, owner: StallOwner, streamID: UInt32, pasid: UInt32?, operation: DeviceOperation,
         usesATS: @escaping () -> Bool = { false }, usesPageRequests: Bool,
-        isQuiesced: @escaping () -> Bool = { false }, reason: @escaping (Termination) -> Reason
+        isQuiesced: @escaping () -> Bool = { false }, causes: FaultCauses? = nil,
+        reason: @escaping (Termination) -> Reason
     ) {
         self.id = id
         self.owner = owner
@@ -110,6 +113,14 @@ package final class DeviceAccess {
         self.usesPageRequests = usesPageRequests
         self.reason = reason
         self.isQuiesced = isQuiesced
+        self.causes = causes
+    }
+
+    /// What it hears of a fault that was recorded.
+    func failure(_ record: EventRecord, at address: UInt64) -> IOMMUError {
+        var fault = FaultDescription(record, address: address)
+        fault.cause = causes?.of(record, at: address)
+        return fault.error
     }
 
     /// Whether it still waits under a ticket.

@@ -6,6 +6,10 @@ import SMMUv3
 package protocol PageFaultHandler: AnyObject {
     /// Whether the address space behind the PASID still lives; looked up now.
     func probe() -> Bool
+    /// The same as last seen.
+    var isLive: Bool { get }
+    /// A process that the address space had; nil: a client made it up.
+    var pid: Int32? { get }
     /// - Throws: why accesses to it are not even tried: `EBUSY`, `EDQUOT`.
     func checkAnswers() throws(IOMMUError)
     /// The handler answers through `device.driver.respond(to:success:)`, now or later, exactly once per last fault.

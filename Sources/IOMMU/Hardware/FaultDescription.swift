@@ -49,6 +49,8 @@ public struct FaultDescription: Sendable, Equatable {
     public var isRecorded: Bool?
     /// Whether the device saw an abort, else it read zero or its write was ignored; nil: it waits, or it is not told.
     public var isAborted: Bool?
+    /// What lies behind it, where that is known.
+    public var cause: FaultCause?
 
     /// - Parameters:
     ///   - type: the event's name.
@@ -90,15 +92,21 @@ extension FaultDescription {
         if let isRecorded { members.append(.init("recorded", .flag(isRecorded))) }
         if isRecorded != false { members.append(.init("record", .words(record))) }
         if let isAborted { members.append(.init("aborted", .flag(isAborted))) }
+        if let cause {
+            members.append(.init("meaning", .text(cause.meaning)))
+            members.append(.init("hint", .text(cause.hint)))
+        }
         return members
     }
 
     /// The refusal of the access that caused it: `EFAULT`, the reason is the event's name.
     package var error: IOMMUError {
         let place = address.map { " at " + hexadecimal($0) } ?? ""
+        let meaning = cause.map { ": " + $0.meaning } ?? ""
         return IOMMUError(
-            .EFAULT, .event(type), "the SMMU ended the access\(place) with \(type)",
-            hint: "smmu.translate with trace shows the walk",
-            ["event": .object(members)])
+            .EFAULT, .event(type), "the SMMU ended the access\(place) with \(type)\(meaning)",
+            hint: cause?.hint ?? "smmu.translate with trace shows the walk",
+            ["event": .object(members)]
+        ).with(cause?.members ?? [])
     }
 }

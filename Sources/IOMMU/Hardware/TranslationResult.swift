@@ -53,6 +53,8 @@ public struct TranslationResult: Sendable, Equatable {
     public var isCached: Bool
     /// The walk, if it was asked for.
     public var steps: [TranslationStep]
+    /// What lies behind a termination without an event, where that is known.
+    public var cause: FaultCause?
 
     /// - Parameters:
     ///   - outcome: how it ended.

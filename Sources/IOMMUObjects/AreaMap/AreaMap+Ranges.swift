@@ -72,6 +72,15 @@ extension AreaMap {
         return false
     }
 
+    /// The last area that begins before `address`.
+    func area(beginningBefore address: UInt64) -> Area? {
+        guard let leaf = descend(to: address) else { return nil }
+        let count = Self.rank(leaf.starts, leaf.count, address)
+        guard count > 0 else { return nil }
+        if leaf.starts[count - 1] < address { return leaf.area(at: count - 1) }
+        return count > 1 ? leaf.area(at: count - 2) : nil
+    }
+
     /// The first area that ends at or after `address`.
     package func area(endingAtOrAfter address: UInt64) -> Area? {
         guard let position = first(endingAtOrAfter: address) else { return nil }

@@ -201,11 +201,20 @@ package final class Service {
     private func handle(_ event: BackendEvent) {
         faults.count(event)
         events.publish(event, origin: event.context.flatMap { sessions.session($0)?.origin })
+        if case .smmuEvent(let fault) = event.body { log(fault, of: event.context) }
         guard let context = event.context else { return }
         waits.stir(context)
         if case .device(let change) = event.body, change.action == .unbound, let session = sessions.ending(context) {
             audit.unbound(device: change.name, withEndOf: session)
         }
+    }
+
+    private func log(_ fault: SMMUEvent, of context: ContextID?) {
+        let session = context.flatMap { sessions.session($0) }
+        let subject = RepetitionLimit.Subject(
+            user: session?.owner.uid ?? .max, method: "events of device \(fault.name ?? "none")",
+            reason: fault.event.type)
+        if repetitions.admits(subject) { audit.faulted(fault, in: session) }
     }
 
     private func announceClosed(_ session: Session, _ clients: [Client]) {

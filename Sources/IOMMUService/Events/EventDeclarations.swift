@@ -123,9 +123,13 @@ package enum EventDeclarations {
         _ = event.optionalResult("stage", .count, "The stage that failed, 1 or 2.")
         _ = event.optionalResult("class", .string, "What the access was for: CD, TTD or IN.")
         _ = event.optionalResult("ipa", .hex, "The frame that failed at stage 2.")
+        _ = event.optionalResult(
+            "field", .string, "Of C_BAD_STE and C_BAD_CD the field that is wrong, where it is known.")
         _ = event.optionalResult("stag", .count, "The tag under which the access waits.")
         _ = event.optionalResult("recorded", .bool, "Whether the event queue took the record.")
         _ = event.optionalResult("record", .array(of: .hex), "The four words of the record.")
         _ = event.optionalResult("aborted", .bool, "Whether the device saw an abort.")
+        _ = event.optionalResult("meaning", .string, "What lay behind it when it happened, where that is known.")
+        _ = event.optionalResult("hint", .string, "With `meaning`: what to do.")
     }
 }

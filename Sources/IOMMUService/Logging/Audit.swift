@@ -43,6 +43,28 @@ package struct Audit {
             ])
     }
 
+    /// An access of a device that an SMMU has recorded; `session` is the one that has the device.
+    func faulted(_ fault: SMMUEvent, in session: Session?) {
+        let event = fault.event
+        let device = fault.name ?? "none"
+        let place = event.address.map { " at \(hexadecimal($0))" } ?? ""
+        let meaning = event.cause.map { ": \($0.meaning)" } ?? ""
+        var fields: Logger.Metadata = [
+            "smmu": "\(fault.smmu)", "device": "\(device)", "event": "\(event.type)",
+            "stream_id": "\(hexadecimal(UInt64(event.streamID)))",
+        ]
+        if let pasid = event.substreamID { fields["pasid"] = "\(pasid)" }
+        if let address = event.address { fields["address"] = "\(hexadecimal(address))" }
+        if let session {
+            fields["session"] = "\(session.label)"
+            fields["uid"] = "\(session.owner.uid)"
+        }
+        log.log(
+            .deviceFault, level: .warning,
+            "\(fault.smmu): \(event.type) from \(fault.name.map { "device \($0)" } ?? "no device")\(place)\(meaning)",
+            fields)
+    }
+
     /// A refusal by policy, not one of a mistaken request.
     func refused(_ error: RPCError, method: String, to client: Client) {
         var more: Logger.Metadata = ["method": "\(method)", "reason": "\(error.reason)", "ERRNO": "\(error.errno)"]

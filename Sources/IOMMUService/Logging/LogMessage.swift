@@ -22,6 +22,8 @@ package enum LogMessage: CaseIterable, Sendable {
     case clientDropped
     /// A passed descriptor was of no use.
     case descriptorsDropped
+    /// An SMMU has recorded an event of a device.
+    case deviceFault
     /// Entries were left out that said the same again and again.
     case entriesLeftOut
     /// A named session is not as it was before the daemon was started again.
@@ -39,6 +41,7 @@ package enum LogMessage: CaseIterable, Sendable {
         case .requestRefused: MessageID(0x51dc_408f_aacc_43e2, 0xba77_3820_fa42_293f)
         case .clientDropped: MessageID(0x0d5e_9b35_afdd_45e2, 0x8709_4291_f8e0_a40b)
         case .descriptorsDropped: MessageID(0x9d47_d40b_72f2_400f, 0xad12_f731_1273_5ac4)
+        case .deviceFault: MessageID(0x83ae_5c17_d94f_4b06, 0xb2f1_6d0e_48a7_95c3)
         case .entriesLeftOut: MessageID(0x3f1c_7a52_90be_4d18, 0x8e64_d1b7_05c9_2fa3)
         case .stateLost: MessageID(0x6c02_e4d9_13b7_4f85, 0xa1d8_5b60_972c_4e3f)
         }

@@ -59,6 +59,8 @@ struct TranslationFields {
     let steps: Field<ListOf<ObjectOf<StepFields>>>
     let event: Field<JSONValue>
     let terminated: Field<String>
+    let meaning: Field<String>
+    let hint: Field<String>
 
     init(_ method: some ResultDeclaring) {
         pa = method.optionalResult("pa", .hex, "The physical address.")
@@ -67,8 +69,10 @@ struct TranslationFields {
         cached = method.optionalResult("cached", .bool, "Whether the TLB answers.")
         steps = method.optionalResult("steps", .array(of: StepFields.type), "The walk, with `trace`.")
         event = method.optionalResult(
-            "event", .any, "Instead of `pa`: {type, stream_id, substream_id?, address, …, record}.")
+            "event", .any, "Instead of `pa`: {type, stream_id, substream_id?, address, …, record, meaning?, hint?}.")
         terminated = method.optionalResult("terminated", .string, "Instead of both: why it ends without an event.")
+        meaning = method.optionalResult("meaning", .string, "Of `terminated`, where it is known: what lies behind it.")
+        hint = method.optionalResult("hint", .string, "With `meaning`: what to do.")
     }
 }
 
@@ -79,6 +83,10 @@ extension ResultWriter {
         case .translated(let output): write(output, fields)
         case .fault(let fault), .stalled(_, let fault): set(fields.event, .object(fault.members.map(\.json)))
         case .terminated(let reason): set(fields.terminated, reason)
+        }
+        if let cause = result.cause {
+            set(fields.meaning, cause.meaning)
+            set(fields.hint, cause.hint)
         }
         set(fields.cached, result.isCached)
     }

@@ -58,5 +58,7 @@ package protocol SMMUDriverEvents: AnyObject {
     /// Answer with ``SMMUDriver/respond(to:success:)``, at once or later.
     func driver(_ driver: SMMUDriver, fault: DriverFault, from master: Master)
     /// Anything else that was recorded; `master` is nil for a StreamID without device.
-    func driver(_ driver: SMMUDriver, event: EventRecord, from master: Master?)
+    func driver(_ driver: SMMUDriver, event: EventRecord, cause: FaultCause?, from master: Master?)
+    /// What lies behind an event, as far as is known; asked before it is told.
+    func driver(_ driver: SMMUDriver, causeOf event: EventRecord, from master: Master?) -> FaultCause?
 }

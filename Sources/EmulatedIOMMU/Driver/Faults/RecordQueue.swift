@@ -63,26 +63,3 @@ final class RecordQueue {
         port.write(consumer, next | acknowledged)
     }
 }
-
-/// The last event records, with sequence numbers from 1.
-struct EventTrace {
-    private static let capacity = 1024
-    private var records: [EventRecord] = []
-    private(set) var recorded: UInt64 = 0
-
-    mutating func append(_ record: EventRecord) {
-        if records.count < Self.capacity {
-            records.append(record)
-        } else {
-            records[Int(recorded % UInt64(Self.capacity))] = record
-        }
-        recorded += 1
-    }
-
-    func entries(since sequence: UInt64, limit: Int) -> [(sequence: UInt64, record: EventRecord)] {
-        let oldest = recorded - UInt64(records.count)
-        let first = max(oldest, min(sequence, recorded))
-        let last = min(recorded, first + UInt64(max(limit, 0)))
-        return (first..<last).map { ($0 + 1, records[Int($0 % UInt64(Self.capacity))]) }
-    }
-}

@@ -14,7 +14,7 @@ extension SMMUDriver {
     }
 
     /// What is still known of the records after `sequence`, at most `limit`, oldest first.
-    package func events(since sequence: UInt64, limit: Int) -> [(sequence: UInt64, record: EventRecord)] {
+    package func events(since sequence: UInt64, limit: Int) -> [EventTrace.Entry] {
         eventTrace.entries(since: sequence, limit: limit)
     }
 
@@ -53,17 +53,18 @@ extension SMMUDriver {
             guard let words = eventQueue.first else { break }
             let record = EventRecord(word0: words[0], word1: words[1], word2: words[2], word3: words[3])
             eventQueue.advance()
-            eventTrace.append(record)
-            handle(record)
+            let master = masters[record.StreamID]
+            let cause = events?.driver(self, causeOf: record, from: master)
+            eventTrace.append(record, cause)
+            handle(record, cause, from: master)
         }
         // Stalled transactions are never lost: their records come once there is room.
         eventQueue.acknowledgeOverflow()
     }
 
-    private func handle(_ record: EventRecord) {
-        let master = masters[record.StreamID]
+    private func handle(_ record: EventRecord, _ cause: FaultCause?, from master: Master?) {
         guard record.type?.isTranslationFault == true, record.Stall else {
-            events?.driver(self, event: record, from: master)
+            events?.driver(self, event: record, cause: cause, from: master)
             return
         }
         let tag = DriverFault.Tag.stall(streamID: record.StreamID, stag: record.STAG)
@@ -73,7 +74,7 @@ extension SMMUDriver {
         }
         guard let master, let events, master.translation(pasid: record.substream).allowsFaults else {
             respond(to: tag, success: false)
-            self.events?.driver(self, event: record, from: master)
+            self.events?.driver(self, event: record, cause: cause, from: master)
             return
         }
         var permissions: DriverFault.Permissions = record.InD ? .execute : record.RnW ? .read : .write
