@@ -13,12 +13,17 @@ extension MethodTable {
         declare("rpc.discover", "This document: all methods, generated from the declarations that dispatch them.") {
             m in
             m.freeResult()
-            let written = WrittenDocument()
+            let written = WrittenDocument(title: title, version: version, supplement)
             return { call, _ in
-                call.replyFree { json in
-                    written.append(to: json) {
-                        OpenRPC.document(
-                            call.dispatcher.declarations, title: title, version: version, besides: supplement)
+                let document = call.dispatcher.declarations
+                var index = 0
+                return call.reply(opening: written.open) {
+                    UnfinishedReply {
+                        written.write(document, index, to: $0)
+                        index += 1
+                        return index < document.count
+                    } rest: {
+                        written.writeRest(to: $0)
                     }
                 }
             }
@@ -26,16 +31,53 @@ extension MethodTable {
     }
 }
 
-/// The text of a document that does not change: it is made once.
+/// The text of a document that does not change: each part of it is made once, when somebody first gets as far.
 private final class WrittenDocument {
-    private var buffer = ByteBuffer(capacity: 0)
+    private let title: String
+    private let version: String
+    private let supplement: DocumentSupplement
+    private let schemas = ComponentSchemas()
+    /// Of the methods that are made, in order.
+    private var methods: [[UInt8]] = []
+    /// What stands behind the methods.
+    private var rest: [UInt8] = []
 
-    deinit { buffer.deallocate() }
-
-    func append(to json: JSONWriter, _ make: () -> JSONValue) {
-        if buffer.count == 0 { withUnsafeMutablePointer(to: &buffer) { JSONWriter($0).value(make()) } }
-        json.out.pointee.append(buffer.base, buffer.count)
+    init(title: String, version: String, _ supplement: DocumentSupplement) {
+        (self.title, self.version, self.supplement) = (title, version, supplement)
     }
+
+    /// All up to the first method.
+    func open(_ out: UnsafeMutablePointer<ByteBuffer>) {
+        let head = Self.text(of: .members(OpenRPC.head(title: title, version: version)))
+        // Without the brace that would end it.
+        Self.append(head.dropLast(), to: out)
+        out.pointee.append(",\"methods\":[")
+    }
+
+    /// A method as an element. Whoever is the first to get to it has it made, after all before it.
+    func write(_ declarations: [MethodDeclaration], _ index: Int, to json: JSONWriter) {
+        while methods.count <= index {
+            let method = declarations[methods.count]
+            methods.append(Self.text(of: OpenRPC.method(method, schemas, supplement)))
+        }
+        json.separate()
+        Self.append(methods[index][...], to: json.out)
+    }
+
+    /// The members behind the methods, all of which are made.
+    func writeRest(to json: JSONWriter) {
+        if rest.isEmpty {
+            let text = Self.text(of: .members(OpenRPC.rest(schemas, supplement)))
+            rest = [UInt8(ascii: ",")] + text.dropFirst().dropLast()
+        }
+        Self.append(rest[...], to: json.out)
+    }
+
+    private static func append(_ text: ArraySlice<UInt8>, to out: UnsafeMutablePointer<ByteBuffer>) {
+        text.withUnsafeBufferPointer { if let base = $0.baseAddress { out.pointee.append(base, $0.count) } }
+    }
+
+    private static func text(of value: JSONValue) -> [UInt8] { Array(value.text.utf8) }
 }
 
 /// OpenRPC 1.x documents from declarations.
@@ -51,31 +93,36 @@ public enum OpenRPC {
         besides supplement: DocumentSupplement = DocumentSupplement()
     ) -> JSONValue {
         let schemas = ComponentSchemas()
-        let shown = methods.map { method in
-            self.method(method, schemas, supplement.examples.filter { $0.method == method.title })
-        }
+        let shown = methods.map { method($0, schemas, supplement) }
+        return .members(
+            head(title: title, version: version) + [("methods", .array(shown))] + rest(schemas, supplement))
+    }
+
+    /// What stands before the methods.
+    static func head(title: String, version: String) -> [(String, JSONValue)] {
+        [
+            ("openrpc", .string(specification)),
+            ("info", .members([("title", .string(title)), ("version", .string(version))])),
+        ]
+    }
+
+    /// What stands behind the methods, of which `schemas` has all names.
+    static func rest(_ schemas: ComponentSchemas, _ supplement: DocumentSupplement) -> [(String, JSONValue)] {
         let kinds = supplement.kinds
         let event = kinds.isEmpty ? [] : [("x-notifications", JSONValue.array([notification(kinds, schemas)]))]
         let errors =
             ProtocolRefusal.allCases.map { ($0.name, $0.document) }
             + supplement.general.map { ($0.name, $0.document) }
         schemas.addErrors()
-        return .members(
-            [
-                ("openrpc", .string(specification)),
-                ("info", .members([("title", .string(title)), ("version", .string(version))])),
-                ("methods", .array(shown)),
-            ] + event + [
-                (
-                    "components",
-                    .members([("schemas", .members(schemas.all)), ("errors", .members(errors))])
-                )
-            ])
+        return event + [
+            ("components", .members([("schemas", .members(schemas.all)), ("errors", .members(errors))]))
+        ]
     }
 
-    private static func method(
-        _ method: MethodDeclaration, _ schemas: ComponentSchemas, _ examples: [MethodExample]
+    static func method(
+        _ method: MethodDeclaration, _ schemas: ComponentSchemas, _ supplement: DocumentSupplement
     ) -> JSONValue {
+        let examples = supplement.examples.filter { $0.method == method.title }
         let subject = method.title.split(separator: ".").first.map(String.init) ?? method.title
         let name = ComponentSchemas.name(method.title)
         let parameters = method.parameters.filter(\.isRequired) + method.parameters.filter { !$0.isRequired }

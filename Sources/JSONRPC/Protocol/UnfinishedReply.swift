@@ -77,22 +77,35 @@ extension Call {
         _ field: Field<ListOf<Element>>, inPieces next: @escaping (ListWriter<Element>) -> Bool,
         then rest: @escaping (ResultWriter) -> Void = { _ in }
     ) -> Outcome {
-        guard !isNotification else { return reply() }
         let shape = field.shape
-        let unfinished = UnfinishedReply {
-            next(ListWriter(json: $0, shape: shape))
-        } rest: {
-            rest(ResultWriter(json: $0))
+        return reply { out in
+            out.pointee.append("{\"")
+            out.pointee.append(field.name)
+            out.pointee.append("\":[")
+        } with: {
+            UnfinishedReply {
+                next(ListWriter(json: $0, shape: shape))
+            } rest: {
+                rest(ResultWriter(json: $0))
+            }
         }
+    }
+
+    /// As ``reply(_:inPieces:then:)`` with a result of the method's own making.
+    ///
+    /// - Parameter opening: all up to the list's first element.
+    func reply(
+        opening: (UnsafeMutablePointer<ByteBuffer>) -> Void, with make: () -> UnfinishedReply
+    ) -> Outcome {
+        guard !isNotification else { return reply() }
+        let unfinished = make()
         state.pointee.hasReplied = true
         let outbox = connection.outbox
         let mark = outbox.pointee.mark
         outbox.pointee.open(id: state.pointee.id, state.pointee.idLength)
         outbox.pointee.bytes.pointee.append(",\"result\":")
         let start = outbox.pointee.bytes.pointee.count
-        outbox.pointee.bytes.pointee.append("{\"")
-        outbox.pointee.bytes.pointee.append(field.name)
-        outbox.pointee.bytes.pointee.append("\":[")
+        opening(outbox.pointee.bytes)
         guard connection.begin(unfinished, dispatcher.meter) else {
             let parked = park {}
             unfinished.parked = parked
