@@ -261,6 +261,19 @@ const struct iommud_shape iommud_session_attach_reply_shape = {
     sizeof(struct iommud_session_attach_reply),
 };
 
+extern const struct iommud_shape iommud_session_list_session_delegated_shape;
+static const struct iommud_field session_list_session_delegated_fields[] = {
+    {.name = "pid", .offset = offsetof(struct iommud_session_list_session_delegated, pid), .is_required = true, .kind
+     = IOMMUD_INTEGER},
+    {.name = "program", .offset = offsetof(struct iommud_session_list_session_delegated, program), .is_required =
+     true, .kind = IOMMUD_STRING},
+};
+const struct iommud_shape iommud_session_list_session_delegated_shape = {
+    session_list_session_delegated_fields,
+    sizeof session_list_session_delegated_fields / sizeof session_list_session_delegated_fields[0],
+    sizeof(struct iommud_session_list_session_delegated),
+};
+
 extern const struct iommud_shape iommud_session_list_session_shape;
 static const struct iommud_field session_list_session_fields[] = {
     {.name = "owner_uid", .offset = offsetof(struct iommud_session_list_session, owner_uid), .is_required = true,
@@ -275,6 +288,9 @@ static const struct iommud_field session_list_session_fields[] = {
      true, .kind = IOMMUD_INTEGER},
     {.name = "name", .offset = offsetof(struct iommud_session_list_session, name), .has = offsetof(struct
      iommud_session_list_session, has_name), .kind = IOMMUD_STRING},
+    {.name = "delegated", .offset = offsetof(struct iommud_session_list_session, delegated), .has = offsetof(struct
+     iommud_session_list_session, has_delegated), .kind = IOMMUD_RECORD, .shape =
+     &iommud_session_list_session_delegated_shape},
 };
 const struct iommud_shape iommud_session_list_session_shape = {
     session_list_session_fields,
@@ -638,6 +654,17 @@ const struct iommud_shape iommud_fd_export_reply_shape = {
     fd_export_reply_fields,
     sizeof fd_export_reply_fields / sizeof fd_export_reply_fields[0],
     sizeof(struct iommud_fd_export_reply),
+};
+
+extern const struct iommud_shape iommud_fd_offer_reply_shape;
+static const struct iommud_field fd_offer_reply_fields[] = {
+    {.name = "path", .offset = offsetof(struct iommud_fd_offer_reply, path), .is_required = true, .kind =
+     IOMMUD_STRING},
+};
+const struct iommud_shape iommud_fd_offer_reply_shape = {
+    fd_offer_reply_fields,
+    sizeof fd_offer_reply_fields / sizeof fd_offer_reply_fields[0],
+    sizeof(struct iommud_fd_offer_reply),
 };
 
 extern const struct iommud_shape iommud_device_export_reply_shape;
@@ -2119,6 +2146,8 @@ static const struct iommud_field session_close_params_fields[] = {
     {.name = "name", .offset = offsetof(struct iommud_session_close_params, name), .kind = IOMMUD_STRING},
     {.name = "owner_uid", .offset = offsetof(struct iommud_session_close_params, owner_uid), .has = offsetof(struct
      iommud_session_close_params, has_owner_uid), .kind = IOMMUD_U32},
+    {.name = "force", .offset = offsetof(struct iommud_session_close_params, force), .has = offsetof(struct
+     iommud_session_close_params, has_force), .kind = IOMMUD_BOOL},
 };
 const struct iommud_shape iommud_session_close_params_shape = {
     session_close_params_fields,
@@ -2604,6 +2633,31 @@ const struct iommud_shape iommud_fd_export_params_shape = {
 
 const struct iommud_method iommud_method_fd_export = {
     "fd.export", &iommud_fd_export_params_shape, &iommud_fd_export_reply_shape};
+
+extern const struct iommud_shape iommud_fd_offer_params_shape;
+static const struct iommud_field fd_offer_params_names_element = {
+    .kind = IOMMUD_STRING,
+};
+static const char *const fd_offer_params_format_words[] = {
+    "kubevirt"
+};
+static const struct iommud_field fd_offer_params_fields[] = {
+    {.name = "names", .offset = offsetof(struct iommud_fd_offer_params, names), .is_required = true, .kind =
+     IOMMUD_LIST, .has = offsetof(struct iommud_fd_offer_params, names_count), .element =
+     &fd_offer_params_names_element, .element_size = sizeof(*((struct iommud_fd_offer_params *)0)->names)},
+    {.name = "format", .offset = offsetof(struct iommud_fd_offer_params, format), .is_required = true, .kind =
+     IOMMUD_CHOICE, .words = fd_offer_params_format_words, .word_count = 1},
+    {.name = "timeout_seconds", .offset = offsetof(struct iommud_fd_offer_params, timeout_seconds), .has =
+     offsetof(struct iommud_fd_offer_params, has_timeout_seconds), .kind = IOMMUD_U32},
+};
+const struct iommud_shape iommud_fd_offer_params_shape = {
+    fd_offer_params_fields,
+    sizeof fd_offer_params_fields / sizeof fd_offer_params_fields[0],
+    sizeof(struct iommud_fd_offer_params),
+};
+
+const struct iommud_method iommud_method_fd_offer = {
+    "fd.offer", &iommud_fd_offer_params_shape, &iommud_fd_offer_reply_shape};
 
 extern const struct iommud_shape iommud_device_export_params_shape;
 static const struct iommud_field device_export_params_fields[] = {

@@ -44,6 +44,10 @@ enum iommud_ioas_copy_access {
     IOMMUD_IOAS_COPY_ACCESS_WRITE = 1 << 1,
 };
 
+enum iommud_fd_offer_format {
+    IOMMUD_FD_OFFER_FORMAT_KUBEVIRT = 1,
+};
+
 enum iommud_hwpt_alloc_flag {
     IOMMUD_HWPT_ALLOC_FLAG_NEST_PARENT = 1 << 0,
     IOMMUD_HWPT_ALLOC_FLAG_DIRTY_TRACKING = 1 << 1,
@@ -357,6 +361,14 @@ struct iommud_session_attach_reply {
     struct iommud_session_attach_session session;
 };
 
+/* Who drives what it has handed out. */
+struct iommud_session_list_session_delegated {
+    /* The process. */
+    int64_t pid;
+    /* Its program, as it was then. */
+    struct iommud_text program;
+};
+
 /* The sessions, oldest first. */
 struct iommud_session_list_session {
     /* Whose it is. */
@@ -372,6 +384,9 @@ struct iommud_session_list_session {
     /* Absent: private to one connection. */
     bool has_name;
     struct iommud_text name;
+    /* Who drives what it has handed out. */
+    bool has_delegated;
+    struct iommud_session_list_session_delegated delegated;
 };
 extern const struct iommud_shape iommud_session_list_session_shape;
 static inline bool iommud_session_list_session_next(struct iommud_list *list,
@@ -610,6 +625,12 @@ struct iommud_fd_export_reply {
     /* Number of descriptors that come with the reply (SCM_RIGHTS). */
     bool has_fds;
     int64_t fds;
+};
+
+/* What `fd.offer` answers. */
+struct iommud_fd_offer_reply {
+    /* The socket: for one connection of this user, or root's. */
+    struct iommud_text path;
 };
 
 /* What `device.export` answers. */
@@ -1946,7 +1967,7 @@ struct iommud_session_attach_params {
  * Go on in a named session, which outlives the connection.
  *
  * Refused with:
- * - EBUSY: session_not_empty
+ * - EBUSY: session_not_empty, delegated
  * - ENOENT: no_such_session
  * - EINVAL: bad_session_name, too_long
  * - EDQUOT: too_many_sessions
@@ -1964,6 +1985,9 @@ struct iommud_session_close_params {
     /* For administrators: whose session; absent: one's own. */
     bool has_owner_uid;
     uint32_t owner_uid;
+    /* For administrators: end who drives a delegated one, too. Default: false. */
+    bool has_force;
+    bool force;
 };
 
 /*
@@ -1973,6 +1997,7 @@ struct iommud_session_close_params {
  * - ENOENT: no_such_session
  * - EINVAL: bad_session_name, out_of_range, too_long
  * - EPERM: not_allowed
+ * - EBUSY: delegated
  */
 extern const struct iommud_method iommud_method_session_close;
 static inline int iommud_session_close(struct iommud *client, const struct iommud_session_close_params *params) {
@@ -2712,6 +2737,37 @@ extern const struct iommud_method iommud_method_fd_export;
 static inline int iommud_fd_export(struct iommud *client, const struct iommud_fd_export_params *params,
     struct iommud_fd_export_reply *reply) {
     return iommud_call(client, &iommud_method_fd_export, params, NULL, 0, reply);
+}
+
+/* Parameters of `fd.offer`. */
+struct iommud_fd_offer_params {
+    /* Devices to hold for it. */
+    const char *const *names;
+    size_t names_count;
+    /* How it is handed over. */
+    enum iommud_fd_offer_format format;
+    /* How long it waits. Default: 900. */
+    bool has_timeout_seconds;
+    uint32_t timeout_seconds;
+};
+
+/*
+ * Let an iommufd be taken from a one-shot socket.
+ *
+ * Refused with:
+ * - EOPNOTSUPP: no_descriptor_export
+ * - EPERM: not_allowed, node_forbidden
+ * - EMFILE: no_descriptors
+ * - EBUSY: delegated, session_not_empty, group_owned_elsewhere
+ * - ENODEV: no_iommufd, unknown_device
+ * - EDQUOT: quota_exceeded
+ * - EIO: no_offer_directory
+ * - EINVAL: out_of_range, too_long, wrong_count
+ */
+extern const struct iommud_method iommud_method_fd_offer;
+static inline int iommud_fd_offer(struct iommud *client, const struct iommud_fd_offer_params *params,
+    struct iommud_fd_offer_reply *reply) {
+    return iommud_call(client, &iommud_method_fd_offer, params, NULL, 0, reply);
 }
 
 /* Parameters of `device.export`. */

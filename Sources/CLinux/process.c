@@ -172,6 +172,11 @@ int clinux_pidfd_open(pid_t pid)
     return fd < 0 ? -errno : fd;
 }
 
+int clinux_pidfd_signal(int pidfd, int signal)
+{
+    return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0u) < 0 ? -errno : 0;
+}
+
 /* get_robust_list() compares real ids and permitted capabilities, and asks nothing else of the process. */
 int clinux_may_read(pid_t pid)
 {

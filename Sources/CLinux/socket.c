@@ -11,6 +11,9 @@
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
 #endif
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
 
 union control {
     struct cmsghdr header;
@@ -125,6 +128,16 @@ int clinux_peer_credentials(int socket, struct clinux_peer *peer)
     peer->uid = credentials.uid;
     peer->gid = credentials.gid;
     return 0;
+}
+
+int clinux_peer_pidfd(int socket)
+{
+    int pidfd = -1;
+    socklen_t size = sizeof pidfd;
+
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0)
+        return -errno;
+    return pidfd;
 }
 
 int clinux_peer_groups(int socket, uint32_t *groups, int capacity)

@@ -145,7 +145,7 @@ struct DocumentTests {
         "smmu.registers", "smmu.commands", "smmu.cache", "session.objects", "session.list", "rpc.discover",
     ]
     /// These need the kernel's own IOMMUs, or a state that is damaged.
-    private static let elsewhere: Set<String> = ["device.export", "fd.export", "state.discard"]
+    private static let elsewhere: Set<String> = ["device.export", "fd.export", "fd.offer", "state.discard"]
 
     @Test func everyMethodHasAnExampleThatFits() throws {
         for method in methods {

@@ -49,7 +49,7 @@ class Session(Subject):
         create: Make it if it is not there. Default: True.
 
         Refused with:
-        - EBUSY: session_not_empty
+        - EBUSY: session_not_empty, delegated
         - ENOENT: no_such_session
         - EINVAL: bad_session_name, too_long
         - EDQUOT: too_many_sessions
@@ -65,20 +65,24 @@ class Session(Subject):
         name: str | None = None,
         *,
         owner_uid: int | None = None,
+        force: bool | None = None,
     ) -> None:
         """Destroy a session and all in it.
 
         name: Absent: the session of this connection.
         owner_uid: For administrators: whose session; absent: one's own.
+        force: For administrators: end who drives a delegated one, too. Default: False.
 
         Refused with:
         - ENOENT: no_such_session
         - EINVAL: bad_session_name, out_of_range, too_long
         - EPERM: not_allowed
+        - EBUSY: delegated
         """
         params = {
             "name": name,
             "owner_uid": owner_uid,
+            "force": force,
         }
         return self._call("session.close", params, _read.nothing, changes=True)
 
@@ -912,6 +916,36 @@ class Fd(Subject):
             "names": names,
         }
         return self._call("fd.export", params, types.FdExportReply.from_json, changes=True)
+
+    def offer(
+        self,
+        names: Sequence[str],
+        *,
+        format: Literal["kubevirt"],
+        timeout_seconds: int | None = None,
+    ) -> types.FdOfferReply:
+        """Let an iommufd be taken from a one-shot socket.
+
+        names: Devices to hold for it.
+        format: How it is handed over.
+        timeout_seconds: How long it waits. Default: 900.
+
+        Refused with:
+        - EOPNOTSUPP: no_descriptor_export
+        - EPERM: not_allowed, node_forbidden
+        - EMFILE: no_descriptors
+        - EBUSY: delegated, session_not_empty, group_owned_elsewhere
+        - ENODEV: no_iommufd, unknown_device
+        - EDQUOT: quota_exceeded
+        - EIO: no_offer_directory
+        - EINVAL: out_of_range, too_long, wrong_count
+        """
+        params = {
+            "names": names,
+            "format": format,
+            "timeout_seconds": timeout_seconds,
+        }
+        return self._call("fd.offer", params, types.FdOfferReply.from_json, changes=True)
 
 
 class Hwpt(Subject):

@@ -315,6 +315,16 @@ class SessionAttachReply(Answer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SessionListSessionDelegated(Answer):
+    """Who drives what it has handed out."""
+
+    #: The process.
+    pid: int
+    #: Its program, as it was then.
+    program: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionListSession(Answer):
     """The sessions, oldest first."""
 
@@ -330,6 +340,12 @@ class SessionListSession(Answer):
     mapped_bytes: int
     #: Absent: private to one connection.
     name: str | None = None
+    #: Who drives what it has handed out.
+    delegated: SessionListSessionDelegated | None = None
+
+    _readers = {
+        "delegated": SessionListSessionDelegated.from_json,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -656,6 +672,14 @@ class FdExportReply(Answer):
 
     #: The descriptors, which are the caller's to close.
     fds: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FdOfferReply(Answer):
+    """What `fd.offer` answers."""
+
+    #: The socket: for one connection of this user, or root's.
+    path: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

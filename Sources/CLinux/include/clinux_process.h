@@ -40,6 +40,8 @@ int clinux_may_read(pid_t pid);
 
 /* A pidfd. */
 int clinux_pidfd_open(pid_t pid);
+/* Sends a signal to the process of a pidfd. */
+int clinux_pidfd_signal(int pidfd, int signal);
 
 /* Whether this thread has CAP_SYS_PTRACE. */
 bool clinux_can_ptrace(void);

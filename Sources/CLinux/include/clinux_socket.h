@@ -51,6 +51,9 @@ struct clinux_peer {
 /* Who connected (SO_PEERCRED). */
 int clinux_peer_credentials(int socket, struct clinux_peer *peer);
 
+/* A pidfd of who connected (SO_PEERPIDFD, Linux 6.5); -ENOPROTOOPT before. */
+int clinux_peer_pidfd(int socket);
+
 /* The supplementary groups of who connected (SO_PEERGROUPS): their number; -ERANGE for more than fit. */
 int clinux_peer_groups(int socket, uint32_t *groups, int capacity);
 

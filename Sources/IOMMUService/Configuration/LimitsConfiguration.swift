@@ -41,6 +41,8 @@ package struct LimitsConfiguration: Sendable, Equatable {
     package var descriptors = 16_384
     /// Descriptors that the service manager keeps for the user's named sessions; 0: a quarter of what it keeps at all.
     package var storedDescriptorsPerUID = 0
+    /// Sockets of `fd.offer` that nobody has come to.
+    package var offersPerUID = 16
     /// Device accesses that wait.
     package var waitingAccesses = 1024
 
@@ -162,6 +164,7 @@ extension LimitsConfiguration {
         Key("waiting_events", \.waitingEvents, 1...1_000_000_000),
         Key("descriptors", \.descriptors, 16...10_000_000),
         Key("stored_descriptors_per_uid", \.storedDescriptorsPerUID, 0...10_000_000),
+        Key("offers_per_uid", \.offersPerUID, 0...4096),
         Key("waiting_accesses", \.waitingAccesses, 0...1_000_000),
         Key("objects_per_session", \.objectsPerSession, 1...(1 << 32)),
         Key("mappings_per_session", \.mappingsPerSession, 1...(1 << 32)),

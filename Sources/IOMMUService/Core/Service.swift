@@ -26,6 +26,11 @@ package final class Service {
     /// What does not change while the daemon runs.
     package let facts: DaemonFacts
     let waits: WaitList
+    /// What waits to be taken on sockets of its own.
+    private(set) lazy var offers = OfferDesk(loop: loop) { [unowned self] session, process in
+        // Where it cannot be watched, the session ends as others do.
+        try? delegate(session, to: process)
+    }
     let loop: EventLoop
     /// Who may do everything; looked up anew at a reload.
     package private(set) var administrators: Administrators
@@ -76,6 +81,7 @@ package final class Service {
         backend.eventHandler = { [unowned self] event in handle(event) }
         // Whoever waits for an entry of a queue in it waits in vain.
         sessions.onEnd = { [unowned self] session in waits.stir(session.id) }
+        sessions.onDiscard = { [unowned self] session in offers.withdraw(session) }
         sessions.onClose = { [unowned self] session, clients in announceClosed(session, clients) }
         metrics.add { [unowned self] in ownMetrics() }
         metrics.add { [unowned self] in

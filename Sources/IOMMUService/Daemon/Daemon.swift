@@ -121,6 +121,7 @@ package final class Daemon {
         try loop.onSignals([SIGTERM, SIGINT, SIGHUP]) { [unowned self] signal in handle(signal) }
         for listener in listeners { try server.listen(on: listener) }
         try serveMetrics(passed)
+        service.serveOffers(besides: listeners.first?.path)
         restoreState()
         startWatchdog()
         StartupMemory.release()

@@ -120,5 +120,9 @@ extension MethodExamples {
             "fd.export", "An iommufd and the node of a device",
             #"{"names":["0000:01:00.0"]}"#,
             #"{"fds":2}"#),
+        .init(
+            "fd.offer", "An iommufd for the launcher of a pod",
+            #"{"names":["0000:01:00.0"],"format":"kubevirt"}"#,
+            #"{"path":"/run/iommud-offers/5b9138da964c46d79106ce9675e7f9bb"}"#),
     ]
 }

@@ -19,9 +19,14 @@ func declareExportMethods(_ methods: inout MethodTable<Service>) {
             let wanted = call[names].map { $0 }
             for name in wanted { try service.policy.requireBind(client.peer, device: name) }
             let export = try service.descriptorExport(client)
-            return try call.reply(handingOut: try export.exportContext(devices: wanted))
+            let holder = try service.holder(call.connection)
+            let descriptors = try export.exportContext(devices: wanted)
+            try service.delegate(client.session, to: holder)
+            return try call.reply(handingOut: descriptors)
         }
     }
+
+    declareOffer(&methods)
 
     methods.declare("device.export", "Hand out the descriptor of a bound device.", changesState: true) { m in
         let device = m.param("device", .id, "The device object.")
@@ -33,6 +38,39 @@ func declareExportMethods(_ methods: inout MethodTable<Service>) {
             return try call.reply(handingOut: [SharedDescriptor(try export.exportDevice(call[device]))])
         }
     }
+}
+
+private func declareOffer(_ methods: inout MethodTable<Service>) {
+    methods.declare("fd.offer", "Let an iommufd be taken from a one-shot socket.", changesState: true) { m in
+        let names = m.param("names", .array(of: .string(maximumBytes: 64), count: 0...15), "Devices to hold for it.")
+        _ = m.param("format", .choice(OfferFormat.self), "How it is handed over.")
+        let timeout = m.param("timeout_seconds", .count(1...86_400), default: 900, "How long it waits.")
+        let path = m.result("path", .string, "The socket: for one connection of this user, or root's.")
+        m.needs(.descriptorExport)
+        m.refuses(.EPERM, .notAllowed, "No `[[allow]]` rule lets this user have one of the devices.")
+        m.refuses(.iommufd, .deviceName, .room)
+        m.refuses(.EBUSY, .sessionNotEmpty, "The session holds objects of its own.")
+        m.refuses(.EBUSY, .groupOwnedElsewhere, "A device, or one of its group, belongs to another session.")
+        m.refuses(.EDQUOT, .quotaExceeded, "The user has `limits.offers_per_uid` offers that nobody has taken.")
+        m.refuses(.EIO, .noOfferDirectory, "No socket can be opened there.")
+        return { call, service in
+            let client = try service.client(call)
+            let wanted = call[names].map { $0 }
+            for name in wanted { try service.policy.requireBind(client.peer, device: name) }
+            let export = try service.descriptorExport(client)
+            let limit = service.configuration.limits.offersPerUID
+            let place = try service.offers.make(for: client, seconds: UInt64(call[timeout]), limit: limit) {
+                () throws(IOMMUError) in try export.offerContext(devices: wanted)
+            }
+            return call.reply { $0.set(path, place) }
+        }
+    }
+}
+
+/// How an offer is handed over.
+enum OfferFormat: String, ParameterChoice {
+    /// One connection; one byte 0 with one descriptor; one byte of acknowledgement.
+    case kubevirt
 }
 
 extension Call {

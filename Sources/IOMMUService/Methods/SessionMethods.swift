@@ -8,6 +8,7 @@ private struct SessionFields {
     let connections: Field<Count>
     let objects: Field<Count>
     let mappedBytes: Field<Count>
+    let delegated: Field<ObjectOf<DelegationFields>>
 
     static var type: ResultType<ObjectOf<SessionFields>> {
         .object { session in
@@ -17,8 +18,23 @@ private struct SessionFields {
                 pid: session.result("owner_pid", .count, "The process that made it."),
                 connections: session.result("connections", .count, "Connections that use it now."),
                 objects: session.result("objects", .count, "Objects in it."),
-                mappedBytes: session.result("mapped_bytes", .count, "Bytes mapped in its address spaces.")
+                mappedBytes: session.result("mapped_bytes", .count, "Bytes mapped in its address spaces."),
+                delegated: session.optionalResult(
+                    "delegated", DelegationFields.type, "Who drives what it has handed out.")
             )
+        }
+    }
+}
+
+private struct DelegationFields {
+    let pid: Field<Count>
+    let program: Field<String>
+
+    static var type: ResultType<ObjectOf<DelegationFields>> {
+        .object { delegation in
+            DelegationFields(
+                pid: delegation.result("pid", .count, "The process."),
+                program: delegation.result("program", .string, "Its program, as it was then."))
         }
     }
 }
@@ -41,6 +57,7 @@ func declareSessionMethods(_ methods: inout MethodTable<Service>) {
                 )
             }, "The session.")
         m.refuses(.EBUSY, .sessionNotEmpty, "The private session of this connection holds objects.")
+        m.refuses(.EBUSY, .delegated, "The private session of this connection has been handed out.")
         m.refuses(.ENOENT, .noSuchSession, "It is not there, and `create` is false.")
         m.refuses(.EINVAL, .badSessionName, "The name is no session name.")
         m.refuses(.EDQUOT, .tooManySessions, "The user has `limits.sessions` named sessions.")
@@ -70,11 +87,17 @@ private func declareSessionClose(_ methods: inout MethodTable<Service>) {
         let uid = m.optional("owner_uid", .count(), "For administrators: whose session; absent: one's own.")
         m.refuses(.ENOENT, .noSuchSession, "There is no such session.")
         m.refuses(.EINVAL, .badSessionName, "The name is no session name.")
-        m.refuses(.EPERM, .notAllowed, "It belongs to another user.")
+        let force = m.param("force", .bool, default: false, "For administrators: end who drives a delegated one, too.")
+        m.refuses(.EPERM, .notAllowed, "It belongs to another user, or `force` is asked for by no administrator.")
+        m.refuses(.EBUSY, .delegated, "A process drives what it has handed out: `data.pid`, `data.program`.")
         return { call, service in
             let client = try service.client(call)
             let named = try call[name].map { try service.sessions.find($0, uid: call[uid], for: client.peer) }
             let session = named ?? client.session
+            if let delegation = session.delegation {
+                guard call[force] else { throw delegation.refusal(of: session) }
+                return try service.end(delegation, call, by: client)
+            }
             return service.reply(call, session, service.sessions.close(session))
         }
     }
@@ -134,6 +157,12 @@ extension ResultWriter {
         set(fields.connections, session.clients.count)
         set(fields.objects, session.context.objectCount)
         set(fields.mappedBytes, session.context.mappedBytes)
+        if let delegation = session.delegation {
+            set(fields.delegated) { object, names in
+                object.set(names.pid, UInt64(max(0, delegation.process.pid)))
+                object.set(names.program, delegation.program)
+            }
+        }
     }
 }
 

@@ -18,6 +18,9 @@ package final class Session {
     /// The connections that use it now.
     package private(set) var clients: [Client] = []
 
+    /// Who drives what it has handed out; nil: itself.
+    package var delegation: Delegation?
+
     init(
         serial: UInt64, connection: UInt64?, key: SessionName?, owner: ClientIdentity, context: any IOMMUContext,
         account: Account

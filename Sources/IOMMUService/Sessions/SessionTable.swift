@@ -38,6 +38,8 @@ package final class SessionTable {
 
     /// Told after a session is gone, with the connections that were on it.
     package var onClose: ((Session, [Client]) -> Void)?
+    /// Told when a session begins to end.
+    package var onDiscard: ((Session) -> Void)?
     /// Told when all that was in a session is freed.
     package var onEnd: ((Session) -> Void)?
 
@@ -82,7 +84,8 @@ package final class SessionTable {
     package func disconnect(_ client: Client) {
         let session = client.session
         session.leave(client)
-        if session.name == nil { discard(session) }
+        // What was handed out ends with whoever drives it.
+        if session.name == nil, session.delegation == nil { discard(session) }
     }
 
     // MARK: Named sessions
@@ -100,6 +103,7 @@ package final class SessionTable {
                 hint: "end them first, or attach right after connecting", ["session": .text(text)]
             )
         }
+        if old.name == nil, let delegation = old.delegation { throw delegation.refusal(of: old) }
         let session: Session
         if let there = named[key] {
             session = there
@@ -203,6 +207,7 @@ package final class SessionTable {
     @discardableResult
     func discard(_ session: Session) -> Answer<Void> {
         guard sessions.removeValue(forKey: session.serial) != nil else { return .now(()) }
+        onDiscard?(session)
         if let name = session.key { named[Key(uid: session.owner.uid, name: name)] = nil }
         endings[session.serial] = session
         guard session.isBusy else { return end(session) }

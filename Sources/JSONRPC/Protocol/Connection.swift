@@ -261,3 +261,13 @@ struct BatchCursor {
     /// Where the next request begins; `lineLength` when none is left.
     var offset: Int
 }
+
+extension Connection {
+    /// The process that connected.
+    ///
+    /// - Throws: `ESRCH` if it has ended, or cannot be seen from here; `EMFILE`, `ENFILE`.
+    public func peerProcess() throws(SystemError) -> OtherProcess {
+        guard let transport else { return try OtherProcess(pid: credentials?.pid ?? 0) }
+        return try OtherProcess(peerOf: transport.socketNumber)
+    }
+}

@@ -8,4 +8,6 @@ protocol ConnectionTransport: AnyObject {
     func connectionWaitsForTurn()
     /// What may be sent is to be sent at once, as far as the client takes it.
     func connectionSendsNow()
+    /// Where the client is connected.
+    var socketNumber: Int32 { get }
 }

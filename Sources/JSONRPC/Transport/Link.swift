@@ -85,6 +85,8 @@ final class Link: EventHandler, ConnectionTransport {
 
     // MARK: ConnectionTransport
 
+    var socketNumber: Int32 { socket.number }
+
     func connectionMayGoOn() {
         markRunnable()
         markUnsent()

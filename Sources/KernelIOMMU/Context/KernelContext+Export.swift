@@ -24,18 +24,7 @@ extension KernelContext: DescriptorExport {
 
     /// An iommufd, and each device opened but not bound. What holds them owns the state from then on.
     package func exportContext(devices names: [String]) throws(IOMMUError) -> [SharedDescriptor] {
-        guard isEmpty, !isOpen else {
-            guard !isDelegated else { throw Self.delegated(self) }
-            throw IOMMUError(
-                .EBUSY, .sessionNotEmpty, "\(owner) holds objects of its own",
-                hint: "call fd.export on a fresh connection", ["session": .text(owner)])
-        }
-        var devices: [MachineDevice] = []
-        for name in names {
-            guard let device = backend.inventory.device(named: name) else { throw KernelBackend.unknownDevice(name) }
-            if let held = backend.holdings.problem(of: device, by: self) { throw held }
-            devices.append(device)
-        }
+        let devices = try exportable(names)
         do {
             let exported = try open(devices)
             for device in devices { backend.holdings.take(device, by: self) }
@@ -46,6 +35,23 @@ extension KernelContext: DescriptorExport {
             takeHandle()?.file.end()
             throw error
         }
+    }
+
+    /// The devices, if the context and they can be handed out.
+    func exportable(_ names: [String]) throws(IOMMUError) -> [MachineDevice] {
+        guard isEmpty, !isOpen else {
+            guard !isDelegated else { throw Self.delegated(self) }
+            throw IOMMUError(
+                .EBUSY, .sessionNotEmpty, "\(owner) holds objects of its own",
+                hint: "hand out a session that is fresh, on a connection of its own", ["session": .text(owner)])
+        }
+        var devices: [MachineDevice] = []
+        for name in names {
+            guard let device = backend.inventory.device(named: name) else { throw KernelBackend.unknownDevice(name) }
+            if let held = backend.holdings.problem(of: device, by: self) { throw held }
+            devices.append(device)
+        }
+        return devices
     }
 
     private func open(_ devices: [MachineDevice]) throws(IOMMUError) -> [SharedDescriptor] {

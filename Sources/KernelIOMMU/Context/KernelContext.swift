@@ -62,6 +62,13 @@ package final class KernelContext: IOMMUContext {
     /// Whether there is an iommufd.
     var isOpen: Bool { opened != nil }
 
+    /// This iommufd, which somebody else has now, is the context's; it is on the user's account already.
+    func delegate(_ handle: KernelHandle, with devices: [String]) {
+        opened = handle
+        delegatedDevices += devices
+        isDelegated = true
+    }
+
     /// Gives the iommufd up, to be closed by the caller.
     func takeHandle() -> KernelHandle? {
         guard let handle = opened else { return nil }

@@ -33,6 +33,8 @@ import Testing
             return Descriptor(adopting: ends[0])
         }
 
+        func offerContext(devices names: [String]) throws(IOMMUError) -> any ContextOffer { throw .noDescriptors }
+
         func beginForcedUnbind(device: ObjectID) throws(IOMMUError) -> Answer<Void> { .now(()) }
     }
 

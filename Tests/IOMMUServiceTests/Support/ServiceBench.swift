@@ -69,11 +69,11 @@ final class ServiceBench {
     }
 
     /// A client of this user or another one. - Throws: the refusal, if the service does not let it in.
-    func connect(uid: UInt32 = geteuid()) throws -> PlayedClient {
+    func connect(uid: UInt32 = geteuid(), pid: Int32 = getpid()) throws -> PlayedClient {
         connections += 1
         let connection = Connection(
             id: ConnectionID(index: connections, generation: 1),
-            credentials: PeerCredentials(pid: getpid(), uid: uid, gid: uid), limits: dispatcher.limits)
+            credentials: PeerCredentials(pid: pid, uid: uid, gid: uid), limits: dispatcher.limits)
         try service.connected(connection)
         let client = PlayedClient(connection, of: self)
         clients[connections] = Weak(client: client)

@@ -1,0 +1,51 @@
+import CLinux
+import Glibc
+
+/// A process that somebody else has started, by a descriptor that never comes to mean another one (a pidfd).
+public final class OtherProcess {
+    /// Its number.
+    public let pid: Int32
+    private let end: Descriptor
+
+    /// The process that has this number now.
+    ///
+    /// - Throws: `ESRCH` if there is none, `EMFILE`, `ENFILE`.
+    public init(pid: Int32) throws(SystemError) {
+        self.pid = pid
+        end = try Descriptor(opened: clinux_pidfd_open(pid), "pidfd_open")
+    }
+
+    /// The process that connected a Unix socket. Before Linux 6.5 it is the one that has its number now.
+    ///
+    /// - Throws: `ESRCH` if it has ended, or cannot be seen from here; `EMFILE`, `ENFILE`.
+    public init(peerOf socket: Int32) throws(SystemError) {
+        guard let peer = PeerCredentials(of: socket), peer.pid > 0 else {
+            throw SystemError(errno: ESRCH, "SO_PEERCRED")
+        }
+        pid = peer.pid
+        let pidfd = clinux_peer_pidfd(socket)
+        end = try Descriptor(opened: pidfd == -ENOPROTOOPT ? clinux_pidfd_open(pid) : pidfd, "SO_PEERPIDFD")
+    }
+
+    /// The name of its program, at most 15 bytes; nil if it cannot be seen from here.
+    public var program: String? {
+        guard let file = try? Descriptor(opening: "/proc/\(pid)/comm", O_RDONLY) else { return nil }
+        var name = [UInt8](repeating: 0, count: 64)
+        let count = max(0, read(file.number, &name, name.count))
+        return count == 0 ? nil : String(decoding: name.prefix(count).prefix { $0 != 0x0a }, as: UTF8.self)
+    }
+
+    /// Sends it a signal; one that has ended gets none.
+    ///
+    /// - Throws: `ESRCH`, `EPERM`.
+    public func send(_ signal: Int32) throws(SystemError) {
+        try SystemError.check(clinux_pidfd_signal(end.number, signal), "pidfd_send_signal")
+    }
+
+    /// Calls `ended`, perhaps more than once, when it has ended.
+    public func watch(by services: any LoopServices, _ ended: @escaping () -> Void) throws(SystemError)
+        -> DescriptorWatch
+    {
+        try services.watch(end, ended)
+    }
+}
