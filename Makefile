@@ -11,6 +11,11 @@ tmpfilesdir = $(PREFIX)/lib/tmpfiles.d
 catalogdir = $(PREFIX)/lib/systemd/catalog
 sharedir = $(PREFIX)/share/iommud
 docdir = $(PREFIX)/share/doc/iommud
+mandir = $(PREFIX)/share/man
+bashdir = $(PREFIX)/share/bash-completion/completions
+zshdir = $(PREFIX)/share/zsh/site-functions
+fishdir = $(PREFIX)/share/fish/vendor_completions.d
+manual = iommuctl.1 iommud.8 iommud.toml.5 iommud-rpc.7
 units = iommud.service iommud.socket iommud-metrics.socket
 
 # What is generic over types of other modules (the device model over memory, the RPC layer over services) has to be
@@ -22,16 +27,18 @@ swift_build = swift build --no-color-diagnostics
 swift_release = $(swift_build) -c release --static-swift-stdlib $(release_flags)
 # A release that was unpacked has its programs in bin.
 release_dir = $(if $(wildcard bin/iommud),bin,.build/release)
+# The manual pages that the programs' own declarations make.
+man_dir = $(if $(wildcard bin/iommud),man,.build/man)
 
 # What `make install` does to the programs: without symbols they have less than half the size. Empty keeps these.
 STRIP ?= -s
 
-build_packages = binutils libsystemd-dev pkg-config
+build_packages = binutils libsystemd-dev pkg-config python3
 run_packages = python3 socat jq
 check_packages = black pyflakes3 python3 shellcheck
 kernel_packages = bc bison flex gcc libelf-dev make xz-utils
-test_packages = gcc git python3 python3-pip systemd $(run_packages)
-deb_packages = $(build_packages) debhelper lintian
+test_packages = fish gcc git man-db python3 python3-pip systemd zsh $(run_packages)
+deb_packages = $(build_packages) debhelper dh-python lintian
 bench_packages = python3 gcc g++ libabsl-dev libjansson-dev util-linux
 
 # Installs the Debian packages that are missing, by name; elsewhere it says what is needed and goes on.
@@ -63,15 +70,16 @@ endef
 all: build
 
 help:
-	@echo 'make build      release binaries in $(release_dir)'
+	@echo 'make build      release binaries in $(release_dir), manual pages in $(man_dir)'
 	@echo 'make run        start the daemon on an emulated machine and show one DMA through the SMMU, step by step'
 	@echo 'make check      the sources, without a build: format, scripts, documentation, layers, links'
 	@echo 'make clients    the generated halves of Clients/python and Clients/c, from what the built daemon declares'
 	@echo 'make format     put Swift and Python into the format that make check wants'
 	@echo 'make test       everything that can be tested here: make check, unit tests, the daemon over its socket, the'
-	@echo '                units, a real kernel in user mode, the clients and the libraries from outside, the commands of'
-	@echo '                README.md, the metrics as others read them, the archive and the packages, the service under a'
-	@echo '                systemd of its own; at the end every check that could not run here, as "not run: NAME: REASON"'
+	@echo '                units, a real kernel in user mode, the clients and the libraries from outside, the manual and'
+	@echo '                completion, the commands of README.md, the metrics as others read them, the archive and the'
+	@echo '                packages, the service under a systemd of its own; at the end every check that could not run'
+	@echo '                here, as "not run: NAME: REASON"'
 	@echo 'make bench      speed, as ratios to reference programs in the same run'
 	@echo 'make soak       ten minutes of requests as large as they may be, under a watchdog; then some twenty minutes of'
 	@echo '                sudden ends, after each of which all is there that was acknowledged'
@@ -91,6 +99,7 @@ build:
 	$(call need,$(build_packages))
 	$(swift_release) --product iommud
 	$(swift_release) --product iommuctl
+	Manual/generate --bin $(release_dir) --output $(man_dir)
 
 run: build
 	$(call need,$(run_packages))
@@ -124,6 +133,7 @@ test:
 	Tests/Support/step check-clients Tests/Support/check-clients
 	Tests/Support/step check-libraries Tests/Support/check-libraries
 	Tests/Support/step check-units Tests/Support/check-units
+	Tests/Support/step check-manual Tests/Support/check-manual
 	Tests/Support/step check-readme Tests/Support/check-readme
 	Tests/Support/step check-metrics Tests/Support/check-metrics
 	Tests/Support/step check-dist Tests/Support/check-dist
@@ -148,11 +158,13 @@ soak:
 
 # Copies, and needs no Swift. Units name the installed path of the daemon; a configuration that is there already stays.
 install:
-	@test -x $(release_dir)/iommud -a -x $(release_dir)/iommuctl || \
+	@test -x $(release_dir)/iommud -a -x $(release_dir)/iommuctl -a -e $(man_dir)/iommuctl.1 || \
 	    { echo 'there is nothing to install yet: run "make build" first, as a user who has Swift' >&2; exit 1; }
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(unitdir) $(DESTDIR)$(SYSCONFDIR)/iommud $(DESTDIR)$(docdir)
 	install -d $(DESTDIR)$(sharedir)/drop-ins $(DESTDIR)$(sharedir)/udev
 	install -d $(DESTDIR)$(sysusersdir) $(DESTDIR)$(tmpfilesdir) $(DESTDIR)$(catalogdir)
+	install -d $(DESTDIR)$(bashdir) $(DESTDIR)$(zshdir) $(DESTDIR)$(fishdir)
+	install -d $(foreach section,1 5 7 8,$(DESTDIR)$(mandir)/man$(section))
 	install $(STRIP) -m 755 $(release_dir)/iommud $(release_dir)/iommuctl $(DESTDIR)$(bindir)
 	for unit in $(units); do \
 	    sed -e 's|/usr/bin/iommud|$(bindir)/iommud|g' -e 's|/usr/share/doc/iommud|$(docdir)|' systemd/$$unit \
@@ -163,6 +175,10 @@ install:
 	install -m 644 systemd/tmpfiles.d/iommud.conf $(DESTDIR)$(tmpfilesdir)/iommud.conf
 	install -m 644 systemd/udev/70-iommud.rules $(DESTDIR)$(sharedir)/udev
 	install -m 644 systemd/iommud.catalog $(DESTDIR)$(catalogdir)/iommud.catalog
+	for page in $(manual); do install -m 644 $(man_dir)/$$page $(DESTDIR)$(mandir)/man$${page##*.} || exit; done
+	install -m 644 Completions/iommuctl.bash $(DESTDIR)$(bashdir)/iommuctl
+	install -m 644 Completions/_iommuctl $(DESTDIR)$(zshdir)/_iommuctl
+	install -m 644 Completions/iommuctl.fish $(DESTDIR)$(fishdir)/iommuctl.fish
 	install -m 644 Config/lab.toml $(DESTDIR)$(sharedir)
 	install -m 644 Config/iommud.toml $(DESTDIR)$(sharedir)/iommud.toml.example
 	test -e $(DESTDIR)$(SYSCONFDIR)/iommud/iommud.toml || \
@@ -179,6 +195,8 @@ uninstall:
 	cd $(DESTDIR)$(unitdir) && rm -f $(units)
 	rm -f $(DESTDIR)$(sysusersdir)/iommud.conf $(DESTDIR)$(tmpfilesdir)/iommud.conf
 	rm -f $(DESTDIR)$(catalogdir)/iommud.catalog
+	rm -f $(foreach page,$(manual),$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(page)))/$(page))
+	rm -f $(DESTDIR)$(bashdir)/iommuctl $(DESTDIR)$(zshdir)/_iommuctl $(DESTDIR)$(fishdir)/iommuctl.fish
 	rm -rf $(DESTDIR)$(sharedir) $(DESTDIR)$(docdir)
 	@configuration=$(DESTDIR)$(SYSCONFDIR)/iommud; \
 	if cmp -s Config/iommud.toml $$configuration/iommud.toml; then rm $$configuration/iommud.toml; fi; \
@@ -198,7 +216,8 @@ dist-archive:
 	@test -x $(release_dir)/iommud || { echo 'there is nothing to pack yet: run "make dist"' >&2; exit 1; }
 	@rm -rf .build/dist && mkdir -p .build/dist/$(archive)/bin
 	@install $(STRIP) -m 755 $(release_dir)/iommud $(release_dir)/iommuctl .build/dist/$(archive)/bin
-	@cp -r --parents Config Documentation systemd Makefile *.md LICENSE .build/dist/$(archive)
+	@cp -r --parents Completions Config Documentation systemd Makefile *.md LICENSE .build/dist/$(archive)
+	@cp -r $(man_dir) .build/dist/$(archive)/man
 	@tar -C .build/dist --owner=0 --group=0 --numeric-owner --sort=name -czf .build/dist/$(archive).tar.gz $(archive)
 	@echo .build/dist/$(archive).tar.gz
 

@@ -8,10 +8,21 @@ final class Daemon {
     /// The path that answered.
     let path: String
 
+    /// Whether several commands use this connection, one after the other.
+    var isShared = false
+    /// The named session that was entered last.
+    private(set) var session: String?
+
+    /// What the last calls have answered, by the names of the results; for scripts.
+    private(set) var answers: [String: String] = [:]
+
     private let patience: Patience
+    private var found: Catalog?
 
     /// Connects to the first path that answers.
-    init(candidates: [String], patience: Patience) throws(Failure) {
+    ///
+    /// - Parameter isVerbose: whether to show what is sent and received.
+    init(candidates: [String], patience: Patience, isVerbose: Bool = false) throws(Failure) {
         self.patience = patience
         var problems: [SystemError] = []
         for path in candidates {
@@ -19,6 +30,7 @@ final class Daemon {
                 client = try RPCClient(path: path, timeoutMilliseconds: patience.milliseconds)
                 self.path = path
                 client.insistsOnIDs = true
+                if isVerbose { showTraffic() }
                 if patience.asksFirst {
                     client.onSilence = { Self.isThere(path, milliseconds: patience.milliseconds) }
                 }
@@ -29,6 +41,19 @@ final class Daemon {
         }
         throw .unreachable(
             "no daemon answers: " + problems.map(\.description).joined(separator: "; "), hint: Self.hint(problems))
+    }
+
+    private func showTraffic() {
+        client.onSend = { Traffic.show("→", $0) }
+        client.onLine = { Traffic.show("←", String(decoding: $0, as: UTF8.self)) }
+    }
+
+    /// What the daemon declares; asked for once.
+    func catalog() throws(Failure) -> Catalog {
+        if let found { return found }
+        let catalog = Catalog(document: try call("rpc.discover"))
+        found = catalog
+        return catalog
     }
 
     /// What to do about the failure that says most.
@@ -78,10 +103,31 @@ final class Daemon {
         }
     }
 
+    /// The notifications that have come with replies.
+    func notifications() -> [JSONValue] { client.takeNotifications() }
+
+    /// Keeps what a method has answered for the words `$name` of later commands.
+    func remember(_ result: JSONValue) {
+        for member in result.objectValue ?? [] where member.value.objectValue == nil && member.value.arrayValue == nil {
+            answers[member.key] = Table.cell(member.value)
+        }
+    }
+
     /// Closes what came with replies; returns how many that were.
     func dropDescriptors() -> Int {
         client.takeDescriptors().count
     }
+
+    /// Makes a named session this connection's.
+    ///
+    /// - Parameter create: whether to make it if it is not there.
+    func enter(session name: String, create: Bool = true) throws(Failure) {
+        _ = try call("session.attach", ["name": .string(name), "create": .bool(create)])
+        session = name
+    }
+
+    /// The connection has left its session for this one; nil: for a private one.
+    func moved(to session: String?) { self.session = session }
 
     private func failure(_ error: any Error, _ method: String) -> Failure {
         switch error {
@@ -121,5 +167,18 @@ struct Patience {
     var text: String {
         let seconds = Double(asksFirst ? 2 * milliseconds : milliseconds) / 1000
         return seconds == seconds.rounded() ? "\(Int(seconds)) s" : "\(seconds) s"
+    }
+}
+
+/// Lines between this program and the daemon, for whoever wants to see them.
+private enum Traffic {
+    /// Longer lines are shown in part.
+    private static let longest = 4096
+
+    static func show(_ direction: String, _ line: String) {
+        let terminal = Terminal.error
+        let rest = line.utf8.count - longest
+        let text = rest > 0 ? "\(String(line.prefix(longest)))… and \(rest) bytes more" : line
+        StandardOutput.writeError(terminal.paint(direction, .cyan) + " " + Printable.text(text) + "\n")
     }
 }

@@ -11,37 +11,52 @@ enum Failure: Error {
     case usage(String)
     /// The command itself found something wrong, and has said so already.
     case found
+    /// As ``found``, of what cannot be used.
+    case unusable
 
-    static let usageStatus: Int32 = 2
-
-    var exitStatus: Int32 {
+    var exitStatus: ExitStatus {
         switch self {
-        case .refused, .found: 1
-        case .unreachable, .usage: Self.usageStatus
+        case .refused, .found: .refused
+        case .unreachable, .usage, .unusable: .unusable
         }
     }
 
     /// Says it on standard error.
-    func report(asJSON: Bool) {
+    ///
+    /// - Parameter place: where in a script it was.
+    func report(asJSON: Bool, at place: String = "") {
         switch self {
         case .refused(let error, let method):
-            asJSON ? StandardOutput.writeError(Self.json(error).text + "\n") : Self.explain(error, method)
+            asJSON ? StandardOutput.writeError(Self.json(error).text + "\n") : Self.explain(error, method, place)
         case .unreachable(let problem, let hint):
-            StandardOutput.writeError("iommuctl: \(problem)\nhint: \(hint)\n")
+            Self.write(place + problem, [("hint", hint)])
         case .usage(let problem):
-            StandardOutput.writeError("iommuctl: \(problem)\n")
-        case .found:
+            Self.write(place + problem, [])
+        case .found, .unusable:
             break
         }
     }
 
-    private static func explain(_ error: RPCError, _ method: String) {
+    private static func explain(_ error: RPCError, _ method: String, _ place: String) {
         let message = Printable.text(error.message)
-        var text = "iommuctl: " + (message.hasPrefix(method) ? message : "\(method): \(message)") + "\n"
         let details = error.details.filter { $0.key != "method" && $0.value != .null }
         let objects = details.map { " \($0.key)=\(Printable.text(Table.cell($0.value)))" }.joined()
-        text += "reason: \(error.reason) (\(name(of: error)))\(objects)\n"
-        if let hint = error.hint { text += "hint: \(Printable.text(hint))\n" }
+        var lines = [("reason", "\(error.reason) (\(name(of: error)))\(objects)")]
+        if let hint = error.hint { lines.append(("hint", Printable.text(hint))) }
+        write(place + (message.hasPrefix(method) ? message : "\(method): \(message)"), lines)
+    }
+
+    /// The problem and what belongs to it; a terminal gets lines that fit, and colours.
+    private static func write(_ problem: String, _ lines: [(title: String, text: String)]) {
+        let terminal = Terminal.error
+        let name = "iommuctl: "
+        var text = terminal.paint(name, .alarm)
+        text += Wrapping.indented(problem, by: terminal.isThere ? name.count : 0, width: terminal.width) + "\n"
+        for line in lines {
+            let title = line.title + ": "
+            text += terminal.paint(title, line.title == "hint" ? .green : .dim)
+            text += Wrapping.indented(line.text, by: title.count, width: terminal.width) + "\n"
+        }
         StandardOutput.writeError(text)
     }
 

@@ -59,7 +59,14 @@ struct Iommud: ParsableCommand {
     @Flag(help: "Give up all named sessions that were stored, and end; for a journal that cannot be read.")
     var discardState = false
 
+    @Flag(help: "Only print what rpc.discover answers: the OpenRPC document of all methods.")
+    var openrpc = false
+
     mutating func run() throws {
+        if openrpc {
+            print(MethodCatalog.document().text)
+            return
+        }
         let options = DaemonOptions(
             configuration: config, socket: socket, state: state, logLevel: logLevel, backend: backend)
         let socket = socket

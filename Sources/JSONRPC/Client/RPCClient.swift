@@ -9,6 +9,8 @@ public final class RPCClient {
     public var socket: Int32 { connected.number }
     /// Sees each line that comes, before anybody else.
     public var onLine: ((_ line: [UInt8]) -> Void)?
+    /// Sees each request before it is sent.
+    public var onSend: ((_ line: String) -> Void)?
     /// Asked when the server has been silent for as long as was said: whether to wait for as long again.
     public var onSilence: (() -> Bool)?
     /// Whether a reply to a request that was not made is a mistake; else it is overlooked.
@@ -54,7 +56,9 @@ public final class RPCClient {
         let request = JSONValue.members([
             ("jsonrpc", .string("2.0")), ("id", .integer(lastID)), ("method", .string(method)), ("params", params),
         ])
-        if let problem = problem(sending: request.text, descriptors) {
+        let line = request.text
+        onSend?(line)
+        if let problem = problem(sending: line, descriptors) {
             // A server that has closed the connection may have said why before.
             guard problem.errno == EPIPE, let answer = try? nextMessage(), answer["id"] == .null else { throw problem }
             return try Self.result(of: answer)
@@ -83,6 +87,12 @@ public final class RPCClient {
             let message = try nextMessage()
             if message["method"] != nil { return message }
         }
+    }
+
+    /// The notifications that came before replies and that nobody has asked for.
+    public func takeNotifications() -> [JSONValue] {
+        defer { waitingNotifications.removeAll() }
+        return waitingNotifications
     }
 
     /// The descriptors that have come with replies and were not taken yet.

@@ -3,31 +3,22 @@ import Glibc
 import JSONRPC
 
 /// `iommuctl call METHOD [PARAMS]`
-struct CallCommand: ParsableCommand {
+struct CallCommand: DaemonCommand {
     static let configuration = CommandConfiguration(
         commandName: "call",
-        abstract: "Call any method.",
+        abstract: "Call a method by its name.",
         discussion: """
-            PARAMS are one JSON object, or KEY=VALUE words whose values are JSON or else plain text, or - to read the
-            object from standard input:
+            PARAMS are one JSON object, or KEY=VALUE words, or - to read the object from standard input:
 
               iommuctl call ioas.map '{"ioas": 1, "memory": 1, "length": "0x10000"}'
-              iommuctl call ioas.map ioas=1 memory=1 length=0x10000
+              iommuctl call ioas.map ioas=1 memory=guest length=64K access=read,write
 
-            `iommuctl methods METHOD` describes one.
+            Values are JSON, or what the method declares: numbers with units, names of devices and memory in place of
+            ids, lists with commas, bytes as @FILE, text:… or hex:…. `iommuctl methods METHOD` describes one.
             """)
 
     @OptionGroup var options: GlobalOptions
-
-    @Option(
-        name: .customLong("session"), help: "Work in this named session, made if it is not there, not a private one.")
-    var sessionName: String?
-
-    @Option(
-        name: .customLong("fd"),
-        help: ArgumentHelp(
-            "Send this open file descriptor along, as in --fd 3 3<file; may be repeated.", valueName: "number"))
-    var descriptors: [Int32] = []
+    @OptionGroup var call: CallOptions
 
     @Argument(help: "The method's name.")
     var method: String
@@ -35,39 +26,43 @@ struct CallCommand: ParsableCommand {
     @Argument(help: ArgumentHelp("The parameters.", valueName: "params"))
     var parameters: [String] = []
 
-    func run() throws {
-        let params = try CallParameters.parse(parameters)
-        let daemon = try options.connect()
-        try daemon.enter(session: sessionName)
-        let result = try daemon.call(method, params, descriptors: descriptors)
-        let dropped = daemon.dropDescriptors()
-        if dropped > 0 {
-            StandardOutput.writeError("iommuctl: closed \(dropped) descriptor(s) that came with the reply\n")
-        }
-        options.output.show(result)
+    func run(on daemon: Daemon) throws {
+        let isObject = parameters == ["-"] || CallParameters.isObject(parameters)
+        let object = isObject ? try CallParameters.object(parameters) : nil
+        if object == nil { try CallParameters.check(parameters) }
+        // Who writes JSON and reads JSON needs nothing of what the daemon declares.
+        let declared = object == nil || options.output == .table || call.raw ? try declaration(daemon) : nil
+        try call.session.enter(daemon, create: true)
+        let values =
+            try object
+            ?? declared.map { method throws(Failure) in
+                try VerbArguments(method, ValueReader(names: NameTable(daemon))).parse(parameters, insisting: false)
+            }
+        try MethodCall(method: declared, name: method, parameters: values ?? .object([]))
+            .run(on: daemon, call, options.output)
+    }
+
+    private func declaration(_ daemon: Daemon) throws(Failure) -> MethodSchema {
+        let catalog = try daemon.catalog()
+        guard let found = catalog.method(method) else { throw catalog.unknown(method) }
+        return found
     }
 }
 
 /// Parameters on the command line.
 enum CallParameters {
-    static func parse(_ words: [String]) throws(Failure) -> JSONValue {
-        if words == ["-"] { return try object(StandardInput.readAll()) }
-        guard words.count != 1 || words[0].first(where: { $0 != " " && $0 != "\n" }) != "{" else {
-            return try object(words[0])
-        }
-        var members: [JSONValue.Member] = []
-        for word in words {
-            guard let equals = word.firstIndex(of: "="), equals != word.startIndex else {
-                throw .usage("“\(word)” is neither a JSON object nor KEY=VALUE")
-            }
-            let text = String(word[word.index(after: equals)...])
-            let value = (try? JSONValue(parsing: text)) ?? .string(text)
-            members.append(JSONValue.Member(key: String(word[..<equals]), value: value))
-        }
-        return .object(members)
+    /// Whether the words are one JSON object.
+    static func isObject(_ words: [String]) -> Bool {
+        words.count == 1 && words[0].first { $0 != " " && $0 != "\n" } == "{"
     }
 
-    private static func object(_ text: String) throws(Failure) -> JSONValue {
+    /// The object that is written there, or that comes from standard input.
+    static func object(_ words: [String]) throws(Failure) -> JSONValue {
+        try object(words == ["-"] ? String(decoding: FileContents.named("-"), as: UTF8.self) : words[0])
+    }
+
+    /// One JSON object.
+    static func object(_ text: String) throws(Failure) -> JSONValue {
         let value: JSONValue
         do throws(JSONSyntaxError) {
             value = try JSONValue(parsing: text)
@@ -77,29 +72,11 @@ enum CallParameters {
         guard value.objectValue != nil else { throw .usage("the parameters are not a JSON object") }
         return value
     }
-}
 
-/// Standard input as text.
-enum StandardInput {
-    /// Everything up to its end.
-    static func readAll() -> String {
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 65_536)
-        while true {
-            let count = read(STDIN_FILENO, &buffer, buffer.count)
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { return String(decoding: bytes, as: UTF8.self) }
-            bytes += buffer.prefix(count)
+    /// Whether the words can be KEY=VALUE.
+    static func check(_ words: [String]) throws(Failure) {
+        for word in words where word.first == "=" || !word.contains("=") {
+            throw .usage("“\(word)” is neither a JSON object nor KEY=VALUE")
         }
-    }
-}
-
-extension Daemon {
-    /// Makes a named session this connection's.
-    ///
-    /// - Parameter create: whether to make it if it is not there.
-    func enter(session name: String?, create: Bool = true) throws(Failure) {
-        guard let name else { return }
-        _ = try call("session.attach", ["name": .string(name), "create": .bool(create)])
     }
 }

@@ -9,13 +9,13 @@ struct StateCommand: ParsableCommand {
     @OptionGroup var options: GlobalOptions
 
     /// Gives it up.
-    struct Discard: ParsableCommand {
+    struct Discard: DaemonCommand {
         static let configuration = CommandConfiguration(
             abstract: "Give up all named sessions that were stored and cannot be read.",
             discussion: "For administrators. The journal is put aside, not deleted; the daemon serves from then on.")
 
         @OptionGroup var options: GlobalOptions
 
-        func run() throws { options.output.show(try options.connect().call("state.discard")) }
+        func run(on daemon: Daemon) throws { options.output.show(try daemon.call("state.discard")) }
     }
 }

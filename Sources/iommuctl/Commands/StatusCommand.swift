@@ -2,14 +2,13 @@ import ArgumentParser
 import JSONRPC
 
 /// `iommuctl status`
-struct StatusCommand: ParsableCommand {
+struct StatusCommand: DaemonCommand {
     static let configuration = CommandConfiguration(
         commandName: "status", abstract: "Show what the daemon is and how much it does.")
 
     @OptionGroup var options: GlobalOptions
 
-    func run() throws {
-        let daemon = try options.connect()
+    func run(on daemon: Daemon) throws {
         let info = try daemon.call("daemon.info")
         let stats = try daemon.call("daemon.stats")
         let result = JSONValue.object([.init(key: "info", value: info), .init(key: "stats", value: stats)])

@@ -9,15 +9,14 @@ struct VSMMUCommand: ParsableCommand {
 }
 
 /// `iommuctl vsmmu show VSMMU`
-struct ShowVSMMUCommand: ParsableCommand {
+struct ShowVSMMUCommand: DaemonCommand {
     static let configuration = CommandConfiguration(
         commandName: "show",
         abstract: "Look into a bare SMMU: registers, caches, stalled transactions, the last commands and events.")
 
     @OptionGroup var options: GlobalOptions
 
-    @Option(help: "The named session that has it.")
-    var session: String?
+    @OptionGroup var session: SessionOption
 
     @Option(help: "Commands, events and translations shown at most.")
     var limit = 20
@@ -25,9 +24,8 @@ struct ShowVSMMUCommand: ParsableCommand {
     @Argument(help: "Its id.")
     var vsmmu: UInt32
 
-    func run() throws {
-        let daemon = try options.connect()
-        try daemon.enter(session: session, create: false)
+    func run(on daemon: Daemon) throws {
+        try session.enter(daemon, create: false)
         let id = JSONValue.integer(Int(vsmmu))
         let many = JSONValue.integer(limit)
         let members = try [
@@ -57,7 +55,7 @@ struct ShowVSMMUCommand: ParsableCommand {
 }
 
 /// `iommuctl vsmmu replay FILE`
-struct ReplayCommand: ParsableCommand {
+struct ReplayCommand: DaemonCommand {
     static let configuration = CommandConfiguration(
         commandName: "replay",
         abstract: "Run recorded transactions on an SMMUv3 of the daemon and show where it ends differently.",
@@ -73,23 +71,26 @@ struct ReplayCommand: ParsableCommand {
     @Argument(help: "The recording.", completion: .file())
     var file: String
 
-    func run() throws {
+    func run(on daemon: Daemon) throws {
         let recording = try Recording(path: file)
-        let daemon = try options.connect()
         let machine = try GuestMachine(daemon: daemon, recording: recording)
         var count = 0
         var differences = 0
+        var progress = Progress("transactions", of: recording.states.reduce(0) { $0 + $1.transactions.count })
         for state in recording.states {
             try machine.run(state, recording.identification) { smmu throws(Failure) in
                 for transaction in state.transactions {
                     let outcome = try smmu.translate(transaction)
                     count += 1
+                    progress.show(count)
                     guard outcome != transaction.outcome else { continue }
                     differences += 1
+                    progress.end()
                     show(transaction, outcome)
                 }
             }
         }
+        progress.end()
         showSummary(count, differences)
         if differences > 0 { throw Failure.found }
     }

@@ -65,22 +65,16 @@ struct Demo {
 
     private mutating func showWalk(device: JSONValue?, stream: Chosen) throws(Failure) -> JSONValue {
         story.step("How the SMMU got there: stream table, context descriptor, page tables.")
-        let entry = try call(
-            "smmu.ste", ["smmu": .string(stream.smmu), "stream_id": .count(stream.id)], isShown: false)
-        let context = try call(
-            "smmu.cd", ["smmu": .string(stream.smmu), "stream_id": .count(stream.id), "substream_id": .integer(0)],
-            isShown: false)
-        let id = "0x" + String(stream.id, radix: 16)
-        story.detail(
-            "STE of StreamID \(id)  " + Self.fields(entry, ["V", "Config", "S1ContextPtr", "S1CDMax"]) + "\n"
-                + "CD of SubstreamID 0    " + Self.fields(context, ["V", "ASID", "T0SZ", "IPS", "TTB0"]))
-        let walk = try call(
+        let result = try call(
             "smmu.translate",
             ["device": device, "iova": .hex(Self.iova), "access": .string("write"), "trace": .bool(true)],
             isShown: false)
-        story.detail(TranslationText.describe(walk, iova: Self.iovaText))
+        let walk = try daemon.walk(
+            result, of: (.string(stream.smmu), .count(stream.id)), substreamID: 0,
+            title: "\(stream.name) writes \(Self.iovaText)", iova: Self.iova)
+        story.detail(WalkText(walk, isFull: false).text)
         story.pause()
-        return walk
+        return result
     }
 
     private mutating func showEnd(device: JSONValue?, ioas: JSONValue?) throws(Failure) -> JSONValue {
@@ -98,10 +92,6 @@ struct Demo {
             return event
         }
         throw .found
-    }
-
-    private static func fields(_ structure: JSONValue, _ names: [String]) -> String {
-        names.map { "\($0)=\(structure["fields"]?[$0].map { Table.cell($0) } ?? "-")" }.joined(separator: " ")
     }
 
     /// A device and where its transactions enter.

@@ -2,7 +2,7 @@ import ArgumentParser
 import JSONRPC
 
 /// `iommuctl demo`: the main job of the daemon, step by step.
-struct DemoCommand: ParsableCommand {
+struct DemoCommand: DaemonCommand {
     static let configuration = CommandConfiguration(
         commandName: "demo",
         abstract: "Let an emulated device write into memory of this program through the SMMU, and show every step.")
@@ -12,8 +12,8 @@ struct DemoCommand: ParsableCommand {
     @Option(help: "The device; by default the first that nobody has.")
     var device: String?
 
-    func run() throws {
-        var demo = Demo(daemon: try options.connect(), story: Story(isShown: options.output == .table || !options.json))
+    func run(on daemon: Daemon) throws {
+        var demo = Demo(daemon: daemon, story: Story(isShown: options.output == .table || !options.json))
         let result = try demo.run(device: device)
         if options.json { StandardOutput.write(result.text + "\n") }
     }

@@ -6,7 +6,7 @@ enum Output {
     case json
 
     /// Shows a result: as it came, or as the tables that `describe` makes of it.
-    func show(_ result: JSONValue, as describe: (JSONValue) -> String = ValueText.describe) {
+    func show(_ result: JSONValue, as describe: (JSONValue) -> String = { ValueText.describe($0) }) {
         switch self {
         case .json: StandardOutput.write(result.text + "\n")
         case .table: StandardOutput.write(describe(result))
@@ -16,31 +16,43 @@ enum Output {
 
 /// Any JSON value as text for people.
 enum ValueText {
-    /// Scalars as `key  value` lines, arrays of objects as tables below them.
-    static func describe(_ value: JSONValue) -> String {
+    /// Scalars as `key  value` lines, arrays of objects as tables below them, bytes as a dump.
+    ///
+    /// - Parameter shape: what the members are declared to be.
+    static func describe(_ value: JSONValue, as shape: [ParameterSchema] = []) -> String {
         switch value {
-        case .object(let members): describe(members)
+        case .object(let members): describe(members, shape)
         case .array(let elements): describe(elements)
         default: Printable.text(Table.cell(value)) + "\n"
         }
     }
 
-    private static func describe(_ members: [JSONValue.Member]) -> String {
+    private static func describe(_ members: [JSONValue.Member], _ shape: [ParameterSchema]) -> String {
         guard !members.isEmpty else { return "done\n" }
         var scalars = Table(header: [])
         var text = ""
         for member in members {
-            if let table = table(of: member.value) ?? map(of: member.value) {
+            if let dump = dump(of: member, shape) {
+                text += dump
+            } else if let table = table(of: member.value) ?? map(of: member.value) {
                 text += "\n\(Printable.text(member.key)):\n\(table)"
             } else {
                 scalars.add(member.key, Table.cell(member.value))
             }
         }
-        return String((scalars.text.drop { $0 == "\n" } + text).drop { $0 == "\n" })
+        return String((scalars.text + text).drop { $0 == "\n" })
     }
 
     private static func describe(_ elements: [JSONValue]) -> String {
         table(of: .array(elements)) ?? elements.map { Printable.text(Table.cell($0)) + "\n" }.joined()
+    }
+
+    /// What is declared to be bytes.
+    private static func dump(of member: JSONValue.Member, _ shape: [ParameterSchema]) -> String? {
+        guard let declared = shape.first(where: { $0.name == member.key }), case .bytes = declared.kind,
+            let bytes = member.value.stringValue.flatMap(Base64Text.decode)
+        else { return nil }
+        return bytes.isEmpty ? "no bytes\n" : HexDump.text(bytes)
     }
 
     /// An object as lines of names and values.
@@ -48,7 +60,7 @@ enum ValueText {
         guard let members = value.objectValue, members.count > 3 else { return nil }
         var table = Table(header: [])
         for member in members { table.add(member.key, Table.cell(member.value)) }
-        return String(table.text.drop { $0 == "\n" })
+        return table.text
     }
 
     /// An array of objects as a table, its columns in the order in which they first appear.
@@ -60,7 +72,7 @@ enum ValueText {
         for member in elements.flatMap({ $0.objectValue ?? [] }) where !columns.contains(member.key) {
             columns.append(member.key)
         }
-        var table = Table(header: columns.map { Printable.text($0.uppercased()) })
+        var table = Table(header: columns.map { Printable.text($0.uppercased().swapping("_", for: " ")) })
         for element in elements { table.add(cells: columns.map { Table.cell(element[$0]) }) }
         return table.text
     }

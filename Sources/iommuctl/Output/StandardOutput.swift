@@ -3,20 +3,23 @@ import Glibc
 /// Unbuffered standard output and error.
 enum StandardOutput {
     /// Writes all of `text`. A reader that has gone away ends the program, as it would have with SIGPIPE.
-    static func write(_ text: String) {
-        guard !write(text, to: STDOUT_FILENO) else { return }
+    static func write(_ text: String) { write(bytes: Array(text.utf8)) }
+
+    /// As ``write(_:)``, of bytes as they are.
+    static func write(bytes: [UInt8]) {
+        guard !write(bytes, to: STDOUT_FILENO) else { return }
         let reason = errno
         guard reason != EPIPE else { exit(0) }
         writeError("iommuctl: cannot write the output: \(String(cString: strerror(reason)))\n")
-        exit(Failure.usageStatus)
+        exit(ExitStatus.unusable.rawValue)
     }
 
     static func writeError(_ text: String) {
-        _ = write(text, to: STDERR_FILENO)
+        _ = write(Array(text.utf8), to: STDERR_FILENO)
     }
 
-    private static func write(_ text: String, to descriptor: Int32) -> Bool {
-        var rest = Array(text.utf8)[...]
+    private static func write(_ bytes: [UInt8], to descriptor: Int32) -> Bool {
+        var rest = bytes[...]
         while !rest.isEmpty {
             let written = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
             if written < 0 && errno == EINTR { continue }

@@ -2,8 +2,13 @@ import CLinux
 import Glibc
 import LinuxIO
 
-/// Files of recordings.
+/// Files that are named on the command line.
 enum FileContents {
+    /// As ``read(_:)``; `-` is standard input.
+    static func named(_ path: String) throws(Failure) -> [UInt8] {
+        path == "-" ? try all(STDIN_FILENO, "standard input") : try read(path)
+    }
+
     /// The bytes of a file; what gzip has packed is unpacked.
     static func read(_ path: String) throws(Failure) -> [UInt8] {
         let file: Descriptor

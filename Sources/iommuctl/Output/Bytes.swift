@@ -14,6 +14,26 @@ enum Base64Text {
         }
         return String(decoding: text, as: UTF8.self)
     }
+
+    /// The bytes of a text; nil if it is not base64.
+    static func decode(_ text: String) -> [UInt8]? {
+        let digits = Array(text.utf8.prefix { $0 != UInt8(ascii: "=") })
+        guard text.utf8.count.isMultiple(of: 4), text.utf8.count - digits.count <= 2 else { return nil }
+        guard text.utf8.dropFirst(digits.count).allSatisfy({ $0 == UInt8(ascii: "=") }) else { return nil }
+        var bytes: [UInt8] = []
+        var word: UInt32 = 0
+        var bits = 0
+        for digit in digits {
+            guard let value = alphabet.firstIndex(of: digit) else { return nil }
+            word = word << 6 | UInt32(value)
+            bits += 6
+            if bits >= 8 {
+                bits -= 8
+                bytes.append(UInt8(truncatingIfNeeded: word >> UInt32(bits)))
+            }
+        }
+        return bytes
+    }
 }
 
 /// Bytes for people: offset, sixteen bytes, the same as text.
@@ -26,6 +46,18 @@ enum HexDump {
             let offset = padded(String(start, radix: 16), 4, "0")
             return "\(offset)  \(hex)\(String(repeating: " ", count: 3 * (16 - row.count)))  \(text)\n"
         }.joined()
+    }
+
+    /// The bytes that pairs of hexadecimal digits stand for; blanks between them say nothing.
+    static func bytes(_ text: some StringProtocol) -> [UInt8]? {
+        let digits = text.filter { $0 != " " }.map(\.hexDigitValue)
+        guard digits.count.isMultiple(of: 2) else { return nil }
+        var bytes: [UInt8] = []
+        for position in stride(from: 0, to: digits.count, by: 2) {
+            guard let high = digits[position], let low = digits[position + 1] else { return nil }
+            bytes.append(UInt8(high << 4 | low))
+        }
+        return bytes
     }
 
     private static func padded(_ text: String, _ width: Int, _ filler: String) -> String {
