@@ -159,6 +159,10 @@ let package = Package(
             swiftSettings: strict
         ),
 
+        // What a program needs to be started with descriptors of its own.
+        .target(name: "Launch", dependencies: ["CLinux"], swiftSettings: strict),
+        .testTarget(name: "LaunchTests", dependencies: ["Launch"], swiftSettings: strict),
+
         // MARK: Executables
 
         .executableTarget(
@@ -172,7 +176,7 @@ let package = Package(
         .executableTarget(
             name: "iommuctl",
             dependencies: [
-                "CLinux", "JSONRPC", "LinuxIO", "SMMUv3",
+                "CLinux", "JSONRPC", "Launch", "LinuxIO", "SMMUv3",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict
@@ -202,6 +206,14 @@ let package = Package(
         ),
         .target(
             name: "TestSupport", dependencies: ["CLinux", "IOMMU", "JSONRPC", "LinuxIO"], path: "Tests/TestSupport",
+            swiftSettings: strict
+        ),
+
+        // The service over that kernel, for programs that are started with what it hands out.
+        .executableTarget(
+            name: "iommud-fake-kernel",
+            dependencies: ["IOMMU", "IOMMUService", "KernelIOMMU", "KernelTestSupport"],
+            path: "Tests/FakeKernelDaemon",
             swiftSettings: strict
         ),
 

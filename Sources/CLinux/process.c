@@ -172,6 +172,21 @@ int clinux_pidfd_open(pid_t pid)
     return fd < 0 ? -errno : fd;
 }
 
+#ifndef CLOSE_RANGE_CLOEXEC
+#define CLOSE_RANGE_CLOEXEC (1u << 2)
+#endif
+
+int clinux_close_on_exec_from(int first)
+{
+    if (syscall(SYS_close_range, (unsigned)first, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
+        return 0;
+    /* Before there was a call for it, every number that may be open is tried. */
+    long limit = sysconf(_SC_OPEN_MAX);
+    for (int number = first; number < (limit > 0 ? (int)limit : 65536); number++)
+        (void)fcntl(number, F_SETFD, FD_CLOEXEC);
+    return 0;
+}
+
 int clinux_pidfd_signal(int pidfd, int signal)
 {
     return syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0u) < 0 ? -errno : 0;

@@ -113,6 +113,9 @@ final class Daemon {
         }
     }
 
+    /// What came with replies, for whoever goes on with it.
+    func takeDescriptors() -> [SharedDescriptor] { client.takeDescriptors() }
+
     /// Closes what came with replies; returns how many that were.
     func dropDescriptors() -> Int {
         client.takeDescriptors().count

@@ -1,3 +1,4 @@
+import Glibc
 import JSONRPC
 import LinuxIO
 
@@ -13,11 +14,14 @@ enum Failure: Error {
     case found
     /// As ``found``, of what cannot be used.
     case unusable
+    /// A program cannot be started; the errno.
+    case notStarted(String, Int32)
 
     var exitStatus: ExitStatus {
         switch self {
         case .refused, .found: .refused
         case .unreachable, .usage, .unusable: .unusable
+        case .notStarted(_, let errno): errno == ENOENT ? .notFound : .notRunnable
         }
     }
 
@@ -32,6 +36,8 @@ enum Failure: Error {
             Self.write(place + problem, [("hint", hint)])
         case .usage(let problem):
             Self.write(place + problem, [])
+        case .notStarted(let program, let errno):
+            Self.write("\(place)\(program) cannot be started: \(String(cString: strerror(errno)))", [])
         case .found, .unusable:
             break
         }

@@ -38,6 +38,9 @@ int clinux_open_as(const char *path, int flags, uid_t uid, gid_t gid);
  * same ids and a dumpable process that holds no more capabilities than this one; Yama has no say in it. */
 int clinux_may_read(pid_t pid);
 
+/* Lets descriptors from this one on close by themselves where another program starts (Linux 5.11). */
+int clinux_close_on_exec_from(int first);
+
 /* A pidfd. */
 int clinux_pidfd_open(pid_t pid);
 /* Sends a signal to the process of a pidfd. */

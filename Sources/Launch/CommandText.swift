@@ -1,0 +1,21 @@
+/// A command line as a shell would take it.
+public enum CommandText {
+    /// The words, quoted where they have to be.
+    public static func quoted(_ words: [String]) -> String { words.map(quoted).joined(separator: " ") }
+
+    private static func quoted(_ word: String) -> String {
+        let plain = !word.isEmpty && word.utf8.allSatisfy(isPlain)
+        return plain
+            ? word
+            : "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: #"'\''"#) + "'"
+    }
+
+    private static func isPlain(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
+        default: "-_=+,./:@%".utf8.contains(byte)
+        }
+    }
+}
