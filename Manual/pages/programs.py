@@ -149,7 +149,10 @@ def values(page):
     page.item("lists", "With commas, or the option repeated; `@FILE` has an element a line.")
     page.item("objects", "`KEY=VALUE,KEY=VALUE` with + between the elements of a list in it, or JSON.")
     page.item("bytes", "`@FILE`, `@-` for standard input, `text:...`, `hex:...`, or base64.")
-    page.paragraph("Words without a name are the parameters that have to be there, in their order. The methods are:")
+    page.paragraph(
+        "Words without a name are the parameters that have to be there, in their order; of a method in which none has "
+        "to be, they are any. The methods are:"
+    )
 
 
 def iommud(dump, stamp):

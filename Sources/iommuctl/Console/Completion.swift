@@ -88,7 +88,8 @@ struct Completion {
         let open = parameters.filter { !given.contains($0.flag) && !given.contains($0.name) }
         let flags = open.map { Candidate($0.flag, $0.summary) }
         if typed.hasPrefix("-") { return flags + Self.options(typed) }
-        let alone = open.first(where: \.isRequired).map { values(of: $0, method, typed) } ?? []
+        let next = parameters.contains(where: \.isRequired) ? open.first(where: \.isRequired) : open.first
+        let alone = next.map { values(of: $0, method, typed) } ?? []
         return alone + flags
     }
 

@@ -41,10 +41,12 @@ struct VerbArguments {
         throw .usage("\(method.words) needs \(first.flag): \(first.summary)")
     }
 
-    /// Words alone are those parameters that are still missing.
+    /// Words alone are the parameters that have to be there, as far as they are missing; where none has to be, any.
     private func place(_ bare: [String], _ found: inout [JSONValue.Member]) throws(Failure) {
         var bare = bare[...]
-        for parameter in parameters where parameter.isRequired && !found.contains(where: { $0.key == parameter.name }) {
+        let required = parameters.filter(\.isRequired)
+        for parameter in required.isEmpty ? parameters : required
+        where !found.contains(where: { $0.key == parameter.name }) {
             guard let word = bare.popFirst() else { return }
             try add(word, parameter, &found)
         }
