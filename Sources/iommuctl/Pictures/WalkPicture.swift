@@ -23,7 +23,15 @@ struct WalkPicture {
         } else {
             addChain()
         }
+        for text in [walk.meaning, walk.hint].compactMap({ $0 }) { addNote(text) }
         picture.height = y + Layout.gap
+    }
+
+    private mutating func addNote(_ text: String) {
+        for line in Wrapping.lines(text, width: Layout.characters(Layout.width - 2 * Layout.margin)) {
+            picture.notes.append(Picture.Note(text: line, x: Layout.margin, y: y + Layout.lineHeight))
+            y += Layout.lineHeight
+        }
     }
 
     // MARK: One stage

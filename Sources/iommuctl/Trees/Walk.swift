@@ -39,6 +39,9 @@ struct Walk {
     /// The kind of the event; nil: there is none.
     var event: JSONValue? { result["event"].flatMap { $0 == .null ? nil : $0 } }
     var eventType: String { event?["type"]?.stringValue ?? result["terminated"]?.stringValue ?? "" }
+    /// What the end means here, and what to do about it, where the daemon says so.
+    var meaning: String? { (event ?? result)["meaning"]?.stringValue }
+    var hint: String? { (event ?? result)["hint"]?.stringValue }
     var hasFailed: Bool { result["pa"] == nil }
 
     init(title: String, iova: UInt64, ste: JSONValue?, cd: JSONValue?, result: JSONValue) {

@@ -90,10 +90,11 @@ struct WalkText {
     // MARK: End
 
     private var end: TreeNode {
-        if let event = walk.event {
-            return TreeNode(line: "✗ \(walk.eventType)", children: Self.facts(event).map { TreeNode(line: $0) })
+        guard !walk.hasFailed, let address = walk.result["pa"] else {
+            let said = [walk.meaning, walk.hint.map { "hint: \($0)" }].compactMap { $0 }
+            let facts = walk.event.map(Self.facts) ?? []
+            return TreeNode(line: "✗ \(walk.eventType)", children: (said + facts).map { TreeNode(line: $0) })
         }
-        guard let address = walk.result["pa"] else { return TreeNode(line: "✗ \(walk.eventType)") }
         return TreeNode(line: "→ \(Table.cell(address))  \(Self.outcome(walk.result).joined(separator: ", "))")
     }
 
@@ -101,7 +102,8 @@ struct WalkText {
     private static func facts(_ event: JSONValue) -> [String] {
         var facts: [String] = []
         var lines: [String] = []
-        for member in event.objectValue ?? [] where member.key != "type" && member.value != .null {
+        let told = ["type", "meaning", "hint"]
+        for member in event.objectValue ?? [] where !told.contains(member.key) && member.value != .null {
             let title = member.key.swapping("_", for: " ")
             let isID = member.key.hasSuffix("stream_id")
             let value = (isID ? member.value.unsignedValue.map(Hex.text) : nil) ?? Table.cell(member.value)

@@ -55,12 +55,13 @@ struct WatchView {
     }
 
     private func recentFaults(_ terminal: Terminal) -> String {
-        var table = Table("TIME", "DEVICE", "FAULT", "ADDRESS")
+        var table = Table("TIME", "DEVICE", "FAULT", "ADDRESS", "MEANING")
         for fault in faults.last {
             let time = Table.cell(fault["time"]).split(separator: "T").last.map { String($0.prefix(12)) } ?? "-"
             table.add(
                 time, Table.cell(fault["name"] ?? fault["device"] ?? fault["stream_id"]),
-                Table.cell(fault["type"] ?? fault["kind"]), Table.cell(fault["address"] ?? fault["addr"]))
+                Table.cell(fault["type"] ?? fault["kind"]), Table.cell(fault["address"] ?? fault["addr"]),
+                Table.cell(fault["meaning"]))
         }
         return table.text(on: terminal)
     }
