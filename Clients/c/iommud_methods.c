@@ -2624,6 +2624,8 @@ static const struct iommud_field fd_export_params_fields[] = {
     {.name = "names", .offset = offsetof(struct iommud_fd_export_params, names), .is_required = true, .kind =
      IOMMUD_LIST, .has = offsetof(struct iommud_fd_export_params, names_count), .element =
      &fd_export_params_names_element, .element_size = sizeof(*((struct iommud_fd_export_params *)0)->names)},
+    {.name = "for_process", .offset = offsetof(struct iommud_fd_export_params, for_process), .has = offsetof(struct
+     iommud_fd_export_params, has_for_process), .kind = IOMMUD_BOOL},
 };
 const struct iommud_shape iommud_fd_export_params_shape = {
     fd_export_params_fields,

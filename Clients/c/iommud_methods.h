@@ -2719,6 +2719,9 @@ struct iommud_fd_export_params {
     /* The devices. */
     const char *const *names;
     size_t names_count;
+    /* For the process whose pidfd comes with the call, not for the caller. Default: false. */
+    bool has_for_process;
+    bool for_process;
 };
 
 /*
@@ -2727,16 +2730,18 @@ struct iommud_fd_export_params {
  * Refused with:
  * - EMFILE: descriptors_unsent, no_descriptors
  * - EOPNOTSUPP: no_descriptor_export
+ * - EINVAL: not_a_pidfd, too_long, wrong_count
+ * - ESRCH: no_such_process
  * - EPERM: not_allowed, node_forbidden
  * - EBUSY: delegated, session_not_empty, group_owned_elsewhere
  * - ENODEV: no_iommufd, unknown_device, no_vfio_driver, device_removed
  * - EDQUOT: quota_exceeded
- * - EINVAL: too_long, wrong_count
+ * - EBADF: descriptor_missing
  */
 extern const struct iommud_method iommud_method_fd_export;
-static inline int iommud_fd_export(struct iommud *client, const struct iommud_fd_export_params *params,
-    struct iommud_fd_export_reply *reply) {
-    return iommud_call(client, &iommud_method_fd_export, params, NULL, 0, reply);
+static inline int iommud_fd_export(struct iommud *client, const int *descriptors, unsigned count,
+    const struct iommud_fd_export_params *params, struct iommud_fd_export_reply *reply) {
+    return iommud_call(client, &iommud_method_fd_export, params, descriptors, count, reply);
 }
 
 /* Parameters of `fd.offer`. */

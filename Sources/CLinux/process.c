@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* include/uapi/linux/fs.h, since 6.11 */
@@ -184,6 +186,58 @@ int clinux_close_on_exec_from(int first)
     long limit = sysconf(_SC_OPEN_MAX);
     for (int number = first; number < (limit > 0 ? (int)limit : 65536); number++)
         (void)fcntl(number, F_SETFD, FD_CLOEXEC);
+    return 0;
+}
+
+struct process_info {
+    uint64_t mask;
+    uint64_t cgroup;
+    uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+    int32_t exit_code;
+};
+#define PROCESS_INFO_CREDENTIALS (1u << 1)
+#define PROCESS_INFO_GET _IOWR(0xff, 11, struct process_info)
+
+/* "Pid:" of a descriptor's fdinfo: -1 of a process that has ended; 0: it is no pidfd. */
+static int fdinfo_pid(int pidfd)
+{
+    char path[64], line[256];
+    int pid = 0;
+
+    snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return 0;
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "Pid: %d", &pid) == 1)
+            break;
+    fclose(file);
+    return pid;
+}
+
+int clinux_pidfd_identity(int pidfd, int32_t *pid, uint32_t *uid)
+{
+    struct process_info info = {.mask = PROCESS_INFO_CREDENTIALS};
+    char path[64];
+    struct stat status;
+    int known = fdinfo_pid(pidfd);
+
+    if (known == 0)
+        return -EBADF;
+    if (known < 0)
+        return -ESRCH;
+    *pid = known;
+    if (ioctl(pidfd, PROCESS_INFO_GET, &info) == 0 && (info.mask & PROCESS_INFO_CREDENTIALS)) {
+        *uid = info.ruid;
+        return 0;
+    }
+    snprintf(path, sizeof path, "/proc/%d", known);
+    if (stat(path, &status) < 0)
+        return clinux_pidfd_signal(pidfd, 0) == -ESRCH ? -ESRCH : -EPERM;
+    /* It is still the same process, or what was looked at may have been another. */
+    if (clinux_pidfd_signal(pidfd, 0) == -ESRCH)
+        return -ESRCH;
+    *uid = status.st_uid;
     return 0;
 }
 

@@ -25,13 +25,16 @@ struct GlobalOptions: ParsableArguments {
     @Flag(name: .shortAndLong, help: "Show each line that is sent and received, on standard error.")
     var verbose = false
 
+    /// How long answers are waited for.
+    var patience: Patience { Patience(seconds: timeout) }
+
     /// Connects to the daemon.
     func connect() throws(Failure) -> Daemon {
         if let timeout, !(0...86_400).contains(timeout) {
             throw .usage("\(timeout) is no time to wait; write seconds from 0, which is for ever, to 86400")
         }
         return try Daemon(
-            candidates: SocketPath.candidates(socket), patience: Patience(seconds: timeout), isVerbose: verbose)
+            candidates: SocketPath.candidates(socket), patience: patience, isVerbose: verbose)
     }
 
     /// How results are to be shown.

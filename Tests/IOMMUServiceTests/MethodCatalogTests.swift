@@ -29,7 +29,7 @@ struct MethodCatalogTests {
 
     @Test func descriptorsAreDeclared() {
         let taking = declarations.filter { $0.descriptorsTaken.upperBound > 0 }.map(\.title)
-        #expect(taking == ["memory.import", "mm.open", "vsmmu.set_irq"])
+        #expect(taking == ["memory.import", "fd.export", "mm.open", "vsmmu.set_irq"])
         let returning = declarations.filter(\.returnsDescriptors).map(\.title)
         #expect(returning == ["memory.export", "fd.export", "device.export"])
     }

@@ -898,24 +898,32 @@ class Fd(AsyncSubject):
     async def export(
         self,
         names: Sequence[str],
+        *,
+        fds: Sequence[Descriptor] = (),
+        for_process: bool | None = None,
     ) -> types.FdExportReply:
         """Hand out an iommufd and the vfio descriptors of devices.
 
+        fds: 0 to 1 descriptors that go along; they stay the caller's.
         names: The devices.
+        for_process: For the process whose pidfd comes with the call, not for the caller. Default: False.
 
         Refused with:
         - EMFILE: descriptors_unsent, no_descriptors
         - EOPNOTSUPP: no_descriptor_export
+        - EINVAL: not_a_pidfd, too_long, wrong_count
+        - ESRCH: no_such_process
         - EPERM: not_allowed, node_forbidden
         - EBUSY: delegated, session_not_empty, group_owned_elsewhere
         - ENODEV: no_iommufd, unknown_device, no_vfio_driver, device_removed
         - EDQUOT: quota_exceeded
-        - EINVAL: too_long, wrong_count
+        - EBADF: descriptor_missing
         """
         params = {
             "names": names,
+            "for_process": for_process,
         }
-        return await self._call("fd.export", params, types.FdExportReply.from_json, changes=True)
+        return await self._call("fd.export", params, types.FdExportReply.from_json, changes=True, fds=fds)
 
     async def offer(
         self,

@@ -43,6 +43,11 @@ int clinux_close_on_exec_from(int first);
 
 /* A pidfd. */
 int clinux_pidfd_open(pid_t pid);
+/*
+ * Of what process a pidfd is, and of which real user: PIDFD_GET_INFO (Linux 6.13), before that what /proc shows. -EBADF
+ * for what is no pidfd, -ESRCH if the process has ended, -EPERM if its user cannot be seen from here.
+ */
+int clinux_pidfd_identity(int pidfd, int32_t *pid, uint32_t *uid);
 /* Sends a signal to the process of a pidfd. */
 int clinux_pidfd_signal(int pidfd, int signal);
 

@@ -8,6 +8,8 @@ extension Reason {
     package static let kernelRefused = Reason("kernel_refused")
     /// The session's iommufd has been handed out.
     package static let delegated = Reason("delegated")
+    /// A descriptor is of no process.
+    package static let notAPIDFD = Reason("not_a_pidfd")
     /// There is no place for the socket of an offer.
     package static let noOfferDirectory = Reason("no_offer_directory")
     /// The descriptor of the device has been handed out.

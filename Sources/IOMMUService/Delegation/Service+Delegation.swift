@@ -18,6 +18,40 @@ extension Service {
         }
     }
 
+    /// The process for which the client asks, by a pidfd that came with the call: one of the same user, unless the client
+    /// is an administrator.
+    ///
+    /// - Throws: `EBADF` without a descriptor, `EINVAL` for one that is no pidfd, `ESRCH`, `EPERM`.
+    func namedHolder(_ call: Call) throws -> OtherProcess {
+        let peer = try client(call).peer
+        let descriptor = try call.takeDescriptor()
+        var uid = UInt32.max
+        do throws(SystemError) {
+            let process = try OtherProcess(pidfd: descriptor, uid: &uid)
+            guard uid == peer.identity.uid || peer.identity.isAdmin else { throw SystemError(errno: EPERM, "pidfd") }
+            return process
+        } catch {
+            throw Self.refusal(error.errno, uid: peer.identity.uid)
+        }
+    }
+
+    private static func refusal(_ errno: Int32, uid: UInt32) -> IOMMUError {
+        switch errno {
+        case EBADF:
+            IOMMUError(
+                .EINVAL, .notAPIDFD, "the descriptor that came with fd.export is no pidfd",
+                hint: "send one of pidfd_open(2) or SO_PEERPIDFD", [:])
+        case ESRCH:
+            IOMMUError(
+                .ESRCH, .noSuchProcess, "the process for which the iommufd is asked for has ended",
+                hint: "ask for one that lives")
+        default:
+            IOMMUError(
+                .EPERM, .notAllowed, "the process for which the iommufd is asked for is none of user \(uid)",
+                hint: "ask as the user of that process, or as an administrator", ["uid": .number(UInt64(uid))])
+        }
+    }
+
     /// The process that connected; nil if it cannot be seen from here.
     ///
     /// - Throws: `EMFILE`.

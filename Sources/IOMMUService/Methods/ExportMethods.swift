@@ -6,9 +6,15 @@ import LinuxIO
 func declareExportMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("fd.export", "Hand out an iommufd and the vfio descriptors of devices.", changesState: true) { m in
         let names = m.param("names", .array(of: .string(maximumBytes: 64), count: 0...15), "The devices.")
+        let isForOther = m.param(
+            "for_process", .bool, default: false, "For the process whose pidfd comes with the call, not for the caller."
+        )
+        m.takesDescriptors(0...1)
         m.sendsDescriptors(several: true)
         m.needs(.descriptorExport)
-        m.refuses(.EPERM, .notAllowed, "No `[[allow]]` rule lets this user have one of the devices.")
+        m.refuses(.EINVAL, .notAPIDFD, "The descriptor that came is no pidfd.")
+        m.refuses(.ESRCH, .noSuchProcess, "The process has ended.")
+        m.refuses(.EPERM, .notAllowed, "A device is not for this user (`[[allow]]`), or the process is another user's.")
         m.refuses(.iommufd, .deviceName, .room)
         m.refuses(.EBUSY, .sessionNotEmpty, "The session holds objects of its own.")
         m.refuses(.EBUSY, .groupOwnedElsewhere, "A device, or one of its group, belongs to another session.")
@@ -19,7 +25,7 @@ func declareExportMethods(_ methods: inout MethodTable<Service>) {
             let wanted = call[names].map { $0 }
             for name in wanted { try service.policy.requireBind(client.peer, device: name) }
             let export = try service.descriptorExport(client)
-            let holder = try service.holder(call.connection)
+            let holder = try call[isForOther] ? service.namedHolder(call) : service.holder(call.connection)
             let descriptors = try export.exportContext(devices: wanted)
             try service.delegate(client.session, to: holder)
             return try call.reply(handingOut: descriptors)

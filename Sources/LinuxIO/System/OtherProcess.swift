@@ -19,12 +19,34 @@ public final class OtherProcess {
     ///
     /// - Throws: `ESRCH` if it has ended, or cannot be seen from here; `EMFILE`, `ENFILE`.
     public init(peerOf socket: Int32) throws(SystemError) {
+        var pid: Int32 = 0
+        end = try Self.pidfd(peerOf: socket, pid: &pid)
+        self.pid = pid
+    }
+
+    /// A pidfd of the process at the other end of a Unix socket.
+    ///
+    /// - Parameter pid: becomes its number.
+    /// - Throws: as ``init(peerOf:)``.
+    public static func pidfd(peerOf socket: Int32, pid: inout Int32) throws(SystemError) -> Descriptor {
         guard let peer = PeerCredentials(of: socket), peer.pid > 0 else {
             throw SystemError(errno: ESRCH, "SO_PEERCRED")
         }
         pid = peer.pid
         let pidfd = clinux_peer_pidfd(socket)
-        end = try Descriptor(opened: pidfd == -ENOPROTOOPT ? clinux_pidfd_open(pid) : pidfd, "SO_PEERPIDFD")
+        return try Descriptor(opened: pidfd == -ENOPROTOOPT ? clinux_pidfd_open(pid) : pidfd, "SO_PEERPIDFD")
+    }
+
+    /// The process of a pidfd.
+    ///
+    /// - Parameter uid: becomes its real user.
+    /// - Throws: `EBADF` for another kind of descriptor, `ESRCH` if it has ended, `EPERM` if its user cannot be seen from
+    ///   here.
+    public init(pidfd: consuming Descriptor, uid: inout UInt32) throws(SystemError) {
+        var number: Int32 = 0
+        try SystemError.check(clinux_pidfd_identity(pidfd.number, &number, &uid), "look who a pidfd is")
+        pid = number
+        end = pidfd
     }
 
     /// The name of its program, at most 15 bytes; nil if it cannot be seen from here.

@@ -65,7 +65,7 @@ struct ExecCommand: ParsableCommand {
 
     private func launch(_ plan: LaunchPlan) throws {
         let daemon = try options.connect()
-        try check(plan, daemon)
+        try DeviceCheck.allUsable(plan.devices, daemon)
         try enterSession(daemon)
         let names = JSONValue.array(plan.exported.map(JSONValue.string))
         do throws(Failure) {
@@ -76,36 +76,18 @@ struct ExecCommand: ParsableCommand {
         }
         let descriptors = daemon.takeDescriptors()
         guard descriptors.count == 1 + plan.exported.count else {
-            throw Failure.unreachable(
-                "fd.export: \(descriptors.count) descriptors came in place of \(1 + plan.exported.count)",
-                hint: "this process may have too many open; see ulimit -n")
+            throw Self.lost(descriptors.count, of: 1 + plan.exported.count)
         }
         // If it comes back, the session ends with this process.
         throw Failure.notStarted(
             plan.arguments[0], Successor.become(plan.arguments, inheriting: descriptors.map(\.number)))
     }
 
-    /// All that is wrong with the devices, at once.
-    private func check(_ plan: LaunchPlan, _ daemon: Daemon) throws(Failure) {
-        var isUsable = true
-        for name in plan.devices {
-            do throws(Failure) {
-                let found = try daemon.call("device.explain", ["name": .string(name)])
-                guard found["viable"]?.boolValue == false else { continue }
-                for reason in found["reasons"]?.arrayValue ?? [] {
-                    let text = "\(name): \(reason["text"]?.stringValue ?? "not usable")"
-                    StandardOutput.writeError("iommuctl: \(Printable.text(text))\n")
-                    if let hint = reason["hint"]?.stringValue {
-                        StandardOutput.writeError("hint: \(Printable.text(hint))\n")
-                    }
-                }
-            } catch {
-                guard case .refused = error else { throw error }
-                error.report(asJSON: false)
-            }
-            isUsable = false
-        }
-        guard isUsable else { throw .found }
+    /// Fewer descriptors came than were asked for.
+    static func lost(_ count: Int, of all: Int) -> Failure {
+        .unreachable(
+            "fd.export: \(count) descriptors came in place of \(all)",
+            hint: "this process may have too many open; see ulimit -n")
     }
 
     /// A session that nobody has: `exec-PID-N`.

@@ -96,6 +96,24 @@ import Testing
         #expect(vmm.terminationReason == .uncaughtSignal && [SIGTERM, SIGKILL].contains(vmm.terminationStatus))
     }
 
+    @Test func anotherProcessOfTheSameUserCanBeTheHolder() throws {
+        let (client, other) = (try bench.connect(), try bench.connect(uid: 4321))
+        let pidfd = try Descriptor(opened: clinux_pidfd_open(vmm.processIdentifier), "pidfd_open")
+        let forVMM = #"{"names":["vfio0"],"for_process":true}"#
+        try client.expect(EBADF, "descriptor_missing", "fd.export", forVMM)
+        let file = try Descriptor(opening: "/dev/null", O_RDONLY)
+        try client.expect(EINVAL, "not_a_pidfd", "fd.export", forVMM, descriptors: [file.number])
+        try other.expect(EPERM, "not_allowed", "fd.export", forVMM, descriptors: [pidfd.number])
+        #expect(try client.call("fd.export", forVMM, descriptors: [pidfd.number])["fds"]?.intValue == 2)
+        client.disconnect()
+        #expect(try !isFree("vfio0", other))
+        try input.fileHandleForWriting.close()
+        try bench.proceed { try isFree("vfio0", other) }
+        vmm.waitUntilExit()
+        let late = try bench.connect()
+        try late.expect(ESRCH, "no_such_process", "fd.export", forVMM, descriptors: [pidfd.number])
+    }
+
     // MARK: Offers
 
     /// As a launcher in a pod does.
