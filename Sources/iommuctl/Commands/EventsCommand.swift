@@ -45,6 +45,7 @@ struct EventsCommand: DaemonCommand {
         let leading = ["time", "kind"]
         let rest = (event.objectValue ?? []).filter { !leading.contains($0.key) && $0.key != "sequence" }
         let words = leading.map { Table.cell(event[$0]) } + [Table.cell(.object(rest))]
-        return Printable.text(words.joined(separator: "  ")) + "\n"
+        let text = Printable.text(words.joined(separator: "  "))
+        return Wrapping.indented(text, by: 2, width: Terminal.output.width) + "\n"
     }
 }

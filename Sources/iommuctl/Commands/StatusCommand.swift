@@ -19,10 +19,27 @@ struct StatusCommand: DaemonCommand {
         var table = Table(header: ["\(Table.cell(info["name"])) \(Table.cell(info["version"]))", "answers on \(path)"])
         let api = info["api"]
         table.add("API", "\(Table.cell(api?["major"])).\(Table.cell(api?["minor"]))")
-        for key in ["backend", "pid", "uptime_seconds", "features"] { table.add(key, Table.cell(info[key])) }
-        for member in info["systemd"]?.objectValue ?? [] {
-            table.add("systemd " + member.key, Table.cell(member.value))
+        for key in ["backend", "pid", "uptime_seconds", "starts", "durable"] { table.add(key, Table.cell(info[key])) }
+        table.add("features", spaced(info["features"]?.arrayValue?.map { Table.cell($0) } ?? []))
+        let systemd = (info["systemd"]?.objectValue ?? []).filter { $0.value == .bool(true) }.map(\.key)
+        table.add("systemd", systemd.isEmpty ? "-" : spaced(systemd))
+        let figures = (stats["gauges"]?.objectValue ?? []) + (stats["counters"]?.objectValue ?? [])
+        table.add("figures", spaced(figures.map { "\($0.key)=\(Table.cell($0.value))" }))
+        let turns = (stats["turns"]?.objectValue ?? []).filter { $0.value != .integer(0) }
+        table.add("turns below µs", spaced(turns.map { "\($0.key)=\(Table.cell($0.value))" }))
+        return table.text + "\n" + requests(stats) + "\n" + (stats["pools"].flatMap { ValueText.table(of: $0) } ?? "")
+    }
+
+    private func spaced(_ words: [String]) -> String { words.joined(separator: ", ") }
+
+    /// What was asked for, how often it was refused, and how long the loop was at it once at most.
+    private func requests(_ stats: JSONValue) -> String {
+        var table = Table("METHOD", "REQUESTS", "ERRORS", "LONGEST TURN µs")
+        for member in stats["requests"]?.objectValue ?? [] {
+            table.add(
+                member.key, Table.cell(member.value), Table.cell(stats["errors"]?[member.key]),
+                Table.cell(stats["longest_turn_microseconds"]?[member.key]))
         }
-        return table.text + "\n" + ValueText.describe(stats)
+        return table.text
     }
 }

@@ -72,7 +72,7 @@ struct Demo {
         let walk = try daemon.walk(
             result, of: (.string(stream.smmu), .count(stream.id)), substreamID: 0,
             title: "\(stream.name) writes \(Self.iovaText)", iova: Self.iova)
-        story.detail(WalkText(walk, isFull: false).text)
+        story.detail(WalkText(walk, isFull: false).text(on: story.terminal))
         story.pause()
         return result
     }
@@ -87,8 +87,8 @@ struct Demo {
         } catch {
             guard case .refused(let refusal, _) = error else { throw error }
             let event = refusal.details.first { $0.key == "event" }?.value ?? .null
-            story.detail(Printable.text(refusal.message))
-            story.detail(ValueText.describe(event))
+            story.paragraph(Printable.text(refusal.message))
+            for fact in WalkText.facts(event) { story.paragraph(fact) }
             return event
         }
         throw .found

@@ -44,6 +44,18 @@ struct Story {
         write(text.split(separator: "\n").map { "     \($0)\n" }.joined())
     }
 
+    /// Words below a step, in lines that fit.
+    func paragraph(_ text: String) {
+        detail(Wrapping.indented(text, by: 0, width: terminal.width))
+    }
+
+    /// What there is to the right of where details begin.
+    var terminal: Terminal {
+        var terminal = Terminal.output
+        terminal.width = terminal.width.map { $0 - 5 }
+        return terminal
+    }
+
     func pause() { write("\n") }
 
     private func write(_ text: String) {

@@ -35,7 +35,8 @@ enum ValueText {
             if let dump = dump(of: member, shape) {
                 text += dump
             } else if let table = table(of: member.value) ?? map(of: member.value) {
-                text += "\n\(Printable.text(member.key)):\n\(table)"
+                // What is alone needs no title.
+                text += members.count == 1 ? table : "\n\(Printable.text(member.key)):\n\(table)"
             } else {
                 scalars.add(member.key, Table.cell(member.value))
             }
@@ -63,8 +64,9 @@ enum ValueText {
         return table.text
     }
 
-    /// An array of objects as a table, its columns in the order in which they first appear.
-    static func table(of value: JSONValue) -> String? {
+    /// An array of objects as a table, its columns in the order in which they first appear. Where that is too wide, what
+    /// only some objects have stands together in the last column.
+    static func table(of value: JSONValue, on terminal: Terminal = .output) -> String? {
         guard let elements = value.arrayValue, !elements.isEmpty,
             elements.allSatisfy({ $0.objectValue != nil })
         else { return nil }
@@ -72,8 +74,23 @@ enum ValueText {
         for member in elements.flatMap({ $0.objectValue ?? [] }) where !columns.contains(member.key) {
             columns.append(member.key)
         }
-        var table = Table(header: columns.map { Printable.text($0.uppercased().swapping("_", for: " ")) })
-        for element in elements { table.add(cells: columns.map { Table.cell(element[$0]) }) }
-        return table.text
+        let table = table(of: elements, columns)
+        let common = columns.filter { column in elements.allSatisfy { $0[column] ?? .null != .null } }
+        guard let width = terminal.width, table.width > width, !common.isEmpty, common.count < columns.count - 1 else {
+            return table.text(on: terminal)
+        }
+        return self.table(of: elements, common, isGathering: true).text(on: terminal)
+    }
+
+    /// - Parameter isGathering: whether what has no column of its own stands in a last one.
+    private static func table(of elements: [JSONValue], _ columns: [String], isGathering: Bool = false) -> Table {
+        let titles = columns.map { Printable.text($0.uppercased().swapping("_", for: " ")) }
+        var table = Table(header: titles + (isGathering ? ["DETAILS"] : []))
+        for element in elements {
+            let others = (element.objectValue ?? []).filter { !columns.contains($0.key) && $0.value != .null }
+            table.add(
+                cells: columns.map { Table.cell(element[$0]) } + (isGathering ? [Table.cell(.object(others))] : []))
+        }
+        return table
     }
 }

@@ -42,23 +42,25 @@ struct Table {
 
     /// The lines, two spaces between columns, none at their ends.
     func text(on terminal: Terminal) -> String {
-        guard let width = terminal.width, widest > width else { return lines(rows, widths(of: rows), terminal) }
+        guard let width = terminal.width, self.width > width else { return lines(rows, widths(of: rows), terminal) }
         let (rows, note) = hasHeader ? withoutConstants(width) : (rows, "")
         var widths = widths(of: rows)
-        guard Self.shrink(&widths, to: width) else { return records(terminal) + note }
-        return lines(rows, widths, terminal) + note
+        if Self.shrink(&widths, to: width, least: words(of: rows)) { return lines(rows, widths, terminal) + note }
+        guard !hasHeader else { return records(terminal) }
+        _ = Self.shrink(&widths, to: width, least: widths.map { min($0, Self.narrowest) })
+        return lines(rows, widths, terminal)
     }
 
     // MARK: Widths
 
     private static let gap = 2
-    /// No column becomes narrower.
+    /// No column becomes narrower, even where words have to be broken.
     private static let narrowest = 12
 
     private static func total(_ widths: [Int]) -> Int { widths.reduce(0, +) + gap * max(0, widths.count - 1) }
 
-    /// Of the longest line.
-    private var widest: Int {
+    /// Of the longest line, where there is room for it.
+    var width: Int {
         max(Self.total(widths(of: rows)), rows.filter(\.isWhole).map { $0.cells[0].count }.max() ?? 0)
     }
 
@@ -73,15 +75,29 @@ struct Table {
         return widths
     }
 
+    /// How narrow each column can be without words that are broken.
+    private func words(of rows: [Row]) -> [Int] {
+        widths(
+            of: rows.map { row in
+                var row = row
+                row.cells = row.cells.map { cell in
+                    String(repeating: " ", count: row.isWhole ? 0 : Wrapping.longestWord(cell))
+                }
+                return row
+            })
+    }
+
     /// Takes from the last column first, then from the widest. - Returns: whether that is enough.
-    private static func shrink(_ widths: inout [Int], to width: Int) -> Bool {
+    private static func shrink(_ widths: inout [Int], to width: Int, least: [Int]) -> Bool {
         guard let last = widths.indices.last else { return true }
         let excess = total(widths) - width
-        if excess > 0 { widths[last] = max(min(widths[last], 2 * narrowest), widths[last] - excess) }
+        if excess > 0 {
+            let floor = max(min(widths[last], 2 * narrowest), least[last])
+            widths[last] = max(floor, widths[last] - excess)
+        }
         while total(widths) > width {
-            guard let widest = widths.indices.max(by: { widths[$0] < widths[$1] }), widths[widest] > narrowest else {
-                return false
-            }
+            let free = widths.indices.filter { widths[$0] > least[$0] }
+            guard let widest = free.max(by: { widths[$0] < widths[$1] }) else { return false }
             widths[widest] -= 1
         }
         return true
@@ -136,10 +152,9 @@ struct Table {
 
     /// Where no table fits: each row as lines of names and values.
     private func records(_ terminal: Terminal) -> String {
-        guard hasHeader else { return lines(rows, widths(of: rows), terminal) }
         let names = rows[0].cells.map(\.count).max() ?? 0
         return rows.dropFirst().map { row in
-            zip(rows[0].cells, row.cells).map { name, cell in
+            zip(rows[0].cells, row.cells).filter { $0.1 != "-" }.map { name, cell in
                 let title = name + String(repeating: " ", count: names - name.count + Self.gap)
                 return terminal.paint(title, .bold)
                     + Wrapping.indented(cell, by: names + Self.gap, width: terminal.width) + "\n"
@@ -155,7 +170,9 @@ extension Table {
         case nil, .null?: "-"
         case .bool(let bool)?: bool ? "yes" : "no"
         case .string(let text)?: text
-        case .array(let elements)?: elements.isEmpty ? "-" : elements.map(cell).joined(separator: ",")
+        case .array(let elements)?:
+            elements.isEmpty
+                ? "-" : elements.map(cell).joined(separator: elements[0].objectValue == nil ? "," : "; ")
         case .object(let members)?:
             members.isEmpty ? "-" : members.map { "\($0.key)=\(cell($0.value))" }.joined(separator: " ")
         case let value?: value.text

@@ -28,6 +28,11 @@ enum Wrapping {
             separator: "\n" + String(repeating: " ", count: indent))
     }
 
+    /// How long the longest part is that only breaks where nothing else does.
+    static func longestWord(_ text: String) -> Int {
+        pieces(text).map { $0.drop(suffix: " ").count }.max() ?? 0
+    }
+
     /// What stays together: a word with the blank behind it.
     private static func pieces(_ text: String) -> [String] {
         var pieces: [String] = []

@@ -20,10 +20,10 @@ struct TreeNode {
     }
 
     /// All trees below each other.
-    static func text(_ roots: [TreeNode], header: [String] = []) -> String {
+    static func text(_ roots: [TreeNode], header: [String] = [], on terminal: Terminal = .output) -> String {
         var table = Table(header: header)
         for root in roots { root.add(to: &table, lead: "", below: "") }
-        return table.text
+        return table.text(on: terminal)
     }
 
     /// - Parameters:

@@ -11,11 +11,13 @@ struct WalkText {
         self.isFull = isFull
     }
 
-    var text: String {
+    /// For whoever reads standard output.
+    var text: String { text(on: .output) }
+
+    func text(on terminal: Terminal) -> String {
         let root = TreeNode(line: walk.title, children: structures + stages + [end])
-        let text = TreeNode.text([root])
+        let text = TreeNode.text([root], on: terminal)
         guard walk.hasFailed else { return text }
-        let terminal = Terminal.output
         return text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
             line.contains("✗") ? terminal.paint(String(line), .red) : String(line)
         }.joined(separator: "\n")
@@ -99,7 +101,7 @@ struct WalkText {
     }
 
     /// What an event says: facts in a line, sentences and records each in their own.
-    private static func facts(_ event: JSONValue) -> [String] {
+    static func facts(_ event: JSONValue) -> [String] {
         var facts: [String] = []
         var lines: [String] = []
         let told = ["type", "meaning", "hint"]
