@@ -30,14 +30,8 @@ struct MethodsCommand: DaemonCommand {
 
 extension Printable {
     /// As ``text(_:)``, line by line.
-    ///
-    /// - Parameter kept: a control character that the program itself has written.
-    static func lines(_ text: String, keeping kept: Character? = nil) -> String {
-        text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-            guard let kept else { return Printable.text(String(line)) }
-            return line.split(separator: kept, omittingEmptySubsequences: false).map { Printable.text(String($0)) }
-                .joined(separator: String(kept))
-        }
-        .joined(separator: "\n")
+    static func lines(_ text: String) -> String {
+        text.split(separator: "\n", omittingEmptySubsequences: false).map { Printable.text(String($0)) }
+            .joined(separator: "\n")
     }
 }

@@ -6,19 +6,19 @@ enum VerbHelp {
     static func list(_ subject: String, _ methods: [MethodSchema]) -> String {
         var table = Table(header: [])
         for method in methods { table.add("  " + method.words, method.summary) }
+        let subject = Printable.text(subject)
         return title("USAGE") + "  iommuctl \(subject) VERB …\n\n" + title("VERBS") + table.text
             + "\niommuctl \(subject) VERB --help describes one.\n"
     }
 
     static func text(_ method: MethodSchema) -> String {
         let width = Terminal.output.width
-        var text = Wrapping.indented("\(method.name): \(method.summary)", by: 0, width: width) + "\n"
+        var text = Wrapping.indented(Printable.text("\(method.name): \(method.summary)"), by: 0, width: width) + "\n"
         if method.isForAdministrators { text += "For administrators only.\n" }
         text += "\n" + title("USAGE") + "  " + Wrapping.indented(usage(method), by: 6, width: width) + "\n"
         text += options(method)
         text += notes(method, width)
-        text += results(method)
-        return Printable.lines(text + example(method, width) + refusals(method), keeping: "\u{1b}")
+        return text + results(method) + example(method, width) + refusals(method)
     }
 
     private static func title(_ text: String) -> String { Terminal.output.paint(text, .bold) + "\n" }
@@ -30,7 +30,7 @@ enum VerbHelp {
         }
         let descriptors = method.descriptors
         let fd = descriptors.maximum == 0 ? [] : descriptors.minimum == 0 ? ["[--fd NUMBER…]"] : ["--fd NUMBER…"]
-        return (["iommuctl", method.words] + parameters + fd).joined(separator: " ")
+        return Printable.text((["iommuctl", method.words] + parameters + fd).joined(separator: " "))
     }
 
     /// What stands for the value; nil: it has none.
@@ -86,7 +86,7 @@ enum VerbHelp {
         let words = members.flatMap { member in
             ["--" + member.key.swapping("_", for: "-")] + (member.value == .bool(true) ? [] : [word(member.value)])
         }
-        let line = (["iommuctl", method.words] + words).joined(separator: " ")
+        let line = Printable.text((["iommuctl", method.words] + words).joined(separator: " "))
         return "\n" + title("EXAMPLE") + "  " + Wrapping.indented(line, by: 6, width: width) + "\n"
     }
 

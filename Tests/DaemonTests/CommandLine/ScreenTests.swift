@@ -135,6 +135,19 @@ struct ScreenTests {
         #expect(terminal.rest().hasSuffix("\u{1b}[?25h\u{1b}[?1049l"))
     }
 
+    @Test func watchingEndsWithTheDaemon() throws {
+        let terminal = try PlayedTerminal(columns: 80)
+        let process = try ChildProcess(
+            BuiltProgram.iommuctl, ["watch", "--interval", "0.1"],
+            environment: ["IOMMUD_SOCKET": daemon.socket, "TERM": "xterm"],
+            streams: (terminal.program.number, terminal.program.number))
+        try terminal.wait(for: "SESSION")
+        daemon.process.kill()
+        #expect(process.wait() == 2)
+        #expect(process.text.contains("the daemon may have ended"), "\(process.text)")
+        #expect(terminal.rest().hasSuffix("\u{1b}[?25h\u{1b}[?1049l"))
+    }
+
     @Test func watchingIsAlsoForPrograms() throws {
         let figures = try CommandLineRun(daemon, ["watch", "--count", "2", "--interval", "0.1"])
         #expect(figures.status == 0)

@@ -149,6 +149,13 @@ struct VerbTests {
         #expect(outcome.lines.allSatisfy { $0.count < 5000 })
     }
 
+    /// Manual and clients are made of what the program prints without serving.
+    @Test func theDocumentIsTheSameWithoutADaemon() throws {
+        let printed = try ChildProcess(BuiltProgram.iommud, ["--openrpc"])
+        #expect(printed.wait() == 0)
+        #expect(try daemon.connect().call("rpc.discover").text + "\n" == printed.text)
+    }
+
     @Test func versionsAreThoseOfTheDaemon() throws {
         let daemon = try ChildProcess(BuiltProgram.iommud, ["--version"])
         #expect(daemon.wait() == 0)
