@@ -64,8 +64,8 @@ enum ValueText {
         return table.text
     }
 
-    /// An array of objects as a table, its columns in the order in which they first appear. Where that is too wide, what
-    /// only some objects have stands together in the last column.
+    /// An array of objects as a table, its columns in the order in which they first appear. Where that is too wide,
+    /// what only some objects have stands together in the last column.
     static func table(of value: JSONValue, on terminal: Terminal = .output) -> String? {
         guard let elements = value.arrayValue, !elements.isEmpty,
             elements.allSatisfy({ $0.objectValue != nil })

@@ -11,7 +11,7 @@ final class MonitorTests {
     private let output = Pipe()
     private var monitor: String { daemon.directory + "/qmp.sock" }
 
-    /// A monitor that keeps descriptors as QEMU does: the next getfd gets the first of a message. `bad` is a device that
+    /// A monitor that keeps descriptors as QEMU does: the next getfd gets the first that waits. `bad` is a device that
     /// the machine has no place for.
     private static let qemu = #"""
         import array, json, socket, sys, threading
