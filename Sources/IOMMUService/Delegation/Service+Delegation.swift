@@ -18,8 +18,8 @@ extension Service {
         }
     }
 
-    /// The process for which the client asks, by a pidfd that came with the call: one of the same user, unless the client
-    /// is an administrator.
+    /// The process for which the client asks, by a pidfd that came with the call: one of the same user, unless the
+    /// client is an administrator.
     ///
     /// - Throws: `EBADF` without a descriptor, `EINVAL` for one that is no pidfd, `ESRCH`, `EPERM`.
     func namedHolder(_ call: Call) throws -> OtherProcess {

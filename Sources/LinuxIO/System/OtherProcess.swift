@@ -40,8 +40,8 @@ public final class OtherProcess {
     /// The process of a pidfd.
     ///
     /// - Parameter uid: becomes its real user.
-    /// - Throws: `EBADF` for another kind of descriptor, `ESRCH` if it has ended, `EPERM` if its user cannot be seen from
-    ///   here.
+    /// - Throws: `EBADF` for another kind of descriptor, `ESRCH` if it has ended, `EPERM` if its user cannot be seen
+    ///   from here.
     public init(pidfd: consuming Descriptor, uid: inout UInt32) throws(SystemError) {
         var number: Int32 = 0
         try SystemError.check(clinux_pidfd_identity(pidfd.number, &number, &uid), "look who a pidfd is")

@@ -5,8 +5,8 @@ import LinuxIO
 /// A QEMU that runs, by its monitor (QMP): devices come and go while it does.
 ///
 /// What it does with descriptors (seen with QEMU 11.1.3): one that comes with a command other than getfd waits for the
-/// next getfd, of two in one message the second is lost, and a name is used up by the first object that takes it, also if
-/// that fails. So each comes alone, with its own getfd, and anew after a failure.
+/// next getfd, of two in one message the second is lost, and a name is used up by the first object that takes it, also
+/// if that fails. So each comes alone, with its own getfd, and anew after a failure.
 final class QEMUMonitor {
     private let client: RPCClient
     private let path: String
