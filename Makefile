@@ -16,7 +16,7 @@ bashdir = $(PREFIX)/share/bash-completion/completions
 zshdir = $(PREFIX)/share/zsh/site-functions
 fishdir = $(PREFIX)/share/fish/vendor_completions.d
 manual = iommuctl.1 iommud.8 iommud.toml.5 iommud-rpc.7
-units = iommud.service iommud.socket iommud-metrics.socket
+units = iommud.service iommud.socket iommud-metrics.socket iommud-vfio.service
 
 # What is generic over types of other modules (the device model over memory, the RPC layer over services) has to be
 # specialised across modules. Exclusivity is proven by the debug builds that the tests run: one thread owns the whole

@@ -22,7 +22,8 @@ struct Iommuctl: ParsableCommand {
         subcommands: [
             CallCommand.self, MethodsCommand.self, StatusCommand.self, TopologyCommand.self, SessionsCommand.self,
             ObjectsCommand.self, TranslateCommand.self, EventsCommand.self, WatchCommand.self, ShellCommand.self,
-            ScriptCommand.self, ExecCommand.self, QMPCommand.self, CDICommand.self, StateCommand.self,
+            ScriptCommand.self, ExecCommand.self, QMPCommand.self, CDICommand.self, DeviceCommand.self,
+            StateCommand.self,
             VSMMUCommand.self,
             DemoCommand.self,
             CompleteCommand.self,

@@ -4,7 +4,7 @@ import JSONRPC
 /// `iommuctl SUBJECT VERB …`: a method of the daemon, with what it declares.
 enum VerbCommand {
     /// Commands of this program that are subjects of methods, too: a second word that is none of theirs is a verb.
-    private static let shared = ["topology", "events", "state", "vsmmu"]
+    private static let shared = ["topology", "events", "state", "vsmmu", "device"]
 
     /// Whether words mean a method, or none of this program's commands.
     static func isMeant(by words: [String]) -> Bool {
