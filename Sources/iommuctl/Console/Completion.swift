@@ -137,6 +137,7 @@ struct Completion {
         switch option {
         case "--session": sessions
         case "--kind" where words.contains("events"): (catalog?.eventKinds ?? []).map { Candidate($0, "events") }
+        case "--device" where words.contains("exec") || words.contains("demo"): devices
         case "--access" where words.contains("translate"): ["read", "write", "execute"].map { Candidate($0) }
         default: nil
         }

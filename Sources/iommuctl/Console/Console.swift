@@ -28,8 +28,8 @@ struct Console {
                 return value
             }
             guard let first = words.first else { return .done }
-            guard !["shell", "script"].contains(first) else {
-                throw Failure.usage("“\(first)” is what this is already")
+            guard !["shell", "script", "exec"].contains(first) else {
+                throw Failure.usage("“\(first)” belongs on a command line of its own")
             }
             try Iommuctl.run(options + words, on: daemon)
             return .done

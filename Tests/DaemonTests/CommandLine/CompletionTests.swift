@@ -38,6 +38,7 @@ struct CompletionTests {
         _ = try client.call("memory.create", #"{"size":4096,"name":"guest"}"#)
         #expect(try candidates("iommuctl device bind 0000:02") == ["0000:02:00.0", "0000:02:00.1"])
         #expect(try candidates("iommuctl translate uac") == ["uacce0"])
+        #expect(try candidates("iommuctl exec --device 0001") == ["0001:01:00.0"])
         #expect(try candidates("iommuctl objects ") == ["vm1"])
         #expect(try candidates("iommuctl ioas map --session ") == ["vm1"])
         #expect(try candidates("iommuctl events --kind vsmmu_s") == ["vsmmu_stall"])

@@ -50,7 +50,7 @@ struct ScriptTests {
 
     @Test(arguments: [
         ("ioas alloc 'x", "a quote does not end"), ("ioas map --ioas $iosa", "no answer has had a “iosa” yet"),
-        ("script", "is what this is already"), ("nonsense", "there is no command “nonsense”"),
+        ("script", "belongs on a command line of its own"), ("nonsense", "there is no command “nonsense”"),
     ])
     func mistakesAreTheirLines(line: String, text: String) throws {
         let done = try run("\n" + line)
