@@ -93,6 +93,9 @@ struct DescriptorLifetimeTests {
                 method: "mm.open", errno: ESRCH, reason: "mm_exited", descriptors: [files.endedMem, files.endedMaps]),
             .init(method: "mm.open", errno: ESRCH, reason: "no_such_process", descriptors: [files.endedPidfd]),
             .init(
+                method: "fd.export", errno: EOPNOTSUPP, reason: "no_descriptor_export",
+                params: #"{"names":[],"for_process":true}"#, descriptors: [files.endedPidfd]),
+            .init(
                 method: "vsmmu.set_irq", errno: EINVAL, reason: "not_an_eventfd", params: vsmmu,
                 descriptors: [files.pipe]),
             .init(

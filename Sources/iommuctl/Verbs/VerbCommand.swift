@@ -6,6 +6,9 @@ enum VerbCommand {
     /// Commands of this program that are subjects of methods, too: a second word that is none of theirs is a verb.
     private static let shared = ["topology", "events", "state", "vsmmu", "device"]
 
+    /// One of them whose help is that of the methods.
+    private static let mostlyMethods = "device"
+
     /// Whether words mean a method, or none of this program's commands.
     static func isMeant(by words: [String]) -> Bool {
         var words = words[...]
@@ -13,7 +16,8 @@ enum VerbCommand {
         guard let first = words.first, !first.hasPrefix("-"), first != "help" else { return false }
         let commands = Iommuctl.configuration.subcommands
         guard let command = commands.first(where: { $0.configuration.commandName == first }) else { return true }
-        guard shared.contains(first), let second = words.dropFirst().first, !second.hasPrefix("-") else { return false }
+        guard shared.contains(first) else { return false }
+        guard let second = words.dropFirst().first, !second.hasPrefix("-") else { return first == mostlyMethods }
         return !command.configuration.subcommands.contains { $0._commandName == second }
     }
 

@@ -6,6 +6,10 @@ enum VerbHelp {
     static func list(_ subject: String, _ methods: [MethodSchema]) -> String {
         var table = Table(header: [])
         for method in methods { table.add("  " + method.words, method.summary) }
+        let commands = Iommuctl.configuration.subcommands.first { $0._commandName == subject }
+        for command in commands?.configuration.subcommands ?? [] {
+            table.add("  \(subject) \(command._commandName)", command.configuration.abstract)
+        }
         let subject = Printable.text(subject)
         return title("USAGE") + "  iommuctl \(subject) VERB …\n\n" + title("VERBS") + table.text
             + "\niommuctl \(subject) VERB --help describes one.\n"
