@@ -1706,6 +1706,8 @@ static const struct iommud_field event_smmu_event_fields[] = {
      iommud_event_smmu_event, has_ipa), .kind = IOMMUD_U64},
     {.name = "field", .offset = offsetof(struct iommud_event_smmu_event, field), .has = offsetof(struct
      iommud_event_smmu_event, has_field), .kind = IOMMUD_STRING},
+    {.name = "field_value", .offset = offsetof(struct iommud_event_smmu_event, field_value), .has = offsetof(struct
+     iommud_event_smmu_event, has_field_value), .kind = IOMMUD_U64},
     {.name = "stag", .offset = offsetof(struct iommud_event_smmu_event, stag), .has = offsetof(struct
      iommud_event_smmu_event, has_stag), .kind = IOMMUD_INTEGER},
     {.name = "recorded", .offset = offsetof(struct iommud_event_smmu_event, recorded), .has = offsetof(struct
@@ -1919,6 +1921,8 @@ static const struct iommud_field event_vsmmu_event_fields[] = {
      iommud_event_vsmmu_event, has_ipa), .kind = IOMMUD_U64},
     {.name = "field", .offset = offsetof(struct iommud_event_vsmmu_event, field), .has = offsetof(struct
      iommud_event_vsmmu_event, has_field), .kind = IOMMUD_STRING},
+    {.name = "field_value", .offset = offsetof(struct iommud_event_vsmmu_event, field_value), .has = offsetof(struct
+     iommud_event_vsmmu_event, has_field_value), .kind = IOMMUD_U64},
     {.name = "stag", .offset = offsetof(struct iommud_event_vsmmu_event, stag), .has = offsetof(struct
      iommud_event_vsmmu_event, has_stag), .kind = IOMMUD_INTEGER},
     {.name = "recorded", .offset = offsetof(struct iommud_event_vsmmu_event, recorded), .has = offsetof(struct

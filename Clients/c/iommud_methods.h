@@ -1451,6 +1451,9 @@ struct iommud_event_smmu_event {
     /* Of C_BAD_STE and C_BAD_CD the field that is wrong, where it is known. */
     bool has_field;
     struct iommud_text field;
+    /* The value of that field. */
+    bool has_field_value;
+    uint64_t field_value;
     /* The tag under which the access waits. */
     bool has_stag;
     int64_t stag;
@@ -1671,6 +1674,9 @@ struct iommud_event_vsmmu_event {
     /* Of C_BAD_STE and C_BAD_CD the field that is wrong, where it is known. */
     bool has_field;
     struct iommud_text field;
+    /* The value of that field. */
+    bool has_field_value;
+    uint64_t field_value;
     /* The tag under which the access waits. */
     bool has_stag;
     int64_t stag;

@@ -28,7 +28,7 @@ package final class BareInspection: SMMUInspection {
         let inspection = smmu.inspect(Transaction(transaction), trace: trace)
         var outcome = TranslationOutcome(inspection.translation, at: transaction.address)
         if case .fault(var fault) = outcome, let record = inspection.translation.record {
-            fault.field = smmu.illegalField(behind: record)
+            fault.nameIllegalField(behind: record, of: smmu)
             outcome = .fault(fault)
         }
         return TranslationResult(

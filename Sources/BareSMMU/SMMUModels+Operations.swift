@@ -145,7 +145,7 @@ extension SMMUModels {
             var fault = FaultDescription(record)
             fault.isRecorded = isRecorded
             fault.isAborted = vsmmu.lastFaultAborts
-            fault.field = vsmmu.smmu.illegalField(behind: record)
+            fault.nameIllegalField(behind: record, of: vsmmu.smmu)
             return .fault(fault)
         case .stalled(_, let record, let isRecorded):
             var fault = FaultDescription(record)

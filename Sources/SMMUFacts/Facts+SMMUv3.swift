@@ -17,6 +17,15 @@ extension FaultDescription {
     }
 }
 
+extension FaultDescription {
+    /// Names the field that a configuration error is about, as the structures stand in memory now.
+    package mutating func nameIllegalField(behind record: EventRecord, of smmu: SMMU<some PhysicalMemory>) {
+        guard let illegal = smmu.illegalField(behind: record) else { return }
+        (field, fieldValue) = (illegal.name, illegal.value)
+        cause = cause ?? .illegalField(structure: illegal.structure.rawValue, illegal.name, illegal.value)
+    }
+}
+
 extension FaultDescription.Access {
     fileprivate init(_ record: EventRecord) {
         let purpose =

@@ -69,7 +69,7 @@ struct DocumentTests {
             access: .init(kind: .read, privileged: true, stage: 2, purpose: "IN", ipa: 0x2000), stallTag: 3,
             record: [1, 2, 3, 4])
         fault.cause = .noDevice(streamID: 1)
-        fault.field = "S1CDMax"
+        (fault.field, fault.fieldValue) = ("S1CDMax", 7)
         return fault
     }
     private static let bare = FaultDescription(

@@ -79,7 +79,7 @@ package enum BareSMMUOffset {
     package static let events = 0x10000
     /// Of 8 commands.
     package static let commands = 0x20000
-    static let context = 0x30000
+    package static let context = 0x30000
     /// Tables of stage 1, all zero: of level 1.
     package static let tables = 0x31000
 }

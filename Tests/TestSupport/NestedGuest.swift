@@ -83,7 +83,7 @@ package struct NestedGuest<Client: MethodCaller> {
 
 /// Where things lie in the memory of a ``NestedGuest``.
 package enum NestedGuestLayout {
-    static let context: UInt64 = 0x1000
+    package static let context: UInt64 = 0x1000
     /// Tables of level 0 to 3, each the first entry of the one before.
     package static let tables: [UInt64] = [0x2000, 0x3000, 0x4000, 0x5000]
     /// The first word of each is 0x1111, 0x2222.

@@ -1644,6 +1644,8 @@ class EventSmmuEvent(Answer):
     ipa: int | None = None
     #: Of C_BAD_STE and C_BAD_CD the field that is wrong, where it is known.
     field: str | None = None
+    #: The value of that field.
+    field_value: int | None = None
     #: The tag under which the access waits.
     stag: int | None = None
     #: Whether the event queue took the record.
@@ -1660,6 +1662,7 @@ class EventSmmuEvent(Answer):
     _readers = {
         "address": _read.hexadecimal,
         "ipa": _read.hexadecimal,
+        "field_value": _read.hexadecimal,
         "record": _read.list_of(_read.hexadecimal),
     }
 
@@ -1848,6 +1851,8 @@ class EventVsmmuEvent(Answer):
     ipa: int | None = None
     #: Of C_BAD_STE and C_BAD_CD the field that is wrong, where it is known.
     field: str | None = None
+    #: The value of that field.
+    field_value: int | None = None
     #: The tag under which the access waits.
     stag: int | None = None
     #: Whether the event queue took the record.
@@ -1864,6 +1869,7 @@ class EventVsmmuEvent(Answer):
     _readers = {
         "address": _read.hexadecimal,
         "ipa": _read.hexadecimal,
+        "field_value": _read.hexadecimal,
         "record": _read.list_of(_read.hexadecimal),
     }
 

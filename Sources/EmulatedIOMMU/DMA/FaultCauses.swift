@@ -25,6 +25,9 @@ struct FaultCauses {
             return .pasidTooLarge(device: device.name, pasid: pasid, bits: device.master.pasidBits)
         }
         if isUnattached { return .unattached(device: device.name, pasid: pasid) }
+        if let illegal = device.smmu.smmu.illegalField(behind: record) {
+            return .illegalField(structure: illegal.structure.rawValue, illegal.name, illegal.value)
+        }
         guard let type = record.type, type == .F_TRANSLATION || type == .F_PERMISSION else { return nil }
         let fault = FaultDescription(record, address: address)
         guard let access = fault.access else { return nil }

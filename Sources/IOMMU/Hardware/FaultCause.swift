@@ -47,6 +47,8 @@ public indirect enum FaultCause: Sendable, Equatable {
     case processForbids(ProcessID?, pasid: UInt32, address: UInt64, wants: AccessKind)
     /// The process has gone.
     case processGone(ProcessID?, pasid: UInt32)
+    /// A field of an STE or a CD has a value that it may not have there.
+    case illegalField(structure: String, String, UInt64?)
 }
 
 extension FaultCause {
@@ -72,6 +74,9 @@ extension FaultCause {
         case .processForbids(let pid, let pasid, let address, let wants):
             "\(Self.text(of: pid, pasid)) has nothing at \(hexadecimal(address)) that may be \(wants.participle)"
         case .processGone(let pid, let pasid): "\(Self.text(of: pid, pasid)) has ended"
+        case .illegalField(let structure, "V", _): "the \(structure) is not valid: its V is 0"
+        case .illegalField(let structure, let field, let value):
+            "the \(structure) may not have \(field)\(value.map { " = \(hexadecimal($0))" } ?? " as it is")"
         }
     }
 
@@ -92,6 +97,8 @@ extension FaultCause {
         case .guestTables: "it is for the guest's driver to map; smmu.translate with trace shows the walk"
         case .processForbids(nil, _, _, _): "add an area with mm.map"
         case .processForbids: "give the device addresses that the process itself could use so"
+        case .illegalField("STE", _, _): "smmu.ste shows it; IHI 0070, 5.2 says what the field may be"
+        case .illegalField: "smmu.cd shows it; IHI 0070, 5.4 says what the field may be"
         case .processGone: "close the queue or call sva.unbind, and open the address space of another"
         }
     }
@@ -109,7 +116,7 @@ extension FaultCause {
             place.members + [.init("mapping_iova", .hex(first)), .init("mapping_last", .hex(last))]
         case .mappedByNow(let place): place.members
         case .guestTables(let hwpt, _, _): [.init("hwpt", .number(UInt64(hwpt)))]
-        case .noDevice, .unattached, .pasidTooLarge, .processForbids, .processGone: []
+        case .noDevice, .unattached, .pasidTooLarge, .processForbids, .processGone, .illegalField: []
         }
     }
 

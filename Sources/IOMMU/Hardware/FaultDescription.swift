@@ -43,6 +43,8 @@ public struct FaultDescription: Sendable, Equatable {
     public var stallTag: UInt16?
     /// Of C_BAD_STE and C_BAD_CD the field that is wrong, where it is known.
     public var field: String?
+    /// The value of that field.
+    public var fieldValue: UInt64?
     /// The four words of the record.
     public var record: [UInt64]
     /// Whether the event queue took the record; nil: it is not told.
@@ -88,6 +90,7 @@ extension FaultDescription {
             if let ipa = access.ipa { members.append(.init("ipa", .hex(ipa))) }
         }
         if let field { members.append(.init("field", .text(field))) }
+        if let fieldValue { members.append(.init("field_value", .hex(fieldValue))) }
         if let stallTag { members.append(.init("stag", .number(UInt64(stallTag)))) }
         if let isRecorded { members.append(.init("recorded", .flag(isRecorded))) }
         if isRecorded != false { members.append(.init("record", .words(record))) }

@@ -125,6 +125,7 @@ package enum EventDeclarations {
         _ = event.optionalResult("ipa", .hex, "The frame that failed at stage 2.")
         _ = event.optionalResult(
             "field", .string, "Of C_BAD_STE and C_BAD_CD the field that is wrong, where it is known.")
+        _ = event.optionalResult("field_value", .hex, "The value of that field.")
         _ = event.optionalResult("stag", .count, "The tag under which the access waits.")
         _ = event.optionalResult("recorded", .bool, "Whether the event queue took the record.")
         _ = event.optionalResult("record", .array(of: .hex), "The four words of the record.")

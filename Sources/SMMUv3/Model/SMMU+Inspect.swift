@@ -139,12 +139,36 @@ extension SMMU {
 
     /// The field of an STE or CD, as they lie in memory now, that a configuration error is about; nil for other events,
     /// and if all is well by now.
-    public func illegalField(behind event: EventRecord) -> String? {
+    public func illegalField(behind event: EventRecord) -> IllegalField? {
         guard event.type == .C_BAD_STE || event.type == .C_BAD_CD, let ste = lookupSTE(streamID: event.StreamID) else {
             return nil
         }
-        if event.type == .C_BAD_STE { return illegalField(of: ste) }
+        if event.type == .C_BAD_STE {
+            return illegalField(of: ste).map { IllegalField(.STE, $0, among: ste.fields) }
+        }
         let cd = lookupCD(streamID: event.StreamID, substreamID: event.substream ?? 0)
-        return cd.flatMap { illegalField(of: $0, ste: ste) }
+        return cd.flatMap { cd in
+            illegalField(of: cd, ste: ste).map { IllegalField(.CD, $0, among: cd.fields) }
+        }
+    }
+}
+
+/// What makes a structure in memory illegal.
+public struct IllegalField: Equatable, Sendable {
+    /// The structures that a configuration error can be about.
+    public enum Structure: String, Sendable {
+        case STE, CD
+    }
+
+    /// Which structure it is in.
+    public let structure: Structure
+    /// Its name in IHI 0070.
+    public let name: String
+    /// Its value, right-aligned; nil for what is no field by itself.
+    public let value: UInt64?
+
+    init(_ structure: Structure, _ name: String, among fields: [DecodedField]) {
+        (self.structure, self.name) = (structure, name)
+        value = fields.first { $0.name.description == name }?.value
     }
 }

@@ -152,6 +152,15 @@ struct FaultMeaningTests {
                 "the guest's tables lead to IPA 0x720000000: nothing of ioas \(guest.ioas) covers 0x720000000; "))
     }
 
+    /// The guest's CD of the stream, with the wrong endianness.
+    @Test func anIllegalFieldIsNamedWithItsValue() throws {
+        let guest = try NestedGuest(client)
+        try guest.attach()
+        guest.set(NestedGuest<PlayedClient>.Layout.context, 0x9 << 48 | 0xe204_c000_3510 | 1 << 15)
+        let refused = try client.refusal("dma.read", #"{"device":\#(guest.device),"iova":"0x1000","length":8}"#)
+        #expect(refused.message.hasSuffix("C_BAD_CD: the CD may not have ENDI = 0x1"), "\(refused.message)")
+    }
+
     @Test func theJournalHasThemAFewAtATime() throws {
         let kept = KeptEntries()
         bench.service.setLog(
