@@ -47,7 +47,7 @@ struct Iommuctl: ParsableCommand {
     ///
     /// - Parameter daemon: the connection to use; nil: a new one.
     static func run(_ arguments: [String], on daemon: Daemon?) throws {
-        let (options, words) = GlobalOptions.words.leading(arguments)
+        let (options, words) = CallOptions.words.leading(arguments)
         guard !VerbCommand.isMeant(by: words) else {
             return try VerbCommand.run(words: words, options: options, on: daemon)
         }

@@ -19,14 +19,18 @@ struct ObjectsCommand: DaemonCommand {
         commandName: "objects", abstract: "Show the objects of a named session and how they refer to each other.")
 
     @OptionGroup var options: GlobalOptions
+    @OptionGroup var other: SessionOption
     @OptionGroup var picture: PictureOptions
 
-    @Argument(help: "The session's name. Default: $IOMMUCTL_SESSION; in a shell, the session that one is in.")
+    @Argument(help: "The session's name; in a shell, by default the session that one is in.")
     var session: String?
 
     func run(on daemon: Daemon) throws {
-        let wanted = session ?? (daemon.isShared ? nil : SessionOption.ofEnvironment)
-        if let wanted, wanted != daemon.session { try daemon.enter(session: wanted, create: false) }
+        if let session {
+            try daemon.enter(session: session, create: false)
+        } else {
+            try other.enter(daemon, create: false)
+        }
         let result = try daemon.call("session.objects")
         guard picture.svg || picture.dot || options.output == .table else { return options.output.show(result) }
         var graph = ObjectGraph(result)

@@ -11,6 +11,7 @@ struct ResultText {
     func show(_ result: JSONValue, as output: Output) {
         output.show(result) { result in
             if method?.name == "hwpt.get_dirty_bitmap" { return dirtyPages(result) }
+            if let walk = walk(result) { return WalkText(walk, isFull: true).text }
             return ValueText.describe(result, as: method?.results ?? [])
         }
     }
@@ -22,6 +23,13 @@ struct ResultText {
             throw .usage("--raw writes bytes, and \(method?.name ?? "this method") answers none")
         }
         StandardOutput.write(bytes: bytes)
+    }
+
+    /// The walk that an answer tells of, if it tells of one.
+    private func walk(_ result: JSONValue) -> Walk? {
+        guard result["steps"]?.arrayValue != nil, let iova = parameters["iova"]?.unsignedValue else { return nil }
+        let access = parameters["access"]?.stringValue ?? "read"
+        return Walk(title: "\(access) of \(Hex.text(iova))", iova: iova, ste: nil, cd: nil, result: result)
     }
 
     /// A bitmap as ranges of addresses.

@@ -71,7 +71,9 @@ struct Walk {
         guard !waiting.isEmpty else { return }
         let output = steps.last.map { granule.leaf($0.descriptor, level: $0.level, iova) }
         let isTable = steps.last.map { PageDescription($0).kind == .table } ?? false
-        last = Resolution(IPA: isTable ? nil : output ?? iova, steps: waiting)
+        // What a fault says is sure: it may have been the CD that was looked for.
+        let IPA = result["event"]?["ipa"]?.unsignedValue ?? (isTable ? nil : output ?? iova)
+        last = Resolution(IPA: IPA, steps: waiting)
     }
 
     /// What the descriptors of stage 1 say about addresses.

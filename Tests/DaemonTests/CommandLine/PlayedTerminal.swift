@@ -6,8 +6,9 @@ import TestSupport
 /// A terminal at which the test sits: what a program writes there, and keys for it.
 final class PlayedTerminal {
     private let side: Descriptor
+    private var held: SharedDescriptor?
     /// The program's side.
-    let program: Descriptor
+    var program: Int32 { held?.number ?? -1 }
     /// All that has been written so far.
     private(set) var text = ""
 
@@ -22,7 +23,7 @@ final class PlayedTerminal {
         guard ioctl(side.number, Self.setLock, &isLocked) == 0, ioctl(side.number, Self.getNumber, &number) == 0 else {
             throw Unexpected("no terminal")
         }
-        program = Descriptor(adopting: open("/dev/pts/\(number)", O_RDWR | O_NOCTTY | O_CLOEXEC))
+        held = SharedDescriptor(Descriptor(adopting: open("/dev/pts/\(number)", O_RDWR | O_NOCTTY | O_CLOEXEC)))
         resize(columns: columns, lines: lines)
     }
 
@@ -64,10 +65,10 @@ final class PlayedTerminal {
         return true
     }
 
-    /// What a program that has ended left to be read.
-    func rest() -> String {
-        var waiting = pollfd(fd: side.number, events: Int16(POLLIN), revents: 0)
-        while poll(&waiting, 1, 0) == 1, waiting.revents & Int16(POLLIN) != 0, readMore() {}
+    /// Everything up to the end of the last program at it; nobody can be put there any more.
+    func readAll() -> String {
+        held = nil
+        while readMore() {}
         return text
     }
 }

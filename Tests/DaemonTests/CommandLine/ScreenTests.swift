@@ -19,9 +19,10 @@ struct ScreenTests {
         let settings = ["IOMMUD_SOCKET": daemon.socket, "TERM": "xterm", "NO_COLOR": ""].merging(environment) { $1 }
         let process = try ChildProcess(
             BuiltProgram.iommuctl, arguments, environment: settings,
-            streams: (terminal.program.number, terminal.program.number))
+            streams: (terminal.program, terminal.program))
+        let text = terminal.readAll()
         #expect(process.wait() == 0, "\(process.text)")
-        return terminal.rest()
+        return text
     }
 
     private static func plain(_ text: String) -> [String] {
@@ -83,6 +84,14 @@ struct ScreenTests {
 
         let fault = Self.plain(try screen(120, ["translate", "--session", "vm1", "0000:01:00.0", "0x40000000"]))
         #expect(fault.contains { $0.contains("level 1") && $0.contains("invalid  ✗ F_TRANSLATION") }, "\(fault)")
+        // The method's own command shows the walk, too.
+        let method = ["smmu", "translate", "--session", "vm1", "--device", "2", "--iova", "16", "--trace"]
+        let traced = Self.plain(try screen(120, method))
+        #expect(traced[0] == "read of 0x10" && traced.contains { $0.hasPrefix("└─ → 0x") }, "\(traced)")
+        // Without memory it is the CD that cannot be found.
+        _ = try client.call("ioas.unmap", #"{"ioas":1,"iova":0,"length":"0xffffffffffffffff"}"#)
+        let lost = Self.plain(try screen(120, words))
+        #expect(lost.contains { $0.hasPrefix("├─ IPA 0x10001000 by stage 2: invalid  ✗ F_TRANSLATION") }, "\(lost)")
     }
 
     @Test func dirtyPagesAreRangesAndBytesAreDumped() throws {
@@ -113,14 +122,14 @@ struct ScreenTests {
         let process = try ChildProcess(
             BuiltProgram.iommuctl, ["watch", "--interval", "3600"],
             environment: ["IOMMUD_SOCKET": daemon.socket, "TERM": "xterm"],
-            streams: (terminal.program.number, terminal.program.number))
+            streams: (terminal.program, terminal.program))
         let shown = try terminal.wait(for: "SESSION")
         terminal.resize(columns: 120)
         process.signal(SIGWINCH)
         let again = try terminal.wait(for: "SESSION", after: shown)
         terminal.type("q")
         #expect(process.wait() == 0, "\(process.text)")
-        #expect(terminal.rest().hasSuffix("\u{1b}[?25h\u{1b}[?1049l"))
+        #expect(terminal.readAll().hasSuffix("\u{1b}[?25h\u{1b}[?1049l"))
         #expect(again > shown)
     }
 
@@ -128,11 +137,11 @@ struct ScreenTests {
         let terminal = try PlayedTerminal(columns: 80)
         let process = try ChildProcess(
             BuiltProgram.iommuctl, ["watch"], environment: ["IOMMUD_SOCKET": daemon.socket, "TERM": "xterm"],
-            streams: (terminal.program.number, terminal.program.number))
+            streams: (terminal.program, terminal.program))
         try terminal.wait(for: "SESSION")
         process.signal(SIGTERM)
         #expect(process.wait() == 0)
-        #expect(terminal.rest().hasSuffix("\u{1b}[?25h\u{1b}[?1049l"))
+        #expect(terminal.readAll().hasSuffix("\u{1b}[?25h\u{1b}[?1049l"))
     }
 
     @Test func watchingEndsWithTheDaemon() throws {
@@ -140,12 +149,27 @@ struct ScreenTests {
         let process = try ChildProcess(
             BuiltProgram.iommuctl, ["watch", "--interval", "0.1"],
             environment: ["IOMMUD_SOCKET": daemon.socket, "TERM": "xterm"],
-            streams: (terminal.program.number, terminal.program.number))
+            streams: (terminal.program, terminal.program))
         try terminal.wait(for: "SESSION")
         daemon.process.kill()
         #expect(process.wait() == 2)
         #expect(process.text.contains("the daemon may have ended"), "\(process.text)")
-        #expect(terminal.rest().hasSuffix("\u{1b}[?25h\u{1b}[?1049l"))
+        #expect(terminal.readAll().hasSuffix("\u{1b}[?25h\u{1b}[?1049l"))
+    }
+
+    @Test func longWorkShowsHowFarItHasCome() throws {
+        let terminal = try PlayedTerminal(columns: 80)
+        let recording = BuiltProgram.packageRoot + "/Tests/Fixtures/oracles/oracle-s1-4k.json"
+        let command = "exec \(BuiltProgram.iommuctl) --table vsmmu replay \(recording) 2>&1"
+        let process = try ChildProcess(
+            "/bin/sh", ["-c", command], environment: ["IOMMUD_SOCKET": daemon.socket, "TERM": "xterm"],
+            streams: (terminal.program, terminal.program))
+        try terminal.wait(for: " of 373  ")
+        try terminal.wait(for: "373 transactions, 15 differences")
+        #expect(process.wait() == 1)
+        // The line has gone before the summary.
+        let last = terminal.readAll().split(separator: "\r\n").last ?? ""
+        #expect(last.hasSuffix("\u{1b}[K373 transactions, 15 differences"), "\(last)")
     }
 
     @Test func watchingIsAlsoForPrograms() throws {

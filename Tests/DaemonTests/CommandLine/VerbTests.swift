@@ -136,6 +136,8 @@ struct VerbTests {
         #expect(try run("ioas", "alloc").json?["ioas"] == .integer(2))
         #expect(try run("ioas", "alloc", "--session", "vm2").json?["ioas"] == .integer(1))
         #expect(try run("ioas", "alloc", session: nil).json?["ioas"] == .integer(1))
+        #expect(try run("--session", "vm2", "ioas", "alloc").json?["ioas"] == .integer(2))
+        #expect(try run("--session=vm2", "objects").json?["objects"]?.arrayValue?.count == 2)
         // Whoever asks what there is makes nothing.
         #expect(try run("session", "list", session: "vm3").json?["sessions"]?.arrayValue?.count == 3)
         #expect(try run("objects", session: "vm1").json?["objects"]?.arrayValue?.count == 2)
