@@ -404,12 +404,16 @@ static const char *const ioas_map_many_mapping_access_words[] = {
     "read", "write"
 };
 static const struct iommud_field ioas_map_many_mapping_fields[] = {
-    {.name = "memory", .offset = offsetof(struct iommud_ioas_map_many_mapping, memory), .is_required = true, .kind =
-     IOMMUD_U32},
     {.name = "length", .offset = offsetof(struct iommud_ioas_map_many_mapping, length), .is_required = true, .kind =
      IOMMUD_U64},
+    {.name = "memory", .offset = offsetof(struct iommud_ioas_map_many_mapping, memory), .has = offsetof(struct
+     iommud_ioas_map_many_mapping, has_memory), .kind = IOMMUD_U32},
     {.name = "offset", .offset = offsetof(struct iommud_ioas_map_many_mapping, offset), .has = offsetof(struct
      iommud_ioas_map_many_mapping, has_offset), .kind = IOMMUD_U64},
+    {.name = "mm", .offset = offsetof(struct iommud_ioas_map_many_mapping, mm), .has = offsetof(struct
+     iommud_ioas_map_many_mapping, has_mm), .kind = IOMMUD_U32},
+    {.name = "va", .offset = offsetof(struct iommud_ioas_map_many_mapping, va), .has = offsetof(struct
+     iommud_ioas_map_many_mapping, has_va), .kind = IOMMUD_U64},
     {.name = "iova", .offset = offsetof(struct iommud_ioas_map_many_mapping, iova), .has = offsetof(struct
      iommud_ioas_map_many_mapping, has_iova), .kind = IOMMUD_U64},
     {.name = "access", .offset = offsetof(struct iommud_ioas_map_many_mapping, access), .kind = IOMMUD_FLAGS, .words
@@ -499,12 +503,16 @@ static const struct iommud_field ioas_mappings_mapping_fields[] = {
      IOMMUD_U64},
     {.name = "length", .offset = offsetof(struct iommud_ioas_mappings_mapping, length), .is_required = true, .kind =
      IOMMUD_U64},
-    {.name = "memory", .offset = offsetof(struct iommud_ioas_mappings_mapping, memory), .is_required = true, .kind =
-     IOMMUD_INTEGER},
-    {.name = "offset", .offset = offsetof(struct iommud_ioas_mappings_mapping, offset), .is_required = true, .kind =
-     IOMMUD_U64},
     {.name = "access", .offset = offsetof(struct iommud_ioas_mappings_mapping, access), .is_required = true, .kind =
      IOMMUD_LIST},
+    {.name = "memory", .offset = offsetof(struct iommud_ioas_mappings_mapping, memory), .has = offsetof(struct
+     iommud_ioas_mappings_mapping, has_memory), .kind = IOMMUD_INTEGER},
+    {.name = "offset", .offset = offsetof(struct iommud_ioas_mappings_mapping, offset), .has = offsetof(struct
+     iommud_ioas_mappings_mapping, has_offset), .kind = IOMMUD_U64},
+    {.name = "mm", .offset = offsetof(struct iommud_ioas_mappings_mapping, mm), .has = offsetof(struct
+     iommud_ioas_mappings_mapping, has_mm), .kind = IOMMUD_INTEGER},
+    {.name = "va", .offset = offsetof(struct iommud_ioas_mappings_mapping, va), .has = offsetof(struct
+     iommud_ioas_mappings_mapping, has_va), .kind = IOMMUD_U64},
 };
 const struct iommud_shape iommud_ioas_mappings_mapping_shape = {
     ioas_mappings_mapping_fields,
@@ -2312,12 +2320,16 @@ static const char *const ioas_map_params_access_words[] = {
 static const struct iommud_field ioas_map_params_fields[] = {
     {.name = "ioas", .offset = offsetof(struct iommud_ioas_map_params, ioas), .is_required = true, .kind =
      IOMMUD_U32},
-    {.name = "memory", .offset = offsetof(struct iommud_ioas_map_params, memory), .is_required = true, .kind =
-     IOMMUD_U32},
     {.name = "length", .offset = offsetof(struct iommud_ioas_map_params, length), .is_required = true, .kind =
      IOMMUD_U64},
+    {.name = "memory", .offset = offsetof(struct iommud_ioas_map_params, memory), .has = offsetof(struct
+     iommud_ioas_map_params, has_memory), .kind = IOMMUD_U32},
     {.name = "offset", .offset = offsetof(struct iommud_ioas_map_params, offset), .has = offsetof(struct
      iommud_ioas_map_params, has_offset), .kind = IOMMUD_U64},
+    {.name = "mm", .offset = offsetof(struct iommud_ioas_map_params, mm), .has = offsetof(struct
+     iommud_ioas_map_params, has_mm), .kind = IOMMUD_U32},
+    {.name = "va", .offset = offsetof(struct iommud_ioas_map_params, va), .has = offsetof(struct
+     iommud_ioas_map_params, has_va), .kind = IOMMUD_U64},
     {.name = "iova", .offset = offsetof(struct iommud_ioas_map_params, iova), .has = offsetof(struct
      iommud_ioas_map_params, has_iova), .kind = IOMMUD_U64},
     {.name = "access", .offset = offsetof(struct iommud_ioas_map_params, access), .kind = IOMMUD_FLAGS, .words =

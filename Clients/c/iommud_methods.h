@@ -453,13 +453,20 @@ struct iommud_ioas_map_reply {
 
 /* What to map. */
 struct iommud_ioas_map_many_mapping {
-    /* The memory object. */
-    uint32_t memory;
     /* Bytes. */
     uint64_t length;
-    /* First byte of it. Default: 0. */
+    /* The memory object. */
+    bool has_memory;
+    uint32_t memory;
+    /* First byte of it; 0 if absent. */
     bool has_offset;
     uint64_t offset;
+    /* Instead: an address space of a process (`mm.open`), whose pages are used as it has them. */
+    bool has_mm;
+    uint32_t mm;
+    /* First byte of it, with `mm`. */
+    bool has_va;
+    uint64_t va;
     /* Where; chosen in the allowed ranges if absent. */
     bool has_iova;
     uint64_t iova;
@@ -520,12 +527,20 @@ struct iommud_ioas_mappings_mapping {
     uint64_t iova;
     /* Bytes. */
     uint64_t length;
-    /* The memory object. */
-    int64_t memory;
-    /* First byte of it. */
-    uint64_t offset;
     /* What devices may do. */
     struct iommud_list access;
+    /* The memory object. */
+    bool has_memory;
+    int64_t memory;
+    /* First byte of it. */
+    bool has_offset;
+    uint64_t offset;
+    /* Instead: the address space of a process. */
+    bool has_mm;
+    int64_t mm;
+    /* First byte of it, with `mm`. */
+    bool has_va;
+    uint64_t va;
 };
 extern const struct iommud_shape iommud_ioas_mappings_mapping_shape;
 static inline bool iommud_ioas_mappings_mapping_next(struct iommud_list *list,
@@ -2256,13 +2271,20 @@ static inline int iommud_ioas_alloc(struct iommud *client, struct iommud_ioas_al
 struct iommud_ioas_map_params {
     /* The IOAS. */
     uint32_t ioas;
-    /* The memory object. */
-    uint32_t memory;
     /* Bytes. */
     uint64_t length;
-    /* First byte of it. Default: 0. */
+    /* The memory object. */
+    bool has_memory;
+    uint32_t memory;
+    /* First byte of it; 0 if absent. */
     bool has_offset;
     uint64_t offset;
+    /* Instead: an address space of a process (`mm.open`), whose pages are used as it has them. */
+    bool has_mm;
+    uint32_t mm;
+    /* First byte of it, with `mm`. */
+    bool has_va;
+    uint64_t va;
     /* Where; chosen in the allowed ranges if absent. */
     bool has_iova;
     uint64_t iova;
@@ -2271,20 +2293,24 @@ struct iommud_ioas_map_params {
 };
 
 /*
- * Map part of a memory object.
+ * Map part of a memory object, or pages of a process.
  *
  * Refused with:
- * - ENOENT: unknown_ioas, unknown_memory
- * - EINVAL: no_access, zero_length, misaligned, iova_reserved, outside_memory
+ * - ENOENT: unknown_ioas, unknown_memory, unknown_mm
+ * - EINVAL: no_access, zero_length, misaligned, iova_reserved, outside_memory, mm_synthetic
  * - EOVERFLOW: iova_overflow
  * - ENOSPC: no_free_iova
  * - EEXIST: already_mapped
  * - EDQUOT: quota_exceeded
- * - ENOMEM: no_table_memory
- * - EPERM: memory_not_writable
+ * - ENOMEM: no_table_memory, no_physical_space
+ * - EPERM: memory_not_writable, va_not_permitted
+ * - EIO: memory_helper_lost, kernel_refused
+ * - EAGAIN: no_memory_helper
+ * - ESRCH: mm_exited
+ * - EOPNOTSUPP: callers_memory_only, kernel_too_old
+ * - EFAULT: va_not_mapped
+ * - EBUSY: address_space_stuck
  * - ENOTTY: ioctl_missing
- * - EOPNOTSUPP: kernel_too_old
- * - EIO: kernel_refused
  */
 extern const struct iommud_method iommud_method_ioas_map;
 static inline int iommud_ioas_map(struct iommud *client, const struct iommud_ioas_map_params *params,
@@ -2305,17 +2331,21 @@ struct iommud_ioas_map_many_params {
  * Map many ranges, all or none.
  *
  * Refused with:
- * - ENOENT: unknown_ioas, unknown_memory
- * - EINVAL: no_access, zero_length, misaligned, iova_reserved, outside_memory, wrong_count
+ * - ENOENT: unknown_ioas, unknown_memory, unknown_mm
+ * - EINVAL: no_access, zero_length, misaligned, iova_reserved, outside_memory, mm_synthetic, wrong_count
  * - EOVERFLOW: iova_overflow
  * - ENOSPC: no_free_iova
  * - EEXIST: already_mapped
  * - EDQUOT: quota_exceeded
- * - ENOMEM: no_table_memory
- * - EPERM: memory_not_writable
+ * - ENOMEM: no_table_memory, no_physical_space
+ * - EPERM: memory_not_writable, va_not_permitted
+ * - EIO: memory_helper_lost, kernel_refused
+ * - EAGAIN: no_memory_helper
+ * - ESRCH: mm_exited
+ * - EOPNOTSUPP: callers_memory_only, kernel_too_old
+ * - EFAULT: va_not_mapped
+ * - EBUSY: address_space_stuck
  * - ENOTTY: ioctl_missing
- * - EOPNOTSUPP: kernel_too_old
- * - EIO: kernel_refused
  */
 extern const struct iommud_method iommud_method_ioas_map_many;
 static inline int iommud_ioas_map_many(struct iommud *client, const struct iommud_ioas_map_many_params *params,
@@ -3245,7 +3275,7 @@ struct iommud_mm_close_params {
  * Refused with:
  * - EOPNOTSUPP: no_shared_addressing
  * - ENOENT: unknown_mm
- * - EBUSY: mm_bound
+ * - EBUSY: mm_bound, mm_mapped
  */
 extern const struct iommud_method iommud_method_mm_close;
 static inline int iommud_mm_close(struct iommud *client, const struct iommud_mm_close_params *params) {

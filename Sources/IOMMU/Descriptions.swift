@@ -41,18 +41,23 @@ package struct MappingDescription: Sendable, Equatable {
     package var iova: UInt64
     /// Bytes.
     package var length: UInt64
-    /// The memory object.
+    /// The memory object; 0 where it is an address space.
     package var memory: ObjectID
+    /// The address space whose pages are used instead.
+    package var mm: ObjectID?
     /// First byte in it.
     package var offset: UInt64
     /// What devices may do.
     package var access: Access
 
     /// With these properties.
-    package init(iova: UInt64, length: UInt64, memory: ObjectID, offset: UInt64, access: Access) {
+    package init(
+        iova: UInt64, length: UInt64, memory: ObjectID, mm: ObjectID? = nil, offset: UInt64, access: Access
+    ) {
         self.iova = iova
         self.length = length
         self.memory = memory
+        self.mm = mm
         self.offset = offset
         self.access = access
     }

@@ -1,4 +1,4 @@
-/// One mapping to make (`IOMMU_IOAS_MAP_FILE`).
+/// One mapping to make (`IOMMU_IOAS_MAP_FILE`, `IOMMU_IOAS_MAP`).
 public struct MapRequest: Sendable {
     // In this order it takes 32 bytes: calls with a hundred thousand of them are bound by memory.
     /// Bytes into the memory object.
@@ -20,6 +20,25 @@ public struct MapRequest: Sendable {
         self.iova = iova
         self.access = access
     }
+}
+
+/// Pages of an address space in the place of a memory object's (`IOMMU_IOAS_MAP`).
+extension MapRequest {
+    /// Set in an id that stands for an address space where mappings have that of a memory object. Neither is so large.
+    package static let spaceFlag: ObjectID = 1 << 31
+    /// No id that a client names has it, or the one above, set.
+    package static let largestID: ObjectID = 1 << 30 - 1
+
+    /// - Parameters:
+    ///   - mm: the address space, of a process that the session has opened.
+    ///   - va: first byte there.
+    package init(mm: ObjectID, va: UInt64, length: UInt64, iova: UInt64?, access: Access) {
+        self.init(memory: mm | Self.spaceFlag, offset: va, length: length, iova: iova, access: access)
+    }
+
+    /// The address space; ``offset`` is a virtual address then. nil: a memory object.
+    @inline(__always)
+    package var mm: ObjectID? { memory & Self.spaceFlag == 0 ? nil : memory & ~Self.spaceFlag }
 }
 
 /// `enum iommufd_hwpt_alloc_flags`, without FAULT_ID_VALID, which ``HWPTRequest/fault`` states.

@@ -168,7 +168,10 @@ struct DocumentTests {
         let client = try ServiceBench().connect()
         let memory = try SharedMemory(size: 65536)
         for example in MethodExamples.all where !Self.elsewhere.contains(example.method) {
-            let params = example.method == "mm.open" ? #"{"pid":\#(getpid())}"# : example.params
+            var params = example.method == "mm.open" ? #"{"pid":\#(getpid())}"# : example.params
+            // Memory that this process has.
+            let address = String(UInt(bitPattern: memory.bytes.baseAddress), radix: 16)
+            params.replace("0x7f3c00000000", with: "0x\(address)")
             let descriptors = example.method == "memory.import" ? [memory.descriptor] : []
             let reply = try client.call(example.method, params, descriptors: descriptors)
             let schema = try #require(try method(example.method)["result"]?["schema"])

@@ -50,7 +50,8 @@ static struct mapped map(void) {
     HOLDS(imported.size == 0x10000);
     OK(iommud_ioas_alloc(&client, &ioas));
     struct iommud_ioas_map_params params = {
-        .ioas = (uint32_t)ioas.ioas, .memory = (uint32_t)imported.memory, .length = 0x10000,
+        .ioas = (uint32_t)ioas.ioas, .has_memory = true,
+        .memory = (uint32_t)imported.memory, .length = 0x10000,
         .has_iova = true, .iova = 0x10000,
         .access = IOMMUD_IOAS_MAP_ACCESS_READ | IOMMUD_IOAS_MAP_ACCESS_WRITE};
     OK(iommud_ioas_map(&client, &params, &where));
@@ -100,7 +101,8 @@ static void a_refusal_says_what_why_and_what_to_do(const struct mapped *at) {
     struct iommud_json value;
     uint64_t ioas;
     struct iommud_ioas_map_params params = {
-        .ioas = at->ioas, .memory = at->memory, .length = 0x1000, .has_iova = true, .iova = 0x10000};
+        .ioas = at->ioas, .has_memory = true, .memory = at->memory, .length = 0x1000,
+        .has_iova = true, .iova = 0x10000};
     EXPECT(-EEXIST, iommud_ioas_map(&client, &params, &where));
     const struct iommud_error *error = iommud_refused(&client);
     HOLDS(error && error->code == -EEXIST && iommud_equal(error->reason, "already_mapped"));
@@ -121,8 +123,9 @@ static void lists_go_out_and_come_back(const struct mapped *at) {
     char name[32];
     int devices = 0, mappings = 0;
     struct iommud_ioas_map_many_mapping wanted[] = {
-        {.memory = at->memory, .length = 0x1000, .has_iova = true, .iova = 0x100000},
-        {at->memory, 0x2000, true, 0x1000, true, 0x200000, IOMMUD_IOAS_MAP_MANY_MAPPING_ACCESS_READ}};
+        {.has_memory = true, .memory = at->memory, .length = 0x1000, .has_iova = true, .iova = 0x100000},
+        {.has_memory = true, .memory = at->memory, .has_offset = true, .offset = 0x1000, .length = 0x2000,
+         .has_iova = true, .iova = 0x200000, .access = IOMMUD_IOAS_MAP_MANY_MAPPING_ACCESS_READ}};
     OK(iommud_ioas_map_many(&client, &(struct iommud_ioas_map_many_params){at->ioas, wanted, 2}, &many));
     HOLDS(iommud_next_number(&many.iovas, &number) && number == 0x100000);
     HOLDS(iommud_next_number(&many.iovas, &number) && number == 0x200000 && !iommud_next_number(&many.iovas, &number));

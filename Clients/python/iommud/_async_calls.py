@@ -335,39 +335,49 @@ class Ioas(AsyncSubject):
         self,
         ioas: int,
         *,
-        memory: int,
         length: int,
+        memory: int | None = None,
         offset: int | None = None,
+        mm: int | None = None,
+        va: int | None = None,
         iova: int | None = None,
         access: Sequence[Literal["read", "write"]] | None = None,
     ) -> types.IoasMapReply:
-        """Map part of a memory object.
+        """Map part of a memory object, or pages of a process.
 
         ioas: The IOAS.
-        memory: The memory object.
         length: Bytes.
-        offset: First byte of it. Default: 0.
+        memory: The memory object.
+        offset: First byte of it; 0 if absent.
+        mm: Instead: an address space of a process (`mm.open`), whose pages are used as it has them.
+        va: First byte of it, with `mm`.
         iova: Where; chosen in the allowed ranges if absent.
         access: What devices may do; both if absent. Default: ['read', 'write'].
 
         Refused with:
-        - ENOENT: unknown_ioas, unknown_memory
-        - EINVAL: no_access, zero_length, misaligned, iova_reserved, outside_memory
+        - ENOENT: unknown_ioas, unknown_memory, unknown_mm
+        - EINVAL: no_access, zero_length, misaligned, iova_reserved, outside_memory, mm_synthetic
         - EOVERFLOW: iova_overflow
         - ENOSPC: no_free_iova
         - EEXIST: already_mapped
         - EDQUOT: quota_exceeded
-        - ENOMEM: no_table_memory
-        - EPERM: memory_not_writable
+        - ENOMEM: no_table_memory, no_physical_space
+        - EPERM: memory_not_writable, va_not_permitted
+        - EIO: memory_helper_lost, kernel_refused
+        - EAGAIN: no_memory_helper
+        - ESRCH: mm_exited
+        - EOPNOTSUPP: callers_memory_only, kernel_too_old
+        - EFAULT: va_not_mapped
+        - EBUSY: address_space_stuck
         - ENOTTY: ioctl_missing
-        - EOPNOTSUPP: kernel_too_old
-        - EIO: kernel_refused
         """
         params = {
             "ioas": ioas,
-            "memory": memory,
             "length": length,
+            "memory": memory,
             "offset": offset,
+            "mm": mm,
+            "va": va,
             "iova": iova,
             "access": access,
         }
@@ -385,17 +395,21 @@ class Ioas(AsyncSubject):
         mappings: What to map.
 
         Refused with:
-        - ENOENT: unknown_ioas, unknown_memory
-        - EINVAL: no_access, zero_length, misaligned, iova_reserved, outside_memory, wrong_count
+        - ENOENT: unknown_ioas, unknown_memory, unknown_mm
+        - EINVAL: no_access, zero_length, misaligned, iova_reserved, outside_memory, mm_synthetic, wrong_count
         - EOVERFLOW: iova_overflow
         - ENOSPC: no_free_iova
         - EEXIST: already_mapped
         - EDQUOT: quota_exceeded
-        - ENOMEM: no_table_memory
-        - EPERM: memory_not_writable
+        - ENOMEM: no_table_memory, no_physical_space
+        - EPERM: memory_not_writable, va_not_permitted
+        - EIO: memory_helper_lost, kernel_refused
+        - EAGAIN: no_memory_helper
+        - ESRCH: mm_exited
+        - EOPNOTSUPP: callers_memory_only, kernel_too_old
+        - EFAULT: va_not_mapped
+        - EBUSY: address_space_stuck
         - ENOTTY: ioctl_missing
-        - EOPNOTSUPP: kernel_too_old
-        - EIO: kernel_refused
         """
         params = {
             "ioas": ioas,
@@ -1424,7 +1438,7 @@ class Mm(AsyncSubject):
         Refused with:
         - EOPNOTSUPP: no_shared_addressing
         - ENOENT: unknown_mm
-        - EBUSY: mm_bound
+        - EBUSY: mm_bound, mm_mapped
         """
         params = {
             "mm": mm,

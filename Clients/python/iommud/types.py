@@ -442,12 +442,16 @@ class IoasMapReply(Answer):
 class IoasMapManyMapping(Argument):
     """What to map."""
 
-    #: The memory object.
-    memory: int
     #: Bytes.
     length: int
-    #: First byte of it.
+    #: The memory object.
+    memory: int | None = None
+    #: First byte of it; 0 if absent.
     offset: int | None = None
+    #: Instead: an address space of a process (`mm.open`), whose pages are used as it has them.
+    mm: int | None = None
+    #: First byte of it, with `mm`.
+    va: int | None = None
     #: Where; chosen in the allowed ranges if absent.
     iova: int | None = None
     #: What devices may do; both if absent.
@@ -537,17 +541,22 @@ class IoasMappingsMapping(Answer):
     iova: int
     #: Bytes.
     length: int
-    #: The memory object.
-    memory: int
-    #: First byte of it.
-    offset: int
     #: What devices may do.
     access: list[str]
+    #: The memory object.
+    memory: int | None = None
+    #: First byte of it.
+    offset: int | None = None
+    #: Instead: the address space of a process.
+    mm: int | None = None
+    #: First byte of it, with `mm`.
+    va: int | None = None
 
     _readers = {
         "iova": _read.hexadecimal,
         "length": _read.hexadecimal,
         "offset": _read.hexadecimal,
+        "va": _read.hexadecimal,
     }
 
 

@@ -120,13 +120,19 @@ extension EmulatedContext {
     /// `mm.exit`: as if its last process had exited; once more changes nothing.
     package func exitMM(_ mm: ObjectID) throws(IOMMUError) { try syntheticMM(mm).space.exit() }
 
-    /// `mm.close`; `EBUSY` while this session has it bound.
+    /// `mm.close`; `EBUSY` while this session has it bound, or its pages mapped.
     package func closeMM(_ mm: ObjectID) throws(IOMMUError) {
         let handle = try sva.handle(mm)
         guard handle.bonds == 0 else {
             throw IOMMUError(
                 .EBUSY, .mmBound, "mm \(mm) is bound to devices by \(handle.bonds) bonds",
                 hint: "call sva.unbind, and queue.close for its queues, first", ["mm": .number(UInt64(mm))]
+            )
+        }
+        guard handle.lent == 0 else {
+            throw IOMMUError(
+                .EBUSY, .mmMapped, "pages of mm \(mm) are mapped, in \(handle.lent) ranges",
+                hint: "unmap them first; ioas.mappings shows where", ["mm": .number(UInt64(mm))]
             )
         }
         sva.removeHandle(mm, handle)

@@ -12,6 +12,7 @@ extension EmulatedContext: DeviceDMA, SharedAddressing, AcceleratorQueues, TLBBr
         context.smmuInspection = self
         context.tlbBroadcast = self
         context.keptState = self
+        context.lender = self
     }
 }
 

@@ -31,9 +31,11 @@ extension EmulatedContext: KeptState {
 
     // MARK: Writing down
 
-    /// Memory objects and what is over them, then address spaces, bonds and queues.
+    /// Memory objects and address spaces, what maps them, then bonds and queues.
     package func walk(files: any KeptFiles) -> KeptWalk {
-        KeptWalk(context.walkSteps(files: files) + (hasSharing ? sva.walkSteps(files: files) : []))
+        guard hasSharing else { return KeptWalk(context.walkSteps(files: files)) }
+        return KeptWalk(
+            context.walkSteps(files: files, spaces: [sva.walkSpaces(files: files)]) + sva.walkSteps())
     }
 
     // MARK: Making again

@@ -14,6 +14,8 @@ package final class EmulatedContext {
     var limits: ContextLimits { context.limits }
     /// Accesses and look-ups that are under way.
     let pending = PendingOperations()
+    /// Processes are being asked whether they have what is to be mapped.
+    var lendingCheck: LendingCheck?
     /// Made at the first use.
     private var session: SVASession?
 

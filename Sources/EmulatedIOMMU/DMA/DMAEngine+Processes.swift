@@ -34,13 +34,7 @@ extension DMAEngine {
             access.unreachable = address
             makeReady(access)
         case .unreachable(let address):
-            access.fail(
-                IOMMUError(
-                    .EFAULT, .pageUnreachable,
-                    "the process permits the access at \(hexadecimal(address)), and its page cannot be had",
-                    hint: "touch the memory first; pages that only userfaultfd could fill are out of a device's reach",
-                    ["address": .hex(address)]
-                ))
+            access.fail(.unreachablePage(at: address))
         }
         pump()
     }

@@ -10,9 +10,13 @@ extension DMAEngine {
         var address = span.address
         var left = span.length
         while left > 0 {
-            guard let output = translate(address, span.access, of: access) else { return false }
+            let absent = absence(in: access, span.access, from: address)
+            guard let output = translate(address, span.access, of: access, isAbsent: absent == address) else {
+                return false
+            }
             let page = max(output.pageSize, 4096)
-            let count = min(left, page &- (address & (page &- 1)))
+            var count = min(left, page &- (address & (page &- 1)))
+            if let absent, absent > address { count = min(count, absent &- address) }
             if let last = segments.last, last.address &+ last.length == output.address {
                 segments[segments.count - 1].length += count
             } else {
@@ -27,11 +31,26 @@ extension DMAEngine {
     /// Where an address lies, and how large its page is.
     private typealias Place = (address: UInt64, pageSize: UInt64)
 
+    /// Where, from an address on, the process behind a mapping has no page; nil: nothing is known of it.
+    private func absence(in access: DeviceAccess, _ kind: SMMUv3.Access, from address: UInt64) -> UInt64? {
+        guard let absent = access.absent, absent.kind == kind, absent.address >= address else { return nil }
+        return absent.address
+    }
+
     /// One transaction; nil if the access was parked or finished instead.
-    private func translate(_ address: UInt64, _ kind: SMMUv3.Access, of access: DeviceAccess) -> Place? {
+    ///
+    /// - Parameter isAbsent: it has been found that the page is not there. What was kept of it is of no use.
+    private func translate(
+        _ address: UInt64, _ kind: SMMUv3.Access, of access: DeviceAccess, isAbsent: Bool
+    ) -> Place? {
         let transaction = Transaction(
             streamID: access.streamID, substreamID: access.pasid, address: address, access: kind
         )
+        if isAbsent {
+            // The next attempt looks anew.
+            access.absent = nil
+            return submit(transaction, of: access, isAbsent: true)
+        }
         guard access.usesATS() else { return submit(transaction, of: access) }
         if let known = caches[access.streamID]?.output(for: address, pasid: access.pasid, kind) {
             return submitTranslated(known, transaction, of: access)
@@ -65,10 +84,10 @@ extension DMAEngine {
         return place
     }
 
-    private func submit(_ transaction: Transaction, of access: DeviceAccess) -> Place? {
+    private func submit(_ transaction: Transaction, of access: DeviceAccess, isAbsent: Bool = false) -> Place? {
         let address = transaction.address
         smmu.admitsStalls = places.admits(access)
-        switch smmu.translate(transaction) {
+        switch isAbsent ? smmu.translateWithoutPage(transaction) : smmu.translate(transaction) {
         case .ok(let output): return (output.address, output.pageSize)
         case .held:
             // It has not been tried: the SMMU has not taken it.

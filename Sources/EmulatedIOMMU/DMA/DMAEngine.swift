@@ -52,6 +52,8 @@ package final class DMAEngine: SMMUDelegate {
     var hasInterrupt = false
     /// Moves data of processes, which may block. It knows the engine and lives as long.
     package unowned var processTransfers: (any ProcessTransferring)?
+    /// Moves data of processes whose pages are mapped. As above.
+    package unowned var lentMemory: (any LentMemory)?
 
     /// - Parameters:
     ///   - executor: brings the engine back to the owning thread after callbacks that nobody pumps for.
@@ -169,6 +171,9 @@ package final class DMAEngine: SMMUDelegate {
             guard !access.lengthensPieces(beyond: piece.length) else { return makeReady(access) }
             return moveInProcess(piece, of: access, segment: first)
         }
+        if (source + target).contains(where: { machine.lentSpace.contains($0.address) }) {
+            return LentTransfer(self, piece, of: access, source: source, target: target).begin()
+        }
         let output = (source.first ?? target.first)?.address ?? 0
         do throws(IOMMUError) {
             for segment in target { try machine.payForHoles(segment.address, length: segment.length) }
@@ -179,12 +184,7 @@ package final class DMAEngine: SMMUDelegate {
             let (bytes, checksum) = WindowTransfer(machine: machine, source: source, target: target)
                 .perform(piece, previous: access.outcome.checksum)
         else {
-            return access.fail(
-                IOMMUError(
-                    .EFAULT, .noMemoryThere, "no memory lies at physical address \(hexadecimal(output))",
-                    hint: "translate to addresses that memory objects are mapped at",
-                    ["physical_address": .hex(output)]
-                ))
+            return access.fail(.noMemory(at: output))
         }
         proceed(access, after: piece, bytes: bytes, checksum: checksum)
     }

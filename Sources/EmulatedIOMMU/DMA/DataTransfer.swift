@@ -14,6 +14,30 @@ package protocol ProcessTransferring: AnyObject {
     ) -> (any DataTransfer)?
 }
 
+/// Pages of processes that mappings use in the place of memory objects.
+package protocol LentMemory: AnyObject {
+    /// Bytes from a physical address on that lie in one range of a process; nil: no process is there.
+    func lentBytes(at physicalAddress: UInt64) -> UInt64?
+    /// Moves a piece between a device and what lies at a physical address, which is the piece's: it is one of reading
+    /// or writing no more than ``lentBytes(at:)``.
+    ///
+    /// - Parameter completion: called once, on the owning thread: at once, or later.
+    /// - Returns: what moves it, if somebody has to.
+    func move(
+        _ piece: DeviceOperation, completion: @escaping (LentEnd) -> Void
+    ) -> (any DataTransfer)?
+}
+
+/// What came of moving a piece of ``LentMemory``.
+package enum LentEnd {
+    case moved([UInt8])
+    /// The process has nothing there any more that permits it, so many bytes from the beginning of the piece on.
+    case absent(after: UInt64)
+    /// The process has it, and its page cannot be had.
+    case unreachable(after: UInt64)
+    case failed(IOMMUError)
+}
+
 /// Data on its way that another thread moves.
 package protocol DataTransfer: AnyObject {
     /// Nothing more is moved after the present chunk.

@@ -87,6 +87,8 @@ package final class DeviceAccess {
     var attempts = 0
     /// Where a page could not be had the last time.
     var unreachable: UInt64?
+    /// Where a process has no page for a mapping any more: the next translation of it fails.
+    var absent: (address: UInt64, kind: SMMUv3.Access)?
     /// Why the fault that it waits for is refused, if it is not what the process permits.
     var cause: IOMMUError?
     /// Its place in line while it waits for one among the stalls.

@@ -6,8 +6,9 @@ import IOMMUObjects
 /// | physical addresses (44 bits or more) | |
 /// |---|---|
 /// | 0x1_0000_0000, up to 64 GiB of address space | tables and queues of drivers |
-/// | 1 TiB to 15.5 TiB | windows on memory objects |
-/// | 15.5 TiB to 16 TiB | pages of processes |
+/// | 1 TiB to 13.5 TiB | windows on memory objects |
+/// | 13.5 TiB to 15.5 TiB | pages of processes that mappings use |
+/// | 15.5 TiB to 16 TiB | pages of processes whose address space a device shares |
 package final class Machine {
     /// What the SMMUs are built over.
     package let memory: MachineMemory
@@ -17,8 +18,12 @@ package final class Machine {
     package let windowPool: Pool
     /// Bytes of memory for tables.
     package let tablePool: Pool
-    /// Where pages of processes appear.
+    /// Where pages of processes appear whose address space a device shares.
     package let processSpace: AddressRange
+    /// Where pages of processes appear that mappings use.
+    package let lentSpace: AddressRange
+    /// Bytes of physical addresses for those.
+    package let lentPool: Pool
 
     /// - Parameters:
     ///   - outputAddressBits: the smallest OAS of the machine's SMMUs; below 44 everything moves down.
@@ -32,7 +37,8 @@ package final class Machine {
         tables = try TableRAM(
             base: layout.tables.start, space: try TableSpace(bytes: min(tableSpace, layout.tables.length)))
         windows = WindowTable(space: layout.windows)
-        processSpace = layout.processes
+        (processSpace, lentSpace) = (layout.processes, layout.lent)
+        lentPool = Pool("physical addresses for pages of processes", capacity: layout.lent.length)
         windowPool = Pool("physical addresses", capacity: layout.windows.length)
         tablePool = Pool("memory for translation tables", capacity: tables.limit)
         memory = MachineMemory(
@@ -151,6 +157,7 @@ extension Machine: PageSource {
 private struct Layout {
     let tables: AddressRange
     let windows: AddressRange
+    let lent: AddressRange
     let processes: AddressRange
 
     init?(bits: Int) {
@@ -160,11 +167,13 @@ private struct Layout {
             let tables = isWide
                 ? AddressRange(start: 1 << 32, length: TableSpace.standard)
                 : AddressRange(start: 8 * unit, length: min(8 * unit, TableSpace.standard)),
-            let windows = AddressRange(start: isWide ? 1 << 40 : 16 * unit, last: 31 * unit - 1),
+            let windows = AddressRange(start: isWide ? 1 << 40 : 16 * unit, last: 27 * unit - 1),
+            let lent = AddressRange(start: 27 * unit, length: 4 * unit),
             let processes = AddressRange(start: 31 * unit, length: unit)
         else { return nil }
         self.tables = tables
         self.windows = windows
+        self.lent = lent
         self.processes = processes
     }
 }

@@ -9,6 +9,8 @@ package final class AddressSpaceHandle {
     package let space: AddressSpace
     /// Bonds of this session.
     var bonds = 0
+    /// Ranges that mappings of this session use.
+    var lent = 0
     /// Other processes by which the session has opened it.
     private(set) var sharers: [OpenedProcess] = []
     /// More are not remembered.

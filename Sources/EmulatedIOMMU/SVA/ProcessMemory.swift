@@ -122,6 +122,11 @@ package final class ProcessMemory: Sendable {
         return found
     }
 
+    /// Each in order, by the text of `maps`, until `body` returns false.
+    func forEachArea(_ body: (ProcessArea) -> Bool) throws(Failure) {
+        try MapsFile(descriptor: maps.number, files: files).forEach { area, _ in body(area) }
+    }
+
     /// Every byte of the range permits the access, as far as `maps` says now.
     func check(_ address: UInt64, length: UInt64, write: Bool) throws(Failure) {
         guard !write || isWritable else { throw .denied(address) }

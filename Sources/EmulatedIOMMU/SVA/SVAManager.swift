@@ -8,6 +8,8 @@ package final class SVAManager {
     package lazy var memory: any ForeignMemory = WorkerMemory(executor: executor, manager: self)
     private let executor: any WorkExecutor
     let windows: ProcessWindows
+    /// Pages that mappings use.
+    let lent: LentWindows
     /// What PASIDs and the CPUs' ASIDs are given; nil: nobody writes it down.
     var ledger: Ledger?
     /// Of address spaces, in the order in which they came.
@@ -55,7 +57,8 @@ package final class SVAManager {
         self.pasidWidths = pasidWidths
         self.emit = emit
         windows = ProcessWindows(range: machine.processSpace)
-        for smmu in smmus { smmu.engine.processTransfers = self }
+        lent = LentWindows(range: machine.lentSpace)
+        for smmu in smmus { (smmu.engine.processTransfers, smmu.engine.lentMemory) = (self, self) }
     }
 
     // MARK: Address spaces
@@ -117,7 +120,7 @@ package final class SVAManager {
 
     /// Lets an address space go that no session knows any more.
     func releaseIfUnused(_ space: AddressSpace) {
-        guard space.handles.isEmpty, space.attachments.isEmpty else { return }
+        guard space.handles.isEmpty, space.attachments.isEmpty, !lent.has(space) else { return }
         all[ObjectIdentifier(space)] = nil
         processes[space.layout]?.removeAll { $0 === space }
         if processes[space.layout]?.isEmpty == true { processes[space.layout] = nil }

@@ -6,12 +6,16 @@ import LinuxIO
 extension SVASession {
     // MARK: Writing down
 
-    /// What makes them anew; an address space that has ended ends last.
-    func walkSteps(files: any KeptFiles) -> [KeptWalk.Step] {
+    /// What makes address spaces anew.
+    func walkSpaces(files: any KeptFiles) -> KeptWalk.Step {
+        step { [self] take in
+            for (id, handle) in mms.all { describe(id, handle.space, files, take) }
+        }
+    }
+
+    /// What makes all else anew; an address space that has ended ends last.
+    func walkSteps() -> [KeptWalk.Step] {
         [
-            step { [self] take in
-                for (id, handle) in mms.all { describe(id, handle.space, files, take) }
-            },
             step { [self] take in
                 for (id, bond) in bonds.all { describe(id, bond, take) }
             },

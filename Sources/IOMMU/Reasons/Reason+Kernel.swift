@@ -14,6 +14,8 @@ extension Reason {
     package static let noOfferDirectory = Reason("no_offer_directory")
     /// The descriptor of the device has been handed out.
     package static let exported = Reason("exported")
+    /// The kernel maps pages of whoever calls it, and that is the daemon.
+    package static let callersMemoryOnly = Reason("callers_memory_only")
     /// The kernel has no iommufd.
     package static let noIOMMUFD = Reason("no_iommufd")
     /// The daemon may not open the node.

@@ -31,10 +31,18 @@ extension Reason {
     package static let addressSpaceStuck = Reason("address_space_stuck")
     /// The address space is bound to a device.
     package static let mmBound = Reason("mm_bound")
+    /// Pages of the address space are mapped.
+    package static let mmMapped = Reason("mm_mapped")
+    /// There is no process whose pages could be mapped.
+    package static let mmSynthetic = Reason("mm_synthetic")
     /// Only the process itself changes its address space.
     package static let mmOfProcess = Reason("mm_of_process")
     /// The range meets an area that is mapped.
     package static let vaInUse = Reason("va_in_use")
+    /// The process has nothing at the address.
+    package static let vaNotMapped = Reason("va_not_mapped")
+    /// The process itself may not do there what devices are to do.
+    package static let vaNotPermitted = Reason("va_not_permitted")
 
     // MARK: Helpers
 

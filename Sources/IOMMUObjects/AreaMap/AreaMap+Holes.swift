@@ -37,6 +37,15 @@ extension AreaMap {
         return nil
     }
 
+    /// As above, of the addresses that are congruent to `residue` modulo a power of two.
+    package func firstHole(
+        start: UInt64, last: UInt64, length: UInt64, modulus: UInt64, residue: UInt64
+    ) -> UInt64? {
+        firstHole(
+            start: start, last: last, length: length,
+            alignment: Alignment(modulus: modulus, residue: residue & (modulus &- 1)))
+    }
+
     /// The first run of at least `length` free addresses that does not end before `from`.
     private func nextHole(from: UInt64, length: UInt64) -> Hole? {
         guard let root else { return Hole(start: 0, last: .max) }

@@ -20,7 +20,7 @@ extension ObjectContext {
         do {
             for piece in pieces {
                 _ = try enter(
-                    to, to.hwpts, try memory(piece.memory), at: memories.location(of: piece.memory), id: piece.memory,
+                    to, to.hwpts, try mapped(piece.memory), at: memories.location(of: piece.memory), id: piece.memory,
                     offset: piece.offset, length: piece.length, fixed: next, access: access,
                     isSourceWritable: piece.isSourceWritable, isCharged: false)
                 next &+= piece.length

@@ -21,7 +21,7 @@ extension ObjectContext {
     package func map(ioas id: ObjectID, _ request: MapRequest) throws(IOMMUError) -> UInt64 {
         try checkRequest(request, ioas: id)
         let ioas = try ioas(id)
-        let memory = try memory(request.memory)
+        let memory = try mapped(request.memory)
         return try map(
             ioas, ioas.hwpts, memory, at: memories.location(of: request.memory), request, isCharged: false)
     }
@@ -52,7 +52,7 @@ extension ObjectContext {
 
     /// `EPERM` where the memory is to be written and may not be.
     @inline(__always)
-    package func checkRights(_ memory: MemoryObject, _ request: MapRequest, ioas: ObjectID) throws(IOMMUError) {
+    package func checkRights(_ memory: MappedMemory, _ request: MapRequest, ioas: ObjectID) throws(IOMMUError) {
         guard memory.isWritable || !request.access.allowsWriting else { throw Self.notWritable(request, ioas: ioas) }
     }
 
@@ -72,7 +72,7 @@ extension ObjectContext {
     /// - Parameter hwpts: Those of the IOAS, held by the caller: so none has to be held for each mapping.
     @inline(__always)
     func map(
-        _ ioas: IOAS, _ hwpts: ContiguousArray<PagingHWPT>, _ memory: MemoryObject, at location: UInt64,
+        _ ioas: IOAS, _ hwpts: ContiguousArray<PagingHWPT>, _ memory: MappedMemory, at location: UInt64,
         _ request: MapRequest, isCharged: Bool
     ) throws(IOMMUError) -> UInt64 {
         try checkRights(memory, request, ioas: ioas.id)
@@ -86,7 +86,7 @@ extension ObjectContext {
     /// Chooses the IOVA where none is given, charges the account if need be and enters the mapping everywhere.
     @inline(__always)
     func enter(
-        _ ioas: IOAS, _ hwpts: ContiguousArray<PagingHWPT>, _ memory: MemoryObject, at location: UInt64, id: ObjectID,
+        _ ioas: IOAS, _ hwpts: ContiguousArray<PagingHWPT>, _ memory: MappedMemory, at location: UInt64, id: ObjectID,
         offset: UInt64, length: UInt64, fixed: UInt64?, access: Access, isSourceWritable: Bool? = nil, isCharged: Bool
     ) throws(IOMMUError) -> UInt64 {
         let iova: UInt64
@@ -148,7 +148,7 @@ extension ObjectContext {
             while iovas.count < requests.count {
                 // Most requests name the memory object of the one before.
                 let id = requests[iovas.count].memory
-                let memory = try memory(id)
+                let memory = try mapped(id)
                 let location = memories.location(of: id)
                 while iovas.count < requests.count, requests[iovas.count].memory == id {
                     try checkRequest(requests[iovas.count], ioas: ioas.id)
@@ -203,7 +203,7 @@ extension ObjectContext {
     func remove(at iova: UInt64, from ioas: IOAS) {
         guard let area = ioas.areas.first(endingAtOrAfter: iova)?.area else { return }
         ioas.remove(area)
-        memories[area.memory]?.mappings -= 1
+        memories.unmapped(area.memory)
         releaseMappings(1, bytes: area.length)
     }
 
@@ -258,7 +258,7 @@ extension ObjectContext {
         while let current = position {
             let area = current.area
             for hwpt in ioas.hwpts { hwpt.domain.unmap(iova: area.start, length: area.length) }
-            memories[area.memory]?.mappings -= 1
+            memories.unmapped(area.memory)
             bytes &+= area.length
             position = current.next
         }

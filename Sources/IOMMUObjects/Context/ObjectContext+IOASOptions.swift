@@ -32,10 +32,11 @@ extension ObjectContext {
         while let current = position {
             let area = current.area
             guard mappings.count < limit else { return (mappings, area.start) }
+            let mm = memories.lent(area.memory)?.mm
             mappings.append(
                 MappingDescription(
-                    iova: area.start, length: area.length, memory: area.memory, offset: area.offset, access: area.access
-                ))
+                    iova: area.start, length: area.length, memory: mm == nil ? area.memory : 0, mm: mm,
+                    offset: area.offset, access: area.access))
             position = current.next
         }
         return (mappings, nil)

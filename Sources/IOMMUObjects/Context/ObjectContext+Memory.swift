@@ -114,7 +114,7 @@ extension ObjectContext {
 
     /// `EINVAL` for bytes that the memory object does not have.
     @inline(__always)
-    package func checkRange(of object: MemoryObject, id: ObjectID, offset: UInt64, length: UInt64) throws(IOMMUError) {
+    package func checkRange(of object: MappedMemory, id: ObjectID, offset: UInt64, length: UInt64) throws(IOMMUError) {
         let (end, overflow) = offset.addingReportingOverflow(length)
         guard !overflow, end <= object.size else {
             throw IOMMUError(

@@ -51,6 +51,8 @@ package final class ObjectContext: IOMMUContext {
     package var bareSMMUs: (any BareSMMUs)?
     /// ``Capability/descriptorExport``
     package var descriptorExport: (any DescriptorExport)?
+    /// Has pages of processes mapped; nil: they cannot be.
+    package var lender: (any MemoryLending)?
     /// How it is written down and made again.
     package var keptState: (any KeptState)?
 
@@ -118,6 +120,14 @@ package final class ObjectContext: IOMMUContext {
             throw .unknown(.unknownMemory, "memory object", id, key: "memory")
         }
         return memory
+    }
+
+    /// What a mapping has behind it; `ENOENT` for an unknown id.
+    @inline(__always)
+    func mapped(_ id: ObjectID) throws(IOMMUError) -> MappedMemory {
+        if let memory = memories[id] { return memory }
+        guard let range = memories.lent(id) else { throw .unknown(.unknownMemory, "memory object", id, key: "memory") }
+        return range
     }
 
     // MARK: Quotas

@@ -41,15 +41,18 @@ extension ObjectContext {
         let ioas = try ioas(id)
         let hwpts = ioas.hwpts
         for mapping in mappings {
+            let isLent = mapping.memory & MapRequest.spaceFlag != 0
+            let id = isLent ? try restoreLent(mapping) : mapping.memory
+            defer { if isLent { memories.giveBackIfUnused(id) } }
             let request = MapRequest(
-                memory: mapping.memory, offset: mapping.offset, length: mapping.length, iova: mapping.iova,
+                memory: id, offset: mapping.offset, length: mapping.length, iova: mapping.iova,
                 access: mapping.access)
-            try checkRequest(request, ioas: id)
-            let object = try memory(mapping.memory)
+            try checkRequest(request, ioas: ioas.id)
+            let object = try mapped(id)
             try ioas.checkShape(iova: mapping.iova, length: mapping.length)
-            try checkRange(of: object, id: mapping.memory, offset: mapping.offset, length: mapping.length)
+            try checkRange(of: object, id: id, offset: mapping.offset, length: mapping.length)
             _ = try enter(
-                ioas, hwpts, object, at: memories.location(of: mapping.memory), id: mapping.memory,
+                ioas, hwpts, object, at: memories.location(of: id), id: id,
                 offset: mapping.offset, length: mapping.length, fixed: mapping.iova, access: mapping.access,
                 isSourceWritable: mapping.isSourceWritable, isCharged: false)
         }

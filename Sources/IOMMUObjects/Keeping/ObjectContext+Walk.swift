@@ -3,12 +3,14 @@ import LinuxIO
 
 /// What makes the objects of a context anew, in the order in which they need each other.
 extension ObjectContext {
-    /// All but memory objects, which come first; `files` tells where those are found again.
-    package func walkSteps(files: any KeptFiles) -> [KeptWalk.Step] {
-        [
-            step { [self] take in
-                for (id, memory) in memories.all { take(change(memory, id, files), given(memory: id)) }
-            },
+    /// Memory objects come first; `files` tells where those are found again.
+    ///
+    /// - Parameter spaces: what makes the address spaces anew whose pages are mapped.
+    package func walkSteps(files: any KeptFiles, spaces: [KeptWalk.Step] = []) -> [KeptWalk.Step] {
+        let memory = step { [self] take in
+            for (id, memory) in memories.all { take(change(memory, id, files), given(memory: id)) }
+        }
+        return [memory] + spaces + [
             walkIOASes(),
             step { [self] take in
                 for object in table.all where object is FaultQueue { take(.allocateFaultQueue, given(object)) }
@@ -141,7 +143,8 @@ extension ObjectContext {
             }
             found.append(
                 KeptMapping(
-                    iova: area.start, length: area.length, offset: area.offset, memory: area.memory,
+                    iova: area.start, length: area.length, offset: area.offset,
+                    memory: memories.lent(area.memory).map { $0.mm | MapRequest.spaceFlag } ?? area.memory,
                     access: area.access, isSourceWritable: area.isSourceWritable))
             position = current.next
         }

@@ -7,19 +7,13 @@ import LinuxIO
 ///
 /// A client could truncate its file at any time, and a mapping of the lost part would kill the daemon with SIGBUS. So
 /// only files that can no longer shrink are mapped; all others are read and written through the descriptor.
-package final class MemoryObject {
-    /// Bytes.
-    package let size: UInt64
+package final class MemoryObject: MappedMemory {
     /// Bytes of the whole pages that it covers.
     package var pages: UInt64 { (size &+ 0xfff) & ~0xfff }
-    /// False for what was opened read-only or is sealed against writes.
-    package let isWritable: Bool
     /// Made of huge pages.
     package let isHuge: Bool
     /// What the client calls it.
     package let name: String?
-    /// How many mappings, address spaces and device models use it.
-    package var mappings = 0
     /// On whose account pages are that do not exist before the daemon writes them; nil: they are paid for already.
     package private(set) var payer: Account?
     /// Bytes of such pages.
@@ -42,8 +36,6 @@ package final class MemoryObject {
         payer: Account? = nil
     ) {
         let descriptor = file.number
-        self.size = size
-        self.isWritable = isWritable
         self.isHuge = isHuge
         self.name = name
         pointer = isFixed && !isHuge ? Self.map(descriptor, size, writable: isWritable) : nil
@@ -51,6 +43,7 @@ package final class MemoryObject {
         backing = MemoryBacking(file, mapped: pointer ?? guardedPointer, length: size)
         // Huge pages come out of a pool of the system's own.
         self.payer = isHuge ? nil : payer
+        super.init(size: size, isWritable: isWritable)
         guard pointer == nil, isWritable, self.payer != nil else { return }
         let reserved = mmap(nil, Int(size), PROT_NONE, MAP_SHARED, descriptor, 0)
         lookout = reserved == MAP_FAILED ? nil : reserved

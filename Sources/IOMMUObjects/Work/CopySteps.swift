@@ -29,7 +29,7 @@ final class CopySteps {
         guard let next else { return try look() }
         guard let piece = try source.next() else { return .end }
         let start = try context.enter(
-            destination, [], try context.memory(piece.memory), at: context.memories.location(of: piece.memory),
+            destination, [], try context.mapped(piece.memory), at: context.memories.location(of: piece.memory),
             id: piece.memory, offset: piece.offset, length: piece.length, fixed: next, access: access,
             isSourceWritable: piece.isSourceWritable, isCharged: false)
         self.next = next &+ piece.length

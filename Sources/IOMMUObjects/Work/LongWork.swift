@@ -57,7 +57,10 @@ extension ObjectContext {
     }
 
     /// Nobody waits any more for what was begun: what has not yet come so far that it has to be ended is undone.
-    package func callOff() { isCalledOff = true }
+    package func callOff() {
+        isCalledOff = true
+        lender?.callOffCheck()
+    }
 
     // MARK: Tables of hwpts that have gone
 

@@ -143,7 +143,7 @@ extension ObjectContext {
             guard let area = ioas.areas.remove(start: start) else { return true }
             ioas.noteUnmapped(area)
             ioas.hint.freed(from: start)
-            memories[area.memory]?.mappings -= 1
+            memories.unmapped(area.memory)
             releaseMappings(1, bytes: area.length)
             if budget.isSpent() { return false }
         }

@@ -4,8 +4,13 @@ import IOMMU
 extension ObjectContext {
     package func beginMap(ioas id: ObjectID, _ request: MapRequest) throws(IOMMUError) -> Answer<UInt64> {
         try checkRequest(request, ioas: id)
+        guard request.mm == nil else {
+            return try beginMap(spaces: [request], ioas: id) { [self] (requests) throws(IOMMUError) in
+                try beginMap(ioas: id, requests[0])
+            }
+        }
         let ioas = try ioas(id)
-        let memory = try memory(request.memory)
+        let memory = try mapped(request.memory)
         let location = memories.location(of: request.memory)
         guard ioas.isLong(mappings: 1, bytes: request.length, longestAtOnce), let executor = registry.host.longWork
         else {
@@ -17,6 +22,11 @@ extension ObjectContext {
 
     package func beginMap(ioas id: ObjectID, many requests: [MapRequest]) throws(IOMMUError) -> Answer<[UInt64]> {
         let ioas = try ioas(id, for: requests)
+        if requests.contains(where: { $0.mm != nil }) {
+            return try beginMap(spaces: requests, ioas: id) { [self] (requests) throws(IOMMUError) in
+                try beginMap(ioas: id, many: requests)
+            }
+        }
         guard ioas.isLong(requests, longestAtOnce), let executor = registry.host.longWork else {
             return .now(try map(ioas: id, many: requests))
         }
@@ -35,7 +45,7 @@ extension ObjectContext {
                 let request = requests[next]
                 do throws(IOMMUError) {
                     try checkRequest(request, ioas: ioas.id)
-                    let memory = try memory(request.memory)
+                    let memory = try mapped(request.memory)
                     // In the map of the IOAS alone.
                     let start = try map(
                         ioas, [], memory, at: memories.location(of: request.memory), request, isCharged: false)

@@ -16,6 +16,10 @@ extension MethodExamples {
             #"{"pid":4711}"#,
             #"{"mm":2}"#),
         .init(
+            "ioas.map", "Pages of that process, as it has them",
+            #"{"ioas":1,"mm":2,"va":"0x7f3c00000000","length":"0x2000","iova":"0x50000"}"#,
+            #"{"iova":"0x50000"}"#),
+        .init(
             "device.bind", "An accelerator",
             #"{"name":"uacce0"}"#,
             #"{"device":9,"group":6}"#),

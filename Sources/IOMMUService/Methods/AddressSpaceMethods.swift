@@ -35,6 +35,7 @@ func declareAddressSpaceMethods(_ methods: inout MethodTable<Service>) {
         m.needs(.sharedAddressing)
         m.refuses(.unknownMM)
         m.refuses(.EBUSY, .mmBound, "It is bound to a device.")
+        m.refuses(.EBUSY, .mmMapped, "Pages of it are mapped.")
         return { call, service in
             try service.sharedAddressing(call).closeMM(call[mm])
             return call.reply()

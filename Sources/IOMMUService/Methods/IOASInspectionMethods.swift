@@ -6,6 +6,8 @@ private struct MappingFields {
     let length: Field<Hex>
     let memory: Field<Count>
     let offset: Field<Hex>
+    let mm: Field<Count>
+    let va: Field<Hex>
     let access: Field<FlagNames>
 
     static var type: ResultType<ObjectOf<MappingFields>> {
@@ -13,8 +15,10 @@ private struct MappingFields {
             MappingFields(
                 iova: mapping.result("iova", .hex, "First byte."),
                 length: mapping.result("length", .hex, "Bytes."),
-                memory: mapping.result("memory", .count, "The memory object."),
-                offset: mapping.result("offset", .hex, "First byte of it."),
+                memory: mapping.optionalResult("memory", .count, "The memory object."),
+                offset: mapping.optionalResult("offset", .hex, "First byte of it."),
+                mm: mapping.optionalResult("mm", .count, "Instead: the address space of a process."),
+                va: mapping.optionalResult("va", .hex, "First byte of it, with `mm`."),
                 access: mapping.result("access", .flags(["read", "write"]), "What devices may do.")
             )
         }
@@ -149,8 +153,13 @@ extension ResultWriter {
     fileprivate func write(_ mapping: MappingDescription, _ fields: MappingFields) {
         set(fields.iova, mapping.iova)
         set(fields.length, mapping.length)
-        set(fields.memory, mapping.memory)
-        set(fields.offset, mapping.offset)
+        if let mm = mapping.mm {
+            set(fields.mm, mm)
+            set(fields.va, mapping.offset)
+        } else {
+            set(fields.memory, mapping.memory)
+            set(fields.offset, mapping.offset)
+        }
         set(fields.access, bits: mapping.access.bits)
     }
 }

@@ -3,8 +3,10 @@ import JSONRPC
 
 /// One element of `ioas.map_many`.
 private struct MappingParameters {
-    let memory: Param<UInt32>
-    let offset: Param<UInt64>
+    let memory: Param<UInt32?>
+    let offset: Param<UInt64?>
+    let mm: Param<UInt32?>
+    let va: Param<UInt64?>
     let length: Param<UInt64>
     let iova: Param<UInt64?>
     let access: Param<Flags>
@@ -12,8 +14,10 @@ private struct MappingParameters {
     static var type: ParamType<Object<MappingParameters>> {
         .object { mapping in
             MappingParameters(
-                memory: mapping.param("memory", .id, "The memory object."),
-                offset: mapping.param("offset", .address, default: 0, "First byte of it."),
+                memory: mapping.optional("memory", .id, MappingSource.memoryDoc),
+                offset: mapping.optional("offset", .address, MappingSource.offsetDoc),
+                mm: mapping.optional("mm", .id, MappingSource.mmDoc),
+                va: mapping.optional("va", .address, MappingSource.vaDoc),
                 length: mapping.param("length", .address, "Bytes."),
                 iova: mapping.optional("iova", .address, "Where; chosen in the allowed ranges if absent."),
                 access: mapping.param("access", .access, default: .readWrite, "What devices may do; both if absent.")
@@ -33,20 +37,22 @@ func declareIOASMethods(_ methods: inout MethodTable<Service>) {
         }
     }
 
-    methods.declare("ioas.map", "Map part of a memory object.", changesState: true) { m in
+    methods.declare("ioas.map", "Map part of a memory object, or pages of a process.", changesState: true) { m in
         let ioas = m.param("ioas", .id, "The IOAS.")
-        let memory = m.param("memory", .id, "The memory object.")
-        let offset = m.param("offset", .address, default: 0, "First byte of it.")
         let length = m.param("length", .address, "Bytes.")
+        let memory = m.optional("memory", .id, MappingSource.memoryDoc)
+        let offset = m.optional("offset", .address, MappingSource.offsetDoc)
+        let mm = m.optional("mm", .id, MappingSource.mmDoc)
+        let va = m.optional("va", .address, MappingSource.vaDoc)
         let iova = m.optional("iova", .address, "Where; chosen in the allowed ranges if absent.")
         let access = m.param("access", .access, default: .readWrite, "What devices may do; both if absent.")
         let mapped = m.result("iova", .hex, "Where it is mapped.")
-        m.refuses(.mapping, .kernel)
+        m.refuses(.mapping, .lending, .kernel)
+        m.refusesParameters("invalid_params", MappingSource.mistakeDoc)
         return { call, service in
-            let request = MapRequest(
-                memory: call[memory], offset: call[offset], length: call[length], iova: call[iova],
-                access: call[access].access
-            )
+            let request = try MappingSource.request(
+                MappingSource.Values(memory: call[memory], offset: call[offset], mm: call[mm], va: call[va]),
+                length: call[length], iova: call[iova], access: call[access].access)
             let session = try service.client(call).session
             let answer = try session.context.beginMap(ioas: call[ioas], request)
             return service.reply(call, session, answer, mapped) { $0.set($1, $2) }
@@ -63,14 +69,17 @@ private func declareIOASMapMany(_ methods: inout MethodTable<Service>) {
         let ioas = m.param("ioas", .id, "The IOAS.")
         let mappings = m.param("mappings", .array(of: MappingParameters.type), "What to map.")
         let iovas = m.result("iovas", .array(of: .hex), "Where each is mapped, in the same order.")
-        m.refuses(.mapping, .kernel)
+        m.refuses(.mapping, .lending, .kernel)
+        m.refusesParameters("invalid_params", MappingSource.mistakeDoc)
         return { call, service in
-            let requests = call[mappings].map { mapping in
+            let requests = try call[mappings].map { mapping in
                 let fields = mapping.fields
-                return MapRequest(
-                    memory: mapping[fields.memory], offset: mapping[fields.offset], length: mapping[fields.length],
-                    iova: mapping[fields.iova], access: mapping[fields.access].access
-                )
+                return try MappingSource.request(
+                    MappingSource.Values(
+                        memory: mapping[fields.memory], offset: mapping[fields.offset], mm: mapping[fields.mm],
+                        va: mapping[fields.va]),
+                    length: mapping[fields.length], iova: mapping[fields.iova],
+                    access: mapping[fields.access].access)
             }
             let session = try service.client(call).session
             let answer = try session.context.beginMap(ioas: call[ioas], many: requests)

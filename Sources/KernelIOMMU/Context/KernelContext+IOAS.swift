@@ -62,6 +62,7 @@ extension KernelContext {
 
     /// What the kernel is laxer about, or would say only later: rights, and bytes that the memory does not have.
     func prepare(_ request: MapRequest, in ioas: KernelIOAS) throws(IOMMUError) -> KernelHandle.Mapping {
+        if let mm = request.mm { throw .callersMemoryOnly(mm: mm) }
         let memory = try store.memory(request.memory)
         try store.checkRights(memory, request, ioas: ioas.id)
         try store.checkRange(of: memory, id: request.memory, offset: request.offset, length: request.length)

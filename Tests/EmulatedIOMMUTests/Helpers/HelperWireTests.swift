@@ -14,7 +14,7 @@ import Testing
         .probe(count: ForeignProbe.most),
         .move(.read(1, length: 2), previous: nil), .move(.write(3, length: 1 << 20), previous: 4),
         .move(.fill(5, length: 6, value: 7), previous: nil), .move(.copy(from: 8, to: 9, length: 10), previous: 0),
-        .move(.checksum(11, length: 12), previous: .max),
+        .move(.checksum(11, length: 12), previous: .max), .check(13, length: .max, [.read, .write]),
     ]
 
     private static var requests: [HelperRequest] {

@@ -76,6 +76,9 @@ import Testing
             guard case .failed(.denied(0)) = try setting.ask(.move(.read(0, length: 1), previous: nil), files) else {
                 return #expect(Bool(false), "nothing is there")
             }
+            guard case .moved = try setting.ask(.check(address, length: 1 << 20, [.read, .write]), files),
+                case .failed(.unreachable(0)) = try setting.ask(.check(0, length: 1, .read), files)
+            else { return #expect(Bool(false), "checked") }
             guard case .compared([0]) = try setting.ask(.compare(getpid(), others: [getpid()])) else {
                 return #expect(Bool(false), "the same")
             }

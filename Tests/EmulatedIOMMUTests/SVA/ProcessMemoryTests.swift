@@ -38,6 +38,12 @@ extension OpenedProcess {
             parsesMaps: parsesMaps)
         #expect(memory.isAlive)
         #expect(memory.hasQuery != parsesMaps)
+        // One page to be read, one for nothing, one for both.
+        try memory.check(base, length: 4096, .read) {}
+        try memory.check(base + 8192, length: 4096, [.read, .write]) {}
+        #expect(throws: ProcessMemory.Failure.denied(base)) { try memory.check(base, length: 1, .write) {} }
+        #expect(throws: ProcessMemory.Failure.denied(base + 4096)) { try memory.check(base, length: 8192, .read) {} }
+        #expect(throws: ProcessMemory.Failure.unreachable(0)) { try memory.check(0, length: 1, .read) {} }
         #expect(try memory.area(at: base)?.isWritable == false)
         #expect(try memory.area(at: base + 4096)?.isReadable == false)
         #expect(try memory.area(at: base + 8192)?.isWritable == true)

@@ -50,6 +50,32 @@ import Testing
         try expectSame()
     }
 
+    @Test func pagesOfAProcessStayMapped() throws {
+        let mapped = mmap(nil, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        let page: UnsafeMutableRawPointer = try #require(mapped)
+        let files = [open("/proc/self/mem", O_RDWR), open("/proc/self/maps", O_RDONLY)]
+        defer { files.forEach { close($0) } }
+        var client = try keeping.connect("vm")
+        client.send("mm.open", descriptors: files)
+        try keeping.bench.proceed { client.hasLine }
+        #expect(try client.receive()["result"]?["mm"]?.intValue == 1)
+        try client.call("ioas.alloc")
+        let va = UInt(bitPattern: page)
+        try client.call("ioas.map", #"{"ioas":1,"mm":1,"va":\#(va),"length":8192,"iova":"0x10000"}"#)
+        try client.call(
+            "ioas.copy", #"{"src_ioas":1,"src_iova":"0x11000","length":4096,"dst_ioas":1,"dst_iova":"0x20000"}"#)
+        try client.call("device.bind", #"{"name":"0000:04:00.0"}"#)
+        try client.call("device.attach", #"{"device":2,"pt":1}"#)
+        for _ in 0..<2 {
+            try expectSame()
+            client = try keeping.connect("vm")
+            try client.call("dma.write", #"{"device":2,"iova":"0x20000","data":"aGVsbG8="}"#)
+            #expect(String(decoding: UnsafeRawBufferPointer(start: page + 4096, count: 5), as: UTF8.self) == "hello")
+            memset(page, 0, 8192)
+            client.disconnect()
+        }
+    }
+
     @Test func thereIsAGenerationAndACountOfStarts() throws {
         let first = try keeping.connect().call("daemon.info")
         #expect(first["durable"]?.stringValue == "full")

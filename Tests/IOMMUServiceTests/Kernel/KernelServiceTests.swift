@@ -38,6 +38,15 @@ import Testing
         ioas.map {"ioas":1,"memory":1,"length":4096,"iova":"0x10000"}
         """
 
+    @Test func pagesOfProcessesAreNotMapped() throws {
+        try bench.run(
+            """
+            ioas.alloc {}
+            > ioas.map {"ioas":1,"mm":1,"va":4096,"length":4096} EOPNOTSUPP callers_memory_only
+            > ioas.map_many {"ioas":1,"mappings":[{"mm":1,"va":4096,"length":4096}]} EOPNOTSUPP callers_memory_only
+            """)
+    }
+
     @Test func aMappingThatTakesLongHoldsNobodyElse() throws {
         let (slow, other) = (try bench.connect(), try bench.connect())
         try bench.run("ioas.alloc {}\nmemory.create {\"size\":1048576}", on: slow)

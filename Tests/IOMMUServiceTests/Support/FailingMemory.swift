@@ -12,6 +12,8 @@ final class FailingMemory: ForeignMemory {
     private let base: any ForeignMemory
     private let executor: any WorkExecutor
     private let failure: (UInt64) -> ProcessMemory.Failure
+    /// Why rights cannot be looked at; nil: they can.
+    var checking: IOMMUError?
 
     /// - Parameter failure: of moving data at an address.
     init(
@@ -29,6 +31,16 @@ final class FailingMemory: ForeignMemory {
         executor.later {
             completion(.success(ProcessArea(start: start, end: start + 4096, isReadable: true, isWritable: true)))
         }
+    }
+
+    func check(
+        _ address: UInt64, length: UInt64, _ access: Access, in memory: ProcessMemory, for ticket: ForeignTicket,
+        completion: @escaping (Result<Void, ForeignFailure>) -> Void
+    ) {
+        guard let checking else {
+            return base.check(address, length: length, access, in: memory, for: ticket, completion: completion)
+        }
+        executor.later { completion(.failure(.refused(checking))) }
     }
 
     func move(

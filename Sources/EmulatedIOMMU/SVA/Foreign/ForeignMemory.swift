@@ -24,6 +24,15 @@ package protocol ForeignMemory: AnyObject {
         _ address: UInt64, write: Bool, in memory: ProcessMemory, for ticket: ForeignTicket,
         completion: @escaping (Result<ProcessArea, ForeignFailure>) -> Void)
 
+    /// Whether the process has areas with certain rights at every byte of a range. Nothing is touched.
+    ///
+    /// - Parameters:
+    ///   - length: bytes, at least 1; the range does not wrap.
+    ///   - completion: hears of the first byte where it is not so: `unreachable` without an area, else `denied`.
+    func check(
+        _ address: UInt64, length: UInt64, _ access: Access, in memory: ProcessMemory, for ticket: ForeignTicket,
+        completion: @escaping (Result<Void, ForeignFailure>) -> Void)
+
     /// Moves one piece, of at most ``DeviceAccess/pieceLength`` bytes.
     ///
     /// - Parameter previous: the checksum of the pieces before.

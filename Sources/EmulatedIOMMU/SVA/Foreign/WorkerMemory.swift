@@ -46,6 +46,17 @@ final class WorkerMemory: ForeignMemory {
         }
     }
 
+    func check(
+        _ address: UInt64, length: UInt64, _ access: Access, in memory: ProcessMemory, for ticket: ForeignTicket,
+        completion: @escaping (Result<Void, ForeignFailure>) -> Void
+    ) {
+        executor.perform(key: ticket.key) {
+            Result { () throws(ProcessMemory.Failure) in try memory.check(address, length: length, access) {} }
+        } completion: {
+            completion($0.mapError { .memory($0) })
+        }
+    }
+
     func move(
         _ piece: DeviceOperation, previous: UInt32?, in memory: ProcessMemory, for ticket: ForeignTicket,
         completion: @escaping (Result<MovedData, ForeignFailure>) -> Void

@@ -123,7 +123,8 @@ final class HelperProcess {
             return .read(Array(buffer.data.prefix(Int(clamping: length))))
         case (.probe(let count), .probed(let answers)):
             return answers.count == count ? .answered(reply.result) : nil
-        case (.touch, .touched), (.touch, .failed), (.move, .moved), (.move, .failed):
+        case (.touch, .touched), (.touch, .failed), (.move, .moved), (.move, .failed), (.check, .moved),
+            (.check, .failed):
             return .answered(reply.result)
         default: return nil
         }

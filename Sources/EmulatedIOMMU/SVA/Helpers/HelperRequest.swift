@@ -16,6 +16,8 @@ struct HelperRequest: Equatable {
         case touch(UInt64, write: Bool)
         /// What is read or written is in the buffer.
         case move(ProcessMover.Piece, previous: UInt32?)
+        /// With `mem` and `maps`; answered as a piece that was moved.
+        case check(UInt64, length: UInt64, Access)
         /// With so many `mem`, at most ``ForeignProbe/most``.
         case probe(count: Int)
     }
@@ -38,7 +40,7 @@ struct HelperRequest: Equatable {
         switch work {
         case .openPID, .compare: 0
         case .openPidfd: 1
-        case .openFiles, .touch, .move: 2
+        case .openFiles, .touch, .move, .check: 2
         case .probe(let count): count
         }
     }
@@ -80,6 +82,11 @@ extension HelperRequest {
         case .probe(let count):
             writer.put(UInt8(6))
             writer.put(UInt8(clamping: count))
+        case .check(let address, let length, let access):
+            writer.put(UInt8(7))
+            writer.put(address)
+            writer.put(length)
+            writer.put(access.rawValue)
         }
         return writer.bytes
     }
@@ -125,6 +132,11 @@ extension HelperRequest.Work {
         case 6:
             guard let count = reader.number(UInt8.self), count <= ForeignProbe.most else { return nil }
             self = .probe(count: Int(count))
+        case 7:
+            guard let address = reader.number(UInt64.self), let length = reader.number(UInt64.self),
+                let access = reader.number(UInt8.self)
+            else { return nil }
+            self = .check(address, length: length, Access(rawValue: access))
         default: return nil
         }
     }

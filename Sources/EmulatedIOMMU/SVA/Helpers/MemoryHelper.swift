@@ -92,7 +92,7 @@ package final class MemoryHelper {
             return open(.files(mem: mem, maps: maps))
         case .compare(let pid, let others):
             return (.compared(others.map { files.compareMM(pid, $0) }), nil)
-        case .touch, .move, .probe:
+        case .touch, .move, .check, .probe:
             guard let mem = first, let maps = second else { return (.failed(.gone), nil) }
             let facts = ProcessMemory.Facts(isWritable: request.isWritable, hasQuery: request.hasQuery)
             return (work(request, in: ProcessMemory(mem: mem, maps: maps, facts, files: files)), nil)
@@ -133,6 +133,13 @@ package final class MemoryHelper {
             switch mover.move(piece, previous: previous) {
             case .success(let checksum): return .moved(checksum: checksum)
             case .failure(let failure): return .failed(failure)
+            }
+        case .check(let address, let length, let access):
+            do throws(ProcessMemory.Failure) {
+                try memory.check(address, length: length, access) { buffer.makeProgress() }
+                return .moved(checksum: nil)
+            } catch {
+                return .failed(error)
             }
         case .openPID, .openPidfd, .openFiles, .compare, .probe: return .failed(.gone)
         }

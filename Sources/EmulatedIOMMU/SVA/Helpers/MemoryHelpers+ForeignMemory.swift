@@ -62,6 +62,21 @@ extension MemoryHelpers: ForeignMemory {
             })
     }
 
+    /// Has a helper look at the areas of a process.
+    package func check(
+        _ address: UInt64, length: UInt64, _ access: Access, in memory: ProcessMemory, for ticket: ForeignTicket,
+        completion: @escaping (Result<Void, ForeignFailure>) -> Void
+    ) {
+        submit(
+            HelperJob(.check(address, length: length, access), for: ticket, memories: [memory]) { outcome in
+                if case .answered(.moved) = outcome {
+                    completion(.success(()))
+                } else {
+                    completion(.failure(outcome.failure))
+                }
+            })
+    }
+
     /// Has a helper move one piece between a device and a process; the transfer can be cancelled.
     package func move(
         _ piece: DeviceOperation, previous: UInt32?, in memory: ProcessMemory, for ticket: ForeignTicket,

@@ -12,6 +12,16 @@ extension Refusals {
             .EIO, .memoryHelperLost, "The helper that worked in the process's memory ended before it was through."),
         Refusals(.EAGAIN, .noMemoryHelper, "No helper can be had that works in the memory of processes."))
 
+    /// Pages of a process that are to be mapped.
+    static let lending = Refusals(
+        helper, mmExited, unknownMM,
+        Refusals(.EOPNOTSUPP, .callersMemoryOnly, "With `mm`: the kernel maps only pages of whoever calls it."),
+        Refusals(.EINVAL, .mmSynthetic, "The address space was made up: no process has its pages."),
+        Refusals(.EFAULT, .vaNotMapped, "The process has nothing at one of the addresses."),
+        Refusals(.EPERM, .vaNotPermitted, "The process itself may not do there what `access` says."),
+        Refusals(.ENOMEM, .noPhysicalSpace, "No range of emulated physical addresses is left for them."),
+        Refusals(.EBUSY, .addressSpaceStuck, "An access to the address space waits for a page that does not come."))
+
     /// A process, by pid or descriptors.
     static let process = Refusals(
         helper, room, mmExited, descriptors,
