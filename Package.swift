@@ -163,6 +163,9 @@ let package = Package(
         .target(name: "Launch", dependencies: ["CLinux"], swiftSettings: strict),
         .testTarget(name: "LaunchTests", dependencies: ["Launch"], swiftSettings: strict),
 
+        // Programs that find emulated devices.
+        .target(name: "ProgramRun", dependencies: ["CLinux", "JSONRPC", "LinuxIO"], swiftSettings: strict),
+
         // MARK: Executables
 
         .executableTarget(
@@ -176,7 +179,7 @@ let package = Package(
         .executableTarget(
             name: "iommuctl",
             dependencies: [
-                "CLinux", "JSONRPC", "Launch", "LinuxIO", "SMMUv3",
+                "CLinux", "JSONRPC", "Launch", "LinuxIO", "ProgramRun", "SMMUv3",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: strict

@@ -26,6 +26,7 @@ struct Iommuctl: ParsableCommand {
             StateCommand.self,
             VSMMUCommand.self,
             DemoCommand.self,
+            RunCommand.self,
             CompleteCommand.self,
         ]
     )
