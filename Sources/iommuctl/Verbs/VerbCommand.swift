@@ -6,8 +6,8 @@ enum VerbCommand {
     /// Commands of this program that are subjects of methods, too: a second word that is none of theirs is a verb.
     private static let shared = ["topology", "events", "state", "vsmmu", "device"]
 
-    /// One of them whose help is that of the methods.
-    private static let mostlyMethods = "device"
+    /// Those of them whose help is that of the methods.
+    private static let mostlyMethods = ["device", "vsmmu"]
 
     /// Whether words mean a method, or none of this program's commands.
     static func isMeant(by words: [String]) -> Bool {
@@ -17,7 +17,7 @@ enum VerbCommand {
         let commands = Iommuctl.configuration.subcommands
         guard let command = commands.first(where: { $0.configuration.commandName == first }) else { return true }
         guard shared.contains(first) else { return false }
-        guard let second = words.dropFirst().first, !second.hasPrefix("-") else { return first == mostlyMethods }
+        guard let second = words.dropFirst().first, !second.hasPrefix("-") else { return mostlyMethods.contains(first) }
         return !command.configuration.subcommands.contains { $0._commandName == second }
     }
 
