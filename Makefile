@@ -65,7 +65,8 @@ define need_swift
 	fi
 endef
 
-.PHONY: all build help run check clients format test bench soak install uninstall dist dist-archive deb clean deps
+.PHONY: all build help run check clients format test test-selftest bench soak install uninstall dist dist-archive deb
+.PHONY: clean deps
 
 all: build
 
@@ -80,6 +81,7 @@ help:
 	@echo '                completion, the commands of README.md, the metrics as others read them, the archive and the'
 	@echo '                packages, the service under a systemd of its own; at the end every check that could not run'
 	@echo '                here, as "not run: NAME: REASON"'
+	@echo 'make test-selftest  the selftest of iommufd that Linux has, under iommuctl run: how far it goes'
 	@echo 'make bench      speed, as ratios to reference programs in the same run'
 	@echo 'make soak       ten minutes of requests as large as they may be, under a watchdog; then some twenty minutes of'
 	@echo '                sudden ends, after each of which all is there that was acknowledged'
@@ -140,6 +142,11 @@ test:
 	Tests/Support/step check-package Tests/Support/check-package
 	Tests/Support/step check-service Tests/Support/check-service
 	@Tests/Support/test-report not-run
+
+# Not part of `make test`: it says how far the kernel's own tests go.
+test-selftest: build
+	$(call need,gcc libcap-dev python3)
+	Tests/Support/check-selftest --bin $(release_dir)
 
 bench:
 	$(need_swift)

@@ -55,8 +55,8 @@ extension IOMMUFD {
 
     /// `VFIO_IOMMU_GET_INFO`, without capabilities: pages of 4096 bytes and their blocks.
     private func oldInformation(_ call: ControlCall) throws(Refusal) {
-        _ = try ioasOfOldCalls()
         var argument = try IOCTLArgument(vfio: call.memory, call.address, size: 24, minimum: 16)
+        _ = try ioasOfOldCalls()
         argument[word32: 0] = 24
         argument[word32: 4] = 1
         argument[word64: 8] = 0x4020_1000
