@@ -91,7 +91,11 @@ let package = Package(
 
         // SMMUv3 models that clients program: beside any backend.
         .target(
-            name: "BareSMMU", dependencies: ["CLinux", "IOMMU", "IOMMUObjects", "LinuxIO", "SMMUFacts", "SMMUv3"],
+            name: "BareSMMU",
+            dependencies: [
+                "CLinux", "IOMMU", "IOMMUObjects", "LinuxIO", "SMMUFacts", "SMMUv3",
+                .product(name: "DequeModule", package: "swift-collections"),
+            ],
             swiftSettings: strict
         ),
         .testTarget(

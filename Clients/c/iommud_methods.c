@@ -1646,6 +1646,21 @@ const struct iommud_shape iommud_vsmmu_load_reply_shape = {
     sizeof(struct iommud_vsmmu_load_reply),
 };
 
+extern const struct iommud_shape iommud_vsmmu_ring_open_reply_shape;
+static const struct iommud_field vsmmu_ring_open_reply_fields[] = {
+    {.name = "entries", .offset = offsetof(struct iommud_vsmmu_ring_open_reply, entries), .is_required = true, .kind
+     = IOMMUD_INTEGER},
+    {.name = "length", .offset = offsetof(struct iommud_vsmmu_ring_open_reply, length), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "fds", .offset = offsetof(struct iommud_vsmmu_ring_open_reply, fds), .has = offsetof(struct
+     iommud_vsmmu_ring_open_reply, has_fds), .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_vsmmu_ring_open_reply_shape = {
+    vsmmu_ring_open_reply_fields,
+    sizeof vsmmu_ring_open_reply_fields / sizeof vsmmu_ring_open_reply_fields[0],
+    sizeof(struct iommud_vsmmu_ring_open_reply),
+};
+
 extern const struct iommud_shape iommud_event_fault_shape;
 static const struct iommud_field event_fault_fields[] = {
     {.name = "kind", .offset = offsetof(struct iommud_event_fault, kind), .is_required = true, .kind =
@@ -2111,6 +2126,29 @@ const struct iommud_shape iommud_event_vsmmu_msi_shape = {
     sizeof(struct iommud_event_vsmmu_msi),
 };
 
+extern const struct iommud_shape iommud_event_vsmmu_sev_shape;
+static const struct iommud_field event_vsmmu_sev_fields[] = {
+    {.name = "kind", .offset = offsetof(struct iommud_event_vsmmu_sev, kind), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "sequence", .offset = offsetof(struct iommud_event_vsmmu_sev, sequence), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "time", .offset = offsetof(struct iommud_event_vsmmu_sev, time), .is_required = true, .kind =
+     IOMMUD_STRING},
+    {.name = "vsmmu", .offset = offsetof(struct iommud_event_vsmmu_sev, vsmmu), .is_required = true, .kind =
+     IOMMUD_INTEGER},
+    {.name = "session", .offset = offsetof(struct iommud_event_vsmmu_sev, session), .has = offsetof(struct
+     iommud_event_vsmmu_sev, has_session), .kind = IOMMUD_STRING},
+    {.name = "owner_uid", .offset = offsetof(struct iommud_event_vsmmu_sev, owner_uid), .has = offsetof(struct
+     iommud_event_vsmmu_sev, has_owner_uid), .kind = IOMMUD_INTEGER},
+    {.name = "connection", .offset = offsetof(struct iommud_event_vsmmu_sev, connection), .has = offsetof(struct
+     iommud_event_vsmmu_sev, has_connection), .kind = IOMMUD_INTEGER},
+};
+const struct iommud_shape iommud_event_vsmmu_sev_shape = {
+    event_vsmmu_sev_fields,
+    sizeof event_vsmmu_sev_fields / sizeof event_vsmmu_sev_fields[0],
+    sizeof(struct iommud_event_vsmmu_sev),
+};
+
 extern const struct iommud_shape iommud_event_lost_shape;
 static const struct iommud_field event_lost_fields[] = {
     {.name = "kind", .offset = offsetof(struct iommud_event_lost, kind), .is_required = true, .kind = IOMMUD_STRING},
@@ -2196,11 +2234,11 @@ const struct iommud_method iommud_method_state_discard = {
 extern const struct iommud_shape iommud_events_subscribe_params_shape;
 static const char *const events_subscribe_params_kinds_words[] = {
     "fault", "smmu_event", "mm_exit", "bond", "device", "session", "queue", "veventq", "vsmmu_event",
-    "vsmmu_invalidate", "vsmmu_stall", "vsmmu_resume", "vsmmu_pri_response", "vsmmu_msi"
+    "vsmmu_invalidate", "vsmmu_stall", "vsmmu_resume", "vsmmu_pri_response", "vsmmu_msi", "vsmmu_sev"
 };
 static const struct iommud_field events_subscribe_params_fields[] = {
     {.name = "kinds", .offset = offsetof(struct iommud_events_subscribe_params, kinds), .kind = IOMMUD_FLAGS, .words
-     = events_subscribe_params_kinds_words, .word_count = 14},
+     = events_subscribe_params_kinds_words, .word_count = 15},
     {.name = "all", .offset = offsetof(struct iommud_events_subscribe_params, all), .has = offsetof(struct
      iommud_events_subscribe_params, has_all), .kind = IOMMUD_BOOL},
 };
@@ -3457,6 +3495,9 @@ const struct iommud_method iommud_method_vsmmu_unmap_memory = {
     "vsmmu.unmap_memory", &iommud_vsmmu_unmap_memory_params_shape, NULL};
 
 extern const struct iommud_shape iommud_vsmmu_mmio_read_params_shape;
+static const char *const vsmmu_mmio_read_params_page_words[] = {
+    "smmu", "pmcg0"
+};
 static const struct iommud_field vsmmu_mmio_read_params_fields[] = {
     {.name = "vsmmu", .offset = offsetof(struct iommud_vsmmu_mmio_read_params, vsmmu), .is_required = true, .kind =
      IOMMUD_U32},
@@ -3464,6 +3505,8 @@ static const struct iommud_field vsmmu_mmio_read_params_fields[] = {
      IOMMUD_U64},
     {.name = "size", .offset = offsetof(struct iommud_vsmmu_mmio_read_params, size), .is_required = true, .kind =
      IOMMUD_U32},
+    {.name = "page", .offset = offsetof(struct iommud_vsmmu_mmio_read_params, page), .kind = IOMMUD_CHOICE, .words =
+     vsmmu_mmio_read_params_page_words, .word_count = 2},
 };
 const struct iommud_shape iommud_vsmmu_mmio_read_params_shape = {
     vsmmu_mmio_read_params_fields,
@@ -3475,6 +3518,9 @@ const struct iommud_method iommud_method_vsmmu_mmio_read = {
     "vsmmu.mmio_read", &iommud_vsmmu_mmio_read_params_shape, &iommud_vsmmu_mmio_read_reply_shape};
 
 extern const struct iommud_shape iommud_vsmmu_mmio_write_params_shape;
+static const char *const vsmmu_mmio_write_params_page_words[] = {
+    "smmu", "pmcg0"
+};
 static const struct iommud_field vsmmu_mmio_write_params_fields[] = {
     {.name = "vsmmu", .offset = offsetof(struct iommud_vsmmu_mmio_write_params, vsmmu), .is_required = true, .kind =
      IOMMUD_U32},
@@ -3484,6 +3530,8 @@ static const struct iommud_field vsmmu_mmio_write_params_fields[] = {
      IOMMUD_U32},
     {.name = "value", .offset = offsetof(struct iommud_vsmmu_mmio_write_params, value), .is_required = true, .kind =
      IOMMUD_U64},
+    {.name = "page", .offset = offsetof(struct iommud_vsmmu_mmio_write_params, page), .kind = IOMMUD_CHOICE, .words =
+     vsmmu_mmio_write_params_page_words, .word_count = 2},
 };
 const struct iommud_shape iommud_vsmmu_mmio_write_params_shape = {
     vsmmu_mmio_write_params_fields,
@@ -3520,13 +3568,13 @@ const struct iommud_method iommud_method_vsmmu_tlbi = {
 
 extern const struct iommud_shape iommud_vsmmu_set_irq_params_shape;
 static const char *const vsmmu_set_irq_params_irq_words[] = {
-    "evtq", "priq", "cmdq-sync", "gerror"
+    "evtq", "priq", "cmdq-sync", "gerror", "pmcg0"
 };
 static const struct iommud_field vsmmu_set_irq_params_fields[] = {
     {.name = "vsmmu", .offset = offsetof(struct iommud_vsmmu_set_irq_params, vsmmu), .is_required = true, .kind =
      IOMMUD_U32},
     {.name = "irq", .offset = offsetof(struct iommud_vsmmu_set_irq_params, irq), .is_required = true, .kind =
-     IOMMUD_CHOICE, .words = vsmmu_set_irq_params_irq_words, .word_count = 4},
+     IOMMUD_CHOICE, .words = vsmmu_set_irq_params_irq_words, .word_count = 5},
     {.name = "enable", .offset = offsetof(struct iommud_vsmmu_set_irq_params, enable), .has = offsetof(struct
      iommud_vsmmu_set_irq_params, has_enable), .kind = IOMMUD_BOOL},
 };
@@ -3675,6 +3723,36 @@ const struct iommud_shape iommud_vsmmu_load_params_shape = {
 
 const struct iommud_method iommud_method_vsmmu_load = {
     "vsmmu.load", &iommud_vsmmu_load_params_shape, &iommud_vsmmu_load_reply_shape};
+
+extern const struct iommud_shape iommud_vsmmu_ring_open_params_shape;
+static const struct iommud_field vsmmu_ring_open_params_fields[] = {
+    {.name = "vsmmu", .offset = offsetof(struct iommud_vsmmu_ring_open_params, vsmmu), .is_required = true, .kind =
+     IOMMUD_U32},
+    {.name = "entries", .offset = offsetof(struct iommud_vsmmu_ring_open_params, entries), .is_required = true, .kind
+     = IOMMUD_U32},
+};
+const struct iommud_shape iommud_vsmmu_ring_open_params_shape = {
+    vsmmu_ring_open_params_fields,
+    sizeof vsmmu_ring_open_params_fields / sizeof vsmmu_ring_open_params_fields[0],
+    sizeof(struct iommud_vsmmu_ring_open_params),
+};
+
+const struct iommud_method iommud_method_vsmmu_ring_open = {
+    "vsmmu.ring_open", &iommud_vsmmu_ring_open_params_shape, &iommud_vsmmu_ring_open_reply_shape};
+
+extern const struct iommud_shape iommud_vsmmu_ring_close_params_shape;
+static const struct iommud_field vsmmu_ring_close_params_fields[] = {
+    {.name = "vsmmu", .offset = offsetof(struct iommud_vsmmu_ring_close_params, vsmmu), .is_required = true, .kind =
+     IOMMUD_U32},
+};
+const struct iommud_shape iommud_vsmmu_ring_close_params_shape = {
+    vsmmu_ring_close_params_fields,
+    sizeof vsmmu_ring_close_params_fields / sizeof vsmmu_ring_close_params_fields[0],
+    sizeof(struct iommud_vsmmu_ring_close_params),
+};
+
+const struct iommud_method iommud_method_vsmmu_ring_close = {
+    "vsmmu.ring_close", &iommud_vsmmu_ring_close_params_shape, NULL};
 
 const struct iommud_method iommud_method_rpc_discover = {
     "rpc.discover", &nothing, NULL};

@@ -27,6 +27,7 @@ enum iommud_events_subscribe_kind {
     IOMMUD_EVENTS_SUBSCRIBE_KIND_VSMMU_RESUME = 1 << 11,
     IOMMUD_EVENTS_SUBSCRIBE_KIND_VSMMU_PRI_RESPONSE = 1 << 12,
     IOMMUD_EVENTS_SUBSCRIBE_KIND_VSMMU_MSI = 1 << 13,
+    IOMMUD_EVENTS_SUBSCRIBE_KIND_VSMMU_SEV = 1 << 14,
 };
 
 enum iommud_ioas_map_access {
@@ -97,11 +98,22 @@ enum iommud_vsmmu_create_identity {
     IOMMUD_VSMMU_CREATE_IDENTITY_FULL = 5,
 };
 
+enum iommud_vsmmu_mmio_read_page {
+    IOMMUD_VSMMU_MMIO_READ_PAGE_SMMU = 1,
+    IOMMUD_VSMMU_MMIO_READ_PAGE_PMCG0 = 2,
+};
+
+enum iommud_vsmmu_mmio_write_page {
+    IOMMUD_VSMMU_MMIO_WRITE_PAGE_SMMU = 1,
+    IOMMUD_VSMMU_MMIO_WRITE_PAGE_PMCG0 = 2,
+};
+
 enum iommud_vsmmu_set_irq_irq {
     IOMMUD_VSMMU_SET_IRQ_IRQ_EVTQ = 1,
     IOMMUD_VSMMU_SET_IRQ_IRQ_PRIQ = 2,
     IOMMUD_VSMMU_SET_IRQ_IRQ_CMDQ_SYNC = 3,
     IOMMUD_VSMMU_SET_IRQ_IRQ_GERROR = 4,
+    IOMMUD_VSMMU_SET_IRQ_IRQ_PMCG0 = 5,
 };
 
 enum iommud_vsmmu_translate_access {
@@ -1386,6 +1398,17 @@ struct iommud_vsmmu_load_reply {
     int64_t length;
 };
 
+/* What `vsmmu.ring_open` answers. */
+struct iommud_vsmmu_ring_open_reply {
+    /* Submissions that it holds: the next power of two. */
+    int64_t entries;
+    /* Bytes of its memory. */
+    int64_t length;
+    /* Number of descriptors that come with the reply (SCM_RIGHTS). */
+    bool has_fds;
+    int64_t fds;
+};
+
 /* A page fault waits in a fault queue. */
 struct iommud_event_fault {
     /* The kind. */
@@ -1873,6 +1896,27 @@ struct iommud_event_vsmmu_msi {
     int64_t connection;
 };
 
+/* A bare SMMU sends the guest's CPUs an event, as their SEV instruction does. */
+struct iommud_event_vsmmu_sev {
+    /* The kind. */
+    struct iommud_text kind;
+    /* Counts by subscription, from 1. */
+    int64_t sequence;
+    /* RFC 3339, UTC, microseconds. */
+    struct iommud_text time;
+    /* The bare SMMU. */
+    int64_t vsmmu;
+    /* The named session that it comes from. */
+    bool has_session;
+    struct iommud_text session;
+    /* Whose session that is. */
+    bool has_owner_uid;
+    int64_t owner_uid;
+    /* The connection whose private session it comes from. */
+    bool has_connection;
+    int64_t connection;
+};
+
 /* The subscriber was too slow: events are missing here. */
 struct iommud_event_lost {
     /* The kind. */
@@ -1945,6 +1989,10 @@ static inline bool iommud_event_vsmmu_pri_response_read(const struct iommud_even
 extern const struct iommud_shape iommud_event_vsmmu_msi_shape;
 static inline bool iommud_event_vsmmu_msi_read(const struct iommud_event *event, struct iommud_event_vsmmu_msi *to) {
     return iommud_read_record(event->data, &iommud_event_vsmmu_msi_shape, to);
+}
+extern const struct iommud_shape iommud_event_vsmmu_sev_shape;
+static inline bool iommud_event_vsmmu_sev_read(const struct iommud_event *event, struct iommud_event_vsmmu_sev *to) {
+    return iommud_read_record(event->data, &iommud_event_vsmmu_sev_shape, to);
 }
 extern const struct iommud_shape iommud_event_lost_shape;
 static inline bool iommud_event_lost_read(const struct iommud_event *event, struct iommud_event_lost *to) {
@@ -4003,10 +4051,12 @@ static inline int iommud_vsmmu_unmap_memory(struct iommud *client,
 struct iommud_vsmmu_mmio_read_params {
     /* The SMMU. */
     uint32_t vsmmu;
-    /* 0 to 0x1ffff; what lies beyond reads as zero. */
+    /* 0 to 0x1ffff, of counters 0 to 0xfff; what lies beyond reads as zero. */
     uint64_t offset;
     /* 4, or 8: a 64-bit register, or two of 32 bits. */
     uint32_t size;
+    /* Of what: smmu, or pmcg0, the counters. Default: smmu. */
+    enum iommud_vsmmu_mmio_read_page page;
 };
 
 /*
@@ -4016,6 +4066,7 @@ struct iommud_vsmmu_mmio_read_params {
  * - EOPNOTSUPP: no_bare_smmus
  * - ENOENT: unknown_vsmmu
  * - EINVAL: bad_width, misaligned_register, out_of_range
+ * - ECANCELED: daemon_stopping
  */
 extern const struct iommud_method iommud_method_vsmmu_mmio_read;
 static inline int iommud_vsmmu_mmio_read(struct iommud *client, const struct iommud_vsmmu_mmio_read_params *params,
@@ -4027,12 +4078,14 @@ static inline int iommud_vsmmu_mmio_read(struct iommud *client, const struct iom
 struct iommud_vsmmu_mmio_write_params {
     /* The SMMU. */
     uint32_t vsmmu;
-    /* 0 to 0x1ffff; what lies beyond ignores writes. */
+    /* 0 to 0x1ffff, of counters 0 to 0xfff; what lies beyond ignores writes. */
     uint64_t offset;
     /* 4, or 8: a 64-bit register, or two of 32 bits. */
     uint32_t size;
     /* What to write. */
     uint64_t value;
+    /* Of what: smmu, or pmcg0, the counters. Default: smmu. */
+    enum iommud_vsmmu_mmio_write_page page;
 };
 
 /*
@@ -4293,6 +4346,52 @@ extern const struct iommud_method iommud_method_vsmmu_load;
 static inline int iommud_vsmmu_load(struct iommud *client, const struct iommud_vsmmu_load_params *params,
     struct iommud_vsmmu_load_reply *reply) {
     return iommud_call(client, &iommud_method_vsmmu_load, params, NULL, 0, reply);
+}
+
+/* Parameters of `vsmmu.ring_open`. */
+struct iommud_vsmmu_ring_open_params {
+    /* The SMMU. */
+    uint32_t vsmmu;
+    /* Submissions that it is to hold. */
+    uint32_t entries;
+};
+
+/*
+ * Share a ring in memory: its memfd, an eventfd to signal, and one to wait for.
+ *
+ * Refused with:
+ * - EMFILE: descriptors_unsent, no_descriptors
+ * - EOPNOTSUPP: no_bare_smmus
+ * - ENOENT: unknown_vsmmu
+ * - EDQUOT: quota_exceeded
+ * - EBUSY: ring_exists
+ * - ENOMEM: no_memory
+ * - EAGAIN: no_signals
+ * - EINVAL: out_of_range
+ */
+extern const struct iommud_method iommud_method_vsmmu_ring_open;
+static inline int iommud_vsmmu_ring_open(struct iommud *client, const struct iommud_vsmmu_ring_open_params *params,
+    struct iommud_vsmmu_ring_open_reply *reply) {
+    return iommud_call(client, &iommud_method_vsmmu_ring_open, params, NULL, 0, reply);
+}
+
+/* Parameters of `vsmmu.ring_close`. */
+struct iommud_vsmmu_ring_close_params {
+    /* The SMMU. */
+    uint32_t vsmmu;
+};
+
+/*
+ * Take the ring away; what is in it is not read any more.
+ *
+ * Refused with:
+ * - EOPNOTSUPP: no_bare_smmus
+ * - ENOENT: unknown_vsmmu, no_ring
+ */
+extern const struct iommud_method iommud_method_vsmmu_ring_close;
+static inline int iommud_vsmmu_ring_close(struct iommud *client,
+    const struct iommud_vsmmu_ring_close_params *params) {
+    return iommud_call(client, &iommud_method_vsmmu_ring_close, params, NULL, 0, NULL);
 }
 
 /*

@@ -1,8 +1,9 @@
+import DequeModule
 import IOMMU
 
 /// What the VMM has to be told, and has not been taken yet.
 struct NoticeQueue {
-    private var waiting: [BareSMMUNotice] = []
+    private var waiting: Deque<BareSMMUNotice> = []
     /// Taken before and not told.
     private var lost: UInt64 = 0
 
@@ -11,6 +12,10 @@ struct NoticeQueue {
     var isEmpty: Bool { waiting.isEmpty }
     /// There is something to take.
     var hasAny: Bool { !waiting.isEmpty || lost > 0 }
+
+    var first: BareSMMUNotice? { waiting.first }
+
+    mutating func removeFirst() { waiting.removeFirst() }
 
     /// Neighbouring ranges become one.
     mutating func add(_ notice: BareSMMUNotice) {
@@ -22,7 +27,7 @@ struct NoticeQueue {
 
     mutating func take() -> [BareSMMUNotice] {
         defer { (waiting, lost) = ([], 0) }
-        return lost > 0 ? [.lost(lost)] + waiting : waiting
+        return (lost > 0 ? [.lost(lost)] : []) + waiting
     }
 
     /// So many that were taken could not be told.

@@ -10,9 +10,11 @@ extension SMMUModels {
     ///
     /// - Returns: whether all commands it has made visible are consumed; else ``consumeVSMMUCommands(_:_:)`` goes on.
     @discardableResult
-    package func mmioWrite(_ id: ObjectID, offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) -> Bool {
+    package func mmioWrite(
+        _ id: ObjectID, page: BareRegisterPage = .smmu, offset: UInt64, size: Int, value: UInt64
+    ) throws(IOMMUError) -> Bool {
         let vsmmu = try vsmmu(id)
-        announce(try vsmmu.write(offset, size: size, value: value), of: vsmmu)
+        announce(try vsmmu.write(page, offset, size: size, value: value), of: vsmmu)
         lookForNotices(of: vsmmu)
         return !vsmmu.isBusy
     }
@@ -110,7 +112,7 @@ extension SMMUModels {
     }
 
     /// Tells of a record that the event queue has, or will have as soon as it can be written.
-    private func announce(_ translation: Translation, of vsmmu: VirtualSMMU, at address: UInt64) {
+    func announce(_ translation: Translation, of vsmmu: VirtualSMMU, at address: UInt64) {
         switch translation {
         case .fault(let record, recorded: true), .stalled(_, let record, _):
             owner.emit(.vsmmuEvent(vsmmu: vsmmu.id, FaultDescription(record, address: address)))

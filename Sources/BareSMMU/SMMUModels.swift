@@ -51,6 +51,7 @@ package final class SMMUModels: BareSMMUs {
     }
 
     func remove(_ id: ObjectID, _ vsmmu: VirtualSMMU) {
+        vsmmu.ring?.close()
         owner.releaseRanges(UInt64(vsmmu.memory.count))
         vsmmu.memory.removeAll()
         owner.releaseDescriptors(UInt64(vsmmu.signalCount))
@@ -101,9 +102,18 @@ package final class SMMUModels: BareSMMUs {
         owner.releaseRanges(1)
     }
 
-    /// `vsmmu.mmio_read`: 4 or 8 bytes of pages 0 and 1.
-    package func mmioRead(_ id: ObjectID, offset: UInt64, size: Int) throws(IOMMUError) -> UInt64 {
-        try vsmmu(id).read(offset, size: size)
+    /// `vsmmu.mmio_read`: 4 or 8 bytes of pages 0 and 1, or of the counters' page 0.
+    package func mmioRead(
+        _ id: ObjectID, page: BareRegisterPage = .smmu, offset: UInt64, size: Int
+    ) throws(IOMMUError) -> UInt64 {
+        let vsmmu = try vsmmu(id)
+        let value = try vsmmu.read(page, offset, size: size)
+        // Cycles that are counted when they are read can signal an overflow.
+        if page == .pmcg0 {
+            vsmmu.deliver()
+            lookForNotices(of: vsmmu)
+        }
+        return value
     }
 
     /// `vsmmu.set_irq`: signals an eventfd at each interrupt; nil stops.
@@ -119,6 +129,7 @@ package final class SMMUModels: BareSMMUs {
             case .priq: .priQueue
             case .commandSync: .commandSync
             case .gerror: .globalError
+            case .pmcg0: .monitors
             }
         let vsmmu = try vsmmu(id)
         let had = vsmmu.hasSignal(line)

@@ -7,7 +7,7 @@ import SMMUv3
 enum StateImage {
     /// "iommud", then "vs"
     private static let magic: UInt64 = 0x7376_6475_6d6d_6f69
-    private static let version: UInt64 = 1
+    private static let version: UInt64 = 2
     private static let headerWords = 5
     /// Bytes before it can be known how many there are.
     static let headerBytes = UInt64(headerWords * 8)

@@ -27,7 +27,11 @@ extension VirtualSMMU {
                 .EINVAL, .notAnEventfd, "the descriptor is not an eventfd",
                 hint: "make one with eventfd(2)")
         }
-        // Later nobody could be told.
+        try requireSignals()
+    }
+
+    /// Later nobody could be told. - Throws: `EMFILE`, `EAGAIN`.
+    static func requireSignals() throws(IOMMUError) {
         switch -clinux_prepare_signals() {
         case 0: return
         case Glibc.EMFILE, Glibc.ENFILE:

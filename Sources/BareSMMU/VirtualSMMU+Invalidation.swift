@@ -4,12 +4,12 @@ import SMMUv3
 extension VirtualSMMU {
     /// What registers change is told only to who may have kept something.
     func note(_ invalidation: Invalidation) {
-        guard invalidation == .change else { return notices.add(.invalidate(BareInvalidation(invalidation))) }
-        if hasAnswered { notices.add(.invalidate(BareInvalidation(.all))) }
+        guard invalidation == .change else { return tell(.invalidate(BareInvalidation(invalidation))) }
+        if hasAnswered { tell(.invalidate(BareInvalidation(.all))) }
         if hasAnsweredATS {
             var devices = BareInvalidation(.all)
             devices.ats = true
-            notices.add(.invalidate(devices))
+            tell(.invalidate(devices))
         }
         (hasAnswered, hasAnsweredATS) = (false, false)
     }

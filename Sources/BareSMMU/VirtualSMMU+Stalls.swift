@@ -8,10 +8,17 @@ extension VirtualSMMU {
 
     static func key(_ streamID: UInt32, _ tag: UInt16) -> UInt64 { UInt64(streamID) << 16 | UInt64(tag) }
 
+    /// Holds a transaction; what the VMM calls it.
+    func stall(_ request: TransactionRequest, _ tag: UInt16) -> UInt64 {
+        lastStall += 1
+        hold(BareStall(id: lastStall, tag: tag, transaction: request))
+        return lastStall
+    }
+
     func hold(_ stall: BareStall) {
         let streamID = stall.transaction.streamID
         stalled[Self.key(streamID, stall.tag)] = stall
-        notices.add(.stall(id: stall.id, streamID: streamID, tag: stall.tag))
+        tell(.stall(id: stall.id, streamID: streamID, tag: stall.tag))
     }
 
     func resolve(_ resolution: StallResolution) {
@@ -23,7 +30,7 @@ extension VirtualSMMU {
             case .retry: .retry
             case .terminate(let aborts): aborts ? .abort : .terminate
             }
-        notices.add(.resume(id: stall.id, streamID: resolution.streamID, action))
+        tell(.resume(id: stall.id, streamID: resolution.streamID, action))
     }
 
     /// What waits, and still does after another try, keeps its id; of what does not, the VMM is told.
@@ -35,10 +42,10 @@ extension VirtualSMMU {
             let streamID = stall.transaction.streamID
             switch translation {
             case .stalled(let tag, _, _): hold(BareStall(id: stall.id, tag: tag, transaction: stall.transaction))
-            case .ok, .held: notices.add(.resume(id: stall.id, streamID: streamID, .retry))
-            case .terminated(.readAsZero): notices.add(.resume(id: stall.id, streamID: streamID, .terminate))
-            case .terminated: notices.add(.resume(id: stall.id, streamID: streamID, .abort))
-            case .fault: notices.add(.resume(id: stall.id, streamID: streamID, lastFaultAborts ? .abort : .terminate))
+            case .ok, .held: tell(.resume(id: stall.id, streamID: streamID, .retry))
+            case .terminated(.readAsZero): tell(.resume(id: stall.id, streamID: streamID, .terminate))
+            case .terminated: tell(.resume(id: stall.id, streamID: streamID, .abort))
+            case .fault: tell(.resume(id: stall.id, streamID: streamID, lastFaultAborts ? .abort : .terminate))
             }
             deliver()
             return (stall.transaction, translation)

@@ -24,6 +24,10 @@ package final class VirtualSMMU: SMMUDelegate {
     var retries: [BareStall] = []
     /// Whether a VMM or its devices may keep translations.
     var (hasAnswered, hasAnsweredATS) = (false, false)
+    /// The VMM's lane for translations.
+    var ring: TranslationRing?
+    /// What happens now is because of an entry of it.
+    var isServingRing = false
 
     /// Commands between two looks at the time: each can cost a look at the whole TLB, some tens of microseconds.
     private static let commandsAtOnce = 16
@@ -71,12 +75,17 @@ package final class VirtualSMMU: SMMUDelegate {
 
     // MARK: Registers
 
-    /// Beyond pages 0 and 1, which the owner answers for, everything reads as zero and ignores writes.
+    /// Beyond pages 0 and 1, which the owner answers for, everything reads as zero and ignores writes; and so beyond
+    /// page 0 of the counters.
     ///
     /// - Throws: `EINVAL` for sizes and alignments that no bus would carry.
-    func read(_ offset: UInt64, size: Int) throws(IOMMUError) -> UInt64 {
+    func read(_ page: BareRegisterPage, _ offset: UInt64, size: Int) throws(IOMMUError) -> UInt64 {
         do {
-            return try smmu.readRegister(Self.registerOffset(offset), width: size)
+            let offset = Self.registerOffset(offset)
+            switch page {
+            case .smmu: return try smmu.readRegister(offset, width: size)
+            case .pmcg0: return try smmu.readMonitorRegister(offset, width: size)
+            }
         } catch {
             throw Self.refusal(error, offset: offset, size: size)
         }
@@ -85,14 +94,20 @@ package final class VirtualSMMU: SMMUDelegate {
     /// Everything that follows from it is done on return, but for commands of long queues: see ``isBusy``.
     ///
     /// - Returns: what became of transactions that stalled before without a record and were tried again.
-    func write(_ offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) -> [Retry] {
+    func write(
+        _ page: BareRegisterPage, _ offset: UInt64, size: Int, value: UInt64
+    ) throws(IOMMUError) -> [Retry] {
         guard size == 8 || value >> 32 == 0 else {
             throw IOMMUError(
                 .EINVAL, .valueTooWide, "the value \(hexadecimal(value)) does not fit in \(size) bytes",
                 hint: "write 8 bytes, or a smaller value", ["value": .hex(value)])
         }
         do {
-            try smmu.writeRegister(Self.registerOffset(offset), width: size, value: value)
+            let offset = Self.registerOffset(offset)
+            switch page {
+            case .smmu: try smmu.writeRegister(offset, width: size, value: value)
+            case .pmcg0: try smmu.writeMonitorRegister(offset, width: size, value: value)
+            }
         } catch {
             throw Self.refusal(error, offset: offset, size: size)
         }
@@ -150,15 +165,18 @@ package final class VirtualSMMU: SMMUDelegate {
         switch translation {
         case .ok(let output):
             isCached = output.isCached
-            if request.kind == .translationRequest { hasAnsweredATS = true } else { hasAnswered = true }
-        case .stalled(let tag, _, _):
-            lastStall += 1
-            stall = lastStall
-            hold(BareStall(id: lastStall, tag: tag, transaction: request))
+            noteAnswer(isOfATS: request.kind == .translationRequest)
+        case .stalled(let tag, _, _): stall = self.stall(request, tag)
         case .fault, .held, .terminated: break
         }
         deliver()
         return (Inspection(translation: translation, isCached: isCached, steps: steps), stall)
+    }
+
+    /// The VMM, or a device with ATS, may keep what it has been told.
+    @inline(__always)
+    func noteAnswer(isOfATS: Bool) {
+        if isOfATS { hasAnsweredATS = true } else { hasAnswered = true }
     }
 
     /// Whether the device of the last fault was told of an abort; else its access read zero or was ignored.
@@ -179,6 +197,21 @@ package final class VirtualSMMU: SMMUDelegate {
 
     // MARK: What the SMMU tells
 
+    /// On the connection of the call that brought it about, or in the ring where that has what it is about; what is
+    /// invalidated is told in both.
+    func tell(_ notice: BareSMMUNotice) {
+        guard let ring else { return notices.add(notice) }
+        switch notice {
+        case .invalidate:
+            notices.add(notice)
+            if ring.hasAnswered { ring.add(notice) }
+        case .resume(let stall, _, _) where ring.holds(stall): ring.add(notice)
+        case .stall(let stall, _, _) where isServingRing || ring.holds(stall): ring.add(notice)
+        case .message where isServingRing: ring.add(notice)
+        default: notices.add(notice)
+        }
+    }
+
     /// Signals it once the register write is through.
     package func interruptRaised(_ interrupt: Interrupt) { pending.insert(interrupt) }
 
@@ -190,22 +223,28 @@ package final class VirtualSMMU: SMMUDelegate {
 
     /// The VMM forgets what its devices keep before it has the reply.
     package func invalidateTranslations(_ invalidation: ATCInvalidation) -> Bool {
-        notices.add(.invalidate(BareInvalidation(invalidation)))
+        tell(.invalidate(BareInvalidation(invalidation)))
         return true
     }
 
     /// The VMM hands it to its device.
     package func pageRequestAnswered(_ answer: PageRequestAnswer) {
-        notices.add(.pageResponse(BarePageResponse(answer)))
+        tell(.pageResponse(BarePageResponse(answer)))
     }
 
     /// What is before a CMD_SYNC is told before it completes.
-    package func maySynchronize() -> Bool { notices.isEmpty }
+    package func maySynchronize() -> Bool { notices.isEmpty && ring?.isAcknowledged != false }
+
+    /// The VMM wakes the guest's CPUs that wait for an event.
+    package func eventSent() { tell(.event) }
+
+    /// The counters' cycles are nanoseconds.
+    package func cycles() -> UInt64 { MonotonicClock.nanoseconds }
 
     /// Where no memory lies the VMM has its interrupt controller.
     package func messageSignalled(address: UInt64, data: UInt32) -> Bool {
         guard memory.find(address) == nil else { return false }
-        notices.add(.message(address: address, data: data))
+        tell(.message(address: address, data: data))
         return true
     }
 }

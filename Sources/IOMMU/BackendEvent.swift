@@ -57,6 +57,7 @@ package struct BackendEvent: Sendable, Equatable {
         case vsmmuResume = "vsmmu_resume"
         case vsmmuPageResponse = "vsmmu_pri_response"
         case vsmmuMessage = "vsmmu_msi"
+        case vsmmuEventSent = "vsmmu_sev"
     }
 
     /// What subscribers choose by.

@@ -8,6 +8,8 @@ public enum Interrupt: UInt8, CaseIterable, Sendable {
     case commandSync
     /// A Global Error became active.
     case globalError
+    /// A counter of the Performance Monitor Counter Group overflowed (10.2.1).
+    case monitors
 }
 
 /// One stalled transaction that software has decided about, or that is retried because its record would be stale.
@@ -108,6 +110,10 @@ public protocol SMMUDelegate: AnyObject {
     func maySynchronize() -> Bool
     /// An MSI to where memory takes no store; false: nothing takes it, an external abort.
     func messageSignalled(address: UInt64, data: UInt32) -> Bool
+    /// A wake-up event for CPUs that wait for one (WFE), of an SMMU with IDR0.SEV.
+    func eventSent()
+    /// The clock of the Performance Monitor Counter Group (10.3, event 0); it never goes back.
+    func cycles() -> UInt64
 }
 
 extension SMMUDelegate {
@@ -119,4 +125,8 @@ extension SMMUDelegate {
     public func maySynchronize() -> Bool { true }
     /// Memory is all there is.
     public func messageSignalled(address: UInt64, data: UInt32) -> Bool { false }
+    /// Who has no CPUs wakes none.
+    public func eventSent() {}
+    /// Without a clock none passes.
+    public func cycles() -> UInt64 { 0 }
 }

@@ -88,7 +88,6 @@ extension Identification {
     private static let modelRulesOfIDR0: [IdentificationRule] = [
         IdentificationRule("IDR0.S1P", \.IDR0, 1, 0, "S1P or S2P, or both") { $1 != 0 },
         IdentificationRule("IDR0.TTF", \.IDR0, 3, 2, "0b10, AArch64 tables") { $1 == 0b10 },
-        .absent("IDR0.SEV", \.IDR0, 14),
         .absent("IDR0.ATOS", \.IDR0, 15),
         .absent("IDR0.VATOS", \.IDR0, 20),
         IdentificationRule("IDR0.PRI", \.IDR0, 16, 16, "PRI with ATS only") { $1 == 0 || $0.hasATS },

@@ -86,6 +86,27 @@ struct DescriptorExhaustionTests {
         try client.call("vsmmu.set_irq", arguments, descriptors: [signal])
     }
 
+    /// A memfd twice and two eventfds: with room for one, two or three of them there is no ring, nor a part of one.
+    @Test func aRingIsNotOpenedWithoutDescriptors() throws {
+        let client = try daemon.connect()
+        _ = try client.call("vsmmu.create")
+        let signal = clinux_make_eventfd()
+        try #require(signal >= 0)
+        defer { close(signal) }
+        // What signals need is there from now on.
+        try client.call("vsmmu.set_irq", #"{"vsmmu":1,"irq":"evtq"}"#, descriptors: [signal])
+        let before = daemon.process.descriptorCount
+        for room in 1...3 {
+            try leave(room: room)
+            try client.expect(EMFILE, "no_descriptors", "vsmmu.ring_open", #"{"vsmmu":1,"entries":8}"#)
+            #expect(daemon.process.descriptorCount == before)
+        }
+        try leave(room: 1000)
+        try client.call("vsmmu.ring_open", #"{"vsmmu":1,"entries":8}"#)
+        try client.call("vsmmu.ring_close", #"{"vsmmu":1}"#)
+        #expect(daemon.process.descriptorCount == before)
+    }
+
     @Test func scrapersWaitWithoutKeepingTheDaemonBusy() throws {
         let directory = try RunningDaemon.makeDirectory()
         defer { try? FileManager.default.removeItem(atPath: directory) }

@@ -106,7 +106,7 @@ struct DocumentTests {
             + BareStallAction.allCases.map { notice(.resume(id: 1, streamID: 2, $0)) } + [
                 notice(.invalidate(one)), notice(.invalidate(several)), notice(.stall(id: 1, streamID: 2, tag: 3)),
                 notice(.pageResponse(BarePageResponse(streamID: 1, substreamID: nil, group: 3, code: "success"))),
-                notice(.message(address: 0x1000, data: 1)),
+                notice(.message(address: 0x1000, data: 1)), notice(.event),
             ]
     }
 

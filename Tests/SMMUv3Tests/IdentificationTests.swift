@@ -25,7 +25,7 @@ import Testing
             "IDR0", \.IDR0,
             [
                 (0...1, "IDR0.HYP"), (2...3, "IDR0.TTF"), (10...10, "IDR0.PRI"),
-                (14...14, "IDR0.SEV"), (15...15, "IDR0.ATOS"), (20...20, "IDR0.VATOS"), (21...22, "IDR0.TTENDIAN"),
+                (15...15, "IDR0.ATOS"), (20...20, "IDR0.VATOS"), (21...22, "IDR0.TTENDIAN"),
                 (24...24, "IDR5.STALL_MAX"), (27...28, "IDR0.ST_LEVEL"), (29...29, "IDR0[29]"),
                 (30...30, "IDR0.RME_IMPL"), (31...31, "IDR0[31]"),
             ]

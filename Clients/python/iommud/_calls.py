@@ -2101,22 +2101,26 @@ class Vsmmu(Subject):
         *,
         offset: int,
         size: int,
+        page: Literal["smmu", "pmcg0"] | None = None,
     ) -> types.VsmmuMmioReadReply:
         """Read a register.
 
         vsmmu: The SMMU.
-        offset: 0 to 0x1ffff; what lies beyond reads as zero.
+        offset: 0 to 0x1ffff, of counters 0 to 0xfff; what lies beyond reads as zero.
         size: 4, or 8: a 64-bit register, or two of 32 bits.
+        page: Of what: smmu, or pmcg0, the counters. Default: smmu.
 
         Refused with:
         - EOPNOTSUPP: no_bare_smmus
         - ENOENT: unknown_vsmmu
         - EINVAL: bad_width, misaligned_register, out_of_range
+        - ECANCELED: daemon_stopping
         """
         params = {
             "vsmmu": vsmmu,
             "offset": offset,
             "size": size,
+            "page": page,
         }
         return self._call("vsmmu.mmio_read", params, types.VsmmuMmioReadReply.from_json)
 
@@ -2127,13 +2131,15 @@ class Vsmmu(Subject):
         offset: int,
         size: int,
         value: int,
+        page: Literal["smmu", "pmcg0"] | None = None,
     ) -> None:
         """Write a register; all that follows is done with the reply.
 
         vsmmu: The SMMU.
-        offset: 0 to 0x1ffff; what lies beyond ignores writes.
+        offset: 0 to 0x1ffff, of counters 0 to 0xfff; what lies beyond ignores writes.
         size: 4, or 8: a 64-bit register, or two of 32 bits.
         value: What to write.
+        page: Of what: smmu, or pmcg0, the counters. Default: smmu.
 
         Refused with:
         - EOPNOTSUPP: no_bare_smmus
@@ -2146,6 +2152,7 @@ class Vsmmu(Subject):
             "offset": offset,
             "size": size,
             "value": value,
+            "page": page,
         }
         return self._call("vsmmu.mmio_write", params, _read.nothing, changes=True)
 
@@ -2189,7 +2196,7 @@ class Vsmmu(Subject):
         vsmmu: int,
         *,
         fds: Sequence[Descriptor] = (),
-        irq: Literal["evtq", "priq", "cmdq-sync", "gerror"],
+        irq: types.VsmmuSetIrqIrq,
         enable: bool | None = None,
     ) -> None:
         """Signal an eventfd at an interrupt.
@@ -2395,6 +2402,50 @@ class Vsmmu(Subject):
             "offset": offset,
         }
         return self._call("vsmmu.load", params, types.VsmmuLoadReply.from_json, changes=True)
+
+    def ring_open(
+        self,
+        vsmmu: int,
+        *,
+        entries: int,
+    ) -> types.VsmmuRingOpenReply:
+        """Share a ring in memory: its memfd, an eventfd to signal, and one to wait for.
+
+        vsmmu: The SMMU.
+        entries: Submissions that it is to hold.
+
+        Refused with:
+        - EMFILE: descriptors_unsent, no_descriptors
+        - EOPNOTSUPP: no_bare_smmus
+        - ENOENT: unknown_vsmmu
+        - EDQUOT: quota_exceeded
+        - EBUSY: ring_exists
+        - ENOMEM: no_memory
+        - EAGAIN: no_signals
+        - EINVAL: out_of_range
+        """
+        params = {
+            "vsmmu": vsmmu,
+            "entries": entries,
+        }
+        return self._call("vsmmu.ring_open", params, types.VsmmuRingOpenReply.from_json, changes=True)
+
+    def ring_close(
+        self,
+        vsmmu: int,
+    ) -> None:
+        """Take the ring away; what is in it is not read any more.
+
+        vsmmu: The SMMU.
+
+        Refused with:
+        - EOPNOTSUPP: no_bare_smmus
+        - ENOENT: unknown_vsmmu, no_ring
+        """
+        params = {
+            "vsmmu": vsmmu,
+        }
+        return self._call("vsmmu.ring_close", params, _read.nothing, changes=True)
 
 
 class Rpc(Subject):

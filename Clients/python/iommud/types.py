@@ -29,6 +29,7 @@ EventsSubscribeKind = Literal[
     "vsmmu_resume",
     "vsmmu_pri_response",
     "vsmmu_msi",
+    "vsmmu_sev",
 ]
 
 DeviceAddReservedType = Literal[
@@ -45,6 +46,14 @@ VsmmuCreateIdentity = Literal[
     "qemu",
     "small",
     "full",
+]
+
+VsmmuSetIrqIrq = Literal[
+    "evtq",
+    "priq",
+    "cmdq-sync",
+    "gerror",
+    "pmcg0",
 ]
 
 VsmmuTranslateKind = Literal[
@@ -1582,6 +1591,18 @@ class VsmmuLoadReply(Answer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VsmmuRingOpenReply(Answer):
+    """What `vsmmu.ring_open` answers."""
+
+    #: Submissions that it holds: the next power of two.
+    entries: int
+    #: Bytes of its memory.
+    length: int
+    #: The descriptors, which are the caller's to close.
+    fds: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventFault(Answer):
     """A page fault waits in a fault queue."""
 
@@ -2040,6 +2061,26 @@ class EventVsmmuMsi(Answer):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EventVsmmuSev(Answer):
+    """A bare SMMU sends the guest's CPUs an event, as their SEV instruction does."""
+
+    #: The kind.
+    kind: str
+    #: Counts by subscription, from 1.
+    sequence: int
+    #: RFC 3339, UTC, microseconds.
+    time: str
+    #: The bare SMMU.
+    vsmmu: int
+    #: The named session that it comes from.
+    session: str | None = None
+    #: Whose session that is.
+    owner_uid: int | None = None
+    #: The connection whose private session it comes from.
+    connection: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EventLost(Answer):
     """The subscriber was too slow: events are missing here."""
 
@@ -2069,5 +2110,6 @@ EVENTS: dict[str, type[Answer]] = {
     "vsmmu_resume": EventVsmmuResume,
     "vsmmu_pri_response": EventVsmmuPriResponse,
     "vsmmu_msi": EventVsmmuMsi,
+    "vsmmu_sev": EventVsmmuSev,
     "lost": EventLost,
 }

@@ -24,6 +24,27 @@ static inline __attribute__((always_inline)) void clinux_store32(void *p, uint32
     __atomic_store_n((uint32_t *)p, v, __ATOMIC_RELEASE);
 }
 
+static inline __attribute__((always_inline)) uint32_t clinux_exchange32(void *p, uint32_t v)
+{
+    return __atomic_exchange_n((uint32_t *)p, v, __ATOMIC_SEQ_CST);
+}
+
+/* What was stored before is seen by whoever stores after a fence of his own what is loaded afterwards. */
+static inline __attribute__((always_inline)) void clinux_fence(void)
+{
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+/* Tells the processor that a loop waits for somebody else's store. */
+static inline __attribute__((always_inline)) void clinux_pause(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
 /* Returns whether *p was `expected` and is now `desired`. */
 static inline __attribute__((always_inline)) bool clinux_cas64(void *p, uint64_t expected, uint64_t desired)
 {

@@ -10,6 +10,8 @@ package enum BareSMMUNotice: Sendable, Equatable {
     case pageResponse(BarePageResponse)
     /// An MSI to an address with no memory behind it.
     case message(address: UInt64, data: UInt32)
+    /// A wake-up event for the guest's CPUs that wait for one (WFE).
+    case event
     /// So many others could not be told, since the connection they were for had ended.
     case lost(UInt64)
 
@@ -21,6 +23,7 @@ package enum BareSMMUNotice: Sendable, Equatable {
         case .resume: .vsmmuResume
         case .pageResponse: .vsmmuPageResponse
         case .message: .vsmmuMessage
+        case .event: .vsmmuEventSent
         case .lost: nil
         }
     }

@@ -30,12 +30,16 @@ package protocol BareSMMUs: AnyObject {
     ) throws(IOMMUError)
     /// `vsmmu.unmap_memory`: the whole range that begins there; `ENOENT` if none does.
     func unmapVSMMUMemory(_ vsmmu: ObjectID, gpa: UInt64) throws(IOMMUError)
-    /// `vsmmu.mmio_read`: 4 or 8 bytes of pages 0 and 1. `ENOENT`; `EINVAL` for what no bus would carry.
-    func mmioRead(_ vsmmu: ObjectID, offset: UInt64, size: Int) throws(IOMMUError) -> UInt64
+    /// `vsmmu.mmio_read`: 4 or 8 bytes. `ENOENT`; `EINVAL` for what no bus would carry.
+    func mmioRead(
+        _ vsmmu: ObjectID, page: BareRegisterPage, offset: UInt64, size: Int
+    ) throws(IOMMUError) -> UInt64
     /// `vsmmu.mmio_write`. `ENOENT`; `EINVAL` for what no bus would carry.
     ///
     /// - Returns: whether all commands it has made visible are consumed; else ``consumeVSMMUCommands(_:_:)`` goes on.
-    func mmioWrite(_ vsmmu: ObjectID, offset: UInt64, size: Int, value: UInt64) throws(IOMMUError) -> Bool
+    func mmioWrite(
+        _ vsmmu: ObjectID, page: BareRegisterPage, offset: UInt64, size: Int, value: UInt64
+    ) throws(IOMMUError) -> Bool
     /// Some more of the commands that a write has made visible, as the budget allows; `ENOENT`. A CMD_SYNC waits until
     /// the notices of what is before it have been taken.
     ///
@@ -68,12 +72,40 @@ package protocol BareSMMUs: AnyObject {
     func inspection(of vsmmu: ObjectID) throws(IOMMUError) -> any SMMUInspection
     /// `vsmmu.page_request`: a device asks the guest for a page; `ENOENT`.
     func requestPage(_ vsmmu: ObjectID, _ request: BarePageRequest) throws(IOMMUError) -> BarePageOutcome
+    /// `vsmmu.ring_open`: a ring in shared memory for the VMM's translations.
+    ///
+    /// - Parameters:
+    ///   - entries: submissions that it holds at least, 1 to 4096.
+    ///   - loop: has its turns in it.
+    ///   - user: whose turns they are.
+    /// - Throws: `ENOENT`; `EBUSY` if it has one, `EDQUOT`, `EMFILE`, `ENOMEM`, `EAGAIN` without signals.
+    func openRing(
+        _ vsmmu: ObjectID, entries: Int, loop: EventLoop, user: UInt32
+    ) throws(IOMMUError) -> any BareSMMURing
+    /// `vsmmu.ring_close`: `ENOENT` for an unknown SMMU, or one that has none.
+    func closeRing(_ vsmmu: ObjectID) throws(IOMMUError)
+    /// Whether the ring's client has acknowledged all that it was told; without a ring, true.
+    ///
+    /// - Parameter body: called once if it has not: as soon as it has, or its ring ends.
+    func isAcknowledged(_ vsmmu: ObjectID, orThen body: @escaping () -> Void) -> Bool
     /// `vsmmu.set_irq`: signals an eventfd at each interrupt; nil stops.
     ///
     /// - Throws: `ENOENT`; `EINVAL` for what is no eventfd, `EAGAIN` or `EMFILE` where it could not be signalled.
     func setVSMMUInterrupt(
         _ vsmmu: ObjectID, _ interrupt: BareInterrupt, descriptor: consuming Descriptor?
     ) throws(IOMMUError)
+}
+
+/// A ring in memory that the daemon shares with a VMM.
+package protocol BareSMMURing: AnyObject {
+    /// The memory, the eventfd that the VMM signals, and that which the daemon signals.
+    var descriptors: [SharedDescriptor] { get }
+    /// How many submissions it holds.
+    var entries: Int { get }
+    /// Bytes of the memory.
+    var length: UInt64 { get }
+    /// Ends it, if it has not ended.
+    func close()
 }
 
 /// Sets of ID registers that guests can do with, as requests name them.
@@ -101,4 +133,13 @@ package enum BareInterrupt: String, Sendable, CaseIterable {
     case priq
     case commandSync = "cmdq-sync"
     case gerror
+    case pmcg0
+}
+
+/// What registers an SMMUv3 has, as requests name them.
+package enum BareRegisterPage: String, Sendable, CaseIterable {
+    /// Pages 0 and 1 of the Non-secure programming interface (6.1).
+    case smmu
+    /// Page 0 of the Performance Monitor Counter Group (10.5).
+    case pmcg0
 }

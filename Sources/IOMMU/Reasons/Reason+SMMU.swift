@@ -19,10 +19,14 @@ extension Reason {
     package static let misalignedRegister = Reason("misaligned_register")
     /// No range of guest memory begins there.
     package static let noGuestMemory = Reason("no_guest_memory")
+    /// The SMMU has no ring.
+    package static let noRing = Reason("no_ring")
     /// The system has no asynchronous I/O left to signal an eventfd with.
     package static let noSignals = Reason("no_signals")
     /// The descriptor is not an eventfd.
     package static let notAnEventfd = Reason("not_an_eventfd")
+    /// The SMMU has a ring already.
+    package static let ringExists = Reason("ring_exists")
     /// The saved state is that of an SMMU with other ID registers.
     package static let stateMismatch = Reason("state_mismatch")
     /// The saved state has a format that is not known.

@@ -20,6 +20,10 @@ package protocol MemoryOwner: AnyObject {
     func chargeDescriptors(_ count: UInt64) throws(IOMMUError)
     /// They are closed.
     func releaseDescriptors(_ count: UInt64)
+    /// Puts bytes of memory that the daemon makes for it on its user's account. `EDQUOT`.
+    func chargeMemory(_ bytes: UInt64) throws(IOMMUError)
+    /// They are given back.
+    func releaseMemory(_ bytes: UInt64)
     /// Puts ranges of memory that it keeps on its user's account, as mappings. `EDQUOT`.
     func chargeRanges(_ count: UInt64) throws(IOMMUError)
     /// They are gone.

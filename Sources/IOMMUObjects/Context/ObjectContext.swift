@@ -160,6 +160,12 @@ package final class ObjectContext: IOMMUContext {
     /// Gives back what ``chargeDescriptors(_:)`` took.
     package func releaseDescriptors(_ count: UInt64) { account.release(count, of: .descriptors) }
 
+    /// Takes room for memory that belongs to no memory object of the session.
+    package func chargeMemory(_ bytes: UInt64) throws(IOMMUError) { try account.charge(bytes, of: .memoryBytes) }
+
+    /// Gives back what ``chargeMemory(_:)`` took.
+    package func releaseMemory(_ bytes: UInt64) { account.release(bytes, of: .memoryBytes) }
+
     /// Takes room for ranges of memory that are no mappings of an IOAS, and count as such.
     package func chargeRanges(_ count: UInt64) throws(IOMMUError) { try account.charge(count, of: .mappings) }
 

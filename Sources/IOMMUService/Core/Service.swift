@@ -131,6 +131,7 @@ package final class Service {
         quota.release(client.peer.identity)
         transport.close(client.peer.identity.uid)
         client.session.account.release(1, of: .descriptors)
+        client.closeRings()
         events.unsubscribe(client)
         sessions.disconnect(client)
     }

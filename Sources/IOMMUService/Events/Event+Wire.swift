@@ -121,6 +121,7 @@ extension BareSMMUNotice {
         case .message(let address, let data):
             params.member("address").hex(address)
             params.member("data").hex(UInt64(data))
+        case .event: break
         case .lost(let count): params.member("count").integer(count)
         }
     }

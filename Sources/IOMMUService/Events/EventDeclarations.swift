@@ -35,6 +35,7 @@ package enum EventDeclarations {
         case .vsmmuResume: "The guest, or a reset, has decided about a transaction that waited."
         case .vsmmuPageResponse: "The guest has answered a group of page requests."
         case .vsmmuMessage: "A bare SMMU sends an MSI to an address without memory."
+        case .vsmmuEventSent: "A bare SMMU sends the guest's CPUs an event, as their SEV instruction does."
         }
     }
 
@@ -77,6 +78,7 @@ package enum EventDeclarations {
         case .vsmmuResume: declareResume(event)
         case .vsmmuPageResponse: declarePageResponse(event)
         case .vsmmuMessage: declareMessage(event)
+        case .vsmmuEventSent: declareVSMMU(event)
         }
     }
 

@@ -20,6 +20,10 @@ extension MethodExamples {
             #"{"vsmmu":1,"offset":36,"size":4}"#,
             #"{"value":"0x0"}"#),
         .init(
+            "vsmmu.mmio_read", "PMCG_CFGR: eight counters of 64 bits, which send MSIs",
+            #"{"vsmmu":1,"page":"pmcg0","offset":"0xe00","size":4}"#,
+            #"{"value":"0x603f07"}"#),
+        .init(
             "vsmmu.set_irq", "Without an eventfd: none",
             #"{"vsmmu":1,"irq":"evtq","enable":false}"#,
             #"{}"#),
@@ -57,11 +61,19 @@ extension MethodExamples {
         .init(
             "vsmmu.save", "Before the guest moves",
             #"{"vsmmu":1,"memory":1,"offset":0}"#,
-            #"{"length":336}"#),
+            #"{"length":576}"#),
         .init(
             "vsmmu.load", "Where it has moved to",
             #"{"vsmmu":1,"memory":1,"offset":0}"#,
-            #"{"length":336}"#),
+            #"{"length":576}"#),
+        .init(
+            "vsmmu.ring_open", "For translations at the rate of devices",
+            #"{"vsmmu":1,"entries":64}"#,
+            #"{"entries":64,"length":16384,"fds":3}"#),
+        .init(
+            "vsmmu.ring_close", "No longer",
+            #"{"vsmmu":1}"#,
+            #"{}"#),
         .init(
             "vsmmu.reset", "A reboot",
             #"{"vsmmu":1}"#,

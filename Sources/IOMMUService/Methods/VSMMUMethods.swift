@@ -27,6 +27,7 @@ func declareVSMMUMethods(_ methods: inout MethodTable<Service>) {
     declareVSMMUTranslationMethods(&methods)
     declareVSMMUWaitingMethods(&methods)
     declareVSMMUStateMethods(&methods)
+    declareVSMMURingMethods(&methods)
 }
 
 extension BareIdentity: ParameterChoice {}

@@ -8,26 +8,47 @@ func declareVSMMURegisterMethods(_ methods: inout MethodTable<Service>) {
     declareInterrupts(&methods)
 }
 
+extension BareRegisterPage: ParameterChoice {}
+
+private let pageText = "Of what: smmu, or pmcg0, the counters."
+
 private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
+    declareRegisterRead(&methods)
+    declareRegisterWrite(&methods)
+}
+
+private func declareRegisterRead(_ methods: inout MethodTable<Service>) {
     methods.declare("vsmmu.mmio_read", "Read a register.") { m in
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
-        let offset = m.param("offset", .address, "0 to 0x1ffff; what lies beyond reads as zero.")
+        let page = m.param("page", .choice(BareRegisterPage.self), default: .smmu, pageText)
+        let offset = m.param(
+            "offset", .address, "0 to 0x1ffff, of counters 0 to 0xfff; what lies beyond reads as zero.")
         let size = m.param("size", .count(), "4, or 8: a 64-bit register, or two of 32 bits.")
         let value = m.result("value", .hex, "What it reads.")
         m.needs(.bareSMMUs)
-        m.refuses(.registers)
+        m.refuses(.registers, .stopping)
         return { call, service in
-            let smmus = try service.bareSMMUs(call)
-            let read = try smmus.mmioRead(call[vsmmu], offset: call[offset], size: Int(call[size]))
-            return call.reply { $0.set(value, read) }
+            let (id, smmus) = (call[vsmmu], try service.bareSMMUs(call))
+            let read = try smmus.mmioRead(id, page: call[page], offset: call[offset], size: Int(call[size]))
+            guard smmus.hasNotices else { return call.reply { $0.set(value, read) } }
+            // A counter of cycles has overflowed meanwhile.
+            return try service.work(.translating, on: id, smmus, for: call) { (_, _) throws(IOMMUError) in
+                true
+            } write: {
+                $0.set(value, read)
+            }
         }
     }
+}
 
+private func declareRegisterWrite(_ methods: inout MethodTable<Service>) {
     methods.declare(
         "vsmmu.mmio_write", "Write a register; all that follows is done with the reply.", changesState: true
     ) { m in
         let vsmmu = m.param("vsmmu", .id, "The SMMU.")
-        let offset = m.param("offset", .address, "0 to 0x1ffff; what lies beyond ignores writes.")
+        let page = m.param("page", .choice(BareRegisterPage.self), default: .smmu, pageText)
+        let offset = m.param(
+            "offset", .address, "0 to 0x1ffff, of counters 0 to 0xfff; what lies beyond ignores writes.")
         let size = m.param("size", .count(), "4, or 8: a 64-bit register, or two of 32 bits.")
         let value = m.param("value", .address, "What to write.")
         m.needs(.bareSMMUs)
@@ -35,12 +56,13 @@ private func declareRegisterAccess(_ methods: inout MethodTable<Service>) {
         m.refuses(.EINVAL, .valueTooWide, "`value` does not fit `size` bytes.")
         return { call, service in
             let smmus = try service.bareSMMUs(call)
-            let (id, offset, size, value) = (call[vsmmu], call[offset], Int(call[size]), call[value])
+            let (id, page) = (call[vsmmu], call[page])
+            let (offset, size, value) = (call[offset], Int(call[size]), call[value])
             var isWritten = false
             return try service.work(.writing, on: id, smmus, for: call) { (smmus, budget) throws(IOMMUError) in
                 guard !isWritten else { return try smmus.consumeVSMMUCommands(id, &budget) }
                 isWritten = true
-                return try smmus.mmioWrite(id, offset: offset, size: size, value: value)
+                return try smmus.mmioWrite(id, page: page, offset: offset, size: size, value: value)
             }
         }
     }

@@ -24,6 +24,25 @@ package final class Client {
     /// What it is told without having asked, while it has no subscription.
     package var unasked: Subscription?
 
+    /// Rings that it has opened: whoever may read them is its process.
+    private var rings: [WeakRing] = []
+
+    private struct WeakRing {
+        weak var ring: (any BareSMMURing)?
+    }
+
+    func add(_ ring: any BareSMMURing) {
+        rings.removeAll { $0.ring == nil }
+        rings.append(WeakRing(ring: ring))
+    }
+
+    /// Ends the rings that it has opened, and that are still there.
+    func closeRings() {
+        let open = rings
+        rings = []
+        for entry in open { entry.ring?.close() }
+    }
+
     init(peer: Peer, number: UInt64, session: Session) {
         self.peer = peer
         self.number = number

@@ -75,6 +75,7 @@ final class BareSMMUWork {
         while true {
             let telling = tellAll(&budget)
             guard telling == .done else { return telling }
+            guard isAcknowledged else { return .waits }
             if isComplete || failure != nil || isAbandoned && kind == .translating { return .done }
             do throws(IOMMUError) {
                 try begin(&budget)
@@ -106,6 +107,12 @@ final class BareSMMUWork {
         }
         untold = []
         if count > 0 { smmus?.loseNotices(of: subject.vsmmu, count) }
+    }
+
+    /// Who has a ring has acknowledged there what is told there.
+    private var isAcknowledged: Bool {
+        guard kind == .writing, let smmus else { return true }
+        return smmus.isAcknowledged(subject.vsmmu) { [weak self] in self?.wakeUp?() }
     }
 
     /// Done: all that is to be told has been, and is on its way.

@@ -34,6 +34,7 @@ public final class EventLoop {
 
     private struct Work {
         let label: TurnLabel
+        var isOnceATurn = false
         let piece: (inout TurnBudget) -> Bool
     }
 
@@ -55,6 +56,8 @@ public final class EventLoop {
     /// Of what was put off; descriptors get their turn in between.
     private static let putOffPerTurn = 64
     private var pieces = UserQueue<Work>()
+    /// Those that have had this turn's piece.
+    private var nextTurn: [(work: Work, user: UInt32)] = []
     private var arrivals = UserQueue<Arrival>()
     /// Descriptors of each user. As long as there is one user only, nobody has to wait for his turn.
     private var descriptorsOfUsers: [UInt32: Int] = [:]
@@ -172,19 +175,30 @@ public final class EventLoop {
         pieces.append(Work(label: meter.pointee.label, piece: piece), of: user)
     }
 
+    /// As ``inPieces(for:_:)``, but one piece a turn and at most a quarter of a millisecond: for work that waits for
+    /// somebody else's stores to memory, and could do so for a whole turn.
+    public func onceATurn(for user: UInt32, _ piece: @escaping (_ budget: inout TurnBudget) -> Bool) {
+        pieces.append(Work(label: meter.pointee.label, isOnceATurn: true, piece: piece), of: user)
+    }
+
     private func runPieces() {
         guard !pieces.isEmpty else { return }
         var time = MonotonicClock.nanoseconds
         let end = time &+ Self.piecesPerTurn &* 1000
         while time < end, let (work, user) = pieces.popFirst() {
-            let share = pieces.isEmpty ? end &- time : min(end &- time, Self.onePiece &* 1000)
+            let isAlone = pieces.isEmpty && !work.isOnceATurn
+            let share = isAlone ? end &- time : min(end &- time, Self.onePiece &* 1000)
             meter.pointee.label = work.label
             meter.pointee.allow(microseconds: share / 1000)
             var budget = TurnBudget(until: time &+ share)
-            if !work.piece(&budget) { pieces.append(work, of: user) }
+            if !work.piece(&budget) {
+                if work.isOnceATurn { nextTurn.append((work, user)) } else { pieces.append(work, of: user) }
+            }
             meter.pointee.look()
             time = MonotonicClock.nanoseconds
         }
+        for (work, user) in nextTurn { pieces.append(work, of: user) }
+        nextTurn.removeAll(keepingCapacity: true)
         meter.pointee.label = .other
     }
 
@@ -283,9 +297,4 @@ public final class EventLoop {
             slots[arrival.index].handler?.ready(mask)
         }
     }
-}
-
-/// Names work at the end of a loop's turns.
-public struct TurnEndID: Equatable, Sendable {
-    fileprivate let number: Int
 }

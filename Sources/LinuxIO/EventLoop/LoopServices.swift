@@ -71,4 +71,21 @@ extension EventLoop: LoopServices {
         let registration = try register(descriptor.number, for: .input, WatchHandler(ready))
         return DescriptorWatch { [self] in unregister(registration) }
     }
+
+    /// Calls `ready` once for each time that an eventfd is signalled, or for several at once; nobody reads it, so that
+    /// whoever shares it cannot make that wait.
+    ///
+    /// - Parameters:
+    ///   - descriptor: an eventfd, to be kept open while it is watched.
+    ///   - user: the uid whose signals they are: users take turns.
+    public func watchSignals(
+        _ descriptor: SharedDescriptor, of user: UInt32, _ ready: @escaping () -> Void
+    ) throws(SystemError) -> DescriptorWatch {
+        let registration = try register(
+            descriptor.number, for: [.input, .once], user: user, WatchHandler(ready))
+        return DescriptorWatch { [self] in
+            unregister(registration)
+            withExtendedLifetime(descriptor) {}
+        }
+    }
 }

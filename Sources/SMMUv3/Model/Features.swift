@@ -12,6 +12,7 @@ struct Features {
     let NS1ATS: Bool
     let ASID16: Bool
     let MSI: Bool
+    let SEV: Bool
     let PRI: Bool
     let VMW: Bool
     let VMID16: Bool
@@ -53,7 +54,8 @@ struct Features {
         (stage2, stage1, broadcast) = (IDR0.bit(0), IDR0.bit(1), IDR0.bit(5))
         HTTU = IDR0.bits(7, 6)
         (hyp, ATS, NS1ATS) = (IDR0.bit(9), IDR0.bit(10), IDR0.bit(11))
-        (ASID16, MSI, PRI, VMW) = (IDR0.bit(12), IDR0.bit(13), IDR0.bit(16), IDR0.bit(17))
+        (ASID16, MSI, SEV) = (IDR0.bit(12), IDR0.bit(13), IDR0.bit(14))
+        (PRI, VMW) = (IDR0.bit(16), IDR0.bit(17))
         (VMID16, CD2L, ATSRECERR) = (IDR0.bit(18), IDR0.bit(19), IDR0.bit(23))
         stallModel = IDR0.bits(25, 24)
         terminateAlwaysAborts = IDR0.bit(26)

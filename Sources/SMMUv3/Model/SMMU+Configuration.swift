@@ -90,6 +90,7 @@ extension SMMU {
         let tableBits = log2Size > split ? log2Size - split + 3 : 3
         let alignment = min(max(6, tableBits), 63)
         let descriptorAddress = ((base >> alignment) << alignment) &+ (sid >> split) << 3
+        countConfigurationAccess()
         guard let descriptor = memory.load64(truncateToOAS(descriptorAddress)) else {
             return .aborted(descriptorAddress)
         }
@@ -179,6 +180,7 @@ extension SMMU {
                 let table = (ste.S1ContextPtr >> tableBits) << tableBits
                 let descriptorAddress = try translateCDAddress(
                     table &+ (UInt64(index) >> leafBits) << 3, context, live: live)
+                countConfigurationAccess()
                 guard let descriptor = memory.load64(descriptorAddress) else {
                     return fetchFailure(.F_CD_FETCH, transaction, descriptorAddress)
                 }
@@ -219,6 +221,7 @@ extension SMMU {
 
     /// The eight words of an STE or CD, each read once.
     func loadStructure(_ address: UInt64) -> StructureWords? {
+        countConfigurationAccess()
         guard let word0 = memory.load64(address), let word1 = memory.load64(address &+ 8),
             let word2 = memory.load64(address &+ 16), let word3 = memory.load64(address &+ 24),
             let word4 = memory.load64(address &+ 32), let word5 = memory.load64(address &+ 40),

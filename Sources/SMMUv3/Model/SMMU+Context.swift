@@ -39,7 +39,7 @@ extension SMMU {
     /// Lets the next transaction of the stream go to the TLB at once.
     private func remember(_ context: UnsafeMutablePointer<StreamContext>) {
         var stream = RecentStream(context)
-        stream.isValid = context.pointee.isPlain
+        stream.isValid = context.pointee.isPlain && !monitors.isCounting
         stream.hasSubstream = context.pointee.hasSubstream
         stream.streamID = UInt32(truncatingIfNeeded: context.pointee.key >> 32)
         stream.substreamID = UInt32(truncatingIfNeeded: context.pointee.key)

@@ -102,7 +102,7 @@ extension SMMU {
         }
     }
 
-    private func check(_ offset: UInt32, width: Int) throws(MMIOError) {
+    func check(_ offset: UInt32, width: Int) throws(MMIOError) {
         guard width == 4 || width == 8 else {
             throw .badWidth
         }

@@ -4,6 +4,7 @@ extension SMMU {
     public func reset() {
         terminateAllStalls()
         registers = RegisterFile(features)
+        monitors = MonitorGroup()
         streamEntries = ConfigurationCache(capacity: geometry.configurationEntries, filler: StreamTableEntry())
         contextDescriptors = ConfigurationCache(capacity: geometry.configurationEntries, filler: ContextDescriptor())
         tlb = TLB(capacity: geometry.tlbEntries)

@@ -4,13 +4,15 @@
 extension SMMU {
     /// Words of a stalled transaction: StreamID, tag and flags, record.
     private static var wordsOfStall: Int { 6 }
-    private static var headerWords: Int { RegisterFile.words + 4 }
+    private static var registerWords: Int { RegisterFile.words + MonitorGroup.words }
+    private static var headerWords: Int { registerWords + 4 }
 
-    /// The registers, and the transactions that are stalled, in the order of ``stalledTransactions``.
+    /// The registers, those of the counters included, and the transactions that are stalled, in the order of
+    /// ``stalledTransactions``.
     ///
     /// Commands that a register write has left waiting are not in it: they are to be consumed first.
     public func saveState() -> [UInt64] {
-        var words = registers.state
+        var words = registers.state + monitors.state
         words += [UInt64(nextSTAG), hasFailedATCInvalidation ? 1 : 0, lastFaultAborts ? 1 : 0, UInt64(stalls.count)]
         for stall in stalls {
             let flags: UInt64 = (stall.isRecorded ? 1 << 16 : 0) | (stall.isStale ? 1 << 17 : 0)
@@ -21,7 +23,11 @@ extension SMMU {
 
     /// The transactions that are stalled in a state of an SMMU with the same ID registers; nil for words that are none.
     public func stalledTransactions(inState words: [UInt64]) -> [(streamID: UInt32, STAG: UInt16)]? {
-        guard words.count >= Self.headerWords, RegisterFile(state: words, features) != nil else { return nil }
+        guard words.count >= Self.headerWords, RegisterFile(state: words, features) != nil,
+            monitors(in: words) != nil
+        else {
+            return nil
+        }
         return stalls(in: words)?.map { ($0.streamID, $0.STAG) }
     }
 
@@ -31,22 +37,28 @@ extension SMMU {
     /// - Returns: false, and nothing has happened, for words that are no such state.
     public func loadState(_ words: [UInt64]) -> Bool {
         guard words.count >= Self.headerWords, let registers = RegisterFile(state: words, features),
-            let stalls = stalls(in: words)
+            let monitors = monitors(in: words), let stalls = stalls(in: words)
         else {
             return false
         }
         reset()
         self.registers = registers
+        self.monitors = monitors
+        self.monitors.start(at: delegate?.cycles() ?? 0)
         self.stalls = stalls
-        let header = RegisterFile.words
+        let header = Self.registerWords
         nextSTAG = UInt16(truncatingIfNeeded: words[header])
         hasFailedATCInvalidation = words[header + 1] & 1 != 0
         lastFaultAborts = words[header + 2] & 1 != 0
         return true
     }
 
+    private func monitors(in words: [UInt64]) -> MonitorGroup? {
+        MonitorGroup(state: words[RegisterFile.words..<Self.registerWords], width: features.SIDSIZE)
+    }
+
     private func stalls(in words: [UInt64]) -> [Stall]? {
-        let count = words[RegisterFile.words + 3]
+        let count = words[Self.registerWords + 3]
         guard count <= UInt64(features.stallMaximum),
             words.count == Self.headerWords + Int(count) * Self.wordsOfStall
         else {

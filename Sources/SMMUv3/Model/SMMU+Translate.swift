@@ -40,6 +40,12 @@ extension SMMU {
     /// Everything but a hit in the TLB for the stream of the last transaction.
     @inline(never)
     func translateSlowly(_ transaction: Transaction) -> Translation {
+        monitors.isCounting ? translateMonitored(transaction) : translateAnyway(transaction)
+    }
+
+    /// As ``translateSlowly(_:)``, uncounted.
+    @inline(__always)
+    func translateAnyway(_ transaction: Transaction) -> Translation {
         guard registers.isEnabled(CR0.SMMUEN), transaction.addressType == .untranslated else {
             return translateSpecially(transaction)
         }

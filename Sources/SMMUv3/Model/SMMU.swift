@@ -52,6 +52,8 @@ public final class SMMU<Memory: PhysicalMemory> {
     /// Whether any context has ignored the top byte of addresses.
     var ignoresTags = false
     var recentTarget = RecentTarget()
+    /// The Performance Monitor Counter Group.
+    var monitors = MonitorGroup()
     var eventTrace = TraceRing<EventRecord>()
     /// The commands that were consumed, or failed, with ``reportsInvalidations``, numbered from 1.
     public internal(set) var commands = TraceRing<Command>()
@@ -136,6 +138,20 @@ extension SMMU {
         _modify { yield &hot.pointee.recent }
     }
 
+    /// What transactions read and wrote on the way to their translation.
+    var accesses: TranslationAccesses { hot.pointee.accesses }
+
+    /// A walk reads or updates a descriptor, but for the quick ones, which transactions that are counted do not take.
+    @inline(__always)
+    func countWalkAccess() { hot.pointee.accesses.walk &+= 1 }
+
+    /// An L1STD, STE, L1CD or CD is read.
+    @inline(__always)
+    func countConfigurationAccess() { hot.pointee.accesses.configuration &+= 1 }
+
+    /// The next transaction goes through its configuration.
+    func forgetRecentStream() { hot.pointee.recent.isValid = false }
+
     /// Moves with every change of configuration or tags: both counters only grow.
     @inline(__always)
     var generation: UInt64 { hot.pointee.configurationEpoch &+ hot.pointee.spaces.epoch }
@@ -172,6 +188,12 @@ struct RecentTarget {
     var target = AddressSpaces.Target()
 }
 
+/// Accesses to memory on the way to translations.
+struct TranslationAccesses {
+    var walk: UInt64 = 0
+    var configuration: UInt64 = 0
+}
+
 /// What every translation touches.
 struct HotState: ~Copyable {
     var recent: RecentStream
@@ -181,6 +203,7 @@ struct HotState: ~Copyable {
     var spaces = AddressSpaces()
     var configurationEpoch: UInt64 = 1
     var hasGlobalEntries = false
+    var accesses = TranslationAccesses()
 
     init(tlb: consuming TLB, walks: consuming TLB, contexts: UnsafeMutablePointer<StreamContext>) {
         self.tlb = tlb

@@ -100,7 +100,6 @@ struct BareSMMUMethodTests {
     /// What the model would not honour, and what no SMMU can be, by the field that says so.
     @Test func anIdentificationThatCannotBeIsRefusedByItsField() throws {
         let refused: [(String, String)] = [
-            ("IDR0.SEV", #"{"IDR0":"0x84d769b"}"#),
             ("IDR5.OAS", #"{"IDR5":"0x1000016"}"#), ("IDR5.STALL_MAX", #"{"IDR5":"0x10010014"}"#),
             ("IDR5.VAX", #"{"IDR5":"0x1000414"}"#),
             ("IDR0.HYP", #"{"IDR0":"0x84d3699"}"#), ("IDR0.NS1ATS", #"{"IDR0":"0x84c3a9b"}"#),

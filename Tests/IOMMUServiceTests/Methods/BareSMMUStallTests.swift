@@ -100,6 +100,32 @@ struct BareSMMUStallTests {
         #expect(try smmu.read(0x60) == 0)
     }
 
+    /// CMD_SYNC with SIG_SEV wakes CPUs of an SMMU with IDR0.SEV; so does a full queue that has room again.
+    @Test func anEventIsSentToCPUsThatWait() throws {
+        let sev = try ServiceBench().connect()
+        let memory = try SharedMemory(size: 1 << 20)
+        _ = try sev.importMemory(memory)
+        let made = try sev.call("vsmmu.create", #"{"idr":{"IDR0":"0x84d769b"}}"#)
+        #expect(made["vsmmu"]?.intValue == 1)
+        let program = try Program(sev, memory)
+        try program.bringUp()
+        func issue(_ commands: [(UInt64, UInt64)], behind consumed: Int = 0) throws -> [String?] {
+            let request = program.queue(commands, behind: consumed)
+            sev.send(request.method, request.params)
+            var kinds: [String?] = []
+            repeat { kinds.append(try sev.receive()["params"]?["kind"]?.stringValue) } while kinds.last != .some(nil)
+            return kinds
+        }
+        let sync: UInt64 = 2 << 12 | 0x46
+        #expect(try issue([(sync, 0)]) == ["vsmmu_sev", nil])
+        #expect(try issue([(0x46, 0)], behind: 1) == [nil])
+        // Eight commands are as many as the queue has room for.
+        #expect(try issue([(UInt64, UInt64)](repeating: (0x46, 0), count: 8), behind: 2) == ["vsmmu_sev", nil])
+        // Without IDR0.SEV nobody is told.
+        try smmu.bringUp()
+        #expect(try self.issue([(sync, 0)]).count == 1)
+    }
+
     // MARK: ATS and PRI
 
     /// Stream 1 translates, with EATS = 1; nothing is mapped but the first GiB.

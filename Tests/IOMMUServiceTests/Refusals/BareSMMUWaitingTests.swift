@@ -88,4 +88,21 @@ import Testing
         stopDaemon(for: client)
         #expect(try reason(client) == "daemon_stopping")
     }
+
+    /// A counter of cycles that has overflowed when it is read; its interrupt is a message.
+    @Test func aReadOfCountersEndsWithTheDaemon() throws {
+        let registers: [(UInt64, UInt64, Int)] = [
+            (0xe58, 0x808_0040, 8), (0, .max, 8), (0xc40, 1, 8), (0xc00, 1, 8), (0xe50, 1, 4), (0xe04, 1, 4),
+        ]
+        for (offset, value, size) in registers {
+            try client.call(
+                "vsmmu.mmio_write",
+                #"{"vsmmu":1,"page":"pmcg0","offset":\#(offset),"size":\#(size),"value":\#(value)}"#)
+        }
+        client.isReading = false
+        client.send("vsmmu.mmio_read", #"{"vsmmu":1,"page":"pmcg0","offset":"0xcc0","size":8}"#)
+        client.isReading = true
+        stopDaemon(for: client)
+        #expect(try reason(client) == "daemon_stopping")
+    }
 }

@@ -209,7 +209,7 @@ import Testing
             > vsmmu.load {"vsmmu":1,"memory":1} EINVAL state_corrupt
             vsmmu.save {"vsmmu":1,"memory":1}
             > vsmmu.load {"vsmmu":2,"memory":1} EINVAL state_mismatch
-            memory.write {"memory":1,"offset":8,"data":"Ag=="}
+            memory.write {"memory":1,"offset":8,"data":"Aw=="}
             > vsmmu.load {"vsmmu":1,"memory":1} EINVAL state_version
             """)
         try ServiceBench { $0.limits.transferBytes = 16 }.run(

@@ -23,6 +23,7 @@ extension SMMU {
         defer { isConsumingCommands = false }
         let queue = commandQueue
         registers.CMDQ_CONS &= CMDQ_CONS.ERR | queue.mask
+        let wasFull = features.SEV && queue.isFull(producer: registers.CMDQ_PROD, consumer: registers.CMDQ_CONS)
         let atOnce = min(limit, commandsAtOnce)
         waitingCommands = limit - atOnce
         for done in 0..<atOnce {
@@ -32,12 +33,7 @@ extension SMMU {
                 waitingCommands = 0
                 return
             }
-            let address = queue.address(registers.CMDQ_CONS)
-            guard let word0 = memory.load64(address), let word1 = memory.load64(address + 8) else {
-                fail(.CERROR_ABT)
-                return
-            }
-            let command = Command(word0: word0, word1: word1)
+            guard let command = loadCommand(queue.address(registers.CMDQ_CONS)) else { return fail(.CERROR_ABT) }
             if reportsInvalidations {
                 if command.opcode == .SYNC, delegate?.maySynchronize() == false {
                     waitingCommands = limit - done
@@ -51,8 +47,15 @@ extension SMMU {
                 return
             }
             registers.CMDQ_CONS = queue.advance(registers.CMDQ_CONS)
+            // Whoever waits for room may have gone to sleep (4.1.2).
+            if wasFull, done == 0 { delegate?.eventSent() }
             if reportsInvalidations { report(command) }
         }
+    }
+
+    private func loadCommand(_ address: UInt64) -> Command? {
+        guard let word0 = memory.load64(address), let word1 = memory.load64(address + 8) else { return nil }
+        return Command(word0: word0, word1: word1)
     }
 
     private func fail(_ error: CommandError) {
@@ -157,6 +160,8 @@ extension SMMU {
             }
             raise(.commandSync)
         }
+        // Without IDR0.SEV there is no signal at all (4.7.3).
+        if command.CS == 0b10, features.SEV { delegate?.eventSent() }
         return .CERROR_NONE
     }
 }

@@ -30,8 +30,8 @@ extension SMMU {
             enable = IRQ_CTRL.PRIQ_IRQEN
             (address, data) = (registers.PRIQ_IRQ_CFG0, registers.PRIQ_IRQ_CFG1)
             abortError = GERROR.MSI_PRIQ_ABT_ERR
-        case .commandSync:
-            delegate?.interruptRaised(.commandSync)
+        case .commandSync, .monitors:
+            delegate?.interruptRaised(interrupt)
             return
         }
         guard registers.IRQ_CTRL & enable != 0 else {
@@ -45,10 +45,12 @@ extension SMMU {
 
     /// Writes an MSI; an abort is a Global Error of its own.
     func sendMSI(address: UInt64, data: UInt32, abortError: UInt32) {
-        let target = truncateToOAS(address)
-        if !memory.store32(target, data), delegate?.messageSignalled(address: target, data: data) != true {
-            raiseError(abortError)
-        }
+        if !store(message: data, at: truncateToOAS(address)) { raiseError(abortError) }
+    }
+
+    /// Writes an MSI; false: an external abort.
+    func store(message data: UInt32, at target: UInt64) -> Bool {
+        memory.store32(target, data) || delegate?.messageSignalled(address: target, data: data) == true
     }
 
     /// Base addresses of queues and MSIs lose what exceeds the OAS (3.4.3).

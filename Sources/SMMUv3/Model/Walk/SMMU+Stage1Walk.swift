@@ -50,6 +50,7 @@ extension SMMU {
         while true {
             let IPA = base &+ index &* 8
             let address = isNested ? try addressOfEntry(context, IPA, live: live) : IPA
+            countWalkAccess()
             guard let descriptor = memory.load64(address) else {
                 throw Fault(.F_WALK_EABT, purpose: .TTD, address: address)
             }
@@ -151,6 +152,7 @@ extension SMMU {
                 IPA: leaf.IPA, purpose: .TTD, required: TLBPermissions.stage2Write, isWrite: true, isTableWrite: true)
             address = try translateTableAddress(context, access, live: live)
         }
+        countWalkAccess()
         guard let exchanged = memory.compareExchange64(address, expected: leaf.descriptor, desired: updated) else {
             throw Fault(.F_WALK_EABT, purpose: .TTD, address: address)
         }

@@ -49,6 +49,7 @@ extension SMMU {
         let indexMask = (1 &<< UInt64(table.stride)) &- 1
         while true {
             let address = base &+ index &* 8
+            countWalkAccess()
             guard let descriptor = memory.load64(address) else {
                 throw request.fault(.F_WALK_EABT, address: address)
             }
@@ -83,6 +84,7 @@ extension SMMU {
     ) throws(Fault) -> Bool {
         guard context.pointee.stage2UpdatesTables, descriptor & PageDescriptor.AF == 0 else { return true }
         let marked = descriptor | PageDescriptor.AF
+        countWalkAccess()
         guard let exchanged = memory.compareExchange64(address, expected: descriptor, desired: marked) else {
             throw request.fault(.F_WALK_EABT, address: address)
         }
@@ -114,6 +116,7 @@ extension SMMU {
             permissions &= ~TLBPermissions.writableClean
         }
         if live && updated != descriptor {
+            countWalkAccess()
             guard let exchanged = memory.compareExchange64(address, expected: descriptor, desired: updated) else {
                 throw request.fault(.F_WALK_EABT, address: address)
             }

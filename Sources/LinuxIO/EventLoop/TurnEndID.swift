@@ -1,0 +1,4 @@
+/// Names work at the end of a loop's turns.
+public struct TurnEndID: Equatable, Sendable {
+    let number: Int
+}
