@@ -50,9 +50,9 @@ final class BareGuest {
         return start
     }
 
-    /// All memory is zero, and free.
+    /// All memory is zero, and free. Nobody writes beyond what was given out.
     func clearMemory() {
-        for offset in stride(from: UInt64(0), to: Self.bytes, by: 8) { _ = memory.store64(offset: offset, 0) }
+        for offset in stride(from: UInt64(0), to: free - Self.base, by: 8) { _ = memory.store64(offset: offset, 0) }
         (free, producer) = (Self.base + 0x2000, 0)
     }
 
@@ -97,11 +97,16 @@ final class BareGuest {
 
     /// Queues without an entry, and the SMMU enabled.
     func enable(streamTable: UInt64, configuration: UInt64) throws {
+        try point(to: streamTable, configuration)
+        try write(.CR0, 0b1101)
+    }
+
+    /// Where table and queues are.
+    func point(to streamTable: UInt64, _ configuration: UInt64) throws {
         try write(.STRTAB_BASE, streamTable)
         try write(.STRTAB_BASE_CFG, configuration)
         try write(.CMDQ_BASE, Self.commands | 7)
         try write(.EVENTQ_BASE, Self.events | 4)
-        try write(.CR0, 0b1101)
     }
 
     /// Puts commands into the queue and has them consumed.
