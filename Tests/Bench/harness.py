@@ -38,6 +38,7 @@ def compile_references(into):
         ("ujload.c", []),
         ("smmu_reference.c", []),
         ("jansson_srv.c", ["-ljansson"]),
+        ("ring_load.c", []),
     ):
         subprocess.run(
             ["gcc", *flags, "-o", into / source.split(".")[0], HERE / "Reference" / source, *extra], check=True
@@ -54,12 +55,14 @@ def pinned(*command, cpu="0"):
 
 
 class Server:
-    """A server on its own socket, pinned to the core that the load generator uses too."""
+    """A server on its own socket, by default pinned to the core that the load generator uses too."""
 
-    def __init__(self, command, path, wait_line):
+    def __init__(self, command, path, wait_line, cpu="0"):
         self.path = str(path)
         if wait_line:
-            self.process = subprocess.Popen(pinned(*command), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            self.process = subprocess.Popen(
+                pinned(*command, cpu=cpu), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
             self.process.stdout.readline()
             return
         address = self.path + ".notify"
@@ -67,7 +70,7 @@ class Server:
             notify.bind(address)
             notify.settimeout(10)
             self.process = subprocess.Popen(
-                pinned(*command), stderr=subprocess.DEVNULL, env={**os.environ, "NOTIFY_SOCKET": address}
+                pinned(*command, cpu=cpu), stderr=subprocess.DEVNULL, env={**os.environ, "NOTIFY_SOCKET": address}
             )
             while b"READY=1" not in notify.recv(4096):
                 pass

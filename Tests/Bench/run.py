@@ -13,6 +13,7 @@ import tempfile
 import durable
 import in_process
 import pipelined
+import ring
 import rpc
 import turns
 from harness import compile_references
@@ -22,7 +23,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", type=pathlib.Path, required=True, help="where iommud and iommud-bench are")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=("rpc", "pipelined", "smmu", "areas", "backend", "start", "turns", "durable"))
+    parser.add_argument(
+        "--only", choices=("rpc", "pipelined", "smmu", "areas", "backend", "start", "turns", "durable", "ring")
+    )
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -34,7 +37,8 @@ def main():
             "smmu": lambda: in_process.in_process_rows(work, options.build, options.rounds),
             "areas": lambda: in_process.area_rows(work, options.build, options.rounds),
             "backend": lambda: in_process.backend_rows(options.build, options.rounds),
-            "turns": lambda: turns.rows(options.build, work),
+            "ring": lambda: ring.rows(work, options.build, work, options.rounds),
+            "turns": lambda: turns.rows(work, options.build, work),
             "start": lambda: rpc.startup_rows(options.build, work, options.rounds),
             "durable": lambda: durable.rows(work, options.build, work, options.rounds),
         }

@@ -2,8 +2,11 @@
 round trips."""
 import json
 import multiprocessing
+import subprocess
+import threading
 import time
 
+import ring
 from harness import ROOT, Client, Row, Server
 
 # A quarter of what was seen to hold the loop for tens of seconds.
@@ -69,6 +72,54 @@ class Attacker(Client):
             pass
 
 
+class GuestAtWork(Client):
+    """The VMM of a guest that asks all that it can of its bare SMMU: through a ring, in rows of translations, and with
+    full command queues, whose invalidations the ring's client acknowledges."""
+
+    SECONDS = 4
+
+    def __init__(self, path):
+        super().__init__(path)
+        ring.bring_up(self)
+        self.descriptors = ring.open_ring(self)
+        requests = [{"stream_id": 1, "iova": hex(number % 128 << 12)} for number in range(BATCH)]
+        self.row = text("vsmmu.translate_many", 1, vsmmu=1, requests=requests)
+        self.producer = 0
+
+    def work(self, tools):
+        command = [tools / "ring_load", "load", *map(str, self.descriptors), "64", "600"]
+        client = subprocess.Popen(command, pass_fds=self.descriptors, stdout=subprocess.DEVNULL)
+        end = time.monotonic() + self.SECONDS
+        while time.monotonic() < end:
+            self.producer = (self.producer + 128) % 256
+            write = text("vsmmu.mmio_write", 2, vsmmu=1, offset="0x98", size=4, value=self.producer)
+            self.file.write(self.row + "\n" + write + "\n")
+            self.file.flush()
+            waiting = 2
+            while waiting:
+                reply = self.file.readline()
+                if '"error"' in reply[:200]:
+                    raise RuntimeError(reply[:500])
+                waiting -= '"method":"event"' not in reply[:60]
+        # It acknowledges until the last write has its reply.
+        client.terminate()
+        client.wait()
+
+
+def guests_at_work(path, tools):
+    """Two of them, of two sessions."""
+    guests = [GuestAtWork(path) for _ in range(2)]
+
+    def work():
+        threads = [threading.Thread(target=guest.work, args=(tools,)) for guest in guests]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    return work
+
+
 def ping(path, stop, result):
     """Round trips of a second client, in milliseconds, until told to stop."""
     client = Client(path)
@@ -92,7 +143,7 @@ def waits(path, work):
     return times[int(len(times) * 0.999)], times[-1]
 
 
-def rows(build, work):
+def rows(tools, build, work):
     """One round: what is prepared is large, and the longest turn since the start does not come back."""
     daemon = Server(
         [build / "iommud", "--config", ROOT / "Config/lab.toml", "--socket", work / "turns.sock"],
@@ -101,9 +152,12 @@ def rows(build, work):
     )
     try:
         idle, _ = waits(daemon.path, lambda: None)
+        made = []
+        usual, longest = waits(daemon.path, guests_at_work(daemon.path, tools))
+        name = "two bare SMMUs with rings"
+        made.append(Row(f"p99.9 of others over idle, ms: {name}", [usual - idle], 5, False, f"max {longest:.1f} ms"))
         attacker = Attacker(daemon.path)
         attacker.prepare()
-        made = []
         for name, attack in attacker.attacks():
             usual, longest = waits(daemon.path, attack)
             made.append(
