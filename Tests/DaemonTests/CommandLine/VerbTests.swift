@@ -101,7 +101,7 @@ struct VerbTests {
         (["ioas", "map", "--access", "raed"], "did you mean “read”?"), (["call", "ioas.mpa"], "“ioas.map”?"),
         (["ioas", "map", "--length", "4Q"], "“4Q” is no number"), (["staus"], "did you mean “status”?"),
         (["events", "--kind", "falut"], "did you mean “fault”?"), (["ioas", "map", "--ioas"], "needs a value"),
-        (["ioas", "map", "1"], "needs --memory"), (["ioas", "alloc", "1"], "“1” is too much"),
+        (["ioas", "unmap", "1"], "needs --iova"), (["ioas", "alloc", "1"], "“1” is too much"),
         (["ioas", "iova-ranges", "--ioas", "1", "--ioas", "2"], "given twice"),
         (["device", "detach", "--device", "nic"], "device.bind takes one"),
     ])
