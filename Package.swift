@@ -207,7 +207,7 @@ let package = Package(
         ),
         .target(
             name: "ServiceTestSupport",
-            dependencies: ["IOMMUService", "JSONRPC"],
+            dependencies: ["CLinux", "IOMMUService", "JSONRPC", "LinuxIO"],
             path: "Tests/ServiceTestSupport",
             swiftSettings: strict
         ),

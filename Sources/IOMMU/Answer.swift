@@ -35,6 +35,10 @@ package final class Deferred<Value> {
 /// The calls that can take long, for a service that goes on meanwhile: as those without `begin`, with the same errors,
 /// thrown at once or later.
 package protocol AnsweringLater: AnyObject {
+    /// Makes ready what all objects are in, where it is to outlive the daemon; before anything else.
+    ///
+    /// - Throws: `ENODEV`, `EPERM`, `EMFILE`, `EDQUOT`, `EIO`, `ENOSPC`.
+    func beginOpening() throws(IOMMUError) -> Answer<Void>
     /// ``IOMMUContext/importMemory(_:name:)``
     func beginImportMemory(
         _ descriptor: consuming Descriptor, name: String?
@@ -68,6 +72,20 @@ package protocol AnsweringLater: AnyObject {
     func beginDetach(device: ObjectID, pasid: UInt32?) throws(IOMMUError) -> Answer<Void>
     /// ``IOMMUContext/allocateHWPT(_:)``
     func beginAllocateHWPT(_ request: HWPTRequest) throws(IOMMUError) -> Answer<ObjectID>
+    /// ``IOMMUContext/setDirtyTracking(hwpt:enabled:)``
+    func beginSetDirtyTracking(hwpt: ObjectID, enabled: Bool) throws(IOMMUError) -> Answer<Void>
+    /// ``IOMMUContext/dirtyBitmap(hwpt:_:)``
+    func beginDirtyBitmap(
+        hwpt: ObjectID, _ request: DirtyRequest
+    ) throws(IOMMUError) -> Answer<(bitmap: [UInt8], dirty: UInt64)>
+    /// ``IOMMUContext/allocateFaultQueue()``
+    func beginAllocateFaultQueue() throws(IOMMUError) -> Answer<ObjectID>
+    /// ``IOMMUContext/allocateVIOMMU(device:hwpt:type:)``
+    func beginAllocateVIOMMU(device: ObjectID, hwpt: ObjectID, type: String) throws(IOMMUError) -> Answer<ObjectID>
+    /// ``IOMMUContext/allocateVEventQueue(viommu:type:depth:)``
+    func beginAllocateVEventQueue(
+        viommu: ObjectID, type: String, depth: UInt32
+    ) throws(IOMMUError) -> Answer<ObjectID>
     /// ``IOMMUContext/invalidate(target:type:entries:)``
     func beginInvalidate(
         target: ObjectID, type: String, entries: [(UInt64, UInt64)]
@@ -80,6 +98,32 @@ package protocol AnsweringLater: AnyObject {
 /// A context answers at once, unless it says otherwise.
 extension IOMMUContext {
     package func callOff() {}
+
+    package func beginOpening() throws(IOMMUError) -> Answer<Void> { .now(()) }
+
+    package func beginSetDirtyTracking(hwpt: ObjectID, enabled: Bool) throws(IOMMUError) -> Answer<Void> {
+        .now(try setDirtyTracking(hwpt: hwpt, enabled: enabled))
+    }
+
+    package func beginDirtyBitmap(
+        hwpt: ObjectID, _ request: DirtyRequest
+    ) throws(IOMMUError) -> Answer<(bitmap: [UInt8], dirty: UInt64)> {
+        .now(try dirtyBitmap(hwpt: hwpt, request))
+    }
+
+    package func beginAllocateFaultQueue() throws(IOMMUError) -> Answer<ObjectID> { .now(try allocateFaultQueue()) }
+
+    package func beginAllocateVIOMMU(
+        device: ObjectID, hwpt: ObjectID, type: String
+    ) throws(IOMMUError) -> Answer<ObjectID> {
+        .now(try allocateVIOMMU(device: device, hwpt: hwpt, type: type))
+    }
+
+    package func beginAllocateVEventQueue(
+        viommu: ObjectID, type: String, depth: UInt32
+    ) throws(IOMMUError) -> Answer<ObjectID> {
+        .now(try allocateVEventQueue(viommu: viommu, type: type, depth: depth))
+    }
 
     package func beginImportMemory(
         _ descriptor: consuming Descriptor, name: String?
@@ -146,5 +190,34 @@ extension IOMMUContext {
         target: ObjectID, type: String, entries: [(UInt64, UInt64)]
     ) throws(IOMMUError) -> Answer<Int> {
         .now(try invalidate(target: target, type: type, entries: entries))
+    }
+}
+
+extension Deferred {
+    /// One that has failed already.
+    package static func failed(_ error: IOMMUError) -> Deferred {
+        let deferred = Deferred()
+        deferred.settle(.failure(error))
+        return deferred
+    }
+}
+
+extension Answer {
+    /// What follows from what it comes to.
+    package func flatMap<Other>(
+        _ body: @escaping (Result<Value, IOMMUError>) -> Answer<Other>
+    ) -> Answer<Other> {
+        switch self {
+        case .now(let value): return body(.success(value))
+        case .later(let deferred):
+            let made = Deferred<Other>()
+            deferred.whenSettled { result in
+                switch body(result) {
+                case .now(let value): made.settle(.success(value))
+                case .later(let next): next.whenSettled { made.settle($0) }
+                }
+            }
+            return .later(made)
+        }
     }
 }

@@ -127,6 +127,40 @@ import Testing
         #expect(try context.unmap(ioas: ioas, iova: 0x1000, length: 3 * page) == 3 * page)
     }
 
+    /// The kernel lets go of some and not of the rest: then of none.
+    @Test(arguments: [false, true])
+    func anUnmapThatStopsHalfwayChangesNothing(isLong: Bool) throws {
+        let bench = try KernelBench()
+        let context = bench.context()
+        let ioas = try context.allocateIOAS()
+        let length = isLong ? 32 * page : page
+        let memory = try context.createMemory(size: 4 * length, name: nil, huge: false)
+        for index in 0..<4 {
+            let access: Access = index == 1 ? .read : [.read, .write]
+            _ = try context.map(
+                ioas: ioas, MapRequest(memory, from: UInt64(index) * length, length, at: UInt64(index) << 24, access))
+        }
+        let (before, contents) = (try context.mappings(ioas: ioas, from: 0, limit: 9).mappings, bench.kernel.contents)
+        bench.kernel.stopUnmapping(after: 2)
+        expectRefusal(.EIO, .kernelRefused) { () throws(IOMMUError) in
+            let answer = try context.beginUnmap(ioas: ioas, iova: 0, length: 4 << 24)
+            guard case .later(let deferred) = answer else { return }
+            var result: Result<UInt64, IOMMUError>?
+            deferred.whenSettled { result = $0 }
+            try? bench.work.turn { result != nil }
+            _ = try result?.get()
+        }
+        #expect(bench.kernel.contents == contents)
+        #expect(try context.mappings(ioas: ioas, from: 0, limit: 9).mappings == before)
+        // Those that cannot be mapped again are gone, and nobody is told otherwise.
+        bench.kernel.stopUnmapping(after: 2)
+        bench.kernel.fail(IOMMUFD.ioasMapFile.number, with: ENOMEM, after: 1)
+        let error = refusal { () throws(IOMMUError) in try context.unmap(ioas: ioas, iova: 0, length: 4 << 24) }
+        #expect(error?.members.contains(.init("unmapped", .number(1))) == true)
+        #expect(try context.mappings(ioas: ioas, from: 0, limit: 9).mappings.map(\.iova) == [0, 2 << 24, 3 << 24])
+        #expect(context.mappedBytes == 3 * length)
+    }
+
     @Test func copiesKeepWhatTheyAreOf() throws {
         let bench = try KernelBench()
         let context = bench.context()

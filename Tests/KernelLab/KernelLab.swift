@@ -19,7 +19,7 @@ enum KernelLab {
     static func main() {
         if CommandLine.arguments.contains("serve") { exit(serve()) }
         prepareSystem()
-        let complaints = play()
+        let complaints = play() + DurableSessions.play { try connect() }
         for complaint in complaints { print("✘ \(complaint)") }
         print(complaints.isEmpty ? "scenarios: as they have to be" : "scenarios: \(complaints.count) are not")
         fflush(nil)
@@ -30,7 +30,12 @@ enum KernelLab {
     // MARK: The daemon
 
     private static func serve() -> Int32 {
-        DaemonProgram.run(DaemonOptions(socket: socket, backend: .kernel)) { _, executor throws(IOMMUError) in
+        var options = DaemonOptions(socket: socket, backend: .kernel)
+        if CommandLine.arguments.contains("durable") {
+            options.state = "/run/state"
+            LabManager.adopt()
+        }
+        return DaemonProgram.run(options) { _, executor throws(IOMMUError) in
             let backend = try KernelBackend(calls: MockKernel(), inventory: MockInventory(), executor: executor)
             backend.equipment = { SMMUModels.equip($0) }
             return backend

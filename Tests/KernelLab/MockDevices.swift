@@ -2,7 +2,6 @@ import CLinux
 import IOMMU
 import KernelIOMMU
 import LinuxIO
-import Synchronization
 
 /// The running kernel, where virtual IOMMUs are those of the mock driver: it has none of an SMMUv3.
 struct MockKernel: KernelCalls {
@@ -31,6 +30,14 @@ struct MockDoor: DeviceDoor {
 
     func bind(to iommufd: KernelHandle) throws(BindFailure) -> any BoundDevice {
         do throws(KernelFailure) { return try make(iommufd) } catch { throw .bind(error) }
+    }
+
+    func rebind(
+        _ id: ObjectID, to iommufd: KernelHandle, _ descriptor: consuming Descriptor?, parts: [UInt32]
+    ) -> (any BoundDevice)? {
+        guard parts.count >= 3 else { return nil }
+        return MockDevice(
+            id: id, mock: parts[0], resting: parts[1], scratch: Array(parts[2...]), iommufd: iommufd)
     }
 
     private func make(_ iommufd: KernelHandle) throws(KernelFailure) -> MockDevice {
@@ -65,7 +72,6 @@ final class MockDevice: BoundDevice {
     /// What goes with it, in this order.
     private let scratch: [UInt32]
     private let iommufd: KernelHandle
-    private let pasids = Mutex<Set<UInt32>>([])
 
     init(id: ObjectID, mock: UInt32, resting: UInt32, scratch: [UInt32], iommufd: KernelHandle) {
         (self.id, self.mock, self.resting, self.scratch, self.iommufd) = (id, mock, resting, scratch, iommufd)
@@ -79,7 +85,6 @@ final class MockDevice: BoundDevice {
         }
         var command = TestCommand(isReplacement ? .pasidReplace : .pasidAttach, id: mock, [pasid, pt])
         try command.perform(by: iommufd)
-        pasids.withLock { _ = $0.insert(pasid) }
         return command[1]
     }
 
@@ -90,11 +95,14 @@ final class MockDevice: BoundDevice {
         }
         var command = TestCommand(.pasidDetach, id: mock, [pasid])
         try command.perform(by: iommufd)
-        pasids.withLock { _ = $0.remove(pasid) }
     }
 
+    let descriptor: Int32? = nil
+    var parts: [UInt32] { [mock, resting] + scratch }
+
+    func leave() {}
+
     func release() {
-        for pasid in pasids.withLock({ $0 }) { try? detach(pasid: pasid) }
         try? detach(pasid: nil)
         for id in [mock] + scratch {
             var argument = clinux_iommu_destroy()

@@ -12,6 +12,15 @@ package final class FakeKernel: KernelCalls {
     /// What it knows, for one call at a time.
     private let state: Mutex<FakeState>
     private let gates = Mutex<[UInt: Int32]>([:])
+    /// What ends the process in the middle of its calls; nil: nothing does.
+    private let fate = Mutex<Fate?>(nil)
+
+    private struct Fate {
+        var callsLeft: Int
+        let isMade: Bool
+        let onDeath: @Sendable () -> Void
+        var isDead = false
+    }
 
     /// A kernel of this release with devices at `/dev/vfio/devices/NAME`.
     package init(release: KernelVersion = KernelVersion(7, 2), devices: [FakeDevice] = []) {
@@ -20,7 +29,7 @@ package final class FakeKernel: KernelCalls {
 
     package func open(_ path: String) throws(SystemError) -> Descriptor {
         let ends = try Self.pair(path)
-        let errno = state.withLock { $0.open(path, number: ends.0, peer: ends.1) }
+        let errno = state.withLock { $0.open(path, Self.file(ends.0), peer: ends.1) }
         let descriptor = Descriptor(adopting: ends.0)
         guard errno == 0 else {
             close(ends.1)
@@ -42,10 +51,55 @@ package final class FakeKernel: KernelCalls {
             var count: eventfd_t = 0
             _ = eventfd_read(gate, &count)
         }
-        return state.withLock { $0.control(descriptor, number, argument) }
+        let isDead = fate.withLock { $0?.isDead ?? false }
+        guard !isDead else { return EIO }
+        let isLast = fate.withLock { fate in
+            fate?.callsLeft -= 1
+            return fate.map { $0.callsLeft < 0 } ?? false
+        }
+        guard isLast, let end = fate.withLock({ $0 }) else {
+            return state.withLock { $0.control(Self.file(descriptor), number, argument) }
+        }
+        // What it comes to, whether it is made or not: that is what may be there afterwards.
+        let errno = state.withLock { state in
+            var copy = state
+            let errno = copy.control(Self.file(descriptor), number, argument)
+            if end.isMade { state = copy }
+            return errno
+        }
+        fate.withLock { $0?.isDead = true }
+        end.onDeath()
+        return errno
+    }
+
+    /// What an open file is known by, whatever descriptors of it there are.
+    static func file(_ descriptor: Int32) -> Int32 {
+        var status = stat()
+        return fstat(descriptor, &status) == 0 ? Int32(truncatingIfNeeded: status.st_ino & 0x3fff_ffff) : -1
     }
 
     // MARK: What a test does to it
+
+    /// The process that calls it ends at one of the next calls, which is made or not; those after it come nowhere.
+    package func die(after calls: Int, isMade: Bool, _ onDeath: @escaping @Sendable () -> Void) {
+        fate.withLock { $0 = Fate(callsLeft: calls, isMade: isMade, onDeath: onDeath) }
+    }
+
+    /// The process that calls it has ended: no call comes anywhere any more.
+    package func die() {
+        fate.withLock { $0 = Fate(callsLeft: 0, isMade: false, onDeath: {}, isDead: true) }
+    }
+
+    /// Another process calls it from now on; nobody ends it.
+    package func revive() { fate.withLock { $0 = nil } }
+
+    /// What is in each iommufd, in words: objects, mappings and attachments.
+    package var contents: [String] {
+        state.withLock { state in
+            state.collect()
+            return state.contexts.keys.map { state.description(of: $0) }.sorted()
+        }
+    }
 
     /// Calls of this number wait until ``release(_:count:)`` lets them go on, for ever.
     package func hold(_ number: UInt) {
@@ -64,6 +118,9 @@ package final class FakeKernel: KernelCalls {
     package func fail(_ number: UInt, with errno: Int32, after skip: Int = 0) {
         state.withLock { $0.failures[number] = (errno, skip) }
     }
+
+    /// The next unmap ends with EBUSY after so many mappings.
+    package func stopUnmapping(after count: Int) { state.withLock { $0.unmapsLeft = count } }
 
     /// Names of the calls made, in order: "MAP_FILE", "DESTROY".
     package var log: [UInt] { state.withLock { $0.log } }

@@ -38,6 +38,7 @@ extension FakeState {
             }
         case 0x3b90: Self.with(argument, clinux_iommu_viommu_alloc.self) { allocateVIOMMU(fd, &$0) }
         case 0x3b91: Self.with(argument, clinux_iommu_vdevice_alloc.self) { allocateVDevice(fd, &$0) }
+        case 0x3b92: 0
         case 0x3b93: Self.with(argument, clinux_iommu_veventq_alloc.self) { allocateVEventQueue(fd, &$0) }
         default: ENOTTY
         }
@@ -55,7 +56,13 @@ extension FakeState {
 
     private mutating func destroy(_ fd: Int32, _ id: UInt32) -> Int32 {
         guard let context = contexts[fd], let object = context.objects[id] else { return ENOENT }
-        if case .device = object { return EBUSY }
+        switch object {
+        case .device: return EBUSY
+        case .tombstone: return ENOENT
+        case .fault(let peer) where !Self.isClosed(peer), .veventq(_, let peer) where !Self.isClosed(peer):
+            return EBUSY
+        default: break
+        }
         let isUsed = context.objects.values.contains { other in
             switch other {
             case .hwpt(let hwpt): hwpt.ioas == id || hwpt.fault == id || hwpt.viommu == id
@@ -155,6 +162,13 @@ extension FakeState {
         let last = call.iova == 0 && call.length == .max ? .max : call.iova + (call.length - 1)
         let inside = space.mappings.filter { [iova = call.iova] in $0.start >= iova && $0.last <= last }
         guard !inside.isEmpty else { return ENOENT }
+        if let limit = unmapsLeft {
+            unmapsLeft = nil
+            let gone = Set(inside.sorted { $0.start < $1.start }.prefix(limit).map(\.start))
+            space.mappings.removeAll { gone.contains($0.start) }
+            contexts[fd]?.objects[call.ioas_id] = .ioas(space)
+            return EBUSY
+        }
         space.mappings.removeAll { [iova = call.iova] in $0.start >= iova && $0.last <= last }
         contexts[fd]?.objects[call.ioas_id] = .ioas(space)
         call.length = inside.reduce(0) { $0 + ($1.last - $1.start + 1) }

@@ -167,15 +167,16 @@ extension FakeState {
 
     private mutating func bind(_ fd: Int32, _ call: inout clinux_vfio_device_bind_iommufd) -> Int32 {
         guard let device = files[fd]?.device, files[fd]?.bound == nil else { return EINVAL }
-        guard contexts[call.iommufd] != nil else { return EBADFD }
+        let context = FakeKernel.file(call.iommufd)
+        guard contexts[context] != nil else { return EBADFD }
         guard device.isViable else { return EPERM }
         for other in files.values {
             guard let bound = other.bound, other.device?.group == device.group else { continue }
             if other.device?.path == device.path { return EINVAL }
-            if bound.context != call.iommufd { return EPERM }
+            if bound.context != context { return EPERM }
         }
-        call.out_devid = insert(call.iommufd, .device(fd))
-        files[fd]?.bound = (call.iommufd, call.out_devid)
+        call.out_devid = insert(context, .device(fd))
+        files[fd]?.bound = (context, call.out_devid)
         return 0
     }
 

@@ -14,6 +14,8 @@ struct FakeState {
         case viommu(hwpt: UInt32)
         case vdevice(viommu: UInt32, device: UInt32)
         case veventq(viommu: UInt32, peer: Int32)
+        /// Of a vdevice whose device has gone.
+        case tombstone
     }
 
     struct FakeIOAS {
@@ -59,6 +61,8 @@ struct FakeState {
     /// Open vfio nodes.
     var files: [Int32: File] = [:]
     var failures: [UInt: (errno: Int32, skip: Int)] = [:]
+    /// The next unmap gets so far and then stops.
+    var unmapsLeft: Int?
     /// Paths that cannot be opened.
     var closed: [String: Int32] = [:]
     var log: [UInt] = []
@@ -71,7 +75,7 @@ struct FakeState {
 
     // MARK: Files
 
-    mutating func open(_ path: String, number: Int32, peer: Int32) -> Int32 {
+    mutating func open(_ path: String, _ number: Int32, peer: Int32) -> Int32 {
         collect()
         if let errno = closed[path] { return errno }
         if path == KernelBackend.node {
@@ -100,6 +104,9 @@ struct FakeState {
         guard let bound = file.bound else { return }
         for hwpt in file.attachments.values { drop(hwpt, of: bound.context, besides: file.peer) }
         contexts[bound.context]?.objects[bound.id] = nil
+        for (id, object) in contexts[bound.context]?.objects ?? [:] {
+            if case .vdevice(_, bound.id) = object { contexts[bound.context]?.objects[id] = .tombstone }
+        }
     }
 
     /// An automatic hwpt goes with its last device.
@@ -111,7 +118,7 @@ struct FakeState {
         if !isUsed { contexts[context]?.objects[hwpt] = nil }
     }
 
-    private static func isClosed(_ peer: Int32) -> Bool {
+    static func isClosed(_ peer: Int32) -> Bool {
         var entry = pollfd(fd: peer, events: 0, revents: 0)
         return poll(&entry, 1, 0) == 1 && entry.revents & Int16(POLLHUP) != 0
     }
@@ -140,7 +147,7 @@ struct FakeState {
         0x3b80: .init(6, 2), 0x3b81: .init(6, 2), 0x3b82: .init(6, 2), 0x3b83: .init(6, 2), 0x3b84: .init(6, 2),
         0x3b85: .init(6, 2), 0x3b86: .init(6, 2), 0x3b87: .init(6, 2), 0x3b89: .init(6, 6), 0x3b8a: .init(6, 6),
         0x3b8b: .init(6, 7), 0x3b8c: .init(6, 7), 0x3b8d: .init(6, 8), 0x3b8e: .init(6, 11), 0x3b8f: .init(6, 13),
-        0x3b90: .init(6, 13), 0x3b91: .init(6, 13), 0x3b93: .init(6, 15),
+        0x3b90: .init(6, 13), 0x3b91: .init(6, 13), 0x3b92: .init(6, 14), 0x3b93: .init(6, 15),
     ]
 
     /// The structure at `argument`, changed by `body`.

@@ -1,6 +1,19 @@
 import IOMMU
 import LinuxIO
 
+/// Work that is done by the loop's own thread, in a later turn: one thing after the other.
+package final class TurnWork: WorkExecutor, LoopHolder {
+    package let loop: EventLoop
+
+    package init() throws { loop = try EventLoop() }
+
+    package func perform<Value: Sendable>(
+        key: UInt64, _ work: @escaping @Sendable () -> Value, completion: @escaping (Value) -> Void
+    ) {
+        loop.later { completion(work()) }
+    }
+}
+
 /// Work on real threads, with completions on a loop that the test turns.
 package final class LoopWork: WorkExecutor, LoopHolder {
     package let loop: EventLoop

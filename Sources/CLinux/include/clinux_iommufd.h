@@ -113,6 +113,10 @@ struct clinux_iommu_vdevice_alloc {
     uint64_t virt_id;
 };
 
+struct clinux_iommu_ioas_change_process {
+    uint32_t size, reserved;
+};
+
 struct clinux_iommu_veventq_alloc {
     uint32_t size, flags, viommu_id, type, veventq_depth, out_veventq_id;
     int32_t out_veventq_fd;

@@ -56,6 +56,41 @@ extension KeptContext {
         }
     }
 
+    // MARK: Later
+
+    /// ``AnsweringLater/beginSetDirtyTracking(hwpt:enabled:)``, written down.
+    package func beginSetDirtyTracking(hwpt: ObjectID, enabled: Bool) throws(IOMMUError) -> Answer<Void> {
+        try begin({ _ in .setDirtyTracking(hwpt: hwpt, enabled) }) { () throws(IOMMUError) in
+            try inner.beginSetDirtyTracking(hwpt: hwpt, enabled: enabled)
+        }
+    }
+
+    /// ``AnsweringLater/beginAllocateFaultQueue()``, written down.
+    package func beginAllocateFaultQueue() throws(IOMMUError) -> Answer<ObjectID> {
+        try begin({ _ in .allocateFaultQueue }, keeping: { $0 }) { () throws(IOMMUError) in
+            try inner.beginAllocateFaultQueue()
+        }
+    }
+
+    /// ``AnsweringLater/beginAllocateVIOMMU(device:hwpt:type:)``, written down.
+    package func beginAllocateVIOMMU(
+        device: ObjectID, hwpt: ObjectID, type: String
+    ) throws(IOMMUError) -> Answer<ObjectID> {
+        try begin({ _ in .allocateVIOMMU(device: device, hwpt: hwpt, type: type) }) { () throws(IOMMUError) in
+            try inner.beginAllocateVIOMMU(device: device, hwpt: hwpt, type: type)
+        }
+    }
+
+    /// ``AnsweringLater/beginAllocateVEventQueue(viommu:type:depth:)``, written down.
+    package func beginAllocateVEventQueue(
+        viommu: ObjectID, type: String, depth: UInt32
+    ) throws(IOMMUError) -> Answer<ObjectID> {
+        try begin({ _ in .allocateVEventQueue(viommu: viommu, type: type, depth: depth) }, keeping: { $0 }) {
+            () throws(IOMMUError) in
+            try inner.beginAllocateVEventQueue(viommu: viommu, type: type, depth: depth)
+        }
+    }
+
     // MARK: Memory
 
     /// Room is kept for the record of it.
@@ -147,7 +182,7 @@ extension KeptContext {
     ) throws(IOMMUError) -> Answer<Value> {
         let answer: Answer<UInt64>
         do throws(IOMMUError) {
-            answer = try files.keep([try state.memoryDescriptor(memory)], of: uid)
+            answer = try files.keep([try state.memoryDescriptor(memory)], of: uid, anew: true)
         } catch {
             withdraw(memory)
             throw error
@@ -190,7 +225,8 @@ extension KeptContext {
 
     /// ``IOMMUContext/closeMemory(_:)``, written down.
     package func closeMemory(_ memory: ObjectID) throws(IOMMUError) {
-        try change({ _ in .closeMemory(memory) }) { () throws(IOMMUError) in try inner.closeMemory(memory) }
+        // No kernel has a part in it.
+        try change({ $0.map { .closeMemory(memory) } }) { () throws(IOMMUError) in try inner.closeMemory(memory) }
         guard let file = memoryFiles.removeValue(forKey: memory), file != 0 else { return }
         files.drop(file, count: 1, of: uid)
     }

@@ -9,7 +9,8 @@ extension KeptContext {
 
     /// ``AnsweringLater/beginDestroy(object:)``, written down.
     package func beginDestroy(object: ObjectID) throws(IOMMUError) -> Answer<Void> {
-        try begin({ _ in .destroy(object) }) { () throws(IOMMUError) in try inner.beginDestroy(object: object) }
+        if living != nil, objectFiles[object] != nil { return try beginDestroy(keptObject: object) }
+        return try begin({ _ in .destroy(object) }) { () throws(IOMMUError) in try inner.beginDestroy(object: object) }
     }
 
     /// ``IOMMUContext/allocateIOAS()``, written down.
@@ -43,10 +44,10 @@ extension KeptContext {
     private func begin(
         map ioas: ObjectID, _ request: MapRequest, _ body: () throws(IOMMUError) -> Answer<UInt64>
     ) throws(IOMMUError) -> Answer<UInt64> {
-        try journal.promise(Self.mappingRecord)
+        try prepare(.map(ioas: ioas, []), Self.mappingRecord)
         let answer: Answer<UInt64>
         do throws(IOMMUError) { answer = try body() } catch {
-            journal.release(Self.mappingRecord)
+            withdraw(Self.mappingRecord)
             throw error
         }
         switch answer {
@@ -56,7 +57,7 @@ extension KeptContext {
         case .later(let deferred):
             return .later(
                 deferred.then { [self] result in
-                    guard case .success(let iova) = result else { return journal.release(Self.mappingRecord) }
+                    guard case .success(let iova) = result else { return withdraw(Self.mappingRecord) }
                     journal.append(promised: Self.mappingRecord, session: serial, ioas: ioas, request, at: iova)
                 })
         }
@@ -85,14 +86,14 @@ extension KeptContext {
         map ioas: ObjectID, many requests: [MapRequest], _ body: () throws(IOMMUError) -> Answer<[UInt64]>
     ) throws(IOMMUError) -> Answer<[UInt64]> {
         let bytes = Self.mappingRecord + 40 * requests.count
-        try journal.promise(bytes)
+        try prepare(.map(ioas: ioas, []), bytes)
         let answer: Answer<[UInt64]>
         do throws(IOMMUError) { answer = try body() } catch {
-            journal.release(bytes)
+            withdraw(bytes)
             throw error
         }
-        let write = { [journal, serial] (iovas: [UInt64]) in
-            guard !requests.isEmpty else { return journal.release(bytes) }
+        let write = { [self] (iovas: [UInt64]) in
+            guard !requests.isEmpty else { return withdraw(bytes) }
             journal.append(promised: bytes, session: serial, ioas: ioas, requests, at: iovas)
         }
         switch answer {
@@ -101,8 +102,8 @@ extension KeptContext {
             return answer
         case .later(let deferred):
             return .later(
-                deferred.then { [journal] result in
-                    if case .success(let iovas) = result { write(iovas) } else { journal.release(bytes) }
+                deferred.then { [self] result in
+                    if case .success(let iovas) = result { write(iovas) } else { withdraw(bytes) }
                 })
         }
     }
@@ -127,7 +128,8 @@ extension KeptContext {
         access: Access
     ) throws(IOMMUError) -> UInt64 {
         try change({
-            .copy(from: source, iova: iova, length: length, to: destination, target: $0, access: access)
+            .copy(
+                from: source, iova: iova, length: length, to: destination, target: $0 ?? fixed ?? 0, access: access)
         }) { () throws(IOMMUError) in
             try inner.copy(from: source, iova: iova, length: length, to: destination, iova: fixed, access: access)
         }
@@ -139,7 +141,8 @@ extension KeptContext {
         access: Access
     ) throws(IOMMUError) -> Answer<UInt64> {
         try begin({
-            .copy(from: source, iova: iova, length: length, to: destination, target: $0, access: access)
+            .copy(
+                from: source, iova: iova, length: length, to: destination, target: $0 ?? fixed ?? 0, access: access)
         }) { () throws(IOMMUError) in
             try inner.beginCopy(from: source, iova: iova, length: length, to: destination, iova: fixed, access: access)
         }
@@ -171,7 +174,9 @@ extension KeptContext {
     package func beginBind(
         deviceNamed name: String
     ) throws(IOMMUError) -> Answer<(device: ObjectID, group: UInt32?)> {
-        try begin({ _ in .bind(name: name) }) { () throws(IOMMUError) in try inner.beginBind(deviceNamed: name) }
+        try begin({ _ in .bind(name: name) }, keeping: { $0.device }) { () throws(IOMMUError) in
+            try inner.beginBind(deviceNamed: name)
+        }
     }
 
     /// ``IOMMUContext/unbind(device:)``, written down.
@@ -181,7 +186,10 @@ extension KeptContext {
 
     /// Once this has returned the device is free for others, whatever is still to be freed: it is written down at once.
     package func beginUnbind(device: ObjectID) throws(IOMMUError) -> Answer<Void> {
-        try change({ _ in .unbind(device: device) }) { () throws(IOMMUError) in try inner.beginUnbind(device: device) }
+        if living != nil { return try beginUnbind(keptDevice: device, force: false) }
+        return try change({ _ in .unbind(device: device) }) { () throws(IOMMUError) in
+            try inner.beginUnbind(device: device)
+        }
     }
 
     /// ``IOMMUContext/attach(device:to:pasid:)``, written down.

@@ -10,6 +10,8 @@ package final class KeptContext: IOMMUContext {
     let inner: any IOMMUContext
     /// What it writes down, and makes again.
     package let state: any KeptState
+    /// The same, where a kernel has it.
+    package let living: (any LivingState)?
     let journal: Journal
     let files: any FileKeeping
     /// The number of the session.
@@ -18,6 +20,11 @@ package final class KeptContext: IOMMUContext {
     let uid: UInt32
     /// By which memory objects are found again.
     var memoryFiles: [ObjectID: UInt64] = [:]
+    /// By which descriptors of objects are found again, and that of the iommufd; 0: there is none.
+    var objectFiles: [ObjectID: UInt64] = [:]
+    var contextFile: UInt64 = 0
+    /// The iommufd is on its way to where it is kept.
+    var isOpening = false
     /// Address spaces of processes that the session has, by id.
     var spaces: [ObjectID: UInt64] = [:]
     /// Address spaces that are being written down: nobody has been told of them.
@@ -44,6 +51,7 @@ package final class KeptContext: IOMMUContext {
     ) {
         (self.inner, self.state, self.journal, self.files) = (inner, state, journal, files)
         (self.serial, self.uid) = (serial, uid)
+        living = state.living
     }
 
     /// ``IOMMUContext/id``, of the context behind.
@@ -54,35 +62,54 @@ package final class KeptContext: IOMMUContext {
     /// More than the record of a change without lists has, names included.
     package static let shortRecord = 1024
 
+    /// Has room kept for a record. What a kernel does is written down before, too.
+    func prepare(_ change: @autoclosure () -> Change?, _ bytes: Int) throws(IOMMUError) {
+        guard living != nil, let change = change() else { return try journal.promise(bytes) }
+        try journal.promise(2 * bytes)
+        do throws(IOMMUError) { try journal.begin(change, session: serial) } catch {
+            journal.release(2 * bytes)
+            throw error
+        }
+        journal.release(bytes)
+    }
+
+    /// Nothing has come of a change.
+    func withdraw(_ bytes: Int) {
+        journal.release(bytes)
+        if living != nil { journal.append(.withdrawn(session: serial)) }
+    }
+
     /// Carries out a change and writes it down.
+    ///
+    /// - Parameter change: what it is, with what it came to; nil: before that is known.
     func change<Value>(
-        _ change: (Value) -> Change?, bytes: Int = KeptContext.shortRecord,
+        _ change: (Value?) -> Change?, bytes: Int = KeptContext.shortRecord,
         _ body: () throws(IOMMUError) -> Value
     ) throws(IOMMUError) -> Value {
-        try journal.promise(bytes)
+        try prepare(change(nil), bytes)
         let page = Ledger.Page()
         do throws(IOMMUError) {
             let value = try state.ledger.within(page, body)
             write(change(value), page, promised: bytes)
             return value
         } catch {
-            journal.release(bytes)
+            withdraw(bytes)
             throw error
         }
     }
 
     /// As ``change(_:bytes:_:)``, of what may be answered later: it is written down when it is done.
     func begin<Value>(
-        _ change: @escaping (Value) -> Change?, bytes: Int = KeptContext.shortRecord,
+        _ change: @escaping (Value?) -> Change?, bytes: Int = KeptContext.shortRecord,
         _ body: () throws(IOMMUError) -> Answer<Value>
     ) throws(IOMMUError) -> Answer<Value> {
-        try journal.promise(bytes)
+        try prepare(change(nil), bytes)
         let page = Ledger.Page()
         let answer: Answer<Value>
         do throws(IOMMUError) {
             answer = try state.ledger.within(page, body)
         } catch {
-            journal.release(bytes)
+            withdraw(bytes)
             throw error
         }
         switch answer {
@@ -95,14 +122,14 @@ package final class KeptContext: IOMMUContext {
                     if case .success(let value) = result {
                         write(change(value), page, promised: bytes)
                     } else {
-                        journal.release(bytes)
+                        withdraw(bytes)
                     }
                 })
         }
     }
 
     func write(_ change: Change?, _ page: Ledger.Page, promised bytes: Int) {
-        guard let change else { return journal.release(bytes) }
+        guard let change else { return withdraw(bytes) }
         journal.append(promised: bytes, .change(session: serial, change, given: page.entries))
     }
 
@@ -110,14 +137,17 @@ package final class KeptContext: IOMMUContext {
 
     /// ``IOMMUContext/close()``; its files need not be kept any more.
     package func close() {
+        if outlivesDaemon, let living { return living.leave() }
         dropFiles()
         inner.close()
     }
 
     /// ``AnsweringLater/beginClose()``; its files need not be kept any more.
     package func beginClose() -> Answer<Void> {
+        if outlivesDaemon, let living { return .now(living.leave()) }
+        let hasDescriptors = contextFile != 0
         dropFiles()
-        return inner.beginClose()
+        return hasDescriptors ? afterDropping { [self] in inner.beginClose() } : inner.beginClose()
     }
 
     /// ``AnsweringLater/callOff()``
@@ -130,7 +160,9 @@ package final class KeptContext: IOMMUContext {
         guard !outlivesDaemon else { return }
         for file in memoryFiles.values where file != 0 { files.drop(file, count: 1, of: uid) }
         for space in spaces.values { files.drop(space: space) }
-        (memoryFiles, spaces) = ([:], [:])
+        for file in objectFiles.values { files.drop(file, count: 1, of: uid) }
+        files.drop(contextFile, count: 1, of: uid)
+        (memoryFiles, spaces, objectFiles, contextFile) = ([:], [:], [:], 0)
     }
 
     // MARK: Looking
@@ -179,6 +211,12 @@ package final class KeptContext: IOMMUContext {
     package func invalidate(target: ObjectID, type: String, entries: [(UInt64, UInt64)]) throws(IOMMUError) -> Int {
         try inner.invalidate(target: target, type: type, entries: entries)
     }
+    /// ``AnsweringLater/beginDirtyBitmap(hwpt:_:)``, as ``dirtyBitmap(hwpt:_:)``.
+    package func beginDirtyBitmap(
+        hwpt: ObjectID, _ request: DirtyRequest
+    ) throws(IOMMUError) -> Answer<(bitmap: [UInt8], dirty: UInt64)> {
+        try inner.beginDirtyBitmap(hwpt: hwpt, request)
+    }
     /// ``AnsweringLater/beginInvalidate(target:type:entries:)``, which changes nothing that outlives the daemon.
     package func beginInvalidate(
         target: ObjectID, type: String, entries: [(UInt64, UInt64)]
@@ -222,8 +260,8 @@ package final class KeptContext: IOMMUContext {
     package var tlbBroadcast: (any TLBBroadcast)? { inner.tlbBroadcast }
     /// ``IOMMUContext/bareSMMUs``, of the context behind.
     package var bareSMMUs: (any BareSMMUs)? { inner.bareSMMUs }
-    /// ``IOMMUContext/descriptorExport``, of the context behind.
-    package var descriptorExport: (any DescriptorExport)? { inner.descriptorExport }
+    /// ``IOMMUContext/descriptorExport``, of the context behind; written down.
+    package var descriptorExport: (any DescriptorExport)? { inner.descriptorExport == nil ? nil : self }
     /// ``IOMMUContext/keptState``, of the context behind.
     package var keptState: (any KeptState)? { state }
 }
@@ -233,6 +271,8 @@ extension KeptContext: KeptFiles {
     package func file(ofMemory memory: ObjectID) -> UInt64 { memoryFiles[memory] ?? 0 }
     /// ``IOMMUContext/file(ofSpace:)``, written down.
     package func file(ofSpace space: UInt64) -> UInt64 { files.file(ofSpace: space) }
+    /// Of the descriptor of an object; nil: of the iommufd itself.
+    package func file(ofObject object: ObjectID?) -> UInt64 { object.map { objectFiles[$0] ?? 0 } ?? contextFile }
     /// ``IOMMUContext/isWritten(mm:)``, written down.
     package func isWritten(mm: ObjectID) -> Bool { spaces[mm] != nil }
 

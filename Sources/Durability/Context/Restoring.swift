@@ -14,8 +14,37 @@ extension KeptContext {
     /// - Throws: what it is refused with now.
     package func restore(_ change: Change, given: [Ledger.Entry], _ giver: any FileGiving) throws(IOMMUError) -> Bool {
         let page = Ledger.Page(wanted: given)
-        try state.ledger.within(page) { () throws(IOMMUError) in try make(change, giver) }
+        try state.ledger.within(page) { () throws(IOMMUError) in
+            guard let living, change.isOfKernel else { return try make(change, giver) }
+            try living.enter(change) { giver.give($0) }
+            remember(change, given)
+        }
         return !page.isRefused
+    }
+
+    /// By which descriptors are found again.
+    private func remember(_ change: Change, _ given: [Ledger.Entry]) {
+        if case .destroy(let id) = change { objectFiles[id] = nil }
+        if case .unbind(let id) = change { objectFiles[id] = nil }
+        guard let file = given.first(where: { $0.kind == .file })?.value else { return }
+        if case .openIOMMUFD = change { contextFile = file }
+        guard let object = given.first(where: { $0.kind == .object })?.value else { return }
+        objectFiles[ObjectID(truncatingIfNeeded: object)] = file
+    }
+
+    /// Brings the last change to an end, of which nobody knows whether the kernel has made it.
+    private func resolve(_ begun: Change?) {
+        guard let living else { return }
+        let page = Ledger.Page()
+        let outer = state.ledger.exchange(page)
+        let made = living.resolve(begun)
+        _ = state.ledger.exchange(outer)
+        if case .destroy(let id)? = made, let file = objectFiles.removeValue(forKey: id) {
+            files.drop(file, count: 1, of: uid)
+        }
+        guard begun != nil else { return }
+        journal.append(
+            made.map { .change(session: serial, $0, given: page.entries) } ?? .withdrawn(session: serial))
     }
 
     private func make(_ change: Change, _ giver: any FileGiving) throws(IOMMUError) {
@@ -106,16 +135,13 @@ extension KeptContext {
         }
     }
 
-    /// All changes have been made again.
-    ///
-    /// - Returns: memory objects whose files are lost, which are no more.
-    package func settle() -> [ObjectID] {
-        let gone = lost.sorted()
-        for memory in gone {
-            state.lose(memory: memory)
-            memoryFiles[memory] = nil
+    /// All changes have been made again: which files are wanted.
+    package func claimFiles() {
+        for (memory, file) in memoryFiles where file != 0 && !lost.contains(memory) {
+            files.restored(file: file, of: uid)
         }
-        lost = []
+        for file in objectFiles.values { files.restored(file: file, of: uid) }
+        if contextFile != 0 { files.restored(file: contextFile, of: uid) }
         for (mm, file) in restoredFiles {
             do throws(IOMMUError) {
                 guard let facts = try state.processFacts(mm) else { continue }
@@ -126,8 +152,31 @@ extension KeptContext {
             }
         }
         restoredFiles = [:]
-        for file in memoryFiles.values where file != 0 { files.restored(file: file, of: uid) }
+    }
+
+    /// What nobody wants has gone: brings all of it to an end.
+    ///
+    /// - Parameter begun: what a kernel was about to do.
+    /// - Returns: memory objects whose files are lost, which are no more.
+    package func settle(_ begun: Change?) -> [ObjectID] {
+        resolve(begun)
+        let gone = lost.sorted()
+        for memory in gone {
+            state.lose(memory: memory)
+            memoryFiles[memory] = nil
+        }
+        lost = []
         state.settle()
         return gone
+    }
+}
+
+extension Change {
+    /// It is about what is in an iommufd, and not about what the daemon has itself.
+    fileprivate var isOfKernel: Bool {
+        switch self {
+        case .addMemory, .closeMemory: false
+        default: true
+        }
     }
 }

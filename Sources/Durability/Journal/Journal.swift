@@ -129,6 +129,14 @@ package final class Journal {
         if case .started = record { startsSince += 1 }
     }
 
+    /// Writes down, at once, what a kernel is about to do, since nobody could tell afterwards whether it has.
+    ///
+    /// - Throws: `EIO` for a journal that cannot be written: it may not be done.
+    package func begin(_ change: Change, session: UInt64) throws(IOMMUError) {
+        append(.begun(session: session, change))
+        guard flush() else { throw Self.unwritable }
+    }
+
     /// Writes down a mapping that was promised.
     @inline(__always)
     package func append(
@@ -192,7 +200,8 @@ package final class Journal {
     package func beginCompaction(_ records: [Record]) throws(SystemError) {
         try medium.begin()
         let compaction = Compaction()
-        JournalHead(generation: head.generation, starts: starts, boot: head.boot).write(to: compaction.part.buffer)
+        JournalHead(generation: head.generation, starts: starts, backend: head.backend, boot: head.boot)
+            .write(to: compaction.part.buffer)
         for record in records { record.write(to: compaction.part.buffer) }
         next = compaction
     }
@@ -279,13 +288,13 @@ package final class Journal {
 }
 
 extension Record {
-    /// The session that it is about; nil: none.
+    /// The session without which it means nothing; nil: it is for every journal, as the end of one half written is.
     fileprivate var session: UInt64? {
         switch self {
         case .sessionMade(let facts): facts.serial
-        case .sessionClosed(let serial): serial
         case .change(let session, _, _): session
-        case .started, .deviceAdded, .deviceRemoved, .moved: nil
+        case .begun(let session, _), .withdrawn(let session): session
+        case .started, .sessionClosed, .deviceAdded, .deviceRemoved, .moved: nil
         }
     }
 }

@@ -32,6 +32,8 @@ package struct JournalReader {
     private let bytes: [UInt8]
     /// What it begins with.
     package let head: JournalHead
+    /// The version of its format.
+    package let version: UInt32
     /// Where the next record begins; in the end, where the journal ends.
     package private(set) var place: Int
 
@@ -41,21 +43,25 @@ package struct JournalReader {
         guard bytes.starts(with: JournalHead.magic) else { throw JournalDamage(kind: .corrupt, offset: 0) }
         let start = JournalHead.magic.count
         guard let body = try Self.body(of: bytes, at: start) else { throw JournalDamage(kind: .corrupt, offset: start) }
-        let head: JournalHead
+        let found: (version: UInt32, head: JournalHead?)
         do throws(RecordReader.Nonsense) {
-            head = try bytes.withRecord(body) { reader throws(RecordReader.Nonsense) in
-                let version = try reader.word()
-                guard version == JournalHead.version else {
-                    return JournalHead(generation: 0, starts: version, boot: "")
-                }
-                return JournalHead(
-                    generation: try reader.number(), starts: try reader.word(), boot: try reader.text())
-            }
+            found = try bytes.withRecord(body) { reader throws(RecordReader.Nonsense) in try Self.head(&reader) }
         } catch {
             throw JournalDamage(kind: .corrupt, offset: start)
         }
-        guard head.generation != 0 else { throw JournalDamage(kind: .newer(version: head.starts), offset: start) }
-        (self.head, place) = (head, body.upperBound)
+        guard let head = found.head else { throw JournalDamage(kind: .newer(version: found.version), offset: start) }
+        (self.head, version, place) = (head, found.version, body.upperBound)
+    }
+
+    /// No head: of a version that nobody here knows.
+    private static func head(
+        _ reader: inout RecordReader
+    ) throws(RecordReader.Nonsense) -> (version: UInt32, head: JournalHead?) {
+        let version = try reader.word()
+        guard (JournalHead.oldest...JournalHead.version).contains(version) else { return (version, nil) }
+        let (generation, starts, boot) = (try reader.number(), try reader.word(), try reader.text())
+        let backend = version == JournalHead.oldest ? "emulated" : try reader.text()
+        return (version, JournalHead(generation: generation, starts: starts, backend: backend, boot: boot))
     }
 
     /// The next record; nil at the end.

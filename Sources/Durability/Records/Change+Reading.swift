@@ -82,6 +82,12 @@ extension RecordReader {
         case .goneBond:
             let (mm, pasid, asid, queues) = (try word(), try word(), try word(), try word())
             return .goneBond(device: try text(), mm: mm, pasid: pasid, asid: asid, queues: queues)
+        case .openIOMMUFD: return .openIOMMUFD
+        case .exportDevice: return .exportDevice(try word())
+        case .exportContext:
+            var names: [String] = []
+            for _ in 0..<(try count()) { names.append(try text()) }
+            return .exportContext(names)
         default: throw Nonsense()
         }
     }

@@ -8,6 +8,7 @@ enum ChangeKind: UInt8 {
     case addMemory, closeMemory, createMM, openMM, mapMM, unmapMM, exitMM, closeMM, bindSVA, unbindSVA
     case openQueue, startQueue, stopQueue, closeQueue
     case hwpt, nestedHWPT, viommu, removedDevice, tombstones, goneBond
+    case openIOMMUFD, exportDevice, exportContext
 }
 
 extension RecordBuffer {
@@ -125,6 +126,11 @@ extension RecordBuffer {
         case .goneBond(let device, let mm, let pasid, let asid, let queues):
             put(.goneBond, ids: mm, pasid, asid, queues)
             put(device)
+        case .openIOMMUFD: begin(.openIOMMUFD)
+        case .exportDevice(let device): put(.exportDevice, ids: device)
+        case .exportContext(let names):
+            put(.exportContext, UInt64(names.count))
+            for name in names { put(name) }
         default: preconditionFailure("every change has been written")
         }
     }

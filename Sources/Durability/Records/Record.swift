@@ -16,6 +16,10 @@ package enum Record: Sendable, Equatable {
     case deviceRemoved(String)
     /// A table has moved to another ASID.
     case moved(smmu: String, from: UInt16, to: UInt16)
+    /// A kernel is about to make this change, which may be done or not until one of the next two says so.
+    case begun(session: UInt64, Change)
+    /// Nothing has come of it.
+    case withdrawn(session: UInt64)
 }
 
 /// A named session without what is in it.
@@ -37,7 +41,7 @@ extension Record {
     /// The kinds of records.
     enum Kind: UInt8 {
         case started = 1
-        case sessionMade, sessionClosed, change, deviceAdded, deviceRemoved, moved
+        case sessionMade, sessionClosed, change, deviceAdded, deviceRemoved, moved, begun, withdrawn
     }
 
     func write(to buffer: RecordBuffer) {
@@ -67,6 +71,13 @@ extension Record {
             buffer.put(smmu)
             buffer.put(UInt32(from))
             buffer.put(UInt32(to))
+        case .begun(let session, let change):
+            buffer.put(byte: Kind.begun.rawValue)
+            buffer.put(session)
+            buffer.put(change)
+        case .withdrawn(let session):
+            buffer.put(byte: Kind.withdrawn.rawValue)
+            buffer.put(session)
         }
         buffer.end(start)
     }
@@ -93,6 +104,8 @@ extension Record {
                 throw RecordReader.Nonsense()
             }
             self = .moved(smmu: smmu, from: from, to: to)
+        case .begun: self = .begun(session: try reader.number(), try reader.change())
+        case .withdrawn: self = .withdrawn(session: try reader.number())
         }
         try reader.end()
     }

@@ -50,6 +50,15 @@ package enum Change: Sendable, Equatable {
     case tombstones([ObjectID])
     /// A bond whose device has gone, and the queues that hold it.
     case goneBond(device: String, mm: ObjectID, pasid: UInt32, asid: UInt32, queues: UInt32)
+
+    // MARK: What a kernel has
+
+    /// The session's own open `/dev/iommu`.
+    case openIOMMUFD
+    /// The descriptor of a bound device has been handed out.
+    case exportDevice(ObjectID)
+    /// The iommufd has been handed out, and these devices with it.
+    case exportContext([String])
 }
 
 /// Two words.

@@ -42,6 +42,14 @@ package protocol KeptState: AnyObject {
     func settle()
     /// What the session may hold from now on.
     func apply(_ limits: ContextLimits)
+
+    /// What it says is in a kernel, which goes on while the daemon does not: nothing is made again.
+    var living: (any LivingState)? { get }
+}
+
+extension KeptState {
+    /// A state is in the daemon, unless it says otherwise.
+    package var living: (any LivingState)? { nil }
 }
 
 /// Numbers by which files are found again that somebody else keeps.
@@ -50,6 +58,8 @@ package protocol KeptFiles: AnyObject {
     func file(ofMemory memory: ObjectID) -> UInt64
     /// Of the first file of an address space; 0: none.
     func file(ofSpace space: UInt64) -> UInt64
+    /// Of the descriptor of an object of the iommufd id space; nil: of the iommufd itself. 0: none.
+    func file(ofObject object: ObjectID?) -> UInt64
     /// Whether an address space of a process has been written down; one that has not is to be left out.
     func isWritten(mm: ObjectID) -> Bool
 }
@@ -83,4 +93,15 @@ package protocol KeptBackend: AnyObject {
     var ledger: Ledger { get }
     /// A table has moved to another ASID; nothing happens where there is no such table.
     func restoreMove(smmu: String, from: UInt16, to: UInt16)
+    /// Nothing of a context outlives the daemon where nobody keeps descriptors.
+    var needsFiles: Bool { get }
+    /// What has to be said of what was found again, in sentences for the log; once.
+    func takeNotes() -> [String]
+}
+
+extension KeptBackend {
+    /// There is nothing to say.
+    package func takeNotes() -> [String] { [] }
+    /// What a backend has is in the daemon, unless it says otherwise.
+    package var needsFiles: Bool { false }
 }

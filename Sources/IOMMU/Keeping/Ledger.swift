@@ -17,6 +17,10 @@ package final class Ledger {
         case movedASID
         /// The number of a group of devices.
         case group
+        /// The number by which somebody who keeps a descriptor finds it again.
+        case file
+        /// What a device has in the kernel besides its own object.
+        case part
     }
 
     /// One thing that was given.
@@ -41,6 +45,9 @@ package final class Ledger {
 
         /// - Parameter wanted: what it is to be given; nothing: whatever is chosen.
         package init(wanted: [Entry] = []) { self.wanted = wanted[...] }
+
+        /// Something more has been given.
+        package func add(_ entry: Entry) { entries.append(entry) }
     }
 
     /// Of the change in hand; nil: nobody writes it down.
@@ -72,6 +79,13 @@ package final class Ledger {
     package func next(_ kind: Kind) -> UInt64? {
         guard let page, let index = page.wanted.firstIndex(where: { $0.kind == kind }) else { return nil }
         return page.wanted.remove(at: index).value
+    }
+
+    /// What is to be given and nothing has chosen yet, of one kind.
+    package func all(_ kind: Kind) -> [UInt64] {
+        guard let page else { return [] }
+        defer { page.wanted.removeAll { $0.kind == kind } }
+        return page.wanted.filter { $0.kind == kind }.map(\.value)
     }
 
     /// Something has been given.

@@ -20,17 +20,20 @@ package enum DaemonProgram {
         var waiting = WaitingClients([])
         do {
             prepareProcess()
-            let passed = try PassedDescriptor.take()
+            var passed = try PassedDescriptor.take()
             waiting = WaitingClients(passed)
             var options = options
             let configuration = try configuration(&options, hasStored: passed.contains { isStored($0) }, log)
             log = DaemonLog(level: options.logLevel ?? configuration.daemon.logLevel)
             let sockets = try listeners(passed.filter { !isStored($0) }, options, configuration, log)
             let facts = DaemonFacts(systemd: systemdFacts(manager, isActivated: sockets.areInherited))
-            let store = store(passed, options, configuration, socket: sockets.listeners.first?.path, log)
+            var store = store(passed, options, configuration, socket: sockets.listeners.first?.path, log)
+            passed.removeAll { isStored($0) }
             let daemon = try Daemon(
                 configuration, options: options, facts: facts, log: log, manager: manager, store: store,
                 makeBackend: makeBackend)
+            // What is let go of later is to be closed then: nobody else has it.
+            store.passed = [:]
             daemon.keeper.keep(configuration: options.text)
             try daemon.run(sockets.listeners, metrics: sockets.metrics)
             return 0

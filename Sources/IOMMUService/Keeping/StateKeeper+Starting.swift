@@ -13,7 +13,7 @@ extension StateKeeper {
     }
 
     func open() {
-        guard let medium, let kept = service.backend.kept else { return }
+        guard let medium, let kept = service.backend.kept, files.keepsFiles || !kept.needsFiles else { return }
         do throws(SystemError) {
             guard let bytes = try medium.load() else { return try begin(medium, kept, nil) }
             var facts = JournalFacts()
@@ -23,6 +23,8 @@ extension StateKeeper {
                 close(damage, lastSerial: facts.lastSerial)
             case .success(let reader) where reader.head.boot != JournalHead.currentBoot:
                 try begin(medium, kept, "it is of an earlier run of the system, which has taken all memory with it")
+            case .success(let reader) where reader.head.backend != service.backend.kind:
+                try begin(medium, kept, "it is of the \(reader.head.backend) backend")
             case .success(let reader): try goOn(medium, kept, bytes, reader, starts: facts.starts)
             }
         } catch {
@@ -35,7 +37,7 @@ extension StateKeeper {
         _ medium: any JournalMedium, _ kept: any KeptBackend, _ why: String?
     ) throws(SystemError) {
         if let why { log.warning("the journal is begun anew: \(why)") }
-        journal = try Journal(beginningIn: medium, .fresh())
+        journal = try Journal(beginningIn: medium, .fresh(backend: service.backend.kind))
         ready(kept)
     }
 
@@ -55,9 +57,16 @@ extension StateKeeper {
         ready(kept)
         journal.append(.started)
         // What is lost is not written down one by one.
-        if replay.hasLost || journal.isLarge { compactAtOnce() }
+        if replay.hasLost || journal.isLarge || read.version < JournalHead.version { compactAtOnce() }
         _ = journal.flush()
         files.sendRemovals()
+    }
+
+    /// What nobody wants goes before anything else is done, since it can keep objects of a kernel alive.
+    fileprivate func forgetUnwanted() {
+        let unwanted = files.forgetUnwanted()
+        guard unwanted > 0 else { return }
+        log.log(.descriptorsDropped, level: .warning, "\(unwanted) stored descriptors belong to nothing any more")
     }
 
     private func ready(_ kept: any KeptBackend) {
@@ -65,11 +74,8 @@ extension StateKeeper {
             guard let self, !contexts.isEmpty else { return }
             journal?.append(.moved(smmu: smmu, from: from, to: to))
         }
-        let unwanted = files.forgetUnwanted()
-        if unwanted > 0 {
-            log.log(
-                .descriptorsDropped, level: .warning, "\(unwanted) stored descriptors belong to nothing any more")
-        }
+        forgetUnwanted()
+        for note in kept.takeNotes() { log.notice("\(note)") }
         service.watchAddressSpaces()
         opened()
     }
@@ -104,6 +110,8 @@ private final class Replay {
     /// Sessions that have lost something, and what they were refused first.
     private var losses: [UInt64: (count: Int, first: String)] = [:]
     private var sessions: [UInt64: Session] = [:]
+    /// What a kernel was about to do when the daemon ended, by session.
+    private var begun: [UInt64: Change] = [:]
     private var lastProgress = MonotonicClock.nanoseconds
     private static let progressNanoseconds: UInt64 = 2_000_000_000
 
@@ -121,13 +129,17 @@ private final class Replay {
         switch record {
         case .started: break
         case .sessionMade(let facts): make(facts)
+        case .begun(let serial, let change): begun[serial] = change
+        case .withdrawn(let serial): begun[serial] = nil
         case .sessionClosed(let serial):
-            losses[serial] = nil
+            (losses[serial], begun[serial]) = (nil, nil)
             guard let session = sessions.removeValue(forKey: serial) else { return }
             // Its files have gone long ago, or go with what nobody wants.
             keeper.contexts.removeValue(forKey: serial)?.outlivesDaemon = true
             keeper.service.sessions.forgetRestored(session)
-        case .change(let serial, let change, let given): make(change, given, in: serial)
+        case .change(let serial, let change, let given):
+            begun[serial] = nil
+            make(change, given, in: serial)
         case .deviceAdded, .deviceRemoved: makeDevice(record)
         case .moved(let smmu, let from, let to): kept.restoreMove(smmu: smmu, from: from, to: to)
         }
@@ -147,6 +159,7 @@ private final class Replay {
         guard let context = keeper.contexts[serial] else { return lose(serial, "there is no such session") }
         do throws(IOMMUError) {
             if let last = change.lastFile { keeper.files.skipNumbers(to: last) }
+            for entry in given where entry.kind == .file { keeper.files.skipNumbers(to: entry.value) }
             if try !context.restore(change, given: given, keeper.files) { lose(serial, "an id or a tag is taken") }
         } catch {
             lose(serial, error.message)
@@ -176,8 +189,10 @@ private final class Replay {
     }
 
     func settle() {
+        for context in keeper.contexts.values { context.claimFiles() }
+        keeper.forgetUnwanted()
         for (serial, context) in keeper.contexts.sorted(by: { $0.key < $1.key }) {
-            let gone = context.settle()
+            let gone = context.settle(begun[serial])
             if !gone.isEmpty {
                 lose(serial, "memory objects \(gone.map(String.init).joined(separator: ", ")) have lost their memory")
             }

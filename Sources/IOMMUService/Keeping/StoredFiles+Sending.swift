@@ -11,7 +11,18 @@ extension StoredFiles {
         guard keepsFiles else { return removals.removeAll() }
         for name in removals { outgoing.append(("FDSTOREREMOVE=1\nFDNAME=\(name)", nil)) }
         removals.removeAll()
-        goOn()
+        if afterRemovals.isEmpty { goOn() } else { tellOfRemovals() }
+    }
+
+    /// What waits for removals goes on when all that has been sent has been taken.
+    func tellOfRemovals() {
+        let bodies = afterRemovals
+        afterRemovals = []
+        let told = Deferred<UInt64>()
+        // Whoever does not answer is not waited for.
+        told.whenSettled { _ in for body in bodies { body() } }
+        unasked.append(told)
+        loop.later { [weak self] in self?.goOn() }
     }
 
     func goOn() {
@@ -74,7 +85,7 @@ extension StoredFiles {
     }
 
     /// Nobody knows what is stored of what was sent: none of it counts.
-    private func fail(_ error: SystemError) {
+    func fail(_ error: SystemError) {
         let failed = asked + unasked
         (asked, unasked) = ([], [])
         endBarrier()

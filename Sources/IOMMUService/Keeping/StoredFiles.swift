@@ -37,6 +37,8 @@ package final class StoredFiles: FileKeeping {
     var isRetrying = false
     /// What the journal has to forget before it may go.
     var removals: [String] = []
+    /// What is done once that has gone.
+    var afterRemovals: [() -> Void] = []
 
     static let retryNanoseconds: UInt64 = 2_000_000
     static let patience: UInt64 = 10_000_000_000
@@ -72,12 +74,12 @@ package final class StoredFiles: FileKeeping {
     // MARK: Keeping
 
     /// Stores files; the answer comes when the service manager has them. `EDQUOT`, `EMFILE`; `EIO` later.
-    package func keep(_ descriptors: [Int32], of uid: UInt32) throws(IOMMUError) -> Answer<UInt64> {
+    package func keep(_ descriptors: [Int32], of uid: UInt32, anew: Bool) throws(IOMMUError) -> Answer<UInt64> {
         guard keepsFiles else { return .now(0) }
         try admit(descriptors.count, uid)
         let files: [SharedDescriptor]
         do throws(IOMMUError) {
-            files = try descriptors.map { number throws(IOMMUError) in try Self.copy(number) }
+            files = try descriptors.map { number throws(IOMMUError) in try Self.copy(number, anew: anew) }
         } catch {
             dismiss(descriptors.count, uid)
             throw error
@@ -100,8 +102,8 @@ package final class StoredFiles: FileKeeping {
     }
 
     /// Another open file of the same, so that the store does not take it for one that it has.
-    private static func copy(_ number: Int32) throws(IOMMUError) -> SharedDescriptor {
-        var copy = clinux_reopen(number)
+    private static func copy(_ number: Int32, anew: Bool) throws(IOMMUError) -> SharedDescriptor {
+        var copy = anew ? clinux_reopen(number) : -1
         // A process's memory cannot be opened anew, and is stored once for all sessions.
         if copy < 0 { copy = clinux_duplicate(number) }
         guard copy >= 0 else { throw .noDescriptors }
@@ -139,6 +141,14 @@ package final class StoredFiles: FileKeeping {
         for number in file..<file + UInt64(count) { removals.append(Self.name(number)) }
     }
 
+    /// Calls `body` when the service manager has let go of what was dropped so far, or does not answer.
+    package func whenDropped(_ body: @escaping () -> Void) {
+        guard keepsFiles else { return loop.later(body) }
+        afterRemovals.append(body)
+        // What the journal has forgotten already goes without another turn's end.
+        if removals.isEmpty { tellOfRemovals() }
+    }
+
     // MARK: Address spaces
 
     /// Stores the files of an address space, once for all sessions.
@@ -149,7 +159,7 @@ package final class StoredFiles: FileKeeping {
             spaces[space]?.sessions += 1
             return .now(known.file)
         }
-        switch try keep(descriptors, of: uid) {
+        switch try keep(descriptors, of: uid, anew: true) {
         case .now(let file):
             spaces[space] = (file, uid, 1)
             return .now(file)
@@ -203,12 +213,29 @@ package final class StoredFiles: FileKeeping {
     /// What nobody wants goes out of the store. - Returns: how many descriptors.
     package func forgetUnwanted() -> Int {
         let unwanted = passed.keys.filter { !wanted.contains($0) }
-        for number in unwanted.sorted() { removals.append(Self.name(number)) }
         total -= unwanted.count
         passed = [:]
         wanted = []
-        sendRemovals()
+        guard !unwanted.isEmpty, keepsFiles else { return unwanted.count }
+        do throws(SystemError) {
+            for number in unwanted.sorted() { try remove(number) }
+            // Nobody is served yet: it is waited for, though not for ever.
+            _ = try manager.barrier(timeoutMicroseconds: Self.patience / 1000)
+        } catch {
+            // They are still there, and unwanted at the next start.
+            total += unwanted.count
+        }
         return unwanted.count
+    }
+
+    private func remove(_ number: UInt64) throws(SystemError) {
+        let message = "FDSTOREREMOVE=1\nFDNAME=\(Self.name(number))"
+        do throws(SystemError) { try manager.send(message, descriptors: []) } catch {
+            // It is behind: once it has caught up there is room.
+            guard error.errno == EAGAIN else { throw error }
+            _ = try manager.barrier(timeoutMicroseconds: Self.patience / 1000)
+            try manager.send(message, descriptors: [])
+        }
     }
 }
 

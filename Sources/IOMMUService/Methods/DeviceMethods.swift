@@ -13,11 +13,11 @@ func declareDeviceMethods(_ methods: inout MethodTable<Service>) {
         m.refuses(.EPERM, .notAllowed, "No `[[allow]]` rule lets this user have it.")
         m.refuses(.EINVAL, .notCacheCoherent, "Its DMA would not be coherent with the caches.")
         m.refuses(.EINVAL, .directRegion, "The firmware goes on using memory through it or a device of its group.")
-        m.refuses(.kernel, .iommufd, .binding)
+        m.refuses(.kernel, .iommufd, .binding, .stored)
         return { call, service in
             let client = try service.client(call)
             let wanted = call[name]
-            try service.policy.requireBind(client.peer, device: wanted)
+            try service.requireBind(client, device: wanted)
             let session = client.session
             func write(_ reply: ResultWriter, _ bound: (device: ObjectID, group: UInt32?)) {
                 reply.set(device, bound.device)

@@ -23,7 +23,7 @@ func declareExportMethods(_ methods: inout MethodTable<Service>) {
         return { call, service in
             let client = try service.client(call)
             let wanted = call[names].map { $0 }
-            for name in wanted { try service.policy.requireBind(client.peer, device: name) }
+            for name in wanted { try service.requireBind(client, device: name) }
             let export = try service.descriptorExport(client)
             let holder = try call[isForOther] ? service.namedHolder(call) : service.holder(call.connection)
             let descriptors = try export.exportContext(devices: wanted)

@@ -50,10 +50,10 @@ private struct PageFaultFields {
 func declareFaultMethods(_ methods: inout MethodTable<Service>) {
     methods.declare("fault.alloc", "Make a fault queue.", changesState: true) { m in
         let fault = m.result("fault", .count, "The fault queue.")
-        m.refuses(.room, .kernel, .iommufd)
+        m.refuses(.room, .kernel, .iommufd, .stored)
         return { call, service in
-            let made = try service.context(call).allocateFaultQueue()
-            return call.reply { $0.set(fault, made) }
+            let session = try service.client(call).session
+            return service.reply(call, session, try session.context.beginAllocateFaultQueue(), fault) { $0.set($1, $2) }
         }
     }
 

@@ -56,11 +56,16 @@ private func declareDirtyTracking(_ methods: inout MethodTable<Service>) {
         let enable = m.param("enable", .bool, "Whether to record.")
         m.refuses(.unknownHWPT, .noDirtyTracking, .kernel)
         return { call, service in
-            try service.context(call).setDirtyTracking(hwpt: call[hwpt], enabled: call[enable])
-            return call.reply()
+            let session = try service.client(call).session
+            let answer = try session.context.beginSetDirtyTracking(hwpt: call[hwpt], enabled: call[enable])
+            return service.reply(call, session, answer)
         }
     }
 
+    declareDirtyBitmap(&methods)
+}
+
+private func declareDirtyBitmap(_ methods: inout MethodTable<Service>) {
     methods.declare("hwpt.get_dirty_bitmap", "Which pages devices have written.", changesState: true) { m in
         let hwpt = m.param("hwpt", .id, "The hwpt.")
         let iova = m.param("iova", .address, "First byte, a multiple of the IOAS's alignment.")
@@ -80,10 +85,14 @@ private func declareDirtyTracking(_ methods: inout MethodTable<Service>) {
         return { call, service in
             let request = DirtyRequest(
                 iova: call[iova], length: call[length], pageSize: call[pageSize], clear: call[clear])
-            let found = try service.context(call).dirtyBitmap(hwpt: call[hwpt], request)
-            return call.reply { reply in
+            let session = try service.client(call).session
+            func write(_ reply: ResultWriter, _ found: (bitmap: [UInt8], dirty: UInt64)) {
                 reply.set(bitmap, found.bitmap)
                 reply.set(dirty, found.dirty)
+            }
+            switch try session.context.beginDirtyBitmap(hwpt: call[hwpt], request) {
+            case .now(let found): return call.reply { write($0, found) }
+            case .later(let deferred): return service.later(call, session, deferred, write: write)
             }
         }
     }

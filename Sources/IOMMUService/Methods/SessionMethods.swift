@@ -61,10 +61,11 @@ func declareSessionMethods(_ methods: inout MethodTable<Service>) {
         m.refuses(.ENOENT, .noSuchSession, "It is not there, and `create` is false.")
         m.refuses(.EINVAL, .badSessionName, "The name is no session name.")
         m.refuses(.EDQUOT, .tooManySessions, "The user has `limits.sessions` named sessions.")
+        m.refuses(.opening)
         return { call, service in
             let client = try service.client(call)
             let attached = try service.sessions.attach(client, name: call[name], create: call[create])
-            return call.reply { reply in
+            let write: (ResultWriter) -> Void = { reply in
                 reply.set(session) { object, fields in
                     object.set(fields.name, attached.label)
                     object.set(fields.uid, attached.owner.uid)
@@ -73,6 +74,8 @@ func declareSessionMethods(_ methods: inout MethodTable<Service>) {
                     object.set(fields.generation, service.generation)
                 }
             }
+            guard case .later(let opening) = try service.open(attached) else { return call.reply(write) }
+            return service.later(call, attached, opening) { reply, _ in write(reply) }
         }
     }
 

@@ -75,7 +75,8 @@ private struct DeviceFields {
                 streamIDs: device.optionalResult(
                     "stream_ids", .array(of: .count), "Its StreamIDs, where the system tells them."),
                 group: device.result("group", .countOrNull, "The number of its group; null: it has none."),
-                noIOMMU: device.optionalResult("noiommu", .bool, "True: it can be had without an IOMMU only."),
+                noIOMMU: device.optionalResult(
+                    "noiommu", .bool, "True: it has no IOMMU before it; shown to administrators, and theirs alone."),
                 driver: device.optionalResult("driver", .string, "The driver that has it."),
                 cdev: device.optionalResult("cdev", .string, "The path of its vfio device node."),
                 vfioBound: device.optionalResult("vfio_bound", .bool, "Whether a vfio driver has it."),
@@ -119,6 +120,7 @@ func declareTopology(_ methods: inout MethodTable<Service>) {
         return { call, service in
             let client = try service.client(call)
             let topology = service.backend.topology
+            let shown = service.devices(of: topology, for: client)
             let identity = client.peer.identity
             // What stands against a group takes a look at each address space of the client.
             var left = topology.groups[...]
@@ -130,7 +132,7 @@ func declareTopology(_ methods: inout MethodTable<Service>) {
             } then: { reply in
                 reply.set(smmus) { list in for smmu in topology.smmus { list.append { $0.write(smmu, $1) } } }
                 reply.set(devices) { list in
-                    for device in topology.devices { list.append { $0.write(device, for: identity, $1) } }
+                    for device in shown { list.append { $0.write(device, for: identity, $1) } }
                 }
                 reply.set(uacce) { list in
                     for accelerator in topology.accelerators { list.append { $0.write(accelerator, $1) } }

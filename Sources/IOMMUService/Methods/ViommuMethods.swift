@@ -28,9 +28,10 @@ func declareViommuMethods(_ methods: inout MethodTable<Service>) {
         m.refuses(.device, .unknownHWPT, .room, .wrongType, .noNesting, .otherSMMU, .kernel)
         m.refuses(.EINVAL, .notANestParent, "The hwpt was not allocated with nest_parent.")
         return { call, service in
-            let context = try service.context(call)
-            let made = try context.allocateVIOMMU(device: call[device], hwpt: call[hwpt], type: call[type])
-            return call.reply { $0.set(viommu, made) }
+            let session = try service.client(call).session
+            let answer = try session.context.beginAllocateVIOMMU(
+                device: call[device], hwpt: call[hwpt], type: call[type])
+            return service.reply(call, session, answer, viommu) { $0.set($1, $2) }
         }
     }
 
@@ -61,13 +62,14 @@ private func declareVirtualEvents(_ methods: inout MethodTable<Service>) {
         let type = m.param("type", .string(maximumBytes: 64), "arm_smmuv3")
         let depth = m.param("depth", .count(), "Events that it holds.")
         let queue = m.result("veventq", .count, "The queue.")
-        m.refuses(.unknownVIOMMU, .room, .wrongType, .descriptors, .kernel)
+        m.refuses(.unknownVIOMMU, .room, .wrongType, .descriptors, .stored, .kernel)
         m.refuses(.EEXIST, .veventqExists, "The viommu has a queue of this type.")
         m.refuses(.EINVAL, .badDepth, "The depth is zero or too large.")
         return { call, service in
-            let context = try service.context(call)
-            let made = try context.allocateVEventQueue(viommu: call[viommu], type: call[type], depth: call[depth])
-            return call.reply { $0.set(queue, made) }
+            let session = try service.client(call).session
+            let answer = try session.context.beginAllocateVEventQueue(
+                viommu: call[viommu], type: call[type], depth: call[depth])
+            return service.reply(call, session, answer, queue) { $0.set($1, $2) }
         }
     }
 

@@ -26,6 +26,24 @@ extension Service {
         }
     }
 
+    /// Makes ready what a named session is in. Where that cannot be had, one that has nothing in it is not there.
+    func open(_ session: Session) throws(IOMMUError) -> Answer<Void> {
+        let answer: Answer<Void>
+        do throws(IOMMUError) { answer = try session.context.beginOpening() } catch {
+            abandon(session)
+            throw error
+        }
+        return answer.flatMap { [self] result in
+            guard case .failure(let error) = result else { return .now(()) }
+            abandon(session)
+            return .later(.failed(error))
+        }
+    }
+
+    private func abandon(_ session: Session) {
+        if session.name != nil, session.context.isEmpty { sessions.close(session) }
+    }
+
     /// Replies when the backend is through. Until then the session's other connections wait, so that its calls are
     /// carried out one after the other; other sessions go on. Where the connection ends before, it is called off, or
     /// ends for nobody.

@@ -14,8 +14,13 @@ package final class KernelBackend: IOMMUBackend {
     let inventory: any DeviceInventory
     /// Who has which device.
     let holdings = Holdings()
+    /// What changes are given, for whoever writes them down.
+    package let ledger = Ledger()
+    /// What has to be said after a restart.
+    private var notes: [String] = []
     /// What the kernel can do.
     package let kernel: KernelFeatures
+    /// Told of devices that come and go, of faults and of events of virtual machines.
     package var eventHandler: ((BackendEvent) -> Void)?
     /// Adds to each new context what this backend does not have itself.
     package var equipment: ((ObjectContext) -> Void)?
@@ -33,10 +38,14 @@ package final class KernelBackend: IOMMUBackend {
         inventory.onChange = { [unowned self] change in changed(change) }
     }
 
+    /// "kernel"
     package var kind: String { "kernel" }
+    /// Devices are real: without a rule nobody but administrators gets any.
     package var isOpenByDefault: Bool { false }
+    /// What the running kernel was found to have, and whether changes of the topology are noticed.
     package var features: [String] { kernel.names + (inventory.noticesChanges ? ["topology_events"] : []) }
 
+    /// What the inventory tells, and who of the daemon's sessions has which device.
     package var topology: TopologyState {
         var topology = inventory.topology
         for index in topology.devices.indices {
@@ -45,6 +54,7 @@ package final class KernelBackend: IOMMUBackend {
         return topology
     }
 
+    /// A session's own open `/dev/iommu`, which is opened when it is first needed.
     package func makeContext(
         id: ContextID, owner: String, account: Account, limits: ContextLimits
     ) -> KernelContext {
@@ -108,9 +118,40 @@ package final class KernelBackend: IOMMUBackend {
 
 /// What the object model under a context asks for: here no tables map its memory.
 extension KernelBackend: ObjectHost {
+    /// No table of the daemon's maps the memory, so it lies nowhere: 0.
     package func admit(_ memory: MemoryObject, for account: Account) throws(IOMMUError) -> UInt64 { 0 }
+    /// It lay nowhere.
     package func dismiss(_ memory: MemoryObject, at location: UInt64, for account: Account) {}
+    /// The kernel lets devices go on by itself.
     package func faultsAnswered() {}
+    /// Hands an event to whoever listens.
     package func emit(_ event: BackendEvent) { eventHandler?(event) }
+    /// Workers, for what the object model below does in pieces.
     package var longWork: (any WorkExecutor)? { executor }
+    /// The same for all contexts of this kernel.
+    package var changeLedger: Ledger? { ledger }
+}
+
+extension KernelBackend: KeptBackend {
+    /// Where files are mapped: what is mapped of the daemon's own memory goes with it.
+    package var kept: (any KeptBackend)? { kernel.mapsFiles ? self : nil }
+    /// What is in an iommufd goes with its last descriptor.
+    package var needsFiles: Bool { true }
+    /// Nothing: the kernel gives its tags itself, and keeps them.
+    package func restoreMove(smmu: String, from: UInt16, to: UInt16) {}
+
+    /// ``KeptBackend/takeNotes()``
+    package func takeNotes() -> [String] {
+        defer { notes = [] }
+        return notes
+    }
+
+    /// What is pinned goes on counting for the daemon that mapped it.
+    func pinsCountElsewhere(_ owner: String, _ failure: KernelFailure) {
+        let why =
+            failure.errno == Errno.ENOTTY.rawValue
+            ? "the kernel has no \(failure.call) before \(failure.since)"
+            : "\(failure.call): \(Errno.name(of: failure.errno))"
+        notes.append("pinned memory of \(owner) counts for the daemon before this one: \(why)")
+    }
 }

@@ -53,6 +53,9 @@ package enum IOMMUFD {
     /// A guest's device.
     package static let vdeviceAlloc = KernelCall<clinux_iommu_vdevice_alloc>(
         "IOMMU_VDEVICE_ALLOC", 0x3b91, since: .init(6, 13), last: \.virt_id)
+    /// Has pinned memory count for this process.
+    package static let ioasChangeProcess = KernelCall<clinux_iommu_ioas_change_process>(
+        "IOMMU_IOAS_CHANGE_PROCESS", 0x3b92, since: .init(6, 14), last: \.reserved)
     /// A queue of a guest's events.
     package static let veventqAlloc = KernelCall<clinux_iommu_veventq_alloc>(
         "IOMMU_VEVENTQ_ALLOC", 0x3b93, since: .init(6, 15), last: \.reserved)

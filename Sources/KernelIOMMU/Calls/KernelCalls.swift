@@ -20,10 +20,12 @@ package struct LinuxKernel: KernelCalls {
     /// There is one.
     package init() {}
 
+    /// open(2) for reading and writing, closed on exec.
     package func open(_ path: String) throws(SystemError) -> Descriptor {
         try Descriptor(opening: path, O_RDWR)
     }
 
+    /// ioctl(2), again if a signal came.
     package func control(_ descriptor: Int32, _ number: UInt, _ argument: UnsafeMutableRawPointer) -> Int32 {
         -clinux_ioctl(descriptor, number, argument)
     }

@@ -4,31 +4,37 @@ import LinuxIO
 
 /// Attaching: one ioctl attaches and replaces, and what is attached already decides which of the two it is.
 extension KernelContext {
+    /// `VFIO_DEVICE_ATTACH_IOMMUFD_PT` of what is attached to nothing.
     package func attach(device id: ObjectID, to pt: ObjectID, pasid: UInt32?) throws(IOMMUError) -> ObjectID {
         try now(try attaching(id, pt, pasid, isReplacement: false))
     }
 
+    /// ``attach(device:to:pasid:)`` on a worker: a table may be made and filled for it.
     package func beginAttach(device id: ObjectID, to pt: ObjectID, pasid: UInt32?) throws(IOMMUError) -> Answer<
         ObjectID
     > {
         later(try attaching(id, pt, pasid, isReplacement: false))
     }
 
+    /// The same ioctl, of what is attached already.
     package func replace(device id: ObjectID, with pt: ObjectID, pasid: UInt32?) throws(IOMMUError) -> ObjectID {
         try now(try attaching(id, pt, pasid, isReplacement: true))
     }
 
+    /// ``replace(device:with:pasid:)`` on a worker.
     package func beginReplace(
         device id: ObjectID, with pt: ObjectID, pasid: UInt32?
     ) throws(IOMMUError) -> Answer<ObjectID> {
         later(try attaching(id, pt, pasid, isReplacement: true))
     }
 
+    /// `VFIO_DEVICE_DETACH_IOMMUFD_PT`; nothing is asked of the kernel for what is attached to nothing.
     package func detach(device id: ObjectID, pasid: UInt32?) throws(IOMMUError) {
         guard let work = try detaching(id, pasid) else { return }
         try now(work)
     }
 
+    /// ``detach(device:pasid:)`` on a worker.
     package func beginDetach(device id: ObjectID, pasid: UInt32?) throws(IOMMUError) -> Answer<Void> {
         guard let work = try detaching(id, pasid) else { return .now(()) }
         return later(work)
@@ -53,8 +59,9 @@ extension KernelContext {
         }
         if isReplacement, present == nil {
             throw IOMMUError(
-                .EINVAL, .notAttached, "device \(device.name) is not attached", hint: "use device.attach",
-                ["device": .number(UInt64(id))])
+                .EINVAL, .notAttached,
+                "\(pasid.map { "PASID \($0) of " } ?? "")device \(device.name) is not attached",
+                hint: "use device.attach", ["device": .number(UInt64(id)), "name": .text(device.name)])
         }
         if let problem = compatibilityProblem(target, on: device, key: key) {
             throw problem.with("device", .number(UInt64(id)))
@@ -80,8 +87,9 @@ extension KernelContext {
     }
 
     /// The device, or PASID, is on the hwpt now; with siblings that moved along.
-    private func entered(_ id: ObjectID, _ target: KernelObject, _ device: KernelDevice, key: UInt32) -> ObjectID {
+    func entered(_ id: ObjectID, _ target: KernelObject, _ device: KernelDevice, key: UInt32) -> ObjectID {
         let hwpt: KernelHWPT
+        backend.ledger.note(.object, UInt64(id))
         if let known = table[id] as? KernelHWPT {
             hwpt = known
             store.releaseObject()

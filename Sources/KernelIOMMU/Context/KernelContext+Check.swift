@@ -6,6 +6,7 @@ extension KernelContext {
     /// Of the smallest page that an IOMMU has, as far as is known.
     private static let granule: UInt64 = 4096
 
+    /// Against reserved regions that the system tells of; nothing is asked of the kernel.
     package func beginCheck(
         devices selectors: [DeviceSelector], mappings: [CheckedMapping]
     ) -> AnyIterator<[LayoutProblem]> {

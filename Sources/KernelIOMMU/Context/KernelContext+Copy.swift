@@ -2,6 +2,7 @@ import IOMMU
 import IOMMUObjects
 
 extension KernelContext {
+    /// `IOMMU_IOAS_COPY`; the kernel takes parts of mappings, and so does the contract.
     package func copy(
         from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?,
         access: Access
@@ -13,6 +14,7 @@ extension KernelContext {
                     access: access)))
     }
 
+    /// ``copy(from:iova:length:to:iova:access:)``, on a worker above 16 pages.
     package func beginCopy(
         from source: ObjectID, iova: UInt64, length: UInt64, to destination: ObjectID, iova fixed: UInt64?,
         access: Access
@@ -70,7 +72,7 @@ extension KernelContext {
             ["ioas": .number(UInt64(ioas)), "iova": .hex(iova), "length": .hex(length)])
     }
 
-    private func enter(_ pieces: [Area], at target: UInt64, in ioas: KernelIOAS, access: Access) {
+    func enter(_ pieces: [Area], at target: UInt64, in ioas: KernelIOAS, access: Access) {
         var next = target
         for piece in pieces {
             enter(

@@ -11,17 +11,7 @@ extension KernelContext {
     package func beginDestroy(object id: ObjectID) throws(IOMMUError) -> Answer<Void> { later(try destroying(id)) }
 
     private func destroying(_ id: ObjectID) throws(IOMMUError) -> Work<Result<Void, KernelFailure>, Void> {
-        guard let object = table[id] else {
-            throw IOMMUError(
-                .ENOENT, .unknownObject, "there is no object \(id) in this session",
-                hint: "session.objects lists what there is", ["id": .number(UInt64(id))])
-        }
-        guard !(object is KernelDevice) else {
-            throw IOMMUError(
-                .EBUSY, .deviceBound, "object \(id) is a bound device", hint: "device.unbind ends it",
-                ["id": .number(UInt64(id)), "kind": .text(object.kind.rawValue)])
-        }
-        guard object.users == 0 else { throw inUse(object) }
+        let object = try destroyable(id)
         let handle = try handle()
         // The kernel keeps a queue whose descriptor is open.
         (object as? KernelFaultQueue)?.descriptor = nil
@@ -33,6 +23,23 @@ extension KernelContext {
             forget(object)
             return .success(())
         }
+    }
+
+    /// An object that nothing uses.
+    @discardableResult
+    func destroyable(_ id: ObjectID) throws(IOMMUError) -> KernelObject {
+        guard let object = table[id] else {
+            throw IOMMUError(
+                .ENOENT, .unknownObject, "there is no object \(id) in this session",
+                hint: "session.objects lists what there is", ["id": .number(UInt64(id))])
+        }
+        guard !(object is KernelDevice) else {
+            throw IOMMUError(
+                .EBUSY, .deviceBound, "object \(id) is a bound device", hint: "device.unbind ends it",
+                ["id": .number(UInt64(id)), "kind": .text(object.kind.rawValue)])
+        }
+        guard object.users == 0 else { throw inUse(object) }
+        return object
     }
 
     private func inUse(_ object: KernelObject) -> IOMMUError {
@@ -48,7 +55,7 @@ extension KernelContext {
     }
 
     /// The kernel has destroyed it.
-    private func forget(_ object: KernelObject) {
+    func forget(_ object: KernelObject) {
         var descriptors: UInt64 = 0
         switch object {
         case let ioas as KernelIOAS: forgetMappings(of: ioas)
@@ -97,7 +104,7 @@ extension KernelContext {
         }
     }
 
-    private func forgetAll() {
+    func forgetAll() {
         for case let device as KernelDevice in table.all { forget(device) }
         let order: [(KernelObject) -> Bool] = [
             { $0 is KernelVDevice }, { $0 is KernelVEventQueue }, { ($0 as? KernelHWPT)?.isNested == true },
@@ -106,8 +113,8 @@ extension KernelContext {
         for isNext in order { for object in table.all where isNext(object) { forget(object) } }
         for name in delegatedDevices { backend.holdings.release(name) }
         delegatedDevices = []
-        for _ in 0..<tombstones { store.releaseObject() }
-        tombstones = 0
+        for _ in tombstones { store.releaseObject() }
+        tombstones = []
         addresses = [:]
         store.close()
     }

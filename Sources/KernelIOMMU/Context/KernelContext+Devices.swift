@@ -6,10 +6,12 @@ import LinuxIO
 extension KernelContext {
     // MARK: Bind
 
+    /// `VFIO_DEVICE_BIND_IOMMUFD`, after a look at who of the daemon's sessions has its group.
     package func bind(deviceNamed name: String) throws(IOMMUError) -> (device: ObjectID, group: UInt32?) {
         try now(try binding(name))
     }
 
+    /// ``bind(deviceNamed:)`` on a worker: some devices are reset by it.
     package func beginBind(
         deviceNamed name: String
     ) throws(IOMMUError) -> Answer<(device: ObjectID, group: UInt32?)> {
@@ -37,7 +39,8 @@ extension KernelContext {
             }
             let object = KernelDevice(
                 bound, name: name, group: device.facts.group, pasidBits: binding.pasidBits)
-            table.insert(object)
+            enter(object)
+            note(object)
             emit(.device(DeviceEvent(name: name, action: .bound)))
             return .success((object.id, object.group))
         }
@@ -58,6 +61,7 @@ extension KernelContext {
 
     // MARK: Unbind
 
+    /// Closes the device, which the kernel detaches and gives back by that.
     package func unbind(device id: ObjectID) throws(IOMMUError) { try now(unbinding(try unbindable(id))) }
 
     /// ``unbind(device:)`` on a worker.
@@ -65,8 +69,14 @@ extension KernelContext {
         later(unbinding(try unbindable(id)))
     }
 
+    /// What has to be known of a device besides its id to find it again.
+    func note(_ device: KernelDevice) {
+        if let group = device.group { backend.ledger.note(.group, UInt64(group)) }
+        for part in device.bound.parts { backend.ledger.note(.part, UInt64(part)) }
+    }
+
     /// Closing our descriptor of a device that has been handed out would not unbind it.
-    private func unbindable(_ id: ObjectID) throws(IOMMUError) -> KernelDevice {
+    func unbindable(_ id: ObjectID) throws(IOMMUError) -> KernelDevice {
         let device = try table.object(id, .device, as: KernelDevice.self)
         guard !device.isExported else {
             throw IOMMUError(
@@ -78,8 +88,7 @@ extension KernelContext {
     }
 
     func unbinding(_ device: KernelDevice) -> Work<Void, Void> {
-        let bound = device.bound
-        let keys = device.isExported ? Array(device.attachments.keys) : []
+        let (bound, keys) = (device.bound, Array(device.attachments.keys))
         return Work(work: { bound.release(attachedAt: keys) }) { [self] in
             forget(device)
             return .success(())
@@ -92,7 +101,7 @@ extension KernelContext {
         if let vdevice = device.vdevice {
             vdevice.release()
             table.remove(vdevice)
-            tombstones += 1
+            tombstones.append(vdevice.id)
         }
         table.remove(device)
         store.releaseObject(descriptors: 1)
@@ -107,6 +116,7 @@ extension KernelContext {
 
     // MARK: Facts
 
+    /// As `topology.list` has it.
     package func name(ofDevice device: ObjectID) throws(IOMMUError) -> String {
         try table.object(device, .device, as: KernelDevice.self).name
     }
@@ -123,6 +133,7 @@ extension KernelContext {
         return device
     }
 
+    /// `IOMMU_GET_HW_INFO`
     package func hardwareInfo(device id: ObjectID) throws(IOMMUError) -> HardwareInfo {
         let device = try device(id)
         let handle = try handle()

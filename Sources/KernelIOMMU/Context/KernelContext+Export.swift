@@ -5,6 +5,7 @@ import LinuxIO
 
 /// Descriptors that somebody else drives: of a device that stays bound here, or of an iommufd that is given away.
 extension KernelContext: DescriptorExport {
+    /// This one: the descriptors are real.
     package var descriptorExport: (any DescriptorExport)? { self }
 
     /// The bound cdev once more. Its holder can keep the device bound, so that only a forced unbind gives it back.
@@ -24,6 +25,7 @@ extension KernelContext: DescriptorExport {
 
     /// An iommufd, and each device opened but not bound. What holds them owns the state from then on.
     package func exportContext(devices names: [String]) throws(IOMMUError) -> [SharedDescriptor] {
+        let wasOpen = isOpen
         let devices = try exportable(names)
         do {
             let exported = try open(devices)
@@ -32,15 +34,15 @@ extension KernelContext: DescriptorExport {
             isDelegated = true
             return exported
         } catch {
-            takeHandle()?.file.end()
+            if !wasOpen { takeHandle()?.file.end() }
             throw error
         }
     }
 
     /// The devices, if the context and they can be handed out.
     func exportable(_ names: [String]) throws(IOMMUError) -> [MachineDevice] {
-        guard isEmpty, !isOpen else {
-            guard !isDelegated else { throw Self.delegated(self) }
+        guard !isDelegated else { throw Self.delegated(self) }
+        guard isEmpty, !isOpen || keepsIOMMUFD else {
             throw IOMMUError(
                 .EBUSY, .sessionNotEmpty, "\(owner) holds objects of its own",
                 hint: "hand out a session that is fresh, on a connection of its own", ["session": .text(owner)])

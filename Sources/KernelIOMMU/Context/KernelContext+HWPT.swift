@@ -35,7 +35,7 @@ extension KernelContext {
             case .success(let id):
                 let hwpt = KernelHWPT(
                     id: id, base: base, flags: request.flags, isAutomatic: false, faultQueue: faultQueue)
-                table.insert(hwpt)
+                enter(hwpt)
                 return .success(id)
             case .failure(let failure):
                 store.releaseObject()

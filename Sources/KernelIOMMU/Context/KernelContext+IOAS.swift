@@ -11,6 +11,7 @@ extension KernelContext {
 
     func ioas(_ id: ObjectID) throws(IOMMUError) -> KernelIOAS { try table.object(id, .ioas, as: KernelIOAS.self) }
 
+    /// `IOMMU_IOAS_ALLOC`
     package func allocateIOAS() throws(IOMMUError) -> ObjectID {
         let handle = try handle()
         try charge()
@@ -21,12 +22,13 @@ extension KernelContext {
             store.releaseObject()
             throw error.refusal()
         }
-        table.insert(KernelIOAS(id: argument.out_ioas_id))
+        enter(KernelIOAS(id: argument.out_ioas_id))
         return argument.out_ioas_id
     }
 
     // MARK: Map
 
+    /// `IOMMU_IOAS_MAP_FILE`, before 6.13 `IOMMU_IOAS_MAP` of the daemon's own mapping of the file.
     package func map(ioas id: ObjectID, _ request: MapRequest) throws(IOMMUError) -> UInt64 {
         try store.checkRequest(request, ioas: id)
         let ioas = try ioas(id)
@@ -42,6 +44,7 @@ extension KernelContext {
         }
     }
 
+    /// ``map(ioas:_:)``, on a worker above 16 pages: the kernel pins each of them.
     package func beginMap(ioas id: ObjectID, _ request: MapRequest) throws(IOMMUError) -> Answer<UInt64> {
         guard request.length > Self.shortLength else { return .now(try map(ioas: id, request)) }
         try store.checkRequest(request, ioas: id)
@@ -92,12 +95,14 @@ extension KernelContext {
 
     // MARK: Options and queries
 
+    /// `IOMMU_IOAS_IOVA_RANGES`, asked anew each time: every attach changes them.
     package func iovaRanges(ioas id: ObjectID) throws(IOMMUError) -> (ranges: [AddressRange], alignment: UInt64) {
         _ = try ioas(id)
         let handle = try handle()
         do throws(KernelFailure) { return try handle.iovaRanges(ioas: id) } catch { throw error.refusal() }
     }
 
+    /// `IOMMU_IOAS_ALLOW_IOVAS`
     package func allowIOVAs(ioas id: ObjectID, ranges: [AddressRange]) throws(IOMMUError) {
         _ = try ioas(id)
         let handle = try handle()
@@ -112,12 +117,14 @@ extension KernelContext {
         if let failure { throw refusal(failure, ofAllowing: ranges, ioas: id) }
     }
 
+    /// From the books: the kernel does not tell.
     package func mappings(
         ioas id: ObjectID, from start: UInt64, limit: Int
     ) throws(IOMMUError) -> (mappings: [MappingDescription], next: UInt64?) {
         try ioas(id).areas.mappings(from: start, limit: limit)
     }
 
+    /// `IOMMU_OPTION_HUGE_PAGES`
     package func setHugePages(ioas id: ObjectID, _ enabled: Bool) throws(IOMMUError) {
         let ioas = try ioas(id)
         let handle = try handle()
@@ -135,5 +142,6 @@ extension KernelContext {
         ioas.usesHugePages = enabled
     }
 
+    /// What was set last; on at the beginning.
     package func hugePages(ioas id: ObjectID) throws(IOMMUError) -> Bool { try ioas(id).usesHugePages }
 }

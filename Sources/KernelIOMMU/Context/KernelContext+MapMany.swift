@@ -9,10 +9,12 @@ extension KernelContext {
         var failure: KernelFailure?
     }
 
+    /// One call of the kernel for each; at the first refusal those before it are unmapped again.
     package func map(ioas id: ObjectID, many requests: [MapRequest]) throws(IOMMUError) -> [UInt64] {
         try now(try prepare(requests, ioas: id).work)
     }
 
+    /// ``map(ioas:many:)``, on a worker above 16 mappings or pages.
     package func beginMap(ioas id: ObjectID, many requests: [MapRequest]) throws(IOMMUError) -> Answer<[UInt64]> {
         let prepared = try prepare(requests, ioas: id)
         return prepared.isShort ? .now(try now(prepared.work)) : later(prepared.work)

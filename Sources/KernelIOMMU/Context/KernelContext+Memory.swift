@@ -6,32 +6,39 @@ import LinuxIO
 
 /// `memory.*`: the daemon's own, on every kernel.
 extension KernelContext {
+    /// A client's memfd, held by the daemon until it is closed.
     package func importMemory(
         _ descriptor: consuming Descriptor, name: String?
     ) throws(IOMMUError) -> (memory: ObjectID, size: UInt64) {
         try store.importMemory(descriptor, name: name)
     }
 
+    /// A memfd of the daemon's own.
     package func createMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> ObjectID {
         try store.createMemory(size: size, name: name, huge: huge)
     }
 
+    /// ``createMemory(size:name:huge:)``, on a worker where huge pages are to be filled with zeros.
     package func beginCreateMemory(size: UInt64, name: String?, huge: Bool) throws(IOMMUError) -> Answer<ObjectID> {
         try store.beginCreateMemory(size: size, name: name, huge: huge)
     }
 
+    /// The memfd once more.
     package func exportMemory(_ memory: ObjectID) throws(IOMMUError) -> Descriptor {
         try store.exportMemory(memory)
     }
 
+    /// Through the daemon's own mapping or descriptor, whatever devices do.
     package func readMemory(_ memory: ObjectID, offset: UInt64, length: UInt64) throws(IOMMUError) -> [UInt8] {
         try store.readMemory(memory, offset: offset, length: length)
     }
 
+    /// Likewise; devices see it at once.
     package func writeMemory(_ memory: ObjectID, offset: UInt64, bytes: [UInt8]) throws(IOMMUError) {
         try store.writeMemory(memory, offset: offset, bytes: bytes)
     }
 
+    /// What the kernel has pinned of it has to be unmapped before.
     package func closeMemory(_ memory: ObjectID) throws(IOMMUError) {
         try store.closeMemory(memory)
         addresses[memory] = nil

@@ -9,7 +9,21 @@ extension KernelContext {
     /// `IOMMU_VIOMMU_TYPE_ARM_SMMUV3`, `IOMMU_VEVENTQ_TYPE_ARM_SMMUV3` and the data of invalidations.
     static let smmuV3Type: UInt32 = 1
 
+    /// `IOMMU_VIOMMU_ALLOC`
     package func allocateVIOMMU(device id: ObjectID, hwpt: ObjectID, type: String) throws(IOMMUError) -> ObjectID {
+        try now(try slicing(id, hwpt, type))
+    }
+
+    /// ``allocateVIOMMU(device:hwpt:type:)`` on a worker: the driver may have to ask its hardware.
+    package func beginAllocateVIOMMU(
+        device id: ObjectID, hwpt: ObjectID, type: String
+    ) throws(IOMMUError) -> Answer<ObjectID> {
+        later(try slicing(id, hwpt, type))
+    }
+
+    private func slicing(
+        _ id: ObjectID, _ hwpt: ObjectID, _ type: String
+    ) throws(IOMMUError) -> Work<Result<ObjectID, KernelFailure>, ObjectID> {
         let device = try device(id)
         guard type == Self.smmuV3 else { throw Self.wrongType(type) }
         let parent = try table.object(hwpt, .hwpt, as: KernelHWPT.self)
@@ -18,9 +32,33 @@ extension KernelContext {
                 .EINVAL, .notANestParent, "hwpt \(hwpt) was not allocated to nest in",
                 hint: "allocate it with the flag nest_parent", ["hwpt": .number(UInt64(hwpt))])
         }
-        var argument = clinux_iommu_viommu_alloc()
-        (argument.type, argument.dev_id, argument.hwpt_id) = (Self.smmuV3Type, id, hwpt)
-        try make(IOMMUFD.viommuAlloc, &argument) { errno in
+        let handle = try handle()
+        try charge()
+        return Work(
+            work: {
+                Result { () throws(KernelFailure) in
+                    var argument = clinux_iommu_viommu_alloc()
+                    (argument.type, argument.dev_id, argument.hwpt_id) = (Self.smmuV3Type, id, hwpt)
+                    try handle.perform(IOMMUFD.viommuAlloc, &argument)
+                    return argument.out_viommu_id
+                }
+            }
+        ) { [self] result in
+            switch result {
+            case .success(let made):
+                enter(KernelVIOMMU(id: made, hwpt: parent))
+                return .success(made)
+            case .failure(let failure):
+                store.releaseObject()
+                return .failure(refusal(failure, ofSlicing: device, parent))
+            }
+        }
+    }
+
+    private func refusal(
+        _ failure: KernelFailure, ofSlicing device: KernelDevice, _ parent: KernelHWPT
+    ) -> IOMMUError {
+        failure.refusal { errno in
             switch errno {
             case .EOPNOTSUPP:
                 return IOMMUError(
@@ -28,16 +66,15 @@ extension KernelContext {
                     hint: "take a device behind an SMMUv3 that has both stages", ["name": .text(device.name)])
             case .EINVAL:
                 return IOMMUError(
-                    .EINVAL, .otherSMMU, "hwpt \(hwpt) is a table of another IOMMU than the device's",
+                    .EINVAL, .otherSMMU, "hwpt \(parent.id) is a table of another IOMMU than the device's",
                     hint: "allocate the nest parent with a device behind the same IOMMU",
-                    ["hwpt": .number(UInt64(hwpt)), "device": .number(UInt64(id))])
+                    ["hwpt": .number(UInt64(parent.id)), "device": .number(UInt64(device.id))])
             default: return nil
             }
         }
-        table.insert(KernelVIOMMU(id: argument.out_viommu_id, hwpt: parent))
-        return argument.out_viommu_id
     }
 
+    /// `IOMMU_VDEVICE_ALLOC`
     package func allocateVDevice(
         viommu id: ObjectID, device deviceID: ObjectID, virtualID: UInt64
     ) throws(IOMMUError) -> ObjectID {
@@ -70,7 +107,7 @@ extension KernelContext {
         }
         let vdevice = KernelVDevice(
             id: argument.out_vdevice_id, viommu: viommu, device: device, virtualID: virtualID)
-        table.insert(vdevice)
+        enter(vdevice)
         return vdevice.id
     }
 
@@ -103,12 +140,14 @@ extension KernelContext {
         var failure: KernelFailure?
     }
 
+    /// `IOMMU_HWPT_INVALIDATE`: the commands go to the kernel as they are, and it says how many it took.
     package func invalidate(
         target id: ObjectID, type: String, entries: [(UInt64, UInt64)]
     ) throws(IOMMUError) -> Int {
         try now(try invalidating(id, type, entries))
     }
 
+    /// ``invalidate(target:type:entries:)`` on a worker: the hardware is waited for.
     package func beginInvalidate(
         target id: ObjectID, type: String, entries: [(UInt64, UInt64)]
     ) throws(IOMMUError) -> Answer<Int> {

@@ -7,6 +7,7 @@ import LinuxIO
 extension KernelContext {
     // MARK: Faults
 
+    /// `IOMMU_FAULT_QUEUE_ALLOC`; the loop reads its descriptor from then on.
     package func allocateFaultQueue() throws(IOMMUError) -> ObjectID {
         var argument = clinux_iommu_fault_alloc()
         try make(IOMMUFD.faultQueueAlloc, &argument, descriptors: 1, Self.noDescriptor)
@@ -19,11 +20,11 @@ extension KernelContext {
             queue.descriptor = nil
             throw undo(id, error)
         }
-        table.insert(queue)
+        enter(queue)
         return id
     }
 
-    private func announce(_ fault: PageFault, from queue: KernelFaultQueue) {
+    func announce(_ fault: PageFault, from queue: KernelFaultQueue) {
         let name = (table[fault.device] as? KernelDevice)?.name ?? ""
         emit(
             .fault(
@@ -31,6 +32,7 @@ extension KernelContext {
                     fault: queue.id, device: fault.device, name: name, address: fault.address, pasid: fault.pasid)))
     }
 
+    /// What the descriptor has brought, after a look whether there is more.
     package func readFaults(_ fault: ObjectID, max: Int) throws(IOMMUError) -> [PageFault] {
         let queue = try table.object(fault, .fault, as: KernelFaultQueue.self)
         // What has come since the loop last looked.
@@ -38,12 +40,14 @@ extension KernelContext {
         return try queue.read(max: max)
     }
 
+    /// Written to the descriptor; the kernel knows which cookies wait.
     package func respond(fault: ObjectID, _ responses: [FaultResponse]) throws(IOMMUError) -> Int {
         try table.object(fault, .fault, as: KernelFaultQueue.self).respond(responses)
     }
 
     // MARK: Virtual events
 
+    /// `IOMMU_VEVENTQ_ALLOC`; the loop reads its descriptor from then on.
     package func allocateVEventQueue(
         viommu id: ObjectID, type: String, depth: UInt32
     ) throws(IOMMUError) -> ObjectID {
@@ -65,11 +69,11 @@ extension KernelContext {
             queue.release()
             throw undo(queue.id, error)
         }
-        table.insert(queue)
+        enter(queue)
         return queue.id
     }
 
-    private func announce(_ event: VirtualEvent, from queue: KernelVEventQueue) {
+    func announce(_ event: VirtualEvent, from queue: KernelVEventQueue) {
         // The StreamID is the upper half of the first word.
         let stream = (event.record.first ?? 0) >> 32
         emit(
@@ -79,6 +83,7 @@ extension KernelContext {
                     isLost: event.lost)))
     }
 
+    /// What the descriptor has brought, after a look whether there is more.
     package func readVirtualEvents(_ queue: ObjectID, max: Int) throws(IOMMUError) -> [VirtualEvent] {
         let queue = try table.object(queue, .veventq, as: KernelVEventQueue.self)
         _ = queue.take { announce($0, from: queue) }

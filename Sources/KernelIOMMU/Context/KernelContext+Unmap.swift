@@ -3,21 +3,44 @@ import IOMMUObjects
 import LinuxIO
 
 extension KernelContext {
+    /// `IOMMU_IOAS_UNMAP`, after a look into the books whether it would cut a mapping.
     package func unmap(ioas id: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> UInt64 {
         let extent = try extent(ioas: id, iova: iova, length: length)
         guard extent.count > 0 else { return 0 }
-        return try now(try unmapping(extent))
+        return try unmapNow(extent, try unmapping(extent))
     }
 
+    /// ``unmap(ioas:iova:length:)``, on a worker above 16 pages.
     package func beginUnmap(ioas id: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> Answer<UInt64> {
         let extent = try extent(ioas: id, iova: iova, length: length)
         guard extent.count > 0 else { return .now(0) }
         let work = try unmapping(extent)
-        return extent.bytes > Self.shortLength ? later(work) : .now(try now(work))
+        guard extent.bytes > Self.shortLength else { return .now(try unmapNow(extent, work)) }
+        return later(work).flatMap { [self] result in
+            switch result {
+            case .success(let bytes): return .now(bytes)
+            case .failure(let error):
+                guard extent.count > 1, let repair = try? repairing(extent, error) else {
+                    return .later(.failed(error))
+                }
+                return later(repair)
+            }
+        }
+    }
+
+    private typealias UnmapWork = Work<Result<UInt64, KernelFailure>, UInt64>
+
+    private func unmapNow(_ extent: Extent, _ work: UnmapWork) throws(IOMMUError) -> UInt64 {
+        do throws(IOMMUError) {
+            return try now(work)
+        } catch {
+            guard extent.count > 1 else { throw error }
+            return try now(try repairing(extent, error))
+        }
     }
 
     /// Whole mappings, as iommud knows them.
-    private struct Extent {
+    struct Extent {
         let ioas: KernelIOAS
         let iova: UInt64
         let length: UInt64
@@ -26,7 +49,7 @@ extension KernelContext {
     }
 
     /// The kernel would cut none, either, but would take those before the one it meets.
-    private func extent(ioas id: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> Extent {
+    func extent(ioas id: ObjectID, iova: UInt64, length: UInt64) throws(IOMMUError) -> Extent {
         let ioas = try ioas(id)
         if iova == 0, length == .max {
             let all = ioas.areas.whole(start: 0, last: .max)
@@ -59,7 +82,7 @@ extension KernelContext {
         return Extent(ioas: ioas, iova: iova, length: length, count: found.count, bytes: found.bytes)
     }
 
-    private func unmapping(_ extent: Extent) throws(IOMMUError) -> Work<Result<UInt64, KernelFailure>, UInt64> {
+    private func unmapping(_ extent: Extent) throws(IOMMUError) -> UnmapWork {
         let handle = try handle()
         let (id, iova, length) = (extent.ioas.id, extent.iova, extent.length)
         return Work(
@@ -76,7 +99,56 @@ extension KernelContext {
             .with("length", .hex(extent.length))
     }
 
-    private func forget(_ extent: Extent) {
+    // MARK: Halfway
+
+    /// The kernel goes through the mappings one by one and stops at the first that it does not let go of: those before
+    /// are made again, so that all of them are there as they were.
+    private func repairing(_ extent: Extent, _ error: IOMMUError) throws(IOMMUError) -> Work<[UInt64], UInt64> {
+        let handle = try handle()
+        var mappings: [KernelHandle.Mapping] = []
+        var next = extent.iova
+        for _ in 0..<extent.count {
+            guard let area = extent.ioas.areas.area(endingAtOrAfter: next) else { break }
+            mappings.append(try mapping(of: area, in: extent.ioas))
+            guard area.last < .max else { break }
+            next = area.last + 1
+        }
+        return Work(work: { [mappings] in mappings.filter { !Self.makeAgain($0, by: handle) }.compactMap(\.iova) }) {
+            [self] lost in
+            for start in lost {
+                if let area = extent.ioas.areas.area(endingAtOrAfter: start) { forget(area, in: extent.ioas) }
+            }
+            return .failure(lost.isEmpty ? error : error.with("unmapped", .number(UInt64(lost.count))))
+        }
+    }
+
+    /// The mapping that the area stands for.
+    private func mapping(of area: Area, in ioas: KernelIOAS) throws(IOMMUError) -> KernelHandle.Mapping {
+        let memory = try store.memory(area.memory)
+        return KernelHandle.Mapping(
+            ioas: ioas.id, source: try source(memory, id: area.memory, offset: area.offset), length: area.length,
+            access: area.access, iova: area.start)
+    }
+
+    /// - Returns: whether it is mapped.
+    private static func makeAgain(_ mapping: KernelHandle.Mapping, by handle: KernelHandle) -> Bool {
+        do throws(KernelFailure) {
+            _ = try handle.map(mapping)
+            return true
+        } catch {
+            return error.errno == Errno.EEXIST.rawValue
+        }
+    }
+
+    // MARK: The books
+
+    /// One mapping that is not there any more.
+    func forget(_ area: Area, in ioas: KernelIOAS) {
+        forget(Extent(ioas: ioas, iova: area.start, length: area.length, count: 1, bytes: area.length))
+    }
+
+    /// Mappings that are not there any more.
+    func forget(_ extent: Extent) {
         let areas = extent.ioas.areas
         var next = extent.iova
         for _ in 0..<extent.count {

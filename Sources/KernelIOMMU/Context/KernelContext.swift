@@ -7,6 +7,7 @@ import LinuxIO
 /// What exists in it is known here, since the kernel cannot be asked: each call is checked against that, made, and
 /// entered. Long calls are made on a worker; the service asks for nothing else of the session meanwhile.
 package final class KernelContext: IOMMUContext {
+    /// What its events name.
     package let id: ContextID
     /// What other sessions are told when this one holds something.
     package let owner: String
@@ -15,8 +16,8 @@ package final class KernelContext: IOMMUContext {
     let store: ObjectContext
     /// The iommufd id space.
     var table = KernelObjectTable()
-    /// Of devices that were given back with a vdevice: the kernel does not free its id before the iommufd is closed.
-    var tombstones = 0
+    /// Ids of vdevices of devices that were given back: the kernel does not free them before the iommufd is closed.
+    var tombstones: [ObjectID] = []
     /// Our own mappings of memory objects, for kernels that map no files.
     var addresses: [ObjectID: OwnMapping] = [:]
     /// The iommufd has been handed out: calls that would change what is in it are refused.
@@ -24,6 +25,10 @@ package final class KernelContext: IOMMUContext {
     /// The devices that went with it.
     var delegatedDevices: [String] = []
     private var opened: KernelHandle?
+    /// The iommufd was opened to be kept, before there was anything in it.
+    var keepsIOMMUFD = false
+    /// After a restart, the iommufd was lost: nothing of what was in it is there.
+    var isLost = false
     private let counter = Counter()
     /// How others find this context without keeping it.
     let reference = KernelContextReference()
@@ -57,6 +62,12 @@ package final class KernelContext: IOMMUContext {
             store.account.release(1, of: .descriptors)
             throw error
         }
+    }
+
+    /// Takes over an iommufd that an earlier daemon has opened.
+    func reopen(_ descriptor: consuming Descriptor) throws(IOMMUError) {
+        try store.account.charge(1, of: .descriptors)
+        opened = KernelHandle(backend.calls, KernelFile(descriptor))
     }
 
     /// Whether there is an iommufd.
@@ -95,24 +106,41 @@ package final class KernelContext: IOMMUContext {
     func later<Output, Value>(_ work: Work<Output, Value>) -> Answer<Value> {
         let deferred = Deferred<Value>()
         let finish = work.finish
-        backend.executor.perform(key: id.number, work.work) { deferred.settle(finish($0)) }
+        let (ledger, page) = (backend.ledger, backend.ledger.page)
+        backend.executor.perform(key: id.number, work.work) { output in
+            // What is given now belongs to the change that was in hand then.
+            let outer = ledger.exchange(page)
+            let result = finish(output)
+            _ = ledger.exchange(outer)
+            deferred.settle(result)
+        }
         return .later(deferred)
     }
 
     // MARK: Objects
 
+    /// Enters an object that the kernel has made.
+    func enter(_ object: KernelObject) {
+        table.insert(object)
+        backend.ledger.note(.object, UInt64(object.id))
+    }
+
     /// Takes room for one more object.
     func charge() throws(IOMMUError) { try store.chargeObject() }
 
+    /// Those of the iommufd, memory objects and SMMU models together.
     package var objectCount: Int { store.objectCount }
 
+    /// From the books, in the order of the ids; then what the daemon has itself.
     package func listing() -> ObjectListing {
         let objects = table.all
         return ObjectListing(count: objects.count) { objects[$0].description } + store.listing()
     }
 
+    /// In all IOASes, copies counted as often as there are.
     package var mappedBytes: UInt64 { store.mappedBytes }
 
+    /// Beside any kernel.
     package var bareSMMUs: (any BareSMMUs)? { store.bareSMMUs }
 
     func emit(_ body: BackendEvent.Body) { backend.emit(BackendEvent(body, context: id)) }
@@ -122,7 +150,7 @@ package final class KernelContext: IOMMUContext {
         /// It owns the store, which owns this.
         unowned var context: KernelContext?
 
-        var objectCount: Int { context.map { $0.table.count + $0.tombstones } ?? 0 }
+        var objectCount: Int { context.map { $0.table.count + $0.tombstones.count } ?? 0 }
         func listing() -> ObjectListing { ObjectListing() }
         func release(device: Device) {}
         func close() {}

@@ -34,6 +34,7 @@ package struct VFIODoor: DeviceDoor {
         }
     }
 
+    /// `VFIO_DEVICE_BIND_IOMMUFD` on a node that is opened for it.
     package func bind(to iommufd: KernelHandle) throws(BindFailure) -> any BoundDevice {
         let descriptor: Descriptor
         do throws(SystemError) { descriptor = try open(iommufd.calls) } catch { throw .open(error) }
@@ -47,6 +48,14 @@ package struct VFIODoor: DeviceDoor {
             throw .bind(error)
         }
         return VFIODevice(id: argument.out_devid, calls: iommufd.calls, file: file)
+    }
+
+    /// Its descriptor is all that there is of it: without it the kernel has given the device back.
+    package func rebind(
+        _ id: ObjectID, to iommufd: KernelHandle, _ descriptor: consuming Descriptor?, parts: [UInt32]
+    ) -> (any BoundDevice)? {
+        guard let descriptor else { return nil }
+        return VFIODevice(id: id, calls: iommufd.calls, file: KernelFile(descriptor))
     }
 }
 
@@ -81,6 +90,10 @@ struct VFIODevice: BoundDevice {
     }
 
     func release() { file.end() }
+
+    func leave() { file.end() }
+
+    var descriptor: Int32? { file.number }
 
     func duplicate() throws(SystemError) -> Descriptor? {
         try Descriptor(opened: clinux_duplicate(file.number), "duplicate the descriptor of a device")

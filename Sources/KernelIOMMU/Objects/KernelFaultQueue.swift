@@ -15,7 +15,7 @@ final class KernelFaultQueue: KernelObject {
     private let limit: Int
     private var waiting = Deque<PageFault>()
 
-    init(id: ObjectID, _ descriptor: QueueDescriptor, limit: Int) {
+    init(id: ObjectID, _ descriptor: QueueDescriptor?, limit: Int) {
         self.descriptor = descriptor
         self.limit = limit
         super.init(.fault, id: id)
@@ -84,6 +84,14 @@ final class KernelFaultQueue: KernelObject {
             }
         }
         return responses.count
+    }
+
+    /// What an earlier daemon has taken in is answered: nobody knows whether it was told of. The kernel gives the
+    /// lowest free numbers as cookies, one for each group that waits.
+    func answerAll() {
+        for cookie in 0..<UInt32(clamping: limit) {
+            _ = descriptor?.write(clinux_iommu_hwpt_page_response(cookie: cookie, code: 1))
+        }
     }
 
     /// The kernel has answered what the device had open through `hwpt`: it is not there to be read any more.

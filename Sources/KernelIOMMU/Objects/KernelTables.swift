@@ -35,6 +35,10 @@ final class KernelHWPT: KernelObject {
     /// (device, PASID) pairs on it.
     private(set) var attachedCount = 0
     private var nestedAttachedCount = 0
+    /// Which pages are dirty is kept.
+    var isTracking = false
+    /// Where nobody knows what an earlier daemon has told of: all pages count as dirty, once.
+    var suspects: [AddressRange] = []
     var viommuCount = 0
 
     init(id: ObjectID, base: Base, flags: HWPTFlags = [], isAutomatic: Bool, faultQueue: KernelFaultQueue? = nil) {

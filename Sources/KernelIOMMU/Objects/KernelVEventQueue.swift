@@ -16,8 +16,10 @@ final class KernelVEventQueue: KernelObject {
     /// nil once the queue is being destroyed.
     var descriptor: QueueDescriptor?
     private var events = Deque<VirtualEvent>()
+    /// Events were lost before those that are here.
+    private var hasLost = false
 
-    init(id: ObjectID, viommu: KernelVIOMMU, depth: UInt32, _ descriptor: QueueDescriptor) {
+    init(id: ObjectID, viommu: KernelVIOMMU, depth: UInt32, _ descriptor: QueueDescriptor?) {
         self.viommu = viommu
         self.depth = Int(depth)
         self.descriptor = descriptor
@@ -69,8 +71,13 @@ final class KernelVEventQueue: KernelObject {
         return events
     }
 
+    /// What an earlier daemon has taken in and nobody has read is lost.
+    func loseAll() { hasLost = true }
+
     func read(max: Int) -> [VirtualEvent] {
         var taken: [VirtualEvent] = []
+        if hasLost, max > 0 { taken.append(VirtualEvent(sequence: 0, lost: true, record: [])) }
+        hasLost = false
         while taken.count < max, let event = events.popFirst() { taken.append(event) }
         try? descriptor?.resume()
         return taken

@@ -16,6 +16,9 @@ final class QueueDescriptor {
         self.services = services
     }
 
+    /// The number of the descriptor, to use at once.
+    var number: Int32 { descriptor.number }
+
     /// Begins to watch. `take` reads the descriptor, and has to keep no reference to this object.
     func start(_ take: @escaping () -> Bool) throws(SystemError) {
         self.take = take

@@ -12,11 +12,14 @@ package final class SystemInventory: DeviceInventory {
     private var isLookingAgain = false
     /// When nodes came that were not there at the start, in nanoseconds.
     private var arrivals: [String: UInt64] = [:]
+    /// What sysfs showed when it was last looked at.
     package private(set) var topology: TopologyState
+    /// Called in the turn after the kernel has told of a change.
     package var onChange: ((DeviceEvent) -> Void)?
     /// Why devices that come and go are not noticed; nil if they are.
     package let blindness: SystemError?
 
+    /// Whether the kernel's uevents can be heard.
     package var noticesChanges: Bool { uevents != nil }
 
     /// Looks at the machine, and listens for changes where it may.
@@ -32,6 +35,7 @@ package final class SystemInventory: DeviceInventory {
         relay.inventory = self
     }
 
+    /// Its facts and obstacles as they are at this moment: drivers and permissions change without a word.
     package func device(named name: String) -> MachineDevice? {
         guard let known = topology.devices.first(where: { $0.name == name }) else { return nil }
         // Drivers and permissions may have changed without a word.
@@ -39,6 +43,7 @@ package final class SystemInventory: DeviceInventory {
         return MachineDevice(facts, obstacles: scan.obstacles(of: facts))
     }
 
+    /// Its node, which is tried for two seconds after it has come: udev gives it its group later.
     package func door(ofDevice name: String) -> (any DeviceDoor)? {
         guard let node = device(named: name)?.facts.cdev else { return nil }
         let patience = arrivals[node].map { $0 &+ Self.nodeGrace } ?? 0

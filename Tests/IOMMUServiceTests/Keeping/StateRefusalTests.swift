@@ -117,7 +117,7 @@ import Testing
         let buffer = RecordBuffer()
         JournalHead.magic.withUnsafeBytes { buffer.put(raw: $0) }
         let start = buffer.begin()
-        buffer.put(UInt32(2))
+        buffer.put(JournalHead.version + 1)
         buffer.end(start)
         let content = Array(buffer.bytes)
         keeping.medium.content = content
@@ -146,7 +146,7 @@ import Testing
         keeping.endTurn()
         let generation = keeping.keeper.generation
         let old = RecordBuffer()
-        JournalHead(generation: generation, starts: 3, boot: "another").write(to: old)
+        JournalHead(generation: generation, starts: 3, backend: "emulated", boot: "another").write(to: old)
         keeping.medium.content = Array(old.bytes)
         try keeping.restart()
         #expect(try keeping.state.isEmpty)

@@ -83,6 +83,31 @@ import Testing
         try bench.run(#"> device.remove {"name":"vfio1"} EOPNOTSUPP no_device_hotplug"#)
     }
 
+    /// What has no IOMMU before it reaches all memory: no rule gives it away.
+    @Test func devicesWithoutAnIOMMUAreForAdministrators() throws {
+        inventory.devices[1].facts.isNoIOMMU = true
+        var configuration = Configuration()
+        configuration.access = AccessPolicy(rules: [AccessPolicy.Rule(devices: ["*"])], allowsByDefault: false)
+        let work = try LoopWork()
+        let bench = try ServiceBench(
+            backend: try KernelBackend(calls: kernel, inventory: inventory, executor: work),
+            configuration: configuration, loop: work.loop)
+        let nobody = try bench.connect(uid: 65_000)
+        func names(_ client: PlayedClient) throws -> [String] {
+            try client.call("topology.list")["devices"]?.arrayValue?.compactMap { $0["name"]?.stringValue } ?? []
+        }
+        #expect(try names(nobody) == ["vfio0", "vfio2"])
+        #expect(try names(bench.connect()).contains("vfio1"))
+        try bench.run(
+            """
+            device.bind {"name":"vfio0"}
+            > device.bind {"name":"vfio1"} EPERM not_allowed
+            """, on: nobody)
+        let other = try bench.connect(uid: 65_000)
+        try bench.run(#"> fd.export {"names":["vfio1"]} EPERM not_allowed"#, on: other)
+        #expect(try other.call("device.explain", #"{"name":"vfio1"}"#)["viable"]?.boolValue == false)
+    }
+
     @Test(arguments: [
         (ENOENT, "ENODEV no_iommufd"), (EACCES, "EPERM node_forbidden"), (EMFILE, "EMFILE no_descriptors"),
     ])

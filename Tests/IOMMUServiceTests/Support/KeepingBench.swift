@@ -17,27 +17,38 @@ final class KeepingBench {
     /// Of the daemon that runs now.
     private(set) var bench: ServiceBench
     private(set) var keeper: StateKeeper
-    private let topology: TopologyDescription
-    private let change: (inout Configuration) -> Void
+    /// Makes a service, for each daemon anew.
+    private let make: () throws -> ServiceBench
+    /// Called when the daemon ends, before anything of it is taken apart.
+    var onDeath: () -> Void = {}
+    /// Done before another is started.
+    var onEnd: () throws -> Void = {}
     /// Held open for as long as the bench lives.
     private var memories: [SharedMemory] = []
 
     /// - Parameter store: descriptors that the service manager takes; 0: there is none that keeps any.
-    init(
+    convenience init(
         topology: TopologyDescription = .laboratory, store: Int = 64,
         _ change: @escaping (inout Configuration) -> Void = { _ in }
     ) throws {
+        try self.init(store: store) { try ServiceBench(topology: topology, change) }
+    }
+
+    /// A service over whatever backend; what stands behind that may be the same for each daemon.
+    init(store: Int = 64, over make: @escaping () throws -> ServiceBench) throws {
         manager = PlayedManager(capacity: store)
-        (self.topology, self.change) = (topology, change)
-        manager.onDeath = { [medium] in medium.die() }
-        (bench, keeper) = try Self.start(medium, manager, topology, change)
+        self.make = make
+        (bench, keeper) = try Self.start(medium, manager, make)
+        manager.onDeath = { [unowned self] in
+            medium.die()
+            onDeath()
+        }
     }
 
     private static func start(
-        _ medium: MemoryMedium, _ manager: PlayedManager, _ topology: TopologyDescription,
-        _ change: (inout Configuration) -> Void
+        _ medium: MemoryMedium, _ manager: PlayedManager, _ make: () throws -> ServiceBench
     ) throws -> (ServiceBench, StateKeeper) {
-        let bench = try ServiceBench(topology: topology, change)
+        let bench = try make()
         var passed: [String: SharedDescriptor] = [:]
         for (name, number) in manager.store.passed() { passed[name] = SharedDescriptor(Descriptor(adopting: number)) }
         let files = StoredFiles(
@@ -47,6 +58,7 @@ final class KeepingBench {
             bench.service, medium: medium, files: files, loop: bench.loop,
             log: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
         bench.service.keeper = keeper
+        passed = [:]
         keeper.start {}
         return (bench, keeper)
     }
@@ -57,12 +69,14 @@ final class KeepingBench {
     func restart() throws {
         medium.die()
         manager.isDead = true
+        onDeath()
         // What a process leaves to the kernel has to be taken apart here.
         bench.service.sessions.closeAll()
         bench.settle()
+        try onEnd()
         medium.revive()
         (manager.isDead, manager.messagesLeft, manager.refusal) = (false, nil, nil)
-        (bench, keeper) = try Self.start(medium, manager, topology, change)
+        (bench, keeper) = try Self.start(medium, manager, make)
     }
 
     // MARK: Calling

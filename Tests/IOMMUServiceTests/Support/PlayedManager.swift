@@ -1,8 +1,8 @@
 import Glibc
 import LinuxIO
+import ServiceTestSupport
 import Synchronization
 import Systemd
-import TestSupport
 
 /// A service manager without a process: it stores descriptors, and can be behind, or not be there at all.
 final class PlayedManager: ServiceNotifying, @unchecked Sendable {  // used on the test's thread only

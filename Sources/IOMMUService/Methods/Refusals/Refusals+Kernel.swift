@@ -14,6 +14,12 @@ extension Refusals {
         Refusals(.ENODEV, .noIOMMUFD, "The kernel has no /dev/iommu."),
         Refusals(.EPERM, .nodeForbidden, "The daemon may not open /dev/iommu, or the node of the device."))
 
+    /// The iommufd of a named session is opened, and kept, before anything is in it.
+    static let opening = Refusals(
+        descriptors, stored, room,
+        Refusals(.ENODEV, .noIOMMUFD, "The kernel has no /dev/iommu."),
+        Refusals(.EPERM, .nodeForbidden, "The daemon may not open /dev/iommu."))
+
     /// A device of the machine.
     static let binding = Refusals(
         Refusals(.EPERM, .msiNotIsolated, "The device could raise the interrupts of others."),
