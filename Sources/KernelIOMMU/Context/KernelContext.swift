@@ -75,6 +75,8 @@ package final class KernelContext: IOMMUContext {
 
     /// This iommufd, which somebody else has now, is the context's; it is on the user's account already.
     func delegate(_ handle: KernelHandle, with devices: [String]) {
+        // One that was opened to be kept has nothing in it.
+        takeHandle()?.file.end()
         opened = handle
         delegatedDevices += devices
         isDelegated = true

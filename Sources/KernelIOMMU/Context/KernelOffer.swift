@@ -20,7 +20,7 @@ final class KernelOffer: ContextOffer {
         for device in devices { context.backend.holdings.take(device, by: context) }
     }
 
-    var isOpen: Bool { !isOver && context.isEmpty && !context.isOpen }
+    var isOpen: Bool { !isOver && context.isEmpty && (!context.isOpen || context.keepsIOMMUFD) }
 
     func accept() -> Bool {
         guard isOpen else { return false }
