@@ -63,8 +63,7 @@ func declareSessionMethods(_ methods: inout MethodTable<Service>) {
         m.refuses(.EDQUOT, .tooManySessions, "The user has `limits.sessions` named sessions.")
         m.refuses(.opening)
         return { call, service in
-            let client = try service.client(call)
-            let attached = try service.sessions.attach(client, name: call[name], create: call[create])
+            let attached = try service.sessions.attach(try service.client(call), name: call[name], create: call[create])
             let write: (ResultWriter) -> Void = { reply in
                 reply.set(session) { object, fields in
                     object.set(fields.name, attached.label)
