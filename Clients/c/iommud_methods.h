@@ -303,7 +303,7 @@ struct iommud_topology_list_device {
     /* Its StreamIDs, where the system tells them. */
     bool has_stream_ids;
     struct iommud_list stream_ids;
-    /* True: it can be had without an IOMMU only. */
+    /* True: it has no IOMMU before it; shown to administrators, and theirs alone. */
     bool has_noiommu;
     bool noiommu;
     /* The driver that has it. */
@@ -2039,7 +2039,11 @@ struct iommud_session_attach_params {
  * - EBUSY: session_not_empty, delegated
  * - ENOENT: no_such_session
  * - EINVAL: bad_session_name, too_long
- * - EDQUOT: too_many_sessions
+ * - EDQUOT: too_many_sessions, quota_exceeded
+ * - EMFILE: no_descriptors
+ * - EIO: descriptor_not_stored
+ * - ENODEV: no_iommufd
+ * - EPERM: node_forbidden
  */
 extern const struct iommud_method iommud_method_session_attach;
 static inline int iommud_session_attach(struct iommud *client, const struct iommud_session_attach_params *params,
@@ -2605,7 +2609,7 @@ struct iommud_device_bind_params {
  * - ENOMEM: no_table_memory
  * - ENOTTY: ioctl_missing
  * - EOPNOTSUPP: kernel_too_old
- * - EIO: kernel_refused
+ * - EIO: kernel_refused, descriptor_not_stored
  * - EMFILE: no_descriptors
  */
 extern const struct iommud_method iommud_method_device_bind;
@@ -3016,7 +3020,7 @@ static inline int iommud_hwpt_invalidate(struct iommud *client, const struct iom
  * - ENOMEM: no_table_memory
  * - ENOTTY: ioctl_missing
  * - EOPNOTSUPP: kernel_too_old
- * - EIO: kernel_refused
+ * - EIO: kernel_refused, descriptor_not_stored
  * - EMFILE: no_descriptors
  * - EBUSY: delegated
  * - ENODEV: no_iommufd
@@ -3152,9 +3156,9 @@ struct iommud_veventq_alloc_params {
  * - EDQUOT: quota_exceeded
  * - EOPNOTSUPP: wrong_type, kernel_too_old
  * - EMFILE: no_descriptors
+ * - EIO: descriptor_not_stored, kernel_refused
  * - ENOMEM: no_table_memory
  * - ENOTTY: ioctl_missing
- * - EIO: kernel_refused
  * - EEXIST: veventq_exists
  * - EINVAL: bad_depth, out_of_range, too_long
  */

@@ -52,7 +52,11 @@ class Session(AsyncSubject):
         - EBUSY: session_not_empty, delegated
         - ENOENT: no_such_session
         - EINVAL: bad_session_name, too_long
-        - EDQUOT: too_many_sessions
+        - EDQUOT: too_many_sessions, quota_exceeded
+        - EMFILE: no_descriptors
+        - EIO: descriptor_not_stored
+        - ENODEV: no_iommufd
+        - EPERM: node_forbidden
         """
         params = {
             "name": name,
@@ -645,7 +649,7 @@ class Device(AsyncSubject):
         - ENOMEM: no_table_memory
         - ENOTTY: ioctl_missing
         - EOPNOTSUPP: kernel_too_old
-        - EIO: kernel_refused
+        - EIO: kernel_refused, descriptor_not_stored
         - EMFILE: no_descriptors
         """
         params = {
@@ -1115,7 +1119,7 @@ class Fault(AsyncSubject):
         - ENOMEM: no_table_memory
         - ENOTTY: ioctl_missing
         - EOPNOTSUPP: kernel_too_old
-        - EIO: kernel_refused
+        - EIO: kernel_refused, descriptor_not_stored
         - EMFILE: no_descriptors
         - EBUSY: delegated
         - ENODEV: no_iommufd
@@ -1261,9 +1265,9 @@ class Veventq(AsyncSubject):
         - EDQUOT: quota_exceeded
         - EOPNOTSUPP: wrong_type, kernel_too_old
         - EMFILE: no_descriptors
+        - EIO: descriptor_not_stored, kernel_refused
         - ENOMEM: no_table_memory
         - ENOTTY: ioctl_missing
-        - EIO: kernel_refused
         - EEXIST: veventq_exists
         - EINVAL: bad_depth, out_of_range, too_long
         """

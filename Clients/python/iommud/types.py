@@ -240,7 +240,7 @@ class TopologyListDevice(Answer):
     smmu: str | None = None
     #: Its StreamIDs, where the system tells them.
     stream_ids: list[int] | None = None
-    #: True: it can be had without an IOMMU only.
+    #: True: it has no IOMMU before it; shown to administrators, and theirs alone.
     noiommu: bool | None = None
     #: The driver that has it.
     driver: str | None = None
