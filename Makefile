@@ -101,7 +101,7 @@ build:
 	$(call need,$(build_packages))
 	$(swift_release) --product iommud
 	$(swift_release) --product iommuctl
-	Manual/generate --bin $(release_dir) --output $(man_dir)
+	Documentation/Manual/generate --bin $(release_dir) --output $(man_dir)
 
 run: build
 	$(call need,$(run_packages))
@@ -183,9 +183,9 @@ install:
 	install -m 644 systemd/udev/70-iommud.rules $(DESTDIR)$(sharedir)/udev
 	install -m 644 systemd/iommud.catalog $(DESTDIR)$(catalogdir)/iommud.catalog
 	for page in $(manual); do install -m 644 $(man_dir)/$$page $(DESTDIR)$(mandir)/man$${page##*.} || exit; done
-	install -m 644 Completions/iommuctl.bash $(DESTDIR)$(bashdir)/iommuctl
-	install -m 644 Completions/_iommuctl $(DESTDIR)$(zshdir)/_iommuctl
-	install -m 644 Completions/iommuctl.fish $(DESTDIR)$(fishdir)/iommuctl.fish
+	install -m 644 Config/completions/iommuctl.bash $(DESTDIR)$(bashdir)/iommuctl
+	install -m 644 Config/completions/_iommuctl $(DESTDIR)$(zshdir)/_iommuctl
+	install -m 644 Config/completions/iommuctl.fish $(DESTDIR)$(fishdir)/iommuctl.fish
 	install -m 644 Config/lab.toml $(DESTDIR)$(sharedir)
 	install -m 644 Config/iommud.toml $(DESTDIR)$(sharedir)/iommud.toml.example
 	test -e $(DESTDIR)$(SYSCONFDIR)/iommud/iommud.toml || \
@@ -223,7 +223,7 @@ dist-archive:
 	@test -x $(release_dir)/iommud || { echo 'there is nothing to pack yet: run "make dist"' >&2; exit 1; }
 	@rm -rf .build/dist && mkdir -p .build/dist/$(archive)/bin
 	@install $(STRIP) -m 755 $(release_dir)/iommud $(release_dir)/iommuctl .build/dist/$(archive)/bin
-	@cp -r --parents Completions Config Documentation systemd Makefile *.md LICENSE .build/dist/$(archive)
+	@cp -r --parents Config Documentation systemd Makefile *.md LICENSE .build/dist/$(archive)
 	@cp -r $(man_dir) .build/dist/$(archive)/man
 	@tar -C .build/dist --owner=0 --group=0 --numeric-owner --sort=name -czf .build/dist/$(archive).tar.gz $(archive)
 	@echo .build/dist/$(archive).tar.gz
