@@ -15,9 +15,7 @@ func declareExportMethods(_ methods: inout MethodTable<Service>) {
         m.refuses(.EINVAL, .notAPIDFD, "The descriptor that came is no pidfd.")
         m.refuses(.ESRCH, .noSuchProcess, "The process has ended.")
         m.refuses(.EPERM, .notAllowed, "A device is not for this user (`[[allow]]`), or the process is another user's.")
-        m.refuses(.iommufd, .deviceName, .room)
-        m.refuses(.EBUSY, .sessionNotEmpty, "The session holds objects of its own.")
-        m.refuses(.EBUSY, .groupOwnedElsewhere, "A device, or one of its group, belongs to another session.")
+        m.refuses(.handingOver)
         m.refuses(.ENODEV, .noVFIODriver, "No vfio driver has the device.")
         m.refuses(.ENODEV, .deviceRemoved, "The device is just being unplugged.")
         return { call, service in
@@ -54,15 +52,13 @@ private func declareOffer(_ methods: inout MethodTable<Service>) {
         let path = m.result("path", .string, "The socket: for one connection of this user, or root's.")
         m.needs(.descriptorExport)
         m.refuses(.EPERM, .notAllowed, "No `[[allow]]` rule lets this user have one of the devices.")
-        m.refuses(.iommufd, .deviceName, .room)
-        m.refuses(.EBUSY, .sessionNotEmpty, "The session holds objects of its own.")
-        m.refuses(.EBUSY, .groupOwnedElsewhere, "A device, or one of its group, belongs to another session.")
+        m.refuses(.handingOver)
         m.refuses(.EDQUOT, .quotaExceeded, "The user has `limits.offers_per_uid` offers that nobody has taken.")
         m.refuses(.EIO, .noOfferDirectory, "No socket can be opened there.")
         return { call, service in
             let client = try service.client(call)
             let wanted = call[names].map { $0 }
-            for name in wanted { try service.policy.requireBind(client.peer, device: name) }
+            for name in wanted { try service.requireBind(client, device: name) }
             let export = try service.descriptorExport(client)
             let limit = service.configuration.limits.offersPerUID
             let place = try service.offers.make(for: client, seconds: UInt64(call[timeout]), limit: limit) {

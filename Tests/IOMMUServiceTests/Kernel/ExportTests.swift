@@ -68,6 +68,8 @@ import Testing
             > device.bind {"name":"vfio1"} EBUSY group_owned_elsewhere
             > fd.export {"names":["vfio1"]} EBUSY group_owned_elsewhere
             > fd.export {"names":["vfio9"]} ENODEV unknown_device
+            > fd.offer {"names":["vfio1"],"format":"kubevirt"} EBUSY group_owned_elsewhere
+            > fd.offer {"names":["vfio9"],"format":"kubevirt"} ENODEV unknown_device
             ioas.alloc {}
             > fd.export {"names":[]} EBUSY session_not_empty
             """, on: other)
@@ -78,7 +80,11 @@ import Testing
     ])
     func withoutAnIOMMUFDNothingIsHandedOut(_ errno: Int32, _ refusal: String) throws {
         kernel.failOpening(KernelBackend.node, with: errno)
-        try bench.run("> fd.export {\"names\":[]} \(refusal)")
+        try bench.run(
+            """
+            > fd.export {"names":[]} \(refusal)
+            > fd.offer {"names":[],"format":"kubevirt"} \(refusal)
+            """)
     }
 
     @Test func devicesThatCannotBeOpenedAreNotHandedOut() throws {

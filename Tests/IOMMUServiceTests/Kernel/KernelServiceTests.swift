@@ -104,7 +104,11 @@ import Testing
             > device.bind {"name":"vfio1"} EPERM not_allowed
             """, on: nobody)
         let other = try bench.connect(uid: 65_000)
-        try bench.run(#"> fd.export {"names":["vfio1"]} EPERM not_allowed"#, on: other)
+        try bench.run(
+            """
+            > fd.export {"names":["vfio1"]} EPERM not_allowed
+            > fd.offer {"names":["vfio1"],"format":"kubevirt"} EPERM not_allowed
+            """, on: other)
         #expect(try other.call("device.explain", #"{"name":"vfio1"}"#)["viable"]?.boolValue == false)
     }
 

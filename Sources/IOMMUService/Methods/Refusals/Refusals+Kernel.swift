@@ -14,6 +14,12 @@ extension Refusals {
         Refusals(.ENODEV, .noIOMMUFD, "The kernel has no /dev/iommu."),
         Refusals(.EPERM, .nodeForbidden, "The daemon may not open /dev/iommu, or the node of the device."))
 
+    /// An iommufd with devices is handed to somebody else.
+    static let handingOver = Refusals(
+        iommufd, deviceName, room,
+        Refusals(.EBUSY, .sessionNotEmpty, "The session holds objects of its own."),
+        Refusals(.EBUSY, .groupOwnedElsewhere, "A device, or one of its group, belongs to another session."))
+
     /// The iommufd of a named session is opened, and kept, before anything is in it.
     static let opening = Refusals(
         descriptors, stored, room,
