@@ -209,7 +209,7 @@ uninstall:
 	if cmp -s Config/iommud.toml $$configuration/iommud.toml; then rm $$configuration/iommud.toml; fi; \
 	rmdir $$configuration 2>/dev/null || [ ! -d $$configuration ] || echo "$$configuration stays: it was changed"
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then \
-	    rm -rf /run/iommud; systemctl daemon-reload; journalctl --update-catalog; \
+	    rm -rf /run/iommud /run/iommud-offers; systemctl daemon-reload; journalctl --update-catalog; \
 	    echo 'the user iommud and the groups iommud, iommud-admin and iommud-metrics stay'; \
 	fi
 
