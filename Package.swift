@@ -164,7 +164,7 @@ let package = Package(
         ),
 
         // What a program needs to be started with descriptors of its own.
-        .target(name: "Launch", dependencies: ["CLinux"], swiftSettings: strict),
+        .target(name: "Launch", dependencies: ["CLinux", "LinuxIO"], swiftSettings: strict),
         .testTarget(name: "LaunchTests", dependencies: ["Launch"], swiftSettings: strict),
 
         // Programs that find emulated devices.

@@ -75,10 +75,5 @@ extension MemoryObject {
 
 /// What `/proc/self/fd/N` points at; nil without procfs.
 package func linkTarget(ofDescriptor descriptor: Int32) -> String? {
-    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 4096) { buffer in
-        guard let start = buffer.baseAddress else { return nil }
-        let count = readlink("/proc/self/fd/\(descriptor)", start, buffer.count)
-        guard count > 0 else { return nil }
-        return String(decoding: UnsafeRawBufferPointer(buffer)[..<count], as: UTF8.self)
-    }
+    SmallFile.target(ofLink: "/proc/self/fd/\(descriptor)")
 }

@@ -18,14 +18,7 @@ struct OfferDirectory {
 
     /// Removes the sockets that a daemon has left there which is no more.
     func clear() {
-        guard let directory = opendir(path) else { return }
-        defer { closedir(directory) }
-        while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if Self.isName(name) { _ = unlinkat(dirfd(directory), name, 0) }
-        }
+        for name in (try? SmallFile.names(in: path)) ?? [] where Self.isName(name) { _ = unlink("\(path)/\(name)") }
     }
 
     /// A socket in it, of a name that nobody can guess.

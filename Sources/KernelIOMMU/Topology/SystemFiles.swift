@@ -15,39 +15,18 @@ package struct SystemFiles: Sendable {
     func path(_ path: String) -> String { root + path }
 
     /// The names in a directory, in order; none if it cannot be read.
-    func list(_ path: String) -> [String] {
-        guard let directory = opendir(root + path) else { return [] }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
-                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name != "." && name != ".." { names.append(name) }
-        }
-        return names.sorted()
-    }
+    func list(_ path: String) -> [String] { ((try? SmallFile.names(in: root + path)) ?? []).sorted() }
 
     /// An attribute without the line end; nil if it cannot be read.
     func text(_ path: String) -> String? {
-        guard let descriptor = try? Descriptor(opening: root + path, O_RDONLY) else { return nil }
-        var bytes = [UInt8](repeating: 0, count: Self.attributeBytes)
-        let count = read(descriptor.number, &bytes, bytes.count)
-        guard count >= 0 else { return nil }
-        var text = String(decoding: bytes[..<count], as: UTF8.self)
+        guard var text = try? SmallFile.text(root + path, atMost: Self.attributeBytes) else { return nil }
         while text.last == "\n" { text.removeLast() }
         return text
     }
 
     /// The last name of what a link points at; nil if there is none.
     func target(_ path: String) -> String? {
-        withUnsafeTemporaryAllocation(of: CChar.self, capacity: 4096) { buffer in
-            guard let start = buffer.baseAddress else { return nil }
-            let count = readlink(root + path, start, buffer.count)
-            guard count > 0 else { return nil }
-            let target = String(decoding: UnsafeRawBufferPointer(buffer)[..<count], as: UTF8.self)
-            return target.split(separator: "/").last.map(String.init)
-        }
+        SmallFile.target(ofLink: root + path)?.split(separator: "/").last.map(String.init)
     }
 
     /// Whether this process may read and write it.

@@ -1,4 +1,5 @@
 import Glibc
+import LinuxIO
 
 /// What of `/sys` and `/proc` says which driver has which device, and lets that be changed. A test puts a machine of
 /// its own there.
@@ -36,37 +37,16 @@ public struct SystemFiles: MachineFiles {
     public init() {}
 
     public func text(_ path: String) -> String? {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
-        guard file >= 0 else { return nil }
-        defer { close(file) }
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 65_536)
-        while case let count = read(file, &buffer, buffer.count), count > 0, bytes.count < 16 << 20 {
-            bytes += buffer.prefix(count)
-        }
-        while let last = bytes.last, last <= 0x20 { bytes.removeLast() }
-        return String(decoding: bytes, as: UTF8.self)
+        guard var text = try? SmallFile.text(path, atMost: 16 << 20) else { return nil }
+        while text.last?.isWhitespace == true { text.removeLast() }
+        return text
     }
 
     public func link(_ path: String) -> String? {
-        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
-        let count = readlink(path, &buffer, buffer.count)
-        guard count > 0 else { return nil }
-        return String(decoding: buffer.prefix(count).split(separator: UInt8(ascii: "/")).last ?? [], as: UTF8.self)
+        SmallFile.target(ofLink: path)?.split(separator: "/").last.map(String.init)
     }
 
-    public func names(in path: String) -> [String] {
-        guard let directory = opendir(path) else { return [] }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names.sorted()
-    }
+    public func names(in path: String) -> [String] { ((try? SmallFile.names(in: path)) ?? []).sorted() }
 
     public func write(_ text: String, to path: String) throws(FileProblem) {
         let flags = O_WRONLY | O_CLOEXEC | (path.hasPrefix("/sys/") ? 0 : O_CREAT | O_TRUNC)

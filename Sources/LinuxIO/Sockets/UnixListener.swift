@@ -105,12 +105,7 @@ public final class UnixListener {
         guard let probe = try? Descriptor(opened: clinux_unix_socket(true), "socket"),
             clinux_unix_connect(probe.number, path) == 0, let peer = PeerCredentials(of: probe.number), peer.pid > 0
         else { return nil }
-        var name = [UInt8](repeating: 0, count: 64)
-        guard let file = try? Descriptor(opening: "/proc/\(peer.pid)/comm", O_RDONLY) else {
-            return "process \(peer.pid)"
-        }
-        let count = max(0, read(file.number, &name, name.count))
-        return "process \(peer.pid) (\(String(decoding: name.prefix(count).prefix { $0 != 0x0a }, as: UTF8.self)))"
+        return "process \(peer.pid)" + (SmallFile.program(ofProcess: peer.pid).map { " (\($0))" } ?? "")
     }
 
     /// Whether the path is a socket on which nobody answers.

@@ -50,12 +50,7 @@ public final class OtherProcess {
     }
 
     /// The name of its program, at most 15 bytes; nil if it cannot be seen from here.
-    public var program: String? {
-        guard let file = try? Descriptor(opening: "/proc/\(pid)/comm", O_RDONLY) else { return nil }
-        var name = [UInt8](repeating: 0, count: 64)
-        let count = max(0, read(file.number, &name, name.count))
-        return count == 0 ? nil : String(decoding: name.prefix(count).prefix { $0 != 0x0a }, as: UTF8.self)
-    }
+    public var program: String? { SmallFile.program(ofProcess: pid) }
 
     /// Sends it a signal; one that has ended gets none.
     ///

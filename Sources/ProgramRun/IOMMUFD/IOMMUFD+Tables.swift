@@ -105,7 +105,7 @@ extension IOMMUFD {
                 ("length", .hex(argument[word64: 24])), ("page_size", .hex(argument[word64: 32])),
                 ("clear", .bool(argument[word32: 8] & 1 == 0)),
             ])
-        guard let found = answer["bitmap"]?.stringValue.flatMap(Base64.bytes) else {
+        guard let found = answer["bitmap"]?.stringValue.flatMap(Base64Text.decode) else {
             throw Refusal(EIO, note: "the daemon answers without bitmap")
         }
         let there = try argument.memory.read(argument[word64: 40], count: found.count)

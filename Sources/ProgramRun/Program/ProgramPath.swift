@@ -32,7 +32,7 @@ struct ProgramPath {
     private func folder() throws(Refusal) -> String {
         let link =
             call.descriptor == AT_FDCWD ? "/proc/\(call.thread)/cwd" : "/proc/\(call.thread)/fd/\(call.descriptor)"
-        guard let path = linkTarget(link), path.hasPrefix("/") else { throw Refusal(ENOENT) }
+        guard let path = SmallFile.target(ofLink: link), path.hasPrefix("/") else { throw Refusal(ENOENT) }
         return path
     }
 }

@@ -73,7 +73,7 @@ struct ShadowTree {
         let (source, target) = (old + "/" + entry.name, new + "/" + entry.name)
         switch entry.kind {
         case UInt32(DT_LNK):
-            guard let pointed = linkTarget(source), symlink(pointed, target) == 0 else {
+            guard let pointed = SmallFile.target(ofLink: source), symlink(pointed, target) == 0 else {
                 throw .current("make \(target)")
             }
             return

@@ -172,7 +172,7 @@ final class DescriptorQueue {
         request("dma.read", address, pasid, ("length", .count(count))) { result in
             then(
                 result.flatMap { answer in
-                    guard let bytes = answer["data"]?.stringValue.flatMap(Base64.bytes), bytes.count == Int(count)
+                    guard let bytes = answer["data"]?.stringValue.flatMap(Base64Text.decode), bytes.count == Int(count)
                     else {
                         return .failure(
                             RPCError(errno: EIO, reason: "data", message: "the daemon answers without data"))
@@ -185,7 +185,7 @@ final class DescriptorQueue {
     private func write(
         _ address: UInt64, _ bytes: [UInt8], pasid: UInt32?, _ then: @escaping (RPCError?) -> Void
     ) {
-        request("dma.write", address, pasid, ("data", .string(Base64.text(bytes)))) { result in
+        request("dma.write", address, pasid, ("data", .string(Base64Text.encode(bytes)))) { result in
             switch result {
             case .success: then(nil)
             case .failure(let error): then(error)

@@ -3,7 +3,7 @@
  *   ring_load load MEMFD KICK WAKE DEPTH SECONDS   translations of 128 pages, DEPTH of them on their way; prints a line
  *   ring_load serve MEMFD KICK WAKE                answers each submission with its own address, until it is killed
  *
- * Both look for 50 microseconds for the other side's next entry before they sleep. */
+ * Both look for 50 microseconds for the other side's next entry before they wait in poll. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <poll.h>

@@ -29,16 +29,9 @@ final class LeftoverHelper {
     ///
     /// - Parameter instance: the daemon's; what others have left is their own affair.
     static func all(of instance: String, in directory: String = "/proc") -> [LeftoverHelper] {
-        guard let processes = opendir(directory) else { return [] }
-        defer { closedir(processes) }
-        var found: [LeftoverHelper] = []
-        while let entry = readdir(processes) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if let pid = Int32(name), let leftover = LeftoverHelper(pid, instance, directory) { found.append(leftover) }
+        ((try? SmallFile.names(in: directory)) ?? []).compactMap { name in
+            Int32(name).flatMap { LeftoverHelper($0, instance, directory) }
         }
-        return found
     }
 
     private convenience init?(_ pid: Int32, _ instance: String, _ directory: String) {
